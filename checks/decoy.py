@@ -1,0 +1,112 @@
+"""Decoys: folders with a believable package of a framework that must stay out.
+
+Whether a framework is there is judged by `find_spec` and by the distribution's metadata. A package
+without a `.dist-info` folder is never believed, and every claim in front of it passes falsely; so a
+decoy has both, and the claims ask whether it is believed before they believe their own answer.
+"""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+
+VERSION = "2.99.0"  # made up: new enough for any lower bound
+
+
+class Manner(enum.Enum):
+    """What a decoy does when it is executed."""
+
+    INERT = "inert"
+    RAISES_NUMPY_ABI = "raises the NumPy ABI error"
+    ABORTS = "aborts"
+
+
+# Any public name is there, so that an importer goes on and the rest is seen as well.
+INERT = """\
+__path__ = __path__ if "__path__" in globals() else []
+
+
+class _Anything:
+    def __init__(self, *args, **kwargs):
+        pass
+
+
+def __getattr__(name):
+    if name.startswith("_"):
+        raise AttributeError(name)
+    return type(name, (_Anything,), {})
+"""
+
+# What a build for NumPy 1.x says and does under NumPy 2.x.
+RAISES_NUMPY_ABI = """\
+import sys
+
+print(
+    "A module that was compiled using NumPy 1.x cannot be run in NumPy 2 as it may crash.\\n"
+    "AttributeError: _ARRAY_API not found",
+    file=sys.stderr,
+)
+raise ImportError("numpy.core._multiarray_umath failed to import")
+"""
+
+ABORTS = """\
+import os
+
+os.abort()
+"""
+
+# Package to its submodules that are imported by name.
+FRAMEWORKS = {
+    "tensorflow": ("keras", "python"),
+    "jax": ("numpy", "random", "tree_util"),
+    "jaxlib": ("xla_extension",),
+    "flax": ("linen", "core", "traverse_util"),
+}
+
+
+def make_decoys(folder: Path, *names: str, manner: Manner = Manner.INERT) -> Path:
+    """Make decoys of the named frameworks in a folder that is to come first on the path."""
+    for name in names:
+        package = folder / name
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text(_source(manner) + f'\n__version__ = "{VERSION}"\n')
+        for submodule in FRAMEWORKS[name]:
+            (package / f"{submodule}.py").write_text(INERT)
+        _add_metadata(folder, name)
+    return folder
+
+
+def _source(manner: Manner) -> str:
+    if manner is Manner.RAISES_NUMPY_ABI:
+        return RAISES_NUMPY_ABI
+    return ABORTS if manner is Manner.ABORTS else INERT
+
+
+def _add_metadata(folder: Path, name: str) -> None:
+    info = folder / f"{name}-{VERSION}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {VERSION}\n")
+    (info / "INSTALLER").write_text("pip\n")
+    (info / "WHEEL").write_text("Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    (info / "top_level.txt").write_text(f"{name}\n")
+    files = [f"{name}/__init__.py", *(f"{name}/{sub}.py" for sub in FRAMEWORKS[name])]
+    kept = [f"{info.name}/{file}" for file in ("METADATA", "INSTALLER", "WHEEL", "top_level.txt")]
+    (info / "RECORD").write_text("".join(f"{file},,\n" for file in [*files, *kept]))
+
+
+# To be executed in a probe: what the probe itself believes of the decoys.
+BELIEVED = """\
+import importlib.metadata, importlib.util
+
+def believed(folder, names):
+    doubts = []
+    for name in names:
+        spec = importlib.util.find_spec(name)
+        if spec is None or not str(spec.origin).startswith(folder):
+            doubts.append(f"find_spec({name!r}) gives {spec and spec.origin}")
+        try:
+            importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            doubts.append(f"importlib.metadata knows no distribution {name!r}")
+    return doubts
+"""

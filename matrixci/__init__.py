@@ -1,0 +1,1 @@
+"""Containerized matrix CI for PyTorch and Hugging Face packages."""

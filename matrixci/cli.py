@@ -1,0 +1,230 @@
+"""The command line: it parses, calls one function, and sets the exit code."""
+
+import asyncio
+import logging
+import platform
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Final, assert_never
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from matrixci import run as running
+from matrixci.cells import Selection
+from matrixci.data import data_folder
+from matrixci.errors import EngineError, ExitCode, MatrixciError, UsageError
+from matrixci.lock import Lock, Unsatisfiable
+from matrixci.matrix_file import load_matrix
+from matrixci.model import BaseOrigin
+from matrixci.pipeline import Settings
+from matrixci.progress import Progress
+from matrixci.run_folder import RUNS, find_run
+from matrixci.subject import resolve_subject
+from matrixci.table import render
+from matrixci.wording import did_you_mean
+
+HOME: Final = Path(".matrixci")
+_WIDTH: Final = 120  # of what is printed where there is no terminal, and of the picture
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+MatrixOption = Annotated[Path, typer.Option("--matrix", help="The matrix file.")]
+HomeOption = Annotated[Path, typer.Option("--home", help="Where runs and caches are kept.")]
+
+
+@app.callback()
+def matrixci() -> None:
+    """Containerized matrix CI for PyTorch and Hugging Face packages."""
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    epilog="Each axis of the matrix is an option as well: --python 3.12 --device cpu --numpy 1.x",
+)
+def matrix(  # noqa: PLR0913
+    context: typer.Context,
+    *,
+    file: MatrixOption = Path("matrix.yaml"),
+    home: HomeOption = HOME,
+    subject: Annotated[
+        str | None, typer.Option(help="Requirement, wheel, path or URL, instead of the matrix's.")
+    ] = None,
+    cell: Annotated[list[str] | None, typer.Option(help="Cell id or glob; repeatable.")] = None,
+    check: Annotated[
+        str | None, typer.Option(help="Only checks that match, as pytest's -k understands it.")
+    ] = None,
+    checks: Annotated[
+        Path | None, typer.Option(help="Folder of checks, instead of the built-in ones.")
+    ] = None,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Only releases published before this day."),
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Cells under way at once.")] = None,
+    base: Annotated[
+        BaseOrigin | None, typer.Option(help="How base images must come to be.")
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Show the cells and their locks; build nothing.")
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Resolve and run everything anew.")
+    ] = False,
+    install_engine: Annotated[
+        bool, typer.Option("--install-engine", help="Install an engine where none answers.")
+    ] = False,
+) -> None:
+    """Resolve, build and check every cell, and print the compatibility table."""
+    loaded = load_matrix(file)
+    selection = Selection(axes=_axis_options(context.args, list(loaded.axes)), cells=tuple(cell or ()))
+    planned = running.plan(loaded, selection)
+    settings = Settings(
+        matrix=loaded,
+        subject=asyncio.run(resolve_subject(subject or loaded.subject, home / "subjects")),
+        checks=_checks_folder(checks),
+        home=home,
+        check_filter=check,
+        as_of=as_of.date() if as_of else None,
+        jobs=jobs,
+        fresh=fresh,
+        base_origin=base,
+    )
+    if plan:
+        _show_plan(settings, planned)
+        return
+    if install_engine:
+        _install_engine()
+    progress = Progress(_console(stderr=True))
+    with progress.showing():
+        judged = asyncio.run(running.execute(settings, planned, progress, sys.argv[1:]))
+    _console().print(render(judged, str(home / RUNS / judged.run.id)))
+    raise typer.Exit(judged.exit_code)
+
+
+@app.command()
+def show(
+    run: Annotated[str | None, typer.Argument(help="Id or folder of a run; the latest.")] = None,
+    *,
+    home: HomeOption = HOME,
+    svg: Annotated[Path | None, typer.Option(help="Write the table as a picture as well.")] = None,
+) -> None:
+    """Print the table of a run again, from its files alone."""
+    folder = find_run(home, run)
+    judged = running.judge_folder(folder)
+    console = _console(record=svg is not None)
+    console.print(render(judged, str(folder)))
+    if svg is not None:
+        console.save_svg(str(svg), title="nox -s matrix")
+    raise typer.Exit(judged.exit_code)
+
+
+def main() -> None:
+    """Run the command line; mistakes and failures are told in plain words."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    with suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app()
+    except MatrixciError as error:
+        _console(stderr=True).print(Text(str(error)), soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
+
+
+def _interrupt(*_: object) -> None:
+    """Take a request to terminate as one to end in order."""
+    signal.raise_signal(signal.SIGINT)
+
+
+def _axis_options(words: list[str], axes: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Read what is left of a command line as options named after the matrix's axes.
+
+    Raises:
+        UsageError: it is none, or has no value.
+    """
+    wanted: dict[str, list[str]] = {}
+    rest = iter(words)
+    for word in rest:
+        name, given, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or name not in axes:
+            known = [*(f"--{axis}" for axis in axes), *_OPTIONS]
+            msg = f"There is no option {word}; {did_you_mean(word, known)}"
+            raise UsageError(msg)
+        if not given:
+            value = next(rest, "")
+        if not value:
+            msg = f"{word} needs a value of the axis {name}."
+            raise UsageError(msg)
+        wanted.setdefault(name, []).extend(value.split(","))
+    return {name: tuple(values) for name, values in wanted.items()}
+
+
+def _checks_folder(folder: Path | None) -> Path:
+    """Return the folder of checks.
+
+    Raises:
+        UsageError: it holds none.
+    """
+    path = folder or data_folder("checks")
+    if not any(path.rglob("test_*.py")):
+        msg = f"There is no check in {path}: no file named test_*.py."
+        raise UsageError(msg)
+    return path
+
+
+def _install_engine() -> None:
+    """Install and start an engine where none answers.
+
+    Raises:
+        EngineError: that failed; the script has said why.
+    """
+    script = data_folder("docker") / "engine.sh"
+    if subprocess.run(["bash", str(script), "install"], check=False).returncode != 0:  # noqa: S603, S607
+        msg = "No container engine could be installed."
+        raise EngineError(msg)
+
+
+def _show_plan(settings: Settings, planned: running.Plan) -> None:
+    locks = asyncio.run(running.resolve_only(settings, planned.cells, platform.machine()))
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("cell", "lock", ""):
+        table.add_column(title)
+    for cell in planned.cells:
+        match locks[cell.id]:
+            case Lock() as lock:
+                names = [settings.subject.subject.name, *running.companions(settings.matrix), "numpy"]
+                pins = [f"{name} {lock.versions[name]}" for name in dict.fromkeys(names) if name in lock.versions]
+                fallback = " (default index)" if lock.fallback else ""
+                table.add_row(cell.id, lock.digest[:12], ", ".join(pins) + fallback)
+            case Unsatisfiable() as proof:
+                table.add_row(cell.id, "∅", f"unsatisfiable: {proof.reason}")
+            case _ as never:
+                assert_never(never)
+    console = _console()
+    console.print(table)
+    distinct = {lock.digest for lock in locks.values() if isinstance(lock, Lock)}
+    console.print(f"{len(planned.cells)} cells, {len(distinct)} distinct locks")
+
+
+def _console(*, stderr: bool = False, record: bool = False) -> Console:
+    console = Console(stderr=stderr, record=record, highlight=False)
+    # Where there is no terminal the table goes to a file or a log, which has no width.
+    return console if console.is_terminal else Console(
+        stderr=stderr, record=record, highlight=False, width=_WIDTH
+    )
+
+
+# What a mistyped axis option may have meant.
+_OPTIONS: Final = (
+    "--subject", "--cell", "--check", "--checks", "--as-of", "--jobs", "--base", "--plan",
+    "--fresh", "--install-engine", "--matrix", "--home",
+)

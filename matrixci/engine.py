@@ -1,0 +1,434 @@
+"""The container engine, through its SDK: what it can do, its images, and one container's life."""
+
+import asyncio
+import io
+import logging
+import os
+import shutil
+import socket
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final, assert_never
+
+import docker
+import requests
+from docker.context import ContextAPI
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.models.containers import Container
+from docker.types import DeviceRequest, LogConfig, Mount
+
+from matrixci.errors import EngineError
+from matrixci.model import EngineFacts, now
+from matrixci.processes import run_process
+
+LABEL: Final = "org.matrixci"
+USER_ID: Final = 65532
+MOUNT_POINT: Final = "/matrixci"
+
+_OLDEST: Final = 23  # the first whose builds are BuildKit's
+_DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
+_START_IT: Final = "Start one, or run: nox -s matrix -- --install-engine"
+_log = logging.getLogger(__name__)
+
+
+class GpuWay(StrEnum):
+    """How an engine hands a GPU to a container."""
+
+    DRIVER = "driver"
+    CDI = "CDI"
+
+    def request(self) -> DeviceRequest:
+        """Return the request for all GPUs."""
+        match self:
+            case GpuWay.DRIVER:
+                return DeviceRequest(count=-1, capabilities=[["gpu"]])
+            case GpuWay.CDI:
+                return DeviceRequest(driver="cdi", device_ids=["nvidia.com/gpu=all"])
+            case _ as never:
+                assert_never(never)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerSpec:
+    """One container: what it runs, what it gets, and its limits."""
+
+    image: str
+    command: Sequence[str]
+    labels: Mapping[str, str]
+    environment: Mapping[str, str]
+    files: bytes = field(repr=False)
+    """A tar archive, laid into the volume at MOUNT_POINT before the start."""
+    results: str
+    """The path below MOUNT_POINT that is collected after the end."""
+    memory: int
+    scratch: int
+    log: int
+    result: int
+    """Sizes in bytes; `result` bounds what is collected."""
+    pids: int
+    cpus: float
+    time_limit: float
+    gpu: "GpuWay | None"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerEnd:
+    """How a container ended, with what it left."""
+
+    exit_status: int
+    oom_killed: bool
+    timed_out: bool
+    started: datetime
+    ended: datetime
+    archive: bytes | None = field(repr=False)
+    """The collected path as a tar archive; None where there was none, or it was too large."""
+
+
+class Engine:
+    """A container engine that answers, and whose client has buildx."""
+
+    def __init__(self, client: docker.DockerClient, host: str, facts: EngineFacts) -> None:
+        self._client = client
+        self.host = host
+        self.facts = facts
+        self._gpu: asyncio.Task[GpuWay | None] | None = None
+
+    @classmethod
+    async def connect(cls) -> "Engine":
+        """Connect to the engine that the environment or the docker context names.
+
+        Raises:
+            EngineError: none answers, it is too old, not permitted, or there is no buildx.
+        """
+        host = _host()
+        client = await asyncio.to_thread(_connect, host)
+        buildx = await _buildx_version(host)
+        info = await asyncio.to_thread(client.info)
+        facts = EngineFacts(
+            version=info["ServerVersion"],
+            buildx=buildx,
+            architecture=info["Architecture"],
+            cpus=info["NCPU"],
+            memory=info["MemTotal"],
+            storage=info["Driver"],
+            gpu=None,
+        )
+        return cls(client, host, facts)
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment in which the command line client meets the same engine."""
+        return {**os.environ, "DOCKER_HOST": self.host}
+
+    async def image_digest(self, name: str) -> str | None:
+        """Return the digest of an image on the engine, None where it isn't there."""
+        try:
+            image = await asyncio.to_thread(self._client.images.get, name)
+        except ImageNotFound:
+            return None
+        except (APIError, requests.RequestException) as error:
+            raise _lost(error) from error
+        return str(image.id)
+
+    async def pull(self, name: str) -> bool:
+        """Pull an image; return False where its registry doesn't answer.
+
+        Raises:
+            EngineError: the registry answers, and has no such image or refuses it.
+        """
+        repository, _, tag = name.partition("@") if "@" in name else name.rpartition(":")
+        try:
+            await asyncio.to_thread(self._client.images.pull, repository or name, tag or "latest")
+        except (ImageNotFound, NotFound) as error:
+            msg = f"The registry has no image {name}: {error.explanation}"
+            raise EngineError(msg) from error
+        except APIError as error:
+            if error.is_client_error():
+                msg = f"The registry refuses {name}: {error.explanation}"
+                raise EngineError(msg) from error
+            _log.debug("no registry for %s: %s", name, error)
+            return False
+        return True
+
+    async def import_root(self, archive: Path, tag: str, labels: Mapping[str, str]) -> None:
+        """Make an image of one layer from a root file system in a tar archive."""
+        changes = [f"LABEL {name}={value}" for name, value in labels.items()]
+        changes.append('CMD ["/bin/sh"]')
+        repository, _, version = tag.rpartition(":")
+        await asyncio.to_thread(
+            self._client.api.import_image_from_file,
+            str(archive),
+            repository=repository,
+            tag=version,
+            changes=changes,
+        )
+
+    async def gpu(self, image: str) -> "GpuWay | None":
+        """Return how this engine hands out its GPUs, None where a container can't get one.
+
+        The engine's own description leaves out devices that a hook would attach, so a container
+        of `image` is started with a request, once.
+
+        Raises:
+            EngineError: the engine failed otherwise.
+        """
+        if self._gpu is None:
+            self._gpu = asyncio.create_task(asyncio.to_thread(self._try_gpu, image))
+        return await asyncio.shield(self._gpu)
+
+    def _try_gpu(self, image: str) -> "GpuWay | None":
+        for way in GpuWay:
+            container = self._client.containers.create(
+                image,
+                ["true"],
+                labels={LABEL: "gpu"},
+                network_mode="none",
+                device_requests=[way.request()],
+            )
+            try:
+                container.start()
+            except APIError as error:
+                # 500 "could not select device driver", or what the driver's own hook says.
+                _log.debug("no GPU by %s: %s", way, error)
+            else:
+                self.facts = self.facts.model_copy(update={"gpu": str(way)})
+                return way
+            finally:
+                _remove_container(container)
+        return None
+
+    async def run(self, spec: ContainerSpec, log: Path) -> ContainerEnd:
+        """Run one container from its making to its removal.
+
+        Nothing of it is left on the engine, whatever happens. Its output goes to the file `log`.
+
+        Raises:
+            EngineError: the engine could not make, start or observe it.
+        """
+        try:
+            volume = await asyncio.to_thread(
+                self._client.volumes.create, labels={LABEL: "volume", **spec.labels}
+            )
+            try:
+                return await self._run_with(volume.name, spec, log)
+            finally:
+                await _finish(_remove_volume, volume)
+        except (DockerException, requests.RequestException) as error:
+            raise _lost(error) from error
+
+    async def _run_with(self, volume: str, spec: ContainerSpec, log: Path) -> ContainerEnd:
+        container = await asyncio.to_thread(self._create, volume, spec)
+        try:
+            await asyncio.to_thread(container.put_archive, MOUNT_POINT, spec.files)
+            started = now()
+            await asyncio.to_thread(container.start)
+            timed_out = False
+            try:
+                async with asyncio.timeout(spec.time_limit):
+                    await self._wait(container)
+            except TimeoutError:
+                timed_out = True
+                await asyncio.to_thread(_kill, container)
+                await self._wait(container)
+            ended = now()
+            await asyncio.to_thread(container.reload)
+            state = container.attrs["State"]
+            await asyncio.to_thread(_save_log, container, log, spec.log)
+            archive = await asyncio.to_thread(
+                _collect, container, f"{MOUNT_POINT}/{spec.results}", spec.result
+            )
+        finally:
+            await _finish(_remove_container, container)
+        return ContainerEnd(
+            exit_status=state["ExitCode"],
+            oom_killed=state["OOMKilled"],
+            timed_out=timed_out,
+            started=started,
+            ended=ended,
+            archive=archive,
+        )
+
+    def _create(self, volume: str, spec: ContainerSpec) -> Container:
+        scratch = f"rw,nosuid,nodev,exec,size={spec.scratch},mode=1777"
+        return self._client.containers.create(
+            spec.image,
+            list(spec.command),
+            environment=dict(spec.environment),
+            labels={LABEL: "cell", **spec.labels},
+            user=f"{USER_ID}:{USER_ID}",
+            network_mode="none",
+            read_only=True,
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+            init=True,
+            mem_limit=spec.memory,
+            memswap_limit=spec.memory,  # the same figure means: no swap
+            pids_limit=spec.pids,
+            nano_cpus=int(spec.cpus * 1e9),
+            tmpfs={"/tmp": scratch},  # noqa: S108
+            mounts=[Mount(MOUNT_POINT, volume, type="volume", no_copy=True)],
+            log_config=LogConfig(
+                type="local", config={"max-size": str(spec.log), "max-file": "1", "compress": "false"}
+            ),
+            device_requests=[spec.gpu.request()] if spec.gpu else None,
+        )
+
+    async def _wait(self, container: Container) -> None:
+        """Wait for the end by asking now and then.
+
+        The engine's own wait call blocks a thread for as long as it takes and can't be broken off.
+        """
+        while True:
+            await asyncio.to_thread(container.reload)
+            if container.status not in {"created", "running", "restarting", "removing"}:
+                return
+            await asyncio.sleep(0.25)
+
+    async def sweep(self, labels: Mapping[str, str]) -> int:
+        """Remove containers and volumes that carry these labels; return how many there were."""
+        return await asyncio.to_thread(self._sweep, labels)
+
+    def _sweep(self, labels: Mapping[str, str]) -> int:
+        wanted = [LABEL, *(f"{name}={value}" for name, value in labels.items())]
+        containers = self._client.containers.list(all=True, filters={"label": wanted})
+        for container in containers:
+            _remove_container(container)
+        volumes = self._client.volumes.list(filters={"label": wanted})
+        for volume in volumes:
+            _remove_volume(volume)
+        return len(containers) + len(volumes)
+
+
+def _host() -> str:
+    """Return where the engine listens, as the docker command line would find it."""
+    if host := os.environ.get("DOCKER_HOST"):
+        return host
+    with suppress(DockerException, OSError, KeyError, ValueError):
+        context = ContextAPI.get_current_context()
+        if context is not None and context.Host:
+            return str(context.Host)
+    return _DEFAULT_HOST
+
+
+def _connect(host: str) -> docker.DockerClient:
+    if (path := host.removeprefix("unix://")) != host:
+        _try_socket(Path(path))
+    try:
+        client = docker.DockerClient.from_env(
+            environment={**os.environ, "DOCKER_HOST": host}, max_pool_size=64
+        )
+        version = client.version()["Version"]
+    except (DockerException, requests.RequestException) as error:
+        msg = f"No container engine answers at {host}: {error}\n{_START_IT}"
+        raise EngineError(msg) from error
+    if int(version.partition(".")[0]) < _OLDEST:
+        msg = (
+            f"The container engine at {host} is version {version}; {_OLDEST}.0 or newer is needed "
+            "(its builds are BuildKit's).\nUpgrade it; on Debian and Ubuntu: docker/engine.sh install"
+        )
+        raise EngineError(msg)
+    return client
+
+
+def _try_socket(path: Path) -> None:
+    """Tell apart why a local engine doesn't answer: absent, stopped, or not permitted.
+
+    Raises:
+        EngineError: it doesn't answer.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(10)
+            probe.connect(str(path))
+    except PermissionError as error:
+        msg = (
+            f"The container engine's socket {path} is not open to this user.\n"
+            "Join its group (sudo usermod -aG docker $USER, then log in again), or run as root."
+        )
+        raise EngineError(msg) from error
+    except OSError as error:
+        if shutil.which("dockerd"):
+            msg = f"A container engine is installed, and is not running ({path}).\n{_START_IT}"
+        else:
+            msg = f"There is no container engine on this machine ({path}).\n{_START_IT}"
+        raise EngineError(msg) from error
+
+
+async def _buildx_version(host: str) -> str:
+    try:
+        done = await run_process(
+            ["docker", "buildx", "version"], env={**os.environ, "DOCKER_HOST": host}
+        )
+    except FileNotFoundError as error:
+        msg = "There is no docker command on PATH.\nInstall it, or run: docker/engine.sh install"
+        raise EngineError(msg) from error
+    if done.exit_status != 0:
+        msg = (
+            "The docker command has no buildx, which builds the images.\n"
+            "Install docker-buildx (or docker-buildx-plugin), or run: docker/engine.sh install"
+        )
+        raise EngineError(msg)
+    return done.stdout.split()[1] if len(done.stdout.split()) > 1 else done.stdout.strip()
+
+
+def _collect(container: Container, path: str, limit: int) -> bytes | None:
+    """Return a path of a stopped container as a tar archive; None where there is none."""
+    try:
+        stream, _ = container.get_archive(path)
+    except NotFound:
+        return None
+    collected = io.BytesIO()
+    for piece in stream:
+        collected.write(piece)
+        if collected.tell() > limit + tarfile.RECORDSIZE:
+            return None
+    return collected.getvalue()
+
+
+def _save_log(container: Container, path: Path, limit: int) -> None:
+    """Save a container's output, its end where it is longer than the limit."""
+    pieces: Iterator[bytes] = container.logs(stream=True, timestamps=False)
+    written = 0
+    with path.open("wb") as file:
+        for piece in pieces:
+            file.write(piece[: limit - written])
+            written += len(piece)
+            if written >= limit:
+                file.write(b"\n[cut: the log's limit is reached]\n")
+                break
+
+
+def _kill(container: Container) -> None:
+    with suppress(APIError):  # it ended in between
+        container.kill()
+
+
+def _remove_container(container: Container) -> None:
+    with suppress(NotFound):
+        container.remove(force=True)
+
+
+def _remove_volume(volume: Any) -> None:  # noqa: ANN401 (the SDK's type has no stub)
+    with suppress(NotFound):
+        volume.remove(force=True)
+
+
+async def _finish(step: Any, what: Any) -> None:  # noqa: ANN401
+    """Clean up to the end, even where we are being cancelled; a lost engine is only noted."""
+    task = asyncio.ensure_future(asyncio.to_thread(step, what))
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+    except (DockerException, requests.RequestException) as error:
+        _log.warning("could not be removed: %s: %s", what, error)
+
+
+def _lost(error: Exception) -> EngineError:
+    explanation = getattr(error, "explanation", None) or str(error)
+    return EngineError(f"The container engine failed: {explanation}")

@@ -1,0 +1,49 @@
+"""One class for each thing the user can do something about, each with its exit code."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the process says to the shell that started it."""
+
+    READY = 0
+    FAILURES = 1
+    USAGE = 2
+    INFRASTRUCTURE = 3
+    INTERRUPTED = 130
+
+
+class MatrixciError(Exception):
+    """Base of all that is told to the user in plain words, without a traceback."""
+
+    exit_code = ExitCode.INFRASTRUCTURE
+
+
+class UsageError(MatrixciError):
+    """A mistake in the command: a selection that matches nothing, an unknown run."""
+
+    exit_code = ExitCode.USAGE
+
+
+class MatrixFileError(UsageError):
+    """One or more mistakes in matrix.yaml, each with its file, line and path."""
+
+
+class SubjectError(UsageError):
+    """A subject that is no requirement, path or URL, or that can't be made into a wheel."""
+
+
+class EngineError(MatrixciError):
+    """The container engine is absent, too old, not permitted, or was lost."""
+
+
+class ResolverError(MatrixciError):
+    """The resolver could not answer: the index is unreachable, refuses, or breaks off."""
+
+
+class BaseImageError(MatrixciError):
+    """A base image can neither be pulled nor assembled."""
+
+
+class RunFilesError(MatrixciError):
+    """The run's folder can't be written or read."""

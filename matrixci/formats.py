@@ -1,0 +1,190 @@
+"""How single values are written: requirements, sizes, images, names, statements.
+
+Every function here takes what the user wrote and returns it in the form that the later steps use.
+Each raises ValueError where it can't, with a message that says what to write.
+"""
+
+import ast
+import re
+import warnings
+from typing import Final
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+_UNITS: Final = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+SIZE_PATTERN: Final = r"^([0-9]{1,15}(?:\.[0-9]{1,6})?) ?(B|KiB|MiB|GiB|TiB)$"
+_LEAST_MEMORY: Final = 6 * 2**20  # what the container engine itself asks for
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_DISTRIBUTION: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+BACKEND_PATTERN: Final = r"^(cpu|xpu|cu[0-9]{2,3}|rocm[0-9]+(\.[0-9]+)*)$"
+_IMAGE: Final = re.compile(
+    r"(?:[A-Za-z0-9.-]+(?::\d+)?/)?"  # registry
+    r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"  # name
+    r"(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?"  # tag
+    r"(?:@sha256:[0-9a-f]{64})?"  # digest
+)
+_OPERATOR: Final = re.compile(r"\s*(?:[<>=!~]=|[<>](?!<))")
+PYTHON_PLACE: Final = "{python}"
+
+
+def begins_with_operator(text: str) -> bool:
+    """Tell whether this is the rest of a requirement that a comma cut in two."""
+    return _OPERATOR.match(text) is not None
+
+
+def requirement(text: str) -> str:
+    """Return a PEP 508 requirement without the blanks around it."""
+    text = text.strip()
+    if not text:
+        msg = 'empty; write a requirement, such as "numpy<2"'
+        raise ValueError(msg)
+    try:
+        Requirement(text)
+    except InvalidRequirement as error:
+        reason = str(error).splitlines()[0].rstrip(":.")
+        msg = f"not a requirement: {reason}{_requirement_hint(text)}"
+        raise ValueError(msg) from error
+    return text
+
+
+def _requirement_hint(text: str) -> str:
+    if begins_with_operator(text):
+        return '; in brackets a comma begins a new value: put "numpy>=1.26,<2" in quotes'
+    if "," in text and all(_parses(part) for part in text.split(",")):
+        return f"; write a list: [{', '.join(part.strip() for part in text.split(','))}]"
+    return ""
+
+
+def _parses(text: str) -> bool:
+    try:
+        Requirement(text.strip())
+    except InvalidRequirement:
+        return False
+    return True
+
+
+def specifier(text: str) -> str:
+    """Return a version specifier, such as ">=5,<6"."""
+    try:
+        SpecifierSet(text)
+    except InvalidSpecifier as error:
+        msg = f'not a version specifier; write one such as ">=5,<6" (as read: {text})'
+        raise ValueError(msg) from error
+    if not text.strip():
+        msg = 'empty; write a version specifier, such as ">=5,<6", or take the key out'
+        raise ValueError(msg)
+    return text.strip()
+
+
+def distribution(text: str) -> str:
+    """Return the name of a package on an index."""
+    if not _DISTRIBUTION.fullmatch(text):
+        msg = "not the name of a package; write one such as torch"
+        raise ValueError(msg)
+    return text
+
+
+def size(value: object) -> int:
+    """Return a size in bytes; a number is left for the type's own check."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    found = re.fullmatch(SIZE_PATTERN, value.strip()) if isinstance(value, str) else None
+    if found is None:
+        msg = (
+            "not a size; write a number and a unit (B, KiB, MiB, GiB, TiB), "
+            f'such as "6 GiB", or a number of bytes{_size_hint(value)}'
+        )
+        raise ValueError(msg)
+    return int(float(found[1]) * _UNITS[found[2]])
+
+
+def memory(value: int) -> int:
+    """Return a size of memory that a container can be started with."""
+    if value < _LEAST_MEMORY:
+        msg = f'{value} bytes are too few for any container; write a size such as "6 GiB"'
+        raise ValueError(msg)
+    return value
+
+
+def _size_hint(value: object) -> str:
+    found = re.fullmatch(r"([0-9]{1,15}) ?([KMGT])i?b?", str(value).strip(), re.IGNORECASE)
+    return f'; did you mean "{found[1]} {found[2].upper()}iB"?' if found else ""
+
+
+def variable(name: str) -> str:
+    """Return the name of an environment variable."""
+    if not _VARIABLE.fullmatch(name):
+        msg = "not the name of an environment variable; write letters, digits and _"
+        raise ValueError(msg)
+    return name
+
+
+def variable_value(text: str) -> str:
+    """Return what an environment variable is set to."""
+    if "\0" in text:
+        msg = "an environment variable can't hold a NUL character; take it out"
+        raise ValueError(msg)
+    return text
+
+
+def torch_backend(text: str) -> str:
+    """Return the build of torch to install, as uv names it."""
+    if not re.fullmatch(BACKEND_PATTERN, text):
+        msg = "not a torch backend; write cpu, xpu, a CUDA version (cu126) or rocm6.4"
+        raise ValueError(msg)
+    return text
+
+
+def image(text: str) -> str:
+    """Return the name of a container image, in which {python} stands for X.Y."""
+    if not _IMAGE.fullmatch(text.replace(PYTHON_PLACE, "0.0")):
+        msg = (
+            "not the name of an image; write one such as debian:bookworm-slim "
+            "({python} stands for X.Y)"
+        )
+        raise ValueError(msg)
+    return text
+
+
+def image_for_each_python(text: str) -> str:
+    """Return the name of an image that is another one for each Python."""
+    if PYTHON_PLACE not in text:
+        msg = (
+            "{python} is missing; write it where X.Y belongs, such as "
+            "python:{python}-slim-bookworm (one Python's own image goes under axes, as its base)"
+        )
+        raise ValueError(msg)
+    return image(text)
+
+
+def image_for_no_python(text: str) -> str:
+    """Return the name of an image that all Pythons share."""
+    if PYTHON_PLACE in text:
+        msg = "this image is the same for every Python; take {python} out"
+        raise ValueError(msg)
+    return image(text)
+
+
+def statement(text: str) -> str:
+    """Return one Python statement on one line."""
+    if "\n" in text.strip() or not text.strip():
+        msg = "write one Python statement on one line, such as import torch"
+        raise ValueError(msg)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(text.strip())
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        reason = error.msg if isinstance(error, SyntaxError) else "nested too deeply"
+        msg = f"not a Python statement: {reason}; write one such as import torch"
+        raise ValueError(msg) from error
+    return text.strip()
+
+
+def filled(text: str) -> str:
+    """Return text that says something."""
+    if not text.strip():
+        msg = "empty; write something here"
+        raise ValueError(msg)
+    return text

@@ -1,0 +1,221 @@
+"""What is known of the checks, and the results file that it is written to."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import datetime, timezone
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+COLLECTED_PER_LINE: Final = 16
+OUTCOMES: Final = ("passed", "failed", "skipped")  # a process can't tell of its own death
+
+
+class Results:
+    """The results file: a record is in it, as one line, before the next thing is done."""
+
+    def __init__(self, path: Path) -> None:
+        """Make the file.
+
+        Raises:
+            FileExistsError: there are results already, so they are another process's.
+        """
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+        self._descriptor = os.open(path, flags, 0o644)
+
+    def write(self, kind: str, **fields: Any) -> None:  # noqa: ANN401 - JSON
+        """Append one record.
+
+        Raises:
+            ValueError: it can't be written as one line of JSON.
+        """
+        at = datetime.now(timezone.utc).isoformat()
+        data = wire.encode({"kind": kind, "at": at, **fields})
+        while data:
+            data = data[os.write(self._descriptor, data) :]
+
+
+class Ledger:
+    """Takes what the plugin says, in order or not at all, and writes what the contract asks for.
+
+    The process that says it is the one under test: nothing it says is trusted beyond that.
+    """
+
+    def __init__(self, results: Results) -> None:
+        """Begin with nothing known."""
+        self.results = results
+        self.checks: list[str] | None = None  # what was collected; None: not yet
+        self.ended = 0
+        self.collecting = False
+        self.since = monotonic()  # when the last thing changed
+        self._found: list[dict[str, Any]] = []  # in the collection under way
+        self._begun: set[str] = set()
+        self._check: str | None = None
+        self._file: str | None = None
+        self._broken: dict[str, dict[str, Any]] = {}
+
+    @property
+    def under_way(self) -> str | None:
+        """The check that runs, or else the file that is imported."""
+        return self._check or self._file
+
+    @property
+    def broken(self) -> list[str]:
+        """The files whose import took the process down."""
+        return sorted(self._broken)
+
+    @property
+    def left(self) -> list[str]:
+        """The checks that never began."""
+        return [check for check in self.checks or () if check not in self._begun]
+
+    @property
+    def steps(self) -> int:
+        """How far things went: checks begun, and files found broken."""
+        return len(self._begun) + len(self._broken)
+
+    def restart(self) -> None:
+        """Expect a new collection."""
+        self.collecting = True
+        self._found = []
+        self.since = monotonic()
+
+    def take(self, line: bytes, output: Callable[[], str]) -> bool:
+        """Act on a line that the plugin said; what is not in order is dropped with a note.
+
+        Args:
+            line: what was said.
+            output: returns what was printed since the last begin.
+
+        Returns:
+            whether a check or an import began.
+
+        Raises:
+            SystemExit: the collection was not told in full.
+        """
+        before = self.under_way
+        try:
+            self._act(_parsed(line), output)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            wire.note(f"dropped a line: {type(error).__name__}: {error}: {line[:200]!r}")
+        return self.under_way not in (None, before)
+
+    def lose(self, outcome: str, reason: str, message: str, detail: str) -> None:
+        """Record that what is under way took the process down, or was killed."""
+        if self.under_way is None:
+            return
+        wire.note(f"{self.under_way}: {outcome} ({reason})")
+        figures = {"seconds": round(monotonic() - self.since, 3)}
+        fields = {
+            "outcome": outcome,
+            "reason": reason,
+            "message": message,
+            "detail": detail,
+            "figures": figures,
+        }
+        if self._check:
+            self._write_end(self._check, fields)
+        elif self._file:
+            self._broken[self._file] = fields
+        self._check = self._file = None
+
+    def close(self) -> None:
+        """Write the footer."""
+        if self.checks is None and self._broken:
+            self._list([])
+        self.results.write("footer", checks=len(self.checks or ()), ended=self.ended)
+
+    def _act(self, event: dict[str, Any], output: Callable[[], str]) -> None:
+        kind = event["kind"]
+        if kind == "importing":
+            self._file = event["id"]
+        elif kind == "found":
+            self._found.append(_described(event))
+        elif kind == "collected":
+            self._collected(event["count"])
+        elif kind == "begin":
+            self._begin(event["id"])
+        elif kind == "end":
+            self._end(event, output)
+        else:
+            msg = f"unknown kind {kind!r}"
+            raise ValueError(msg)
+        self.since = monotonic()
+
+    def _collected(self, count: int) -> None:
+        self._file = None
+        self.collecting = False
+        if self.checks is not None:
+            return  # after a restart: the first collection counts
+        if count != len(self._found):
+            # A check that is not listed would never be missed.
+            sys.exit(f"matrixci: {count} checks were found, but {len(self._found)} told in order")
+        self._list(self._found)
+
+    def _list(self, found: list[dict[str, Any]]) -> None:
+        plain = {"claim": wire.FILE_CLAIM, "reference": None, "severity": "error"}
+        listed = [*found, *({"id": file, **plain} for file in self.broken)]
+        for first in range(0, max(len(listed), 1), COLLECTED_PER_LINE):
+            self.results.write("collected", checks=listed[first : first + COLLECTED_PER_LINE])
+        self.checks = list(dict.fromkeys(check["id"] for check in listed))
+        for file, fields in self._broken.items():
+            self._begin(file)
+            self._write_end(file, fields)
+            self._check = None
+
+    def _begin(self, check: str) -> None:
+        if check not in self.left:
+            msg = "a begin of what is not collected, or began before"
+            raise ValueError(msg)
+        self._begun.add(check)
+        self._check = check
+        self.results.write("begin", id=check)
+
+    def _end(self, event: dict[str, Any], output: Callable[[], str]) -> None:
+        if event["id"] != self._check or event["outcome"] not in OUTCOMES:
+            msg = "an end of what is not under way, or with an outcome that can't be"
+            raise ValueError(msg)
+        printed = output() if event["outcome"] == "failed" else ""
+        detail = wire.joined(event["detail"], printed)
+        self._write_end(event["id"], {**event, "detail": detail})
+        self._check = None
+
+    def _write_end(self, check: str, fields: dict[str, Any]) -> None:
+        self.results.write(
+            "end",
+            id=check,
+            outcome=fields["outcome"],
+            reason=wire.bounded(fields["reason"], wire.REASON_CHARACTERS),
+            need=fields.get("need"),
+            message=wire.bounded(fields["message"], wire.MESSAGE_CHARACTERS),
+            detail=fields["detail"],
+            figures={name: float(value) for name, value in fields["figures"].items()},
+        )
+        self.ended += 1
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    """Return what a line says; raise ValueError if it is too long or not JSON."""
+    if len(line) > wire.LINE_BYTES:
+        msg = f"more than {wire.LINE_BYTES:,} bytes"
+        raise ValueError(msg)
+    event: dict[str, Any] = json.loads(line)
+    return event
+
+
+def _described(event: dict[str, Any]) -> dict[str, Any]:
+    """Return what the contract tells of a check; raise ValueError if that is not in order."""
+    check = {key: event[key] for key in ("id", "claim", "reference", "severity")}
+    if not isinstance(check["id"], str) or check["severity"] not in ("error", "warning"):
+        msg = f"id {check['id']!r}, severity {check['severity']!r}"
+        raise ValueError(msg)
+    check["claim"] = wire.bounded(check["claim"], wire.REASON_CHARACTERS)
+    return check

@@ -1,0 +1,242 @@
+"""The pytest plugin that tells the supervisor what happens, and serves the checks."""
+
+from __future__ import annotations
+
+import fcntl
+import math
+import os
+import termios
+from dataclasses import make_dataclass
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from pathlib import Path
+
+READ_SECONDS = 1.0
+FIGURES = 200
+EXPECTED = "expected failures belong in matrix.yaml's known-issues"
+MARKERS = (
+    "reference(name): where the claim comes from, as owner/repository#number",
+    "needs(what): what the machine must have, or the check is skipped: 'gpu'",
+    "severity(level): 'error' or 'warning'",
+)
+
+
+class Plugin:
+    """Tells of collection, begin and end; gives the checks their fixtures."""
+
+    def __init__(self, orders: dict[str, Any], descriptor: int) -> None:
+        """Keep the orders, the descriptor to say things to, and one to see the output by."""
+        self.orders = orders
+        self.only: list[str] | None = orders["only"]
+        self.files = None if self.only is None else {check.split("::")[0] for check in self.only}
+        self.descriptor = descriptor
+        self.output = os.dup(2)
+        self.process = os.getpid()
+        self.unimported: dict[str, dict[str, Any]] = {}
+        self.end: dict[str, Any] = {}
+
+    def say(self, kind: str, **fields: Any) -> None:  # noqa: ANN401 - JSON
+        """Say one thing to the supervisor."""
+        if os.getpid() != self.process:
+            return  # a check forked, and the copy came back to pytest: it speaks for nobody
+        data = wire.encode({"kind": kind, **fields})
+        while data:
+            data = data[os.write(self.descriptor, data) :]
+
+    def await_read(self) -> None:
+        """Wait until the supervisor took in all that was printed, so that it knows whose it is."""
+        deadline = monotonic() + READ_SECONDS
+        while any(fcntl.ioctl(self.output, termios.FIONREAD, bytes(4))) and monotonic() < deadline:
+            sleep(0.001)
+
+    # Collection
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Make the markers known: any other is an error of the file that has it."""
+        for marker in MARKERS:
+            config.addinivalue_line("markers", marker)
+
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        """Leave out files whose import took the process down, or that hold nothing asked for."""
+        if collection_path.suffix != ".py":
+            return None
+        file = os.path.relpath(collection_path, self.orders["checks"])
+        unasked = self.files is not None and file not in self.files
+        return True if unasked or file in self.orders["ignore"] else None
+
+    def pytest_collectstart(self, collector: pytest.Collector) -> None:
+        """Tell which file is imported now: it may take the process down."""
+        if isinstance(collector, pytest.Module):
+            self.await_read()
+            self.say("importing", id=collector.nodeid)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Keep what can't be imported, or skips itself: it is reported like a check."""
+        if report.failed:
+            text = report.longreprtext
+            marked = [line[1:].strip() for line in text.splitlines() if line.startswith("E ")]
+            message = "\n".join(marked) or text.strip().rpartition("\n")[2]
+            self.unimported[report.nodeid] = ended("failed", message=message, detail=text)
+        elif report.skipped:
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+            reason = reason.removeprefix("Skipped: ")
+            self.unimported[report.nodeid] = ended("skipped", reason=reason)
+        self.say("importing", id=None)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> Generator[None, None, None]:
+        """Keep what the orders name, and tell what is left.
+
+        This hook and not pytest_collection_finish, which is called after a broken-off collection
+        too, when what was found is not all there is.
+        """
+        yield
+        if self.only is not None:
+            wanted = set(self.only)
+            config.hook.pytest_deselected(items=[i for i in items if i.nodeid not in wanted])
+            items[:] = [item for item in items if item.nodeid in wanted]
+        self.tell_collected(items)
+
+    def tell_collected(self, items: list[pytest.Item]) -> None:
+        """Tell what was found, also what was asked for and is not there; then what can't be run."""
+        checks = {item.nodeid: described(item) for item in items}
+        plain = {"reference": None, "severity": "error"}
+        for file in self.unimported:
+            checks[file] = {"claim": wire.FILE_CLAIM, **plain}
+        for check in self.only or ():
+            checks.setdefault(check, {"claim": "", **plain})
+        for check, description in checks.items():
+            self.say("found", id=check, **description)
+        self.say("collected", count=len(checks))
+        for file, end in self.unimported.items():
+            self.say("begin", id=file)
+            self.say("end", id=file, **end)
+
+    # Checks
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(
+        self, report: pytest.CollectReport | pytest.TestReport
+    ) -> tuple[str, str, str]:
+        """Have pytest's terminal print nothing while a check runs: its output is the check's."""
+        return report.outcome, "", ""
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Tell the begin."""
+        print(nodeid)  # noqa: T201 - for the log
+        self.end = ended("passed", figures={"seconds": 0.0})
+        self.await_read()
+        self.say("begin", id=nodeid)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Skip a check that needs what the machine lacks."""
+        for mark in item.iter_markers("needs"):
+            if mark.args != ("gpu",):
+                pytest.fail(f"unknown need {mark.args!r}", pytrace=False)
+            self.require_gpu()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Take setup, call and teardown together: what failed first is what is told."""
+        report = yield
+        end = self.end
+        end["figures"]["seconds"] = round(end["figures"]["seconds"] + report.duration, 3)
+        if hasattr(report, "wasxfail"):
+            end.update(outcome="failed", message=EXPECTED)
+        elif report.failed:
+            if end["outcome"] != "failed":
+                end.update(outcome="failed", reason="", need=None, message=message_of(call, report))
+            end["detail"] += report.longreprtext + "\n"
+        elif report.skipped and end["outcome"] == "passed":
+            end["outcome"] = "skipped"
+            end["reason"] = str(getattr(call.excinfo and call.excinfo.value, "msg", ""))
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        """Tell the end."""
+        self.end["message"] = wire.bounded(self.end["message"], wire.MESSAGE_CHARACTERS)
+        self.end["detail"] = wire.bounded(self.end["detail"], wire.DETAIL_CHARACTERS)
+        self.await_read()
+        self.say("end", id=nodeid, **self.end)
+        print(f"{nodeid}: {self.end['outcome']}")  # noqa: T201 - for the log
+
+    def require_gpu(self) -> None:
+        """Skip the check under way where torch sees no GPU."""
+        if not self.orders["gpus"]:
+            self.end["need"] = "gpu"
+            pytest.skip("no GPU")
+
+    # Fixtures
+
+    @pytest.fixture(scope="session")
+    def cell(self) -> object:
+        """Return what this cell is: the keys of cell.json as attributes of a frozen object."""
+        values = self.orders["cell"]
+        return make_dataclass("Cell", list(values), frozen=True)(**values)
+
+    @pytest.fixture
+    def device(self) -> str:
+        """Return the cell's device, "cpu" or "cuda"; skip where it is cuda and there is no GPU."""
+        device: str = self.orders["cell"]["device"]
+        if device == "cuda":
+            self.require_gpu()
+        return device
+
+    @pytest.fixture
+    def figure(self) -> Callable[[str, float], None]:
+        """Return a function that records a number for the report, the unit in its name."""
+
+        def record(name: str, value: float) -> None:
+            number = float(value)
+            figures = self.end["figures"]
+            if not math.isfinite(number) or len(name) > 100 or len(figures) >= FIGURES:  # noqa: PLR2004
+                msg = f"figure {name[:100]!r} = {number}: not finite, too long a name, or too many"
+                raise ValueError(msg)
+            figures[name] = number
+
+        return record
+
+
+def ended(outcome: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    """Return the end of a check."""
+    empty: dict[str, Any] = {"reason": "", "need": None, "message": "", "detail": "", "figures": {}}
+    return {"outcome": outcome, **empty, **fields}
+
+
+def described(item: pytest.Item) -> dict[str, Any]:
+    """Return what a check claims, where that comes from, and how much it matters."""
+    doc = (getattr(getattr(item, "obj", None), "__doc__", None) or "").strip()
+    name = item.name.removeprefix("test_").replace("_", " ")
+    marks = {mark: item.get_closest_marker(mark) for mark in ("reference", "severity")}
+    told = {name: mark.args[0] if mark and mark.args else None for name, mark in marks.items()}
+    return {
+        "claim": doc.splitlines()[0] if doc else name,
+        "reference": told["reference"],
+        "severity": told["severity"] or "error",
+    }
+
+
+def message_of(call: pytest.CallInfo[None], report: pytest.TestReport) -> str:
+    """Return what failed as a reader would say it: the assertion's message, the exception."""
+    lookup = getattr(report.longrepr, "errorstring", None)  # a fixture that doesn't exist
+    if lookup:
+        return str(lookup).partition("\n")[0]
+    if call.excinfo is None:
+        return report.longreprtext
+    text = call.excinfo.exconly(tryshort=True)
+    if call.excinfo.errisinstance(AssertionError):
+        # pytest puts the comparison beneath the author's words; the detail keeps it.
+        return text.removeprefix("AssertionError: ").partition("\nassert ")[0]
+    return text.removeprefix("Failed: ")

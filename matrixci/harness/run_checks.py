@@ -1,0 +1,54 @@
+"""The process of the checks: pytest, with nothing but the orders to decide how it runs.
+
+Usage: python run_checks.py SAY_FD STACKS_FD, with the orders as JSON on stdin; see supervise.py.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import sys
+from typing import Any
+
+# Plugins of the stack under test stay out (anyio brings one), and so do settings of the machine's.
+# pytest reads these when it is imported or started.
+os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
+    os.environ.pop(name, None)
+
+import pytest  # noqa: E402
+import wire  # noqa: E402
+from plugin import Plugin  # noqa: E402
+
+
+def options(orders: dict[str, Any]) -> list[str]:
+    """Return pytest's command line."""
+    select = orders["cell"]["select"]
+    return [
+        *("-c", os.devnull, "--rootdir", orders["checks"], "--import-mode=importlib"),
+        *("-p", "no:cacheprovider", "-p", "no:faulthandler", "--continue-on-collection-errors"),
+        *("--strict-markers", "-W", "default"),
+        # What a check leaves in its tmp_path would fill the memory that the scratch is made of.
+        *("-o", "tmp_path_retention_policy=none"),
+        # The supervisor takes in the output, so that none is lost in a crash.
+        *("-q", "--color=no", "--capture=no", "-o", "verbosity_assertions=2"),
+        *(("-k", select) if select else ()),
+        orders["checks"],
+    ]
+
+
+def main() -> int:
+    """Run the checks; return pytest's exit status."""
+    descriptor, stacks = map(int, sys.argv[1:3])
+    for number in (descriptor, stacks):
+        os.set_inheritable(number, False)  # noqa: FBT003 - the signature is os's
+    orders = json.load(sys.stdin)
+    faulthandler.enable(stacks)
+    faulthandler.register(wire.STACKS_SIGNAL, stacks)
+    sys.path[0] = orders["checks"]  # in place of the harness's own folder
+    return int(pytest.main(options(orders), plugins=[Plugin(orders, descriptor)]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

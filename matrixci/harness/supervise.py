@@ -1,0 +1,182 @@
+"""The container's command: attest what is installed, run the checks, write results.jsonl.
+
+Usage: python supervise.py [CELL_JSON]; checks/ and results/ lie beside cell.json. The checks run in
+a child. This process alone writes the results, and outlives whatever a check does to its own
+process. It exits 0 when it got to the footer, whatever the checks came to.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from contextlib import closing
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+import wire
+from child import Child
+from ledger import Ledger, Results
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+SCHEMA: Final = 1
+CELL: Final = "/matrixci/cell.json"
+ATTESTED: Final = {"python", "machine", "distributions", "modules", "torch_cuda", "gpus"}
+TICK_SECONDS: Final = 0.1
+
+# The interpreter, pytest, and for the attestation an import of torch, on a busy machine. The cell's
+# limits may set another value as start_seconds.
+START_SECONDS: Final = 180
+
+# Between two checks, and from the last one to the exit, where threads may be waited for.
+PAUSE_SECONDS: Final = 10
+
+
+class Supervisor:
+    """Runs the checks of one cell, and anew after each that takes the process down."""
+
+    def __init__(self, cell_file: Path) -> None:
+        """Read the cell and begin the results.
+
+        Raises:
+            OSError: the cell can't be read, or there are results already.
+            ValueError, KeyError: the cell is not as the contract has it.
+        """
+        self.cell: dict[str, Any] = json.loads(cell_file.read_text(encoding="utf-8"))
+        self.folder = cell_file.resolve().parent
+        limits = self.cell["limits"]
+        self.check_seconds: float = limits["check_seconds"]
+        self.start_seconds: float = limits.get("start_seconds", START_SECONDS)
+        self.gpus = 0
+        self.results = Results(self.folder / "results" / "results.jsonl")
+        named = {key: self.cell[key] for key in ("nonce", "run", "cell")}
+        self.results.write("header", schema=SCHEMA, **named)
+        self.ledger = Ledger(self.results)
+
+    def run(self) -> None:
+        """Attest, run the checks, and write the footer."""
+        self.attest()
+        only = self.cell["only"]
+        steps = -1
+        # Each start begins a check or finds a broken file, or it was the last one.
+        while steps < self.ledger.steps and only != []:
+            steps = self.ledger.steps
+            self.start(only)
+            if self.ledger.checks is not None:
+                only = self.ledger.left
+        if only != []:
+            wire.note("pytest ended and had begun nothing; what is left stays unreported")
+        self.ledger.close()
+
+    def attest(self) -> None:
+        """Have a fresh interpreter tell what is installed; write the most that it told."""
+        deadline = monotonic() + self.start_seconds
+        lines: list[bytes] = []
+        with closing(Child("attest.py", {})) as child:
+            while not (hung := monotonic() > deadline) and not child.exited():
+                lines.extend(child.pump(TICK_SECONDS))
+            status, left = child.end()
+        if hung or status != 0:
+            wire.note(f"the attestation {'hung' if hung else f'died: {death(status)}'}")
+        told = next(filter(None, map(attested, reversed(lines + left))), None)
+        if told is None:
+            wire.note("nothing was attested")
+        else:
+            self.results.write("attestation", **told)
+            self.gpus = told["gpus"]
+
+    def start(self, only: list[str] | None) -> None:
+        """Run pytest once, to its end or until a check takes it down or outlasts its time."""
+        orders = {
+            "cell": self.cell,
+            "checks": str(self.folder / "checks"),
+            "only": only,
+            "ignore": self.ledger.broken,
+            "gpus": self.gpus,
+        }
+        self.ledger.restart()
+        with closing(Child("run_checks.py", orders)) as child:
+            while not (hung := self.overdue()) and not child.exited():
+                for line in child.pump(TICK_SECONDS):
+                    self.take(line, child)
+            if hung:
+                child.ask_stacks()
+            status, left = child.end()
+            for line in left:
+                self.take(line, child)
+            self.account(status, child, hung=hung)
+
+    def take(self, line: bytes, child: Child) -> None:
+        """Act on what the child said; what it printed before a begin is not of what began."""
+        if self.ledger.take(line, child.output):
+            child.forget_output()
+
+    def overdue(self) -> bool:
+        """Tell whether the child has said nothing for longer than it may."""
+        if self.ledger.under_way:
+            limit = self.check_seconds
+        elif self.ledger.collecting:
+            limit = self.start_seconds
+        else:
+            limit = min(PAUSE_SECONDS, self.check_seconds)
+        return monotonic() - self.ledger.since > limit
+
+    def account(self, status: int, child: Child, *, hung: bool) -> None:
+        """Record what was under way when the child ended: a check, a file's import, or neither."""
+        if self.ledger.under_way is None:
+            if hung or status not in (0, 1, 5):  # pytest's own: all well, failures, no checks
+                wire.note(f"pytest {'hung' if hung else death(status)} outside of any check")
+            return
+        stacks = child.stacks()
+        detail = wire.joined(stacks, child.output())
+        if hung:
+            limit = f"{self.check_seconds:g} s"
+            message = f"It did not end within {limit}{self.where(stacks)}."
+            self.ledger.lose("timed-out", f"after {limit}", message, detail)
+        else:
+            message = f"It took its process down: {death(status)}{self.where(stacks)}."
+            self.ledger.lose("crashed", death(status), message, detail)
+
+    def where(self, stacks: str) -> str:
+        """Return the innermost line of the checks' own in the stacks, else the innermost."""
+        lines = [line.strip() for line in stacks.splitlines() if line.startswith("  File ")]
+        checks = f'"{self.folder / "checks"}/'
+        line = next((line for line in lines if checks in line), lines[0] if lines else "")
+        return line and f", at {line}".replace(checks, '"')
+
+
+def attested(line: bytes) -> dict[str, Any] | None:
+    """Return what a line of attest.py tells, None where it is not one."""
+    try:
+        told = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    in_order = isinstance(told, dict) and set(told) == ATTESTED and isinstance(told["gpus"], int)
+    return told if in_order else None
+
+
+def death(status: int) -> str:
+    """Return how a process ended: a signal's name, or its exit status."""
+    if status < 0:
+        names = {int(number): number.name for number in signal.Signals}
+        return names.get(-status, f"signal {-status}")
+    return "exit status 0 in the middle" if status == 0 else f"exit status {status}"
+
+
+def stop(number: int, _: FrameType | None) -> None:
+    """End without a footer; the child is killed on the way out."""
+    sys.exit(128 + number)
+
+
+def main() -> None:
+    """Supervise the checks of the cell that the command line names."""
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    Supervisor(Path(sys.argv[1] if len(sys.argv) > 1 else CELL)).run()
+
+
+if __name__ == "__main__":
+    main()

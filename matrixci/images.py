@@ -1,0 +1,227 @@
+"""Cell images: one for each distinct lock, its shared stages built first and once."""
+
+import asyncio
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from matrixci.bases import Base, Bases
+from matrixci.buildx import Build, BuildError, build
+from matrixci.data import data_folder
+from matrixci.engine import LABEL, Engine
+from matrixci.index_settings import build_secrets
+from matrixci.lock import Lock, Pin, Resolver, closure
+from matrixci.model import ImageRecord, now
+from matrixci.once import Once
+
+_WHEELS: Final = "/run/wheels"
+_RECIPE: Final = ("Dockerfile", "install-locked.sh", "gather-interpreter.sh", "precompile.py")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRequest:
+    """All that a cell's image depends on beside the run's settings; never the checks."""
+
+    lock: Lock
+    python: str
+    """X.Y"""
+    base: str
+    """Name of the interpreter's base image."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSettings:
+    """What all images of a run have in common."""
+
+    system: str
+    """Name of the operating system's image, the lowest layer of all cells."""
+    tools_python: str
+    """X.Y of the interpreter that installs what all Pythons share."""
+    tools_base: str
+    """Name of its base image."""
+    precompile: tuple[str, ...]
+    """Statements run once in each image, so that their bytecode lies in it."""
+    wheel: Path | None
+    """The subject's wheel, where it is one of our own."""
+    jobs: int
+    """Builds under way at once."""
+    time_limit: float
+    """Of one build, in seconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuiltImage:
+    """An image that stands on the engine, and when its own build began and ended."""
+
+    record: ImageRecord
+    began: datetime
+    ended: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    """A lock, split by how widely its files can be shared."""
+
+    nvidia: str
+    torch: str
+    rest: str
+
+
+class Images:
+    """The cell images of one run."""
+
+    def __init__(
+        self, engine: Engine, bases: Bases, resolver: Resolver, settings: ImageSettings, logs: Path
+    ) -> None:
+        """Set up, building nothing yet; `logs` is the folder that takes the builds' logs."""
+        self._engine = engine
+        self._bases = bases
+        self._resolver = resolver
+        self._settings = settings
+        self._logs = logs
+        self._slots = asyncio.Semaphore(settings.jobs)
+        self._images: Once[BuiltImage] = Once()
+        self._stages: Once[None] = Once()
+
+    async def image(self, request: ImageRequest) -> BuiltImage:
+        """Return the image of a lock, built where it doesn't stand yet.
+
+        Raises:
+            BuildError: it could not be built.
+            BaseImageError: a base image of it can't be had.
+            ResolverError: what installs the others could not be resolved.
+        """
+        name = (request.base, request.lock.digest)
+        return await self._images(name, lambda: self._image(request))
+
+    async def close(self) -> None:
+        """Break off what is still under way."""
+        await self._images.close()
+        await self._stages.close()
+
+    async def _image(self, request: ImageRequest) -> BuiltImage:
+        settings = self._settings
+        system = await self._bases.system(settings.system)
+        python = await self._bases.python(request.base, request.python)
+        key = self._key(request, system, python)
+        tag = f"matrixci/cell:{key[:20]}"
+        began = now()
+        digest = await self._engine.image_digest(tag)
+        reused = digest is not None
+        if digest is None:
+            began = await self._build(request, system, python, tag, key)
+            digest = await self._engine.image_digest(tag)
+        if digest is None:
+            msg = f"The image {tag} vanished from the engine after its build."
+            raise BuildError(msg)
+        record = ImageRecord(
+            tag=tag,
+            id=digest,
+            base=python.name,
+            base_digest=python.digest,
+            base_origin=python.origin,
+            reused=reused,
+            log=None if reused else _log_name(key),
+        )
+        return BuiltImage(record=record, began=began, ended=now())
+
+    async def _build(
+        self, request: ImageRequest, system: Base, python: Base, tag: str, key: str
+    ) -> datetime:
+        """Build an image from its shared stages up; return when its own build began."""
+        settings = self._settings
+        tools = await self._bases.python(settings.tools_base, settings.tools_python)
+        tools_lock = await self._resolver.tools(settings.tools_python)
+        parts = _split(request.lock)
+        with tempfile.TemporaryDirectory(prefix="matrixci-build-") as name:
+            folder = Path(name)
+            secrets = await asyncio.to_thread(self._lay_out, folder, parts, tools_lock)
+            common = Build(
+                context=folder / "context",
+                dockerfile=folder / "context/Dockerfile",
+                secrets=secrets,
+                arguments={
+                    "OS_BASE": system.name,
+                    "TOOLS_BASE": tools.name,
+                    "PYTHON_BASE": python.name,
+                    "TORCH_BACKEND": request.lock.torch_backend or "",
+                },
+            )
+            # A stage that several builds share is built alone first: side by side, each of them
+            # may build it again (moby/buildkit#2030).
+            below = (system.digest, request.lock.torch_backend, parts.nvidia)
+            await self._stages(below, lambda: self._stage(common, "nvidia", below))
+            above = (*below, python.digest, parts.torch)
+            await self._stages(above, lambda: self._stage(common, "torch", above))
+            labels = {
+                LABEL: "image",
+                f"{LABEL}.key": key,
+                f"{LABEL}.lock": request.lock.digest,
+                f"{LABEL}.base": python.digest,
+                f"{LABEL}.base.name": python.name,
+                f"{LABEL}.base.origin": python.origin,
+            }
+            cell = replace(common, target="cell", tag=tag, labels=labels)
+            async with self._slots:
+                began = now()
+                await self._run(cell, self._logs / _log_name(key))
+        return began
+
+    async def _stage(self, common: Build, target: str, name: object) -> None:
+        async with self._slots:
+            key = hashlib.sha256(repr(name).encode()).hexdigest()
+            await self._run(replace(common, target=target), self._logs / f"{target}-{key[:12]}.log")
+
+    async def _run(self, what: Build, log: Path) -> None:
+        await build(self._engine, what, log, self._settings.time_limit)
+
+    def _lay_out(self, folder: Path, parts: _Parts, tools: Lock) -> dict[str, Path]:
+        """Write a build's context, and its secrets beside it; return the secrets."""
+        context = folder / "context"
+        (context / "wheels").mkdir(parents=True)
+        for name in _RECIPE:
+            shutil.copy2(data_folder("docker") / name, context)
+        if self._settings.wheel is not None:
+            shutil.copy2(self._settings.wheel, context / "wheels")
+        texts = {
+            "tools.txt": tools.text,
+            "nvidia.txt": parts.nvidia,
+            "torch.txt": parts.torch,
+            "rest.txt": parts.rest,
+            "precompile.txt": "".join(f"{line}\n" for line in self._settings.precompile),
+        }
+        for name, text in texts.items():
+            (context / name).write_text(text, encoding="utf-8")
+        return build_secrets(folder)
+
+    def _key(self, request: ImageRequest, system: Base, python: Base) -> str:
+        """Return a digest of all that the image is made of."""
+        recipe = [(data_folder("docker") / name).read_text(encoding="utf-8") for name in _RECIPE]
+        made_of = [request.lock.digest, system.digest, python.digest]
+        text = "\0".join([*made_of, *recipe, *self._settings.precompile])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _split(lock: Lock) -> _Parts:
+    """Split a lock: CUDA libraries, torch with what it needs, and the rest.
+
+    Only how much is shared depends on the split; each part is installed, whatever it holds.
+    """
+    torch = closure(lock.pins, {"torch"})
+    nvidia = [pin for pin in lock.pins if pin.name in torch and pin.name.startswith("nvidia-")]
+    beside = [pin for pin in lock.pins if pin.name in torch and pin not in nvidia]
+    rest = [pin for pin in lock.pins if pin.name not in torch]
+    return _Parts(nvidia=_text(nvidia), torch=_text(beside), rest=_text(rest))
+
+
+def _text(pins: Sequence[Pin]) -> str:
+    return "".join(f"{pin.install_line(_WHEELS)}\n" for pin in pins)
+
+
+def _log_name(key: str) -> str:
+    return f"image-{key[:12]}.log"

@@ -1,0 +1,61 @@
+"""The machine's own index settings, as the resolver and the builds are given them."""
+
+import os
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+# What uv, pip and their HTTP stacks read; local paths are left out, a build can't see them.
+_PASSED: Final = re.compile(
+    r"UV_(DEFAULT_INDEX|INDEX|INDEX_URL|EXTRA_INDEX_URL|INDEX_STRATEGY|INDEX_\w+_(USERNAME|PASSWORD)"
+    r"|KEYRING_PROVIDER|HTTP_TIMEOUT|HTTP_RETRIES|INSECURE_HOST|NATIVE_TLS|SYSTEM_CERTS)"
+    r"|PIP_(INDEX_URL|EXTRA_INDEX_URL|TRUSTED_HOST|DEFAULT_TIMEOUT|RETRIES)"
+    r"|(HTTPS?|ALL|NO)_PROXY|(https?|all|no)_proxy"
+)
+
+
+def index_environment() -> dict[str, str]:
+    """Return the variables of the environment that say where packages come from."""
+    settings = {name: value for name, value in os.environ.items() if _PASSED.fullmatch(name)}
+    # A machine that is set up for pip alone is understood as well: uv reads none of pip's settings.
+    _default(settings, "UV_DEFAULT_INDEX", settings.get("PIP_INDEX_URL"))
+    _default(settings, "UV_INDEX", settings.get("PIP_EXTRA_INDEX_URL"))
+    # And the other way round for the one step of a build that pip does.
+    _default(settings, "PIP_INDEX_URL", settings.get("UV_DEFAULT_INDEX"))
+    return settings
+
+
+def build_secrets(folder: Path) -> dict[str, Path]:
+    """Return the secrets of a build: id to file. What must be written is written to `folder`."""
+    secrets = {}
+    if bundle := _file(os.environ.get("SSL_CERT_FILE")):
+        secrets["ca"] = bundle
+    if netrc := _file(os.environ.get("NETRC")) or _file("~/.netrc"):
+        secrets["netrc"] = netrc
+    if config := _file(os.environ.get("UV_CONFIG_FILE")) or _file("~/.config/uv/uv.toml"):
+        secrets["uv-config"] = config
+    secrets["index"] = folder / "index.sh"
+    secrets["index"].touch(mode=0o600)
+    secrets["index"].write_text(_as_shell(index_environment()), encoding="utf-8")
+    return secrets
+
+
+def _default(settings: dict[str, str], name: str, value: str | None) -> None:
+    if value and not any(other in settings for other in _same_as(name)):
+        settings[name] = value
+
+
+def _same_as(name: str) -> tuple[str, ...]:
+    old = {"UV_DEFAULT_INDEX": "UV_INDEX_URL", "UV_INDEX": "UV_EXTRA_INDEX_URL"}
+    return (name, old[name]) if name in old else (name,)
+
+
+def _file(name: str | None) -> Path | None:
+    path = Path(name).expanduser() if name else None
+    return path if path is not None and path.is_file() else None
+
+
+def _as_shell(settings: Mapping[str, str]) -> str:
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in settings.items())

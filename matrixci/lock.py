@@ -1,0 +1,356 @@
+"""The resolver: a cell's requirements in, its lock or the proof that there is none out."""
+
+import asyncio
+import hashlib
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from functools import cached_property
+from importlib.metadata import version as distribution_version
+from pathlib import Path
+from typing import Final, assert_never
+
+import uv
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name, parse_wheel_filename
+
+from matrixci.errors import ResolverError
+from matrixci.index_settings import index_environment
+from matrixci.model import Cell, Subject
+from matrixci.once import Once
+from matrixci.processes import Completed, run_process
+
+HARNESS: Final = ("pytest>=8",)
+"""What the checks are written in; it is resolved with the stack, so it can't disturb it unseen."""
+
+_KEPT_SECONDS: Final = 600.0  # as long as uv itself believes an index's answer
+_TIME_LIMIT: Final = 300.0
+_REASON_LENGTH: Final = 220
+# 1: no solution; 2: anything else, an unreachable index among it.
+_NO_SOLUTION: Final = "No solution found when resolving dependencies"
+_REFUSED: Final = re.compile(r"could not be queried due to .*?\((\d{3} [^)]*)\)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """All that a resolution depends on, beside the index's state."""
+
+    requires: tuple[str, ...]
+    python: str
+    platform: str
+    torch_backend: str | None
+    as_of: date | None
+
+    def key(self) -> str:
+        """Return a digest of the request and the resolver."""
+        facts = {**asdict(self), "uv": distribution_version("uv"), "index": index_environment()}
+        return hashlib.sha256(json.dumps(facts, default=str, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pin:
+    """One exact requirement of a lock."""
+
+    name: str
+    version: str
+    url: str | None
+    hashes: tuple[str, ...]
+    via: tuple[str, ...]
+    """Who asks for it, by normalised name."""
+
+    def line(self) -> str:
+        """Return it as a line of a constraints file."""
+        return " \\\n    ".join([f"{self.name}=={self.version}", *self._options()])
+
+    def install_line(self, wheels: str) -> str:
+        """Return it as a line to install from; a wheel of our own lies in the folder `wheels`."""
+        if self.url is None:
+            return self.line()
+        wheel = f"{self.name} @ file://{wheels}/{self.url.rpartition('/')[2]}"
+        return " \\\n    ".join([wheel, *self._options()])
+
+    def _options(self) -> Iterable[str]:
+        return (f"--hash={value}" for value in self.hashes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lock:
+    """The exact requirements of a cell, with hashes."""
+
+    pins: tuple[Pin, ...]
+    torch_backend: str | None
+    fallback: bool = False
+    """The backend asked for could not be reached; the default index's build serves."""
+
+    @cached_property
+    def text(self) -> str:
+        """The lock as a constraints file, one that `pip install -c` accepts."""
+        return "".join(f"{pin.line()}\n" for pin in self.pins)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of what is installed and from which kind of index, in hex."""
+        return hashlib.sha256(f"{self.torch_backend}\n{self.text}".encode()).hexdigest()
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Normalised name to version."""
+        return {pin.name: pin.version for pin in self.pins}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unsatisfiable:
+    """The resolver's proof that a cell's requirements have no solution."""
+
+    reason: str
+    """One readable line."""
+    detail: str
+    """All that the resolver said."""
+
+
+class Resolver:
+    """Resolves each distinct request once, in parallel with the others."""
+
+    def __init__(self, cache: Path, platform: str, as_of: date | None, *, fresh: bool) -> None:
+        """Set up.
+
+        Args:
+            cache: the folder in which answers are kept for ten minutes, as uv does.
+            platform: uv's --python-platform.
+            as_of: only what was published before this day exists.
+            fresh: kept answers are not used.
+        """
+        self._cache = cache
+        self._platform = platform
+        self._as_of = as_of
+        self._fresh = fresh
+        self._answers: Once[Lock | Unsatisfiable] = Once()
+        self._slots = asyncio.Semaphore(os.cpu_count() or 1)
+        self._unreachable: set[str] = set()
+
+    async def resolve(self, cell: Cell, subject: Subject) -> Lock | Unsatisfiable:
+        """Return a cell's lock, or why there is none.
+
+        Raises:
+            ResolverError: the resolver could not answer: the index is unreachable, or refuses.
+        """
+        request = Request(
+            requires=(subject.requirement, *cell.requires, *HARNESS),
+            python=cell.python,
+            platform=self._platform,
+            torch_backend=cell.torch_backend,
+            as_of=self._as_of,
+        )
+        return await self.answer(request)
+
+    async def tools(self, python: str) -> Lock:
+        """Return the lock of what installs the others inside a build: uv, as it is here.
+
+        Raises:
+            ResolverError: it could not be resolved.
+        """
+        request = Request(
+            requires=(f"uv=={distribution_version('uv')}",),
+            python=python,
+            platform=self._platform,
+            torch_backend=None,
+            as_of=None,
+        )
+        answer = await self.answer(request)
+        match answer:
+            case Lock():
+                return answer
+            case Unsatisfiable():
+                msg = f"The index doesn't have the uv that is used here: {answer.reason}"
+                raise ResolverError(msg)
+            case _ as never:
+                assert_never(never)
+
+    async def why_not(self, requirement: str, python: str) -> str | None:
+        """Return why a requirement can't be had on Python X.Y; None where it can, or unknown."""
+        request = Request(
+            requires=(requirement,),
+            python=python,
+            platform=self._platform,
+            torch_backend=None,
+            as_of=self._as_of,
+        )
+        try:
+            answer = await self.answer(request)
+        except ResolverError:
+            return None
+        return answer.reason if isinstance(answer, Unsatisfiable) else None
+
+    async def answer(self, request: Request) -> Lock | Unsatisfiable:
+        """Answer a request, once for all who ask.
+
+        Raises:
+            ResolverError: the resolver could not answer.
+        """
+        return await self._answers(request, lambda: self._answer(request))
+
+    async def close(self) -> None:
+        """Break off what is still under way."""
+        await self._answers.close()
+
+    async def _answer(self, request: Request) -> Lock | Unsatisfiable:
+        kept = self._cache / f"{request.key()}.json"
+        if not self._fresh and (answer := _read(kept, forever=request.as_of is not None)):
+            return answer
+        answer = await self._compile_or_fall_back(request)
+        _write(kept, answer)
+        return answer
+
+    async def _compile_or_fall_back(self, request: Request) -> Lock | Unsatisfiable:
+        backend = request.torch_backend
+        if backend is None:
+            return _outcome(await self._compile(request), None)
+        if backend not in self._unreachable:
+            done = await self._compile(request)
+            if done.exit_status in {0, 1}:
+                return _outcome(done, backend)
+            self._unreachable.add(backend)
+        # The same question as that of a cell without a backend: asked once for both.
+        answer = await self.answer(replace(request, torch_backend=None))
+        return replace(answer, fallback=True) if isinstance(answer, Lock) else answer
+
+    async def _compile(self, request: Request) -> Completed:
+        argv = [uv.find_uv_bin(), "pip", "compile", "-", "--quiet", "--no-header"]
+        # Any interpreter will do, since the version is given; ours costs no search.
+        argv += ["--python", sys.executable, "--python-version", request.python]
+        argv += ["--python-platform", request.platform]
+        # Without it a release that has no wheel is picked, and is compiled for minutes.
+        argv += ["--only-binary", ":all:", "--generate-hashes", "--annotation-style", "line"]
+        argv += ["--torch-backend", request.torch_backend] if request.torch_backend else []
+        argv += ["--exclude-newer", request.as_of.isoformat()] if request.as_of else []
+        environment = {**os.environ, **index_environment()}
+        if request.torch_backend:
+            # One attempt is enough: nothing worse than the fallback depends on it.
+            environment["UV_HTTP_RETRIES"] = "0"
+        text = "".join(f"{line}\n" for line in request.requires)
+        try:
+            async with self._slots:
+                return await run_process(argv, stdin=text, env=environment, time_limit=_TIME_LIMIT)
+        except TimeoutError as error:
+            msg = f"The resolver didn't answer within {_TIME_LIMIT:.0f} s."
+            raise ResolverError(msg) from error
+
+
+def _outcome(done: Completed, backend: str | None) -> Lock | Unsatisfiable:
+    if done.exit_status == 0:
+        return Lock(pins=parse_lock(done.stdout), torch_backend=backend)
+    if _NO_SOLUTION not in done.stderr:
+        msg = f"The package index could not be asked: {_one_line(done.stderr)}"
+        raise ResolverError(msg)
+    if refused := _REFUSED.search(done.stderr):
+        msg = f"The package index refuses: {refused[1]}"
+        raise ResolverError(msg)
+    return Unsatisfiable(reason=readable_reason(done.stderr), detail=done.stderr)
+
+
+def parse_lock(text: str) -> tuple[Pin, ...]:
+    """Read the resolver's output.
+
+    Raises:
+        ResolverError: it has a line of another form.
+    """
+    pins: list[Pin] = []
+    block: list[str] = []
+    for line in [*text.splitlines(), ""]:
+        if block and not line.startswith(" "):
+            pins.append(_parse_pin(block))
+            block = []
+        if line.strip() and not line.startswith(("#", "-")):
+            block.append(line)
+    return tuple(sorted(pins, key=lambda pin: pin.name))
+
+
+def _parse_pin(block: Sequence[str]) -> Pin:
+    head = block[0].rstrip("\\").split(" #")[0].strip()
+    rest = "\n".join(block)
+    try:
+        requirement = Requirement(head)
+        if requirement.url:
+            version = str(parse_wheel_filename(requirement.url.rpartition("/")[2])[1])
+        else:
+            (specifier,) = requirement.specifier
+            version = specifier.version
+    except ValueError as error:
+        msg = f"The resolver's answer has a line that is not understood: {head}"
+        raise ResolverError(msg) from error
+    via = re.search(r"# via (.*)", rest)
+    return Pin(
+        name=canonicalize_name(requirement.name),
+        version=version,
+        url=requirement.url,
+        hashes=tuple(re.findall(r"--hash=(\S+)", rest)),
+        via=tuple(re.findall(r"[A-Za-z0-9._-]+", via[1])) if via else (),
+    )
+
+
+def closure(pins: Sequence[Pin], roots: Iterable[str]) -> set[str]:
+    """Return the names of `roots` and of all that they need, directly or not."""
+    found = {pin.name for pin in pins} & set(roots)
+    grown = True
+    while grown:
+        more = {pin.name for pin in pins if found & set(pin.via)}
+        grown = not more <= found
+        found |= more
+    return found
+
+
+def readable_reason(stderr: str) -> str:
+    """Make one line of the resolver's explanation, for a person who knows Python packages."""
+    text = _one_line(stderr.partition(_NO_SOLUTION)[2])
+    if wheels := re.search(
+        r"only found wheels for `([\w.-]+)`|Wheels are required for `([\w.-]+)`", text
+    ):
+        name = wheels[1] or wheels[2]
+        asked = re.search(rf"you require ({re.escape(name)}[^\s,]*)", text)
+        python = re.search(r"You require (\w+ [\d.]+)", text)
+        on = f" for {python[1]}" if python else " for this Python"
+        return f"no wheel of {asked[1] if asked else name}{on}"
+    if needs := re.search(r"([\w.-]+(?:[=<>!~]=?[^\s,]+)?) depends on Python\s?([<>=!~][^\s,]+)", text):
+        return f"{needs[1]} needs Python {needs[2]}"
+    if missing := re.search(r"([\w.-]+) was not found in the package registry", text):
+        return f"{missing[1]} is not in the package index"
+    if absent := re.search(r"there is no version of (\S+?),? (?:and|we)", text):
+        return f"there is no {absent[1]}"
+    because = re.search(r"Because (.*?), we can conclude", text)
+    reason = because[1] if because else text.removeprefix("cause: ")
+    return reason if len(reason) <= _REASON_LENGTH else f"{reason[:_REASON_LENGTH]}…"
+
+
+def _one_line(text: str) -> str:
+    """Fold a text into one line; the hosts of URLs are left out, they say who asked."""
+    text = re.sub(r"https?://[^\s`)]+", "the index", text)
+    return re.sub(r"\s+", " ", text.replace("cause:", "")).removeprefix("error: ").strip()
+
+
+def _read(path: Path, *, forever: bool) -> Lock | Unsatisfiable | None:
+    """Return a kept answer that is still believed."""
+    try:
+        if not forever and time.time() - path.stat().st_mtime > _KEPT_SECONDS:
+            return None
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if "reason" in kept:
+            return Unsatisfiable(**kept)
+        pins = tuple(
+            Pin(**{name: tuple(v) if isinstance(v, list) else v for name, v in pin.items()})
+            for pin in kept.pop("pins")
+        )
+        return Lock(pins=pins, **kept)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _write(path: Path, answer: Lock | Unsatisfiable) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}")
+    partial.write_text(json.dumps(asdict(answer)), encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,182 @@
+"""matrix.yaml as data: a Matrix that exists is a valid one."""
+
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+
+from matrixci import formats
+from matrixci.axes import (
+    AXIS_PATTERN,
+    PYTHON,
+    VERSION_PATTERN,
+    AxisValue,
+    Entry,
+    Environment,
+    Requirements,
+    Rule,
+    as_values,
+    axis_mistakes,
+    empty_rule_mistakes,
+    rule_mistakes,
+    value_id,
+)
+from matrixci.combinations import Combination, combination_mistakes, kept, matches
+from matrixci.errors import SubjectError
+from matrixci.known_issues import KnownIssueEntry
+from matrixci.mistakes import Mistake, refuse
+from matrixci.subject_kind import SubjectKind, subject_kind
+
+__all__ = ["Base", "Limits", "Matrix", "SubjectKind", "subject_kind"]
+
+
+def _subject(text: str) -> str:
+    try:
+        subject_kind(text)
+    except SubjectError as error:
+        raise ValueError(str(error)) from error
+    return text.strip()
+
+
+def _nothing_is_empty(value: object) -> object:
+    return {} if value is None else value
+
+
+Value = Annotated[
+    AxisValue, BeforeValidator(_nothing_is_empty, json_schema_input_type=AxisValue | None)
+]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Size = Annotated[
+    int,
+    Field(gt=0),
+    BeforeValidator(
+        formats.size,
+        json_schema_input_type=Annotated[int, Field(gt=0)]
+        | Annotated[str, Field(pattern=formats.SIZE_PATTERN)],
+    ),
+]
+
+
+_AXES_SCHEMA: dict[str, JsonValue] = {
+    "required": [PYTHON],
+    "propertyNames": {"pattern": AXIS_PATTERN},
+    "allOf": [
+        {
+            "properties": {
+                PYTHON: {
+                    "description": 'The Python versions, X.Y in quotes: "3.12":',
+                    "propertyNames": {"pattern": VERSION_PATTERN},
+                    "minProperties": 1,
+                }
+            }
+        }
+    ],
+}
+
+
+class Base(Entry):
+    """The images that the cells' images are made from."""
+
+    os: Annotated[str, AfterValidator(formats.image_for_no_python)] = Field(
+        default="debian:bookworm-slim", description="The operating system's image."
+    )
+    python: Annotated[str, AfterValidator(formats.image_for_each_python)] = Field(
+        default="python:{python}-slim-bookworm",
+        description="The image that the interpreter is taken from; {python} stands for X.Y.",
+    )
+
+
+class Limits(Entry):
+    """What one cell may take. Times are seconds; sizes are bytes, or written as "6 GiB"."""
+
+    check: Seconds = Field(default=300, description="Seconds for one check.")
+    cell: Seconds = Field(default=1800, description="Seconds for all checks of a cell.")
+    build: Seconds = Field(default=3600, description="Seconds for building an image.")
+    memory: Annotated[Size, AfterValidator(formats.memory)] = Field(
+        default=6 * 2**30, description="Memory of a container, without swap."
+    )
+    pids: int = Field(default=512, gt=0, description="Processes and threads of a container.")
+    cpus: float = Field(default=1, gt=0, allow_inf_nan=False, description="CPUs of a container.")
+    scratch: Size = Field(default=2 * 2**30, description="The writable /tmp of a container.")
+    log: Size = Field(default=10 * 2**20, description="What is kept of a container's output.")
+    result: Size = Field(default=32 * 2**20, description="The largest result file that is read.")
+
+
+class Matrix(Entry):
+    """The matrix: what is tested, on which combinations, and what is known to fail."""
+
+    model_config = ConfigDict(title="matrix.yaml")
+
+    subject: Annotated[str, AfterValidator(_subject)] = Field(
+        description="The package under test: a requirement, a wheel, an sdist, a folder or a URL."
+    )
+    requires: Requirements = Field(
+        default=(), description="Requirements beside the subject, in every cell (PEP 508)."
+    )
+    axes: dict[str, dict[str, Value]] = Field(
+        description="Axis to its values. The last axis runs across in the table, the others down.",
+        json_schema_extra=_AXES_SCHEMA,
+    )
+    exclude: tuple[Rule, ...] = Field(
+        default=(),
+        description="Rules, axis to value or values: a cell that matches all of one is out.",
+    )
+    include: tuple[Rule, ...] = Field(
+        default=(), description="Rules of the same form: they bring back what an exclude took."
+    )
+    precompile: tuple[Annotated[str, AfterValidator(formats.statement)], ...] = Field(
+        default=(),
+        description="Python statements run once while an image is built, for their bytecode.",
+    )
+    known_issues: tuple[KnownIssueEntry, ...] = Field(
+        default=(), description="Expected failures, each with a reason and a day it expires on."
+    )
+    base: Base = Field(default=Base(), description="The images to start from.")
+    environment: Environment = Field(
+        default_factory=dict, description="Environment variables set in every cell."
+    )
+    limits: Limits = Field(default=Limits(), description="What one cell may take.")
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Self:
+        mistakes = self._name_mistakes() or self._combination_mistakes()
+        refuse("matrix.yaml", mistakes)
+        return self
+
+    def _name_mistakes(self) -> list[Mistake]:
+        mistakes = list(axis_mistakes(self.axes))
+        for section, rules in {"exclude": self.exclude, "include": self.include}.items():
+            mistakes += empty_rule_mistakes(section, rules)
+            for index, rule in enumerate(rules):
+                mistakes += rule_mistakes(self.axes, (section, index), rule)
+        for index, where in enumerate(self._wheres()):
+            mistakes += rule_mistakes(self.axes, ("known-issues", index, "where"), where)
+        return mistakes
+
+    def _combination_mistakes(self) -> list[Mistake]:
+        mistakes = combination_mistakes(self.axes, self.exclude, self.include)
+        if mistakes:
+            return mistakes
+        cells = self.combinations()
+        message = "matches no cell of the matrix; name cells that no exclude took"
+        return [
+            Mistake(path=("known-issues", index, "where"), message=message)
+            for index, where in enumerate(self._wheres())
+            if not any(matches(where, cell) for cell in cells)
+        ]
+
+    def _wheres(self) -> list[dict[str, tuple[str, ...]]]:
+        return [
+            {axis: as_values(values) for axis, values in issue.where.items()}
+            for issue in self.known_issues
+        ]
+
+    def combinations(self) -> tuple[Combination, ...]:
+        """Return the combinations that are cells, in the table's order."""
+        return kept(self.axes, self.exclude, self.include)
+
+    def value_ids(self) -> dict[str, dict[str, str]]:
+        """Return axis to value name to the value's part of a cell's id."""
+        return {
+            axis: {name: value_id(axis, name, value) for name, value in values.items()}
+            for axis, values in self.axes.items()
+        }

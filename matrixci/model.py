@@ -1,0 +1,259 @@
+"""The JSON contract between the steps and between machines.
+
+Everything that a later step needs is in these types, so a report is made from a run's files alone.
+Nothing of the package is imported here. All instants are UTC; all durations are seconds.
+"""
+
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from typing import Final
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION: Final = 1
+
+
+def now() -> datetime:
+    """Return the present instant, in UTC."""
+    return datetime.now(UTC)
+
+
+class Frozen(BaseModel):
+    """Data that is never changed after it was made, and refuses what it doesn't know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CheckOutcome(StrEnum):
+    """What a check came to; the words of the reports."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    CRASHED = "crashed"
+    TIMED_OUT = "timed-out"
+    KNOWN = "known"
+    FIXED = "fixed"
+    FLAKY = "flaky"
+    SKIPPED = "skipped"
+    MISSING = "missing"
+
+
+class CellOutcome(StrEnum):
+    """What a cell came to; the words of the reports."""
+
+    PASSED = "passed"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    UNSATISFIABLE = "unsatisfiable"
+    BLOCKED = "blocked"
+    ERROR = "error"
+    CANCELLED = "cancelled"
+
+
+class Reason(StrEnum):
+    """Why a cell came to its outcome, where the outcome alone doesn't tell."""
+
+    CHECKS = "checks"
+    OOM = "oom"
+    TIMED_OUT = "timed-out"
+    EXIT_STATUS = "exit-status"
+    NO_RESULT = "no-result"
+    INVALID_RESULT = "invalid-result"
+    FOREIGN_RESULT = "foreign-result"
+    NO_CHECKS = "no-checks"
+    INCOMPLETE = "incomplete"
+    NOT_AS_DECLARED = "not-as-declared"
+    RESOLVER = "resolver"
+    INDEX = "index"
+    BASE = "base"
+    BUILD = "build"
+    ENGINE = "engine"
+    NEEDS = "needs"
+    INTERRUPTED = "interrupted"
+
+
+class Need(StrEnum):
+    """What a check may need that a machine may lack."""
+
+    GPU = "gpu"
+
+
+class StepName(StrEnum):
+    """The steps of a cell, in their order."""
+
+    RESOLVE = "resolve"
+    WAIT_BUILD = "wait-build"
+    BUILD = "build"
+    WAIT_RUN = "wait-run"
+    START = "start"
+    CHECKS = "checks"
+    COLLECT = "collect"
+
+
+class Step(Frozen):
+    """One step of a cell, with when it began and ended."""
+
+    name: StepName
+    began: AwareDatetime
+    ended: AwareDatetime
+
+    @property
+    def seconds(self) -> float:
+        """How long the step took."""
+        return (self.ended - self.began).total_seconds()
+
+
+class Cell(Frozen):
+    """One combination of axis values, with all that follows from it."""
+
+    id: str
+    axes: dict[str, str] = Field(description="axis name to value name, in the matrix's order")
+    python: str = Field(description="X.Y")
+    requires: tuple[str, ...] = Field(description="requirements beside the subject's, PEP 508")
+    environment: dict[str, str] = Field(description="set in the cell's container")
+    torch_backend: str | None = Field(description="as uv's --torch-backend; None: default index")
+    base: str | None = Field(description="base image of the interpreter; None: the matrix's")
+    gpu: bool = Field(description="the cell's container asks for a GPU")
+
+
+class Subject(Frozen):
+    """The package under test."""
+
+    name: str = Field(description="normalised distribution name")
+    spec: str = Field(description="as the user wrote it, credentials taken out")
+    requirement: str = Field(description="what the resolver is given: a requirement or a wheel")
+    wheel: str | None = Field(default=None, description="file name of the wheel, if it is one")
+    digest: str | None = Field(default=None, description="SHA-256 of the wheel, in hex")
+
+
+class LockRecord(Frozen):
+    """The exact requirements of a cell; the file beside the run holds them with hashes."""
+
+    digest: str = Field(description="SHA-256 of the file's requirement lines, in hex")
+    file: str = Field(description="path within the run's folder")
+    versions: dict[str, str] = Field(description="normalised name to version")
+    torch_backend: str | None = Field(description="the backend that served, None: default index")
+    fallback: bool = Field(description="the backend asked for could not be reached")
+
+
+class BaseOrigin(StrEnum):
+    """How a base image came to be."""
+
+    REGISTRY = "registry"
+    ASSEMBLED = "assembled"
+
+
+class ImageRecord(Frozen):
+    """The image of a cell."""
+
+    tag: str
+    id: str = Field(description="the engine's digest of the image")
+    base: str = Field(description="name of the interpreter's base image")
+    base_digest: str
+    base_origin: BaseOrigin
+    reused: bool = Field(description="it stood before this run")
+    log: str | None = Field(default=None, description="path within the run's folder")
+
+
+class Attestation(Frozen):
+    """What the container itself says is installed."""
+
+    python: str = Field(description="X.Y.Z of the interpreter that ran the checks")
+    machine: str
+    distributions: dict[str, str] = Field(description="normalised name to version")
+    modules: dict[str, str | None] = Field(
+        description="module to its __version__ as imported, None where the import failed"
+    )
+    torch_cuda: str | None = Field(description="CUDA version that torch was built for")
+    gpus: int = Field(description="devices that torch can use")
+
+
+class CheckResult(Frozen):
+    """What one check came to in one cell, before and after judgement."""
+
+    id: str = Field(description="pytest's node id, relative to the folder of checks")
+    claim: str = Field(description="first line of the check's docstring")
+    outcome: CheckOutcome
+    reason: str = Field(default="", description="signal, skip reason, known issue, ...")
+    need: Need | None = Field(default=None, description="what a skipped check lacked")
+    reference: str | None = None
+    message: str = Field(default="", description="the evidence in one paragraph")
+    detail: str = Field(default="", description="traceback and captured output, bounded")
+    figures: dict[str, float] = Field(default_factory=dict)
+    began: AwareDatetime | None = None
+    ended: AwareDatetime | None = None
+
+
+class CellResult(Frozen):
+    """What one cell came to: one JSON file, written as the cell ends."""
+
+    schema_version: int = SCHEMA_VERSION
+    run: str
+    cell: Cell
+    outcome: CellOutcome
+    reason: Reason | None = None
+    message: str = ""
+    lock: LockRecord | None = None
+    image: ImageRecord | None = None
+    attestation: Attestation | None = None
+    checks: tuple[CheckResult, ...] = ()
+    steps: tuple[Step, ...] = ()
+    log: str | None = Field(default=None, description="the container's log, in the run's folder")
+    reuse_key: str | None = None
+    reused_from: str | None = Field(default=None, description="id of the run it comes from")
+
+
+class KnownIssue(Frozen):
+    """An expected failure, strict: where it passes, it is reported as fixed."""
+
+    check: str = Field(description="check id, or a glob over check ids")
+    where: dict[str, str | tuple[str, ...]] = Field(
+        default_factory=dict, description="axis to value or values; empty: every cell"
+    )
+    versions: dict[str, str] = Field(
+        default_factory=dict, description="package to version specifier; empty: every version"
+    )
+    reference: str
+    reason: str
+    expires: date
+
+
+class EngineFacts(Frozen):
+    """The container engine that served the run."""
+
+    version: str
+    buildx: str
+    architecture: str
+    cpus: int
+    memory: int = Field(description="bytes")
+    storage: str
+    gpu: str | None = Field(description="how a GPU is attached, None where there is none")
+
+
+class Run(Frozen):
+    """All cells of one matrix at one time."""
+
+    schema_version: int = SCHEMA_VERSION
+    id: str
+    began: AwareDatetime
+    ended: AwareDatetime | None = None
+    matrixci: str = Field(description="version of matrixci")
+    commit: str | None = Field(description="commit of the checkout, +dirty where it is changed")
+    command: tuple[str, ...] = Field(description="argv that reproduces the run")
+    subject: Subject
+    companions: tuple[str, ...] = Field(
+        default=(), description="normalised names of what the matrix requires beside the subject"
+    )
+    as_of: date | None
+    matrix_digest: str
+    axes: dict[str, tuple[str, ...]] = Field(description="axis to value names; the last is across")
+    cells: tuple[Cell, ...] = Field(description="planned, in the table's order")
+    unselected: tuple[str, ...] = Field(default=(), description="cells the command left out")
+    check_filter: str | None = Field(default=None, description="which checks ran, as pytest's -k")
+    known_issues: tuple[KnownIssue, ...] = ()
+    engine: EngineFacts | None = None
+    resolver: str = Field(description="uv and its version")
+    older: dict[str, dict[str, str]] = Field(
+        default_factory=dict, description="cell to package that others have newer, to the reason"
+    )
+    interrupted: bool = False

@@ -1,0 +1,29 @@
+"""Work that many ask for and that is done once."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Hashable
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Once(Generic[T]):
+    """Does each named piece of work once, whoever asks first; the others wait for its outcome.
+
+    The work goes on where one of those who asked is cancelled; `close` breaks off what is left.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: dict[Hashable, asyncio.Task[T]] = {}
+
+    async def __call__(self, name: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Return what the work came to; raises what it raised, to each who asks."""
+        if name not in self._tasks:
+            self._tasks[name] = asyncio.create_task(work())
+        return await asyncio.shield(self._tasks[name])
+
+    async def close(self) -> None:
+        """Break off what is under way, and wait until it has cleaned up."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)

@@ -1,0 +1,91 @@
+"""Live progress: a table that redraws in a terminal, one line an event elsewhere."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
+from typing import Final
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from matrixci.glyphs import CELL_GLYPHS
+from matrixci.model import Cell, CellResult, StepName, now
+
+_WORDS: Final[Mapping[StepName, str]] = {
+    StepName.RESOLVE: "resolving",
+    StepName.WAIT_BUILD: "waiting to build",
+    StepName.BUILD: "building",
+    StepName.WAIT_RUN: "waiting to run",
+    StepName.START: "starting",
+    StepName.CHECKS: "running checks",
+    StepName.COLLECT: "collecting",
+}
+
+
+class Progress:
+    """Listens to a run and shows how it goes on."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._cells: tuple[Cell, ...] = ()
+        self._steps: dict[str, tuple[StepName, datetime]] = {}
+        self._results: dict[str, CellResult] = {}
+        self._began = now()
+        self._live = Live(get_renderable=self._render, console=console, refresh_per_second=2)
+
+    def showing(self) -> AbstractContextManager[object]:
+        """Return the context in which the table is on the screen, where there is one."""
+        return self._live if self._console.is_terminal else nullcontext()
+
+    def planned(self, cells: tuple[Cell, ...]) -> None:
+        """Take note of the cells of the run."""
+        self._cells = cells
+        self._line(f"{len(cells)} cells")
+
+    def entered(self, cell: Cell, step: StepName) -> None:
+        """Show that a cell has entered a step."""
+        self._steps[cell.id] = (step, now())
+        self._line(f"{cell.id}: {_WORDS[step]}")
+
+    def ended(self, result: CellResult) -> None:
+        """Show what a cell came to."""
+        self._results[result.cell.id] = result
+        self._line(f"{result.cell.id}: {_ending(result)}")
+
+    def said(self, text: str) -> None:
+        """Show a remark."""
+        self._console.print(f"[dim]{self._clock()}[/] {escape(text)}", highlight=False)
+
+    def _line(self, text: str) -> None:
+        if not self._console.is_terminal:
+            self._console.print(f"{self._clock()} {escape(text)}", highlight=False, soft_wrap=True)
+
+    def _clock(self) -> str:
+        seconds = int((now() - self._began).total_seconds())
+        return f"{seconds // 60:3d}:{seconds % 60:02d}"
+
+    def _render(self) -> RenderableType:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column(f"{self._clock()}  {len(self._results)}/{len(self._cells)} cells")
+        table.add_column("step")
+        table.add_column("for", justify="right")
+        for cell in self._cells:
+            table.add_row(cell.id, *self._row(cell))
+        return table
+
+    def _row(self, cell: Cell) -> tuple[str, str]:
+        if result := self._results.get(cell.id):
+            return escape(_ending(result)), ""
+        if entered := self._steps.get(cell.id):
+            step, since = entered
+            return _WORDS[step], f"{(now() - since).total_seconds():.0f} s"
+        return "waiting", ""
+
+
+def _ending(result: CellResult) -> str:
+    text = f"{CELL_GLYPHS[result.outcome]} {result.outcome}"
+    if result.reused_from is not None:
+        return f"{text} (reused from {result.reused_from})"
+    return f"{text}: {result.message.splitlines()[0]}" if result.message else text

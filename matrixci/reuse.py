@@ -1,0 +1,68 @@
+"""Results that still hold: kept by a digest of everything that could change them."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from matrixci.model import CellResult
+from matrixci.run_folder import write_whole
+
+_RESULT: Final = "result.json"
+_LOG: Final = "container.log"
+
+
+def digest_of(facts: Mapping[str, object]) -> str:
+    """Return a digest of facts, whatever their order."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def digest_of_folders(*folders: Path) -> str:
+    """Return a digest of the names and contents of all files below some folders."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path in source_files(folder):
+            digest.update(f"{path.relative_to(folder)}\0".encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def source_files(folder: Path) -> list[Path]:
+    """Return the files of a folder that go into a container, bytecode and caches left out."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and not any(part == "__pycache__" or part.startswith(".") for part in path.parts[len(folder.parts):])
+    )
+
+
+class ResultStore:
+    """Green results of earlier runs, with their logs, one folder a key."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def find(self, key: str, log: Path) -> CellResult | None:
+        """Return the result kept under a key, and copy its log; what can't be read isn't kept."""
+        kept = self._folder / key
+        try:
+            result = CellResult.model_validate_json((kept / _RESULT).read_bytes())
+            if result.reuse_key != key:
+                return None
+            shutil.copyfile(kept / _LOG, log)
+        except (OSError, ValueError):
+            return None
+        return result
+
+    def keep(self, result: CellResult, log: Path) -> None:
+        """Keep a green result under its key, with its log.
+
+        Raises:
+            RunFilesError: it can't be written.
+        """
+        kept = self._folder / str(result.reuse_key)
+        write_whole(kept / _LOG, log.read_text(encoding="utf-8", errors="replace"))
+        write_whole(kept / _RESULT, result.model_dump_json())

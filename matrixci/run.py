@@ -1,0 +1,146 @@
+"""The main job: plan a run, execute it, and judge it."""
+
+import asyncio
+import hashlib
+import json
+import subprocess
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version as distribution_version
+from pathlib import Path
+from typing import Final
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from matrixci.cells import Selection, expand, select
+from matrixci.engine import Engine
+from matrixci.events import Listener
+from matrixci.judge import JudgedRun, judge
+from matrixci.lock import Lock, Unsatisfiable
+from matrixci.matrix import Matrix
+from matrixci.model import Cell, Run, now
+from matrixci.pipeline import Pipeline, Settings, resolver_for
+from matrixci.run_folder import RunFolder, new_run_id, read_run
+
+_THREADS: Final = 64  # each container's life blocks one now and then
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The cells that a command asks for, and those it leaves out."""
+
+    cells: tuple[Cell, ...]
+    unselected: tuple[str, ...]
+
+
+def plan(matrix: Matrix, selection: Selection) -> Plan:
+    """Return the cells that a selection leaves of a matrix.
+
+    Raises:
+        UsageError: the selection matches nothing.
+    """
+    every = expand(matrix)
+    cells = select(every, selection, matrix.value_ids())
+    wanted = {cell.id for cell in cells}
+    return Plan(cells=cells, unselected=tuple(cell.id for cell in every if cell.id not in wanted))
+
+
+async def resolve_only(
+    settings: Settings, cells: Sequence[Cell], architecture: str
+) -> dict[str, Lock | Unsatisfiable]:
+    """Return each cell's lock, or why there is none; nothing is built.
+
+    Raises:
+        ResolverError: the index could not be asked.
+    """
+    resolver = resolver_for(settings, architecture)
+    try:
+        answers = await asyncio.gather(
+            *(resolver.resolve(cell, settings.subject.subject) for cell in cells)
+        )
+    finally:
+        await resolver.close()
+    return {cell.id: answer for cell, answer in zip(cells, answers, strict=True)}
+
+
+async def execute(
+    settings: Settings, planned: Plan, listener: Listener, command: Sequence[str]
+) -> JudgedRun:
+    """Run the cells, write the run's folder, and judge what it holds.
+
+    Interrupting it (cancelling the task) ends it in order: it returns the judged run, whose exit
+    code tells.
+
+    Raises:
+        EngineError: no engine answers.
+        RunFilesError: the run's folder can't be written.
+    """
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
+    engine = await Engine.connect()
+    run = _new_run(settings, planned, command)
+    folder = RunFolder.create(settings.home, run.id)
+    folder.write_run(run)
+    folder.point_latest()
+    listener.planned(planned.cells)
+    pipeline = Pipeline(settings, run, folder, engine, listener)
+    results, interrupted = await pipeline.execute()
+    older = {} if interrupted else await pipeline.older(results)
+    await pipeline.close()
+    ending = {"ended": now(), "engine": engine.facts, "interrupted": interrupted, "older": older}
+    folder.write_run(run.model_copy(update=ending))
+    return judge_folder(folder.path)
+
+
+def judge_folder(folder: Path) -> JudgedRun:
+    """Judge a run from its files alone.
+
+    Raises:
+        RunFilesError: the run itself can't be read.
+    """
+    stored = read_run(folder)
+    return judge(stored.run, stored.results, stored.problems, now().date())
+
+
+def companions(matrix: Matrix) -> tuple[str, ...]:
+    """Return the normalised names of what a matrix requires beside its subject."""
+    names = [canonicalize_name(Requirement(text).name) for text in matrix.requires]
+    return tuple(dict.fromkeys(names))
+
+
+def _new_run(settings: Settings, planned: Plan, command: Sequence[str]) -> Run:
+    matrix = settings.matrix
+    began = now()
+    return Run(
+        id=new_run_id(began),
+        began=began,
+        matrixci=distribution_version("matrixci"),
+        commit=_commit(),
+        command=tuple(command),
+        subject=settings.subject.subject,
+        companions=companions(matrix),
+        as_of=settings.as_of,
+        matrix_digest=_digest(matrix),
+        axes={axis: tuple(values) for axis, values in matrix.axes.items()},
+        cells=planned.cells,
+        unselected=planned.unselected,
+        check_filter=settings.check_filter,
+        known_issues=matrix.known_issues,
+        resolver=f"uv {distribution_version('uv')}",
+    )
+
+
+def _digest(matrix: Matrix) -> str:
+    text = json.dumps(matrix.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _commit() -> str | None:
+    """Return the commit of the working folder, +dirty where files are changed; None outside git."""
+    git = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+dirty"]
+    try:
+        done = subprocess.run(git, capture_output=True, text=True, check=False, timeout=30)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None

@@ -1,0 +1,201 @@
+"""A run's folder: written atomically as the run goes on, read on any machine."""
+
+import json
+import os
+import secrets
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final, TypeVar
+
+from pydantic import ValidationError
+
+from matrixci.errors import RunFilesError, UsageError
+from matrixci.model import SCHEMA_VERSION, CellResult, Frozen, Run
+
+RUNS: Final = "runs"
+_LATEST: Final = "latest"
+_LARGEST: Final = 64 * 2**20
+
+Document = TypeVar("Document", bound=Frozen)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredRun:
+    """What a run's folder holds: the run, the cells that can be read, and what is wrong."""
+
+    run: Run
+    results: dict[str, CellResult]
+    problems: tuple[str, ...]
+    folder: Path
+
+
+class RunFolder:
+    """Where one run writes its files; each file is whole or not there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.logs = path / "logs"
+        self.locks = path / "locks"
+        self.cells = path / "cells"
+
+    @classmethod
+    def create(cls, home: Path, run_id: str) -> "RunFolder":
+        """Make the folder of a new run below `home`.
+
+        Raises:
+            RunFilesError: it can't be written.
+        """
+        folder = cls(home / RUNS / run_id)
+        try:
+            for path in (folder.logs, folder.locks, folder.cells):
+                path.mkdir(parents=True)
+            (home / ".gitignore").write_text("*\n", encoding="utf-8")
+        except OSError as error:
+            msg = f"The run's folder can't be made: {error}"
+            raise RunFilesError(msg) from error
+        return folder
+
+    def write_run(self, run: Run) -> None:
+        """Write run.json.
+
+        Raises:
+            RunFilesError: it can't be written.
+        """
+        self._write(self.path / "run.json", run.model_dump_json(indent=1))
+
+    def write_cell(self, result: CellResult) -> None:
+        """Write a cell's result.
+
+        Raises:
+            RunFilesError: it can't be written.
+        """
+        self._write(self.cells / f"{result.cell.id}.json", result.model_dump_json(indent=1))
+
+    def write_lock(self, cell_id: str, text: str) -> str:
+        """Write a cell's constraints file; return its path within the run's folder.
+
+        Raises:
+            RunFilesError: it can't be written.
+        """
+        path = self.locks / f"{cell_id}.txt"
+        self._write(path, text)
+        return str(path.relative_to(self.path))
+
+    def point_latest(self) -> None:
+        """Let the name `latest` beside the runs stand for this one."""
+        link = self.path.parent / _LATEST
+        partial = link.with_name(f".{_LATEST}-{os.getpid()}")
+        partial.unlink(missing_ok=True)
+        partial.symlink_to(self.path.name)
+        partial.replace(link)
+
+    def _write(self, path: Path, text: str) -> None:
+        write_whole(path, text)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader sees all of it or none.
+
+    Raises:
+        RunFilesError: it can't be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as file:
+            try:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+                Path(file.name).chmod(0o644)
+                Path(file.name).replace(path)
+            except BaseException:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        msg = f"{path} can't be written: {error}"
+        raise RunFilesError(msg) from error
+
+
+def new_run_id(began: datetime) -> str:
+    """Return an id that sorts by time and differs between runs of one second."""
+    return f"{began:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def find_run(home: Path, name: str | None) -> Path:
+    """Return a run's folder by path, id, the beginning of an id, or (None) the latest.
+
+    Raises:
+        UsageError: there is none, or several.
+    """
+    runs = home / RUNS
+    if name is None:
+        name = _LATEST
+    if (Path(name) / "run.json").is_file():
+        return Path(name)
+    if (runs / name / "run.json").is_file():
+        return (runs / name).resolve()
+    matching = sorted(path.parent for path in runs.glob(f"{name}*/run.json") if name != _LATEST)
+    if len(matching) == 1:
+        return matching[0]
+    known = sorted(path.parent.name for path in runs.glob("*/run.json") if path.parent.name != _LATEST)
+    there_is = f"there are: {', '.join(known[-5:])}" if known else f"there is none in {runs}"
+    msg = f"No single run is meant by {name!r}; {there_is}"
+    raise UsageError(msg)
+
+
+def read_run(folder: Path) -> StoredRun:
+    """Read a run and the results of its cells; what can't be read is named, never left out.
+
+    Raises:
+        RunFilesError: run.json itself is missing or not readable.
+    """
+    try:
+        run = _read(folder / "run.json", Run)
+    except ValueError as error:
+        msg = f"{folder / 'run.json'}: {error}"
+        raise RunFilesError(msg) from error
+    results: dict[str, CellResult] = {}
+    problems = []
+    for cell in run.cells:
+        path = folder / "cells" / f"{cell.id}.json"
+        try:
+            result = _read(path, CellResult)
+            if (result.run, result.cell.id) != (run.id, cell.id):
+                msg = f"belongs to cell {result.cell.id} of run {result.run}"
+                raise ValueError(msg)
+            results[cell.id] = result
+        except FileNotFoundError:
+            continue  # it never reported: the judgement says so
+        except (OSError, ValueError) as error:
+            problems.append(f"{path.name}: {error}")
+    return StoredRun(run=run, results=results, problems=tuple(problems), folder=folder)
+
+
+def _read(path: Path, kind: type[Document]) -> Document:
+    """Read a document.
+
+    Raises:
+        ValueError: it is not what it should be; the message says why in one line.
+        OSError: it can't be read.
+    """
+    if path.stat().st_size > _LARGEST:
+        msg = f"is larger than {_LARGEST} bytes"
+        raise ValueError(msg)
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        version = document.get("schema_version") if isinstance(document, dict) else None
+        if version != SCHEMA_VERSION:
+            msg = f"has schema version {version}, and {SCHEMA_VERSION} is understood"
+            raise ValueError(msg)
+        return kind.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        msg = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise ValueError(msg) from error
+    except RecursionError as error:
+        msg = "is nested too deeply"
+        raise ValueError(msg) from error

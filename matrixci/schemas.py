@@ -1,0 +1,42 @@
+"""The JSON Schemas that are committed beside the code, for editors and for other programs.
+
+`python -m matrixci.schemas` writes them anew.
+"""
+
+import json
+from pathlib import Path
+from typing import Final
+
+from matrixci.matrix import Matrix
+from matrixci.model import CellResult, Run
+
+SCHEMA_FOLDER: Final = Path(__file__).parent / "schema"
+_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+
+def schemas() -> dict[str, str]:
+    """Return file name to text of every schema: of what is read, or of what is written."""
+    data = {
+        "matrix.schema.json": Matrix.model_json_schema(mode="validation"),
+        "cell-result.schema.json": CellResult.model_json_schema(mode="serialization"),
+        "run.schema.json": Run.model_json_schema(mode="serialization"),
+    }
+    return {
+        name: json.dumps({"$schema": _DIALECT, **schema}, indent=2, ensure_ascii=False) + "\n"
+        for name, schema in data.items()
+    }
+
+
+def write_schemas(folder: Path = SCHEMA_FOLDER) -> None:
+    """Write every schema into a folder, which is made where it isn't there.
+
+    Raises:
+        OSError: the folder or a file can't be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in schemas().items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_schemas()

@@ -1,0 +1,238 @@
+"""The compatibility table in the terminal: one look, then every cell that isn't green explained."""
+
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from matrixci.glyphs import CELL_GLYPHS, CHECK_GLYPHS, STYLES
+from matrixci.judge import FAILING, JudgedCell, JudgedRun, Verdict
+from matrixci.model import CellOutcome, CheckOutcome, CheckResult, Need
+
+_NEEDS: Final = {Need.GPU: "a GPU"}
+_SHOWN_CELLS: Final = 3
+_SHOWN_LINES: Final = 6
+
+
+def render(judged: JudgedRun, folder: str) -> RenderableType:
+    """Return the whole report of a run for a terminal.
+
+    Args:
+        judged: the judged run.
+        folder: where its files lie, as the reader is told.
+    """
+    parts: list[RenderableType] = [_header(judged), "", _matrix(judged), ""]
+    parts += _explanations(judged)
+    if deviating := _deviating_checks(judged):
+        parts += [deviating, ""]
+    parts += [Text(f"note: {plain(remark)}", style="dim") for remark in judged.remarks]
+    parts += [Text(f"locks, logs and results: {folder}", style="dim"), "", _verdict(judged)]
+    return Group(*parts)
+
+
+def plain(text: str) -> str:
+    """Return text of unknown origin with control characters made visible.
+
+    What comes out of a container may hold sequences that move the cursor or set a title.
+    """
+    return "".join(
+        char if char.isprintable() or char == "\n" else f"\\x{ord(char):02x}" for char in text
+    )
+
+
+def headline_versions(judged: JudgedRun) -> dict[str, str]:
+    """Return the version of the subject and its declared companions that most cells have."""
+    found: dict[str, Counter[str]] = {}
+    for cell in judged.cells:
+        for name in _tracked(judged):
+            if cell.result and cell.result.lock and name in cell.result.lock.versions:
+                found.setdefault(name, Counter())[cell.result.lock.versions[name]] += 1
+    return {name: versions.most_common(1)[0][0] for name, versions in found.items()}
+
+
+def _tracked(judged: JudgedRun) -> tuple[str, ...]:
+    return (judged.run.subject.name, *judged.run.companions)
+
+
+def _header(judged: JudgedRun) -> Text:
+    versions = headline_versions(judged)
+    names = [f"{name} {version}" for name, version in versions.items()]
+    day = f"as of {judged.run.as_of}" if judged.run.as_of else f"{judged.run.began:%Y-%m-%d}"
+    return Text(" · ".join([*(names or [judged.run.subject.spec]), day]), style="bold")
+
+
+def _verdict(judged: JudgedRun) -> Text:
+    count = Counter(cell.outcome for cell in judged.cells)
+    counted = ", ".join(f"{count[outcome]} {outcome}" for outcome in CellOutcome if count[outcome])
+    style = "bold green" if judged.verdict is Verdict.READY else "bold red"
+    text = Text(f"{judged.verdict}", style=style)
+    text.append(f"  {len(judged.cells)} cells: {counted}", style="default")
+    for reason in judged.reasons:
+        text.append(f"\n  {plain(reason)}", style="default")
+    return text
+
+
+def _matrix(judged: JudgedRun) -> Table:
+    *down, across = judged.run.axes
+    columns = [
+        value
+        for value in judged.run.axes[across]
+        if any(cell.cell.axes[across] == value for cell in judged.cells)
+    ]
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    for axis in down:
+        table.add_column("" if axis in {"python", *down} else axis, no_wrap=True)
+    for value in columns:
+        table.add_column(_column_title(judged, across, value), no_wrap=True)
+    table.add_column("")
+    rows: dict[tuple[str, ...], dict[str, JudgedCell]] = {}
+    for cell in judged.cells:
+        key = tuple(cell.cell.axes[axis] for axis in down)
+        rows.setdefault(key, {})[cell.cell.axes[across]] = cell
+    shown_first = ""
+    for key, cells in rows.items():
+        labels = [_label(axis, value) for axis, value in zip(down, key, strict=True)]
+        first = labels[0] if labels else ""
+        labels[:1] = ["" if first == shown_first else first] if labels else []
+        shown_first = first
+        entries = [_entry(cells[value]) if value in cells else Text("") for value in columns]
+        table.add_row(*labels, *entries, Text(_row_note(judged, list(cells.values()))))
+    return table
+
+
+def _label(axis: str, value: str) -> str:
+    return f"py{value}" if axis == "python" else f"{axis} {value}"
+
+
+def _column_title(judged: JudgedRun, axis: str, value: str) -> str:
+    cells = [cell.cell for cell in judged.cells if cell.cell.axes[axis] == value]
+    without = judged.run.engine is not None and judged.run.engine.gpu is None
+    if cells and all(cell.gpu for cell in cells) and without:
+        return f"{value} (no GPU on this engine)"
+    return value
+
+
+def _entry(cell: JudgedCell) -> Text:
+    text = Text(f"{CELL_GLYPHS[cell.outcome]} {_count(cell)}", style=STYLES[cell.outcome])
+    if cell.result is not None and cell.result.reused_from is not None:
+        text.append(" ↺ reused", style="dim")
+    return text
+
+
+def _count(cell: JudgedCell) -> str:
+    """Say in words and figures what a cell came to."""
+    if not cell.checks:
+        return str(cell.outcome)
+    parts = [f"{cell.count(CheckOutcome.PASSED, CheckOutcome.FIXED)} passed"]
+    parts += [
+        f"{cell.count(outcome)} {outcome}"
+        for outcome in (*sorted(FAILING), CheckOutcome.KNOWN)
+        if cell.count(outcome)
+    ]
+    needs = Counter(check.need for check in cell.checks if check.need is not None)
+    parts += [f"{count} need {_NEEDS[need]}" for need, count in needs.items()]
+    if cell.outcome is not CellOutcome.FAILED or cell.failing:
+        return ", ".join(parts)
+    return f"{cell.outcome}: {cell.reason}"
+
+
+def _row_note(judged: JudgedRun, cells: Sequence[JudgedCell]) -> str:
+    """Say where a row's versions differ from the headline, or why it can't be had."""
+    reasons = {cell.message for cell in cells if cell.outcome is CellOutcome.UNSATISFIABLE}
+    if reasons and all(cell.outcome is CellOutcome.UNSATISFIABLE for cell in cells):
+        return plain("; ".join(sorted(reasons)))
+    headline = headline_versions(judged)
+    differing = {
+        f"{name} {cell.result.lock.versions[name]}": judged.run.older.get(cell.cell.id, {}).get(name, "")
+        for cell in cells
+        if cell.result and cell.result.lock
+        for name in _tracked(judged)
+        if cell.result.lock.versions.get(name, headline.get(name)) != headline.get(name)
+    }
+    return plain(", ".join(f"{what} ({why})" if why else what for what, why in differing.items()))
+
+
+def _explanations(judged: JudgedRun) -> Iterable[RenderableType]:
+    """Explain each cell that isn't green, cells that say the same together."""
+    groups: dict[tuple[str, str], list[JudgedCell]] = {}
+    for cell in judged.cells:
+        if cell.outcome is CellOutcome.FAILED and cell.failing:
+            for check in cell.failing:
+                groups.setdefault((check.id, _evidence(check)), []).append(cell)
+        elif cell.outcome not in {CellOutcome.PASSED, CellOutcome.PARTIAL}:
+            groups.setdefault(("", cell.message), []).append(cell)
+    for (check_id, message), cells in groups.items():
+        yield _explanation(judged, check_id, message, cells)
+        yield ""
+
+
+def _evidence(check: CheckResult) -> str:
+    """Return a check's message; the reason first, where it says something of its own."""
+    return "\n".join(part for part in (check.reason, check.message) if part)
+
+
+def _explanation(
+    judged: JudgedRun, check_id: str, message: str, cells: Sequence[JudgedCell]
+) -> Text:
+    first = cells[0]
+    glyph = CELL_GLYPHS[first.outcome]
+    where = _cell_list(cells)
+    text = Text(f"{glyph} {where}: ", style=STYLES[first.outcome])
+    if check_id:
+        claim = next(check.claim for check in first.checks if check.id == check_id)
+        text.append(f"{plain(claim)}  ", style="default")
+        text.append(plain(check_id), style="dim")
+    else:
+        text.append(f"{first.outcome} ({first.reason})", style="default")
+    lines = plain(message).strip().splitlines()
+    shown = lines[:_SHOWN_LINES] if check_id else lines[-_SHOWN_LINES:]
+    for line in shown:
+        text.append(f"\n    {line}", style="default")
+    if len(lines) > len(shown):
+        text.append(f"\n    … {len(lines) - len(shown)} more lines in the result", style="dim")
+    if first.outcome is not CellOutcome.UNSATISFIABLE:
+        text.append("\n    reproduce: ", style="dim")
+        text.append(shlex.join(reproduction(judged, first, check_id)), style="default")
+    return text
+
+
+def reproduction(judged: JudgedRun, cell: JudgedCell, check_id: str) -> list[str]:
+    """Return the command that runs a cell again, or one of its checks."""
+    argv = ["python3", "-m", "nox", "-s", "matrix", "--", "--cell", cell.cell.id]
+    if check_id:
+        argv += ["--check", check_id.rpartition("::")[2].partition("[")[0]]
+    argv += ["--subject", judged.run.subject.spec]
+    argv += ["--as-of", judged.run.as_of.isoformat()] if judged.run.as_of else []
+    return argv
+
+
+def _cell_list(cells: Sequence[JudgedCell]) -> str:
+    ids = [cell.cell.id for cell in cells]
+    more = len(ids) - _SHOWN_CELLS
+    return ", ".join(ids[:_SHOWN_CELLS]) + (f" and {more} more" if more > 0 else "")
+
+
+def _deviating_checks(judged: JudgedRun) -> Table | None:
+    """Return the checks that didn't pass in each cell, by cell; None where there are none."""
+    cells = [cell for cell in judged.cells if cell.checks]
+    outcomes: dict[str, dict[str, CheckOutcome]] = {}
+    for cell in cells:
+        for check in cell.checks:
+            outcomes.setdefault(check.id, {})[cell.cell.id] = check.outcome
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    table.add_column("check")
+    table.add_column("passed", justify="right")
+    table.add_column("elsewhere", no_wrap=True)
+    for check_id, by_cell in outcomes.items():
+        elsewhere = Counter(o for o in by_cell.values() if o is not CheckOutcome.PASSED)
+        if elsewhere:
+            passed = sum(o is CheckOutcome.PASSED for o in by_cell.values())
+            words = [f"{CHECK_GLYPHS[o]} {count} {o}" for o, count in elsewhere.items()]
+            table.add_row(
+                Text(plain(check_id)), f"{passed}/{len(by_cell)}", Text(", ".join(words))
+            )
+    return table if table.row_count else None

@@ -1,0 +1,32 @@
+"""Small phrases of messages: what was meant, and what there is."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Final
+
+_LISTED: Final = 20
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that was probably meant, None where none comes near."""
+    by_folded = {name.casefold(): name for name in known}
+    folded = word.casefold()
+    close = difflib.get_close_matches(folded, by_folded, n=1, cutoff=0.6)
+    begins = [name for name in by_folded if folded and name.startswith(folded)]
+    return next((by_folded[name] for name in [*close, *begins]), None)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names as "a, b, c", cut short where there are many."""
+    every = list(names)
+    rest = len(every) - _LISTED
+    return ", ".join(every[:_LISTED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a question that names the nearest known word, or else all that there are."""
+    names = list(known)
+    near = nearest(word, names)
+    if near is not None:
+        return f'did you mean "{near}"?'
+    return f"there is {listed(names) or 'nothing'}"

@@ -1,0 +1,60 @@
+"""The commands of this project; `nox -l` lists them."""
+
+import os
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.sessions = ["lint", "tests"]
+nox.options.reuse_venv = "yes"
+nox.options.default_venv_backend = "uv|virtualenv"
+
+INSTALL_ENGINE = "--install-engine"
+
+
+def _become(session: nox.Session, command: str) -> None:
+    """Hand this process over to matrixci.
+
+    Its exit codes tell ready, failures, mistakes and infrastructure apart, and a Ctrl-C has to
+    reach it as it is; both would be lost behind nox, which knows success and failure.
+    """
+    session.install("-e", ".", "--quiet")
+    python = Path(session.bin) / "python"
+    sys.stdout.flush()
+    sys.stderr.flush()
+    environment = {name: value for name, value in {**os.environ, **session.env}.items() if value}
+    arguments = [str(python), "-m", "matrixci", command, *session.posargs]
+    os.execve(python, arguments, environment)  # noqa: S606
+
+
+@nox.session
+def matrix(session: nox.Session) -> None:
+    """Resolve, build and check every cell of matrix.yaml; print the table and the verdict."""
+    _become(session, "matrix")
+
+
+@nox.session
+def show(session: nox.Session) -> None:
+    """Print the table of a run again, from its files."""
+    _become(session, "show")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests: all of them, or the paths given after `--`."""
+    session.install("-e", ".", "--group", "tests", "--quiet")
+    arguments = [word for word in session.posargs if word != INSTALL_ENGINE]
+    if INSTALL_ENGINE in session.posargs:
+        session.run("bash", "docker/engine.sh", "install", external=True)
+    session.run("pytest", *arguments)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Hold the code against ruff and mypy."""
+    session.install("-e", ".", "--group", "lint", "--quiet")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")

@@ -1,0 +1,331 @@
+"""docker/engine.sh with a second dockerd beside the first: paths and a bridge of its own."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "docker" / "engine.sh"
+MISSING = [name for name in ("docker", "dockerd", "containerd", "ip") if not shutil.which(name)]
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="starting a dockerd needs root"),
+    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """What a second engine has to itself. Sockets are in `home`: their paths may have 107 bytes."""
+
+    home: Path
+    data: Path
+    bridge: str
+
+    @property
+    def socket(self) -> Path:
+        return self.home / "sock"
+
+    @property
+    def pidfile(self) -> Path:
+        return self.home / "pid"
+
+    @property
+    def marker(self) -> Path:
+        return self.home / "pid.matrixci"
+
+    @property
+    def log(self) -> Path:
+        return self.home / "log"
+
+    @property
+    def containerd(self) -> Path:
+        return self.home / "exec" / "containerd"
+
+    @property
+    def pid(self) -> int:
+        return int(self.pidfile.read_text())
+
+    def command(self, subcommand: str) -> list[str]:
+        return [str(SCRIPT), subcommand]
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if name != "DOCKER_HOST"}
+        return {
+            **inherited,
+            "MATRIXCI_ENGINE_DATA_ROOT": str(self.data),
+            "MATRIXCI_ENGINE_EXEC_ROOT": str(self.home / "exec"),
+            "MATRIXCI_ENGINE_PIDFILE": str(self.pidfile),
+            "MATRIXCI_ENGINE_SOCKET": str(self.socket),
+            "MATRIXCI_ENGINE_LOG": str(self.log),
+            "MATRIXCI_ENGINE_BRIDGE": self.bridge,
+            **changes,
+        }
+
+    def script(self, subcommand: str, **changes: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(subcommand),
+            env=self.environment(**changes),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def start(self) -> int:
+        """Start it and return the process id, or show what the script said."""
+        done = self.script("start")
+        assert done.returncode == 0, done.stderr
+        return self.pid
+
+    def answers(self) -> bool:
+        asked = ["docker", "--host", f"unix://{self.socket}", "version"]
+        return subprocess.run(asked, capture_output=True, check=False).returncode == 0
+
+
+def state(pid: int) -> str | None:
+    """The process's state letter and name, as in `S dockerd`; None once it is gone."""
+    try:
+        name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition(" (")[2].rpartition(") ")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return f"{rest[0]} {name}"
+
+
+def is_dead(pid: int) -> bool:
+    found = state(pid)
+    return found is None or found[0] in "ZX"
+
+
+def wait_until_dead(pid: int) -> None:
+    for _ in range(600):
+        if is_dead(pid):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"process {pid} does not end: {state(pid)}")
+
+
+def kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    wait_until_dead(pid)
+
+
+def kill_what_is_left(home: Path) -> None:
+    """Kill each process whose command line names the engine's own folder, and no other."""
+    for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if str(home) in cmdline.read_bytes().decode(errors="replace"):
+                kill(int(cmdline.parent.name))
+
+
+def unmount_below(folders: list[Path]) -> None:
+    mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for point in reversed(mounted):
+        if any(Path(point).is_relative_to(folder) for folder in folders):
+            subprocess.run(["umount", "--lazy", point], check=True)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    home = Path(tempfile.mkdtemp(prefix="mci-", dir="/tmp"))  # short, for the sockets
+    bridge = home.name[:15]
+    second = Engine(home=home, data=tmp_path / "data", bridge=bridge)
+    try:
+        added = subprocess.run(
+            ["ip", "link", "add", bridge, "type", "bridge"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if added.returncode:
+            pytest.skip(f"no bridge can be made here: {added.stderr.strip()}")
+        address = f"10.213.{os.getpid() % 256}.1/24"
+        subprocess.run(["ip", "address", "add", address, "dev", bridge], check=True)
+        subprocess.run(["ip", "link", "set", bridge, "up"], check=True)
+        yield second
+    finally:
+        second.script("stop")
+        kill_what_is_left(home)
+        subprocess.run(["ip", "link", "delete", bridge], capture_output=True, check=False)
+        unmount_below([home, tmp_path])
+        shutil.rmtree(home)
+
+
+def test_starts_an_engine_that_outlives_its_caller(engine: Engine) -> None:
+    pid = engine.start()
+
+    assert engine.answers()
+    assert os.getsid(pid) == pid
+    status = engine.script("status")
+    assert status.returncode == 0
+    assert status.stdout.count("\n") == 1
+    assert f"with buildx answers at unix://{engine.socket}" in status.stdout
+
+
+@pytest.mark.parametrize("subcommand", ["start", "install"])
+def test_leaves_a_good_engine_as_it_is(engine: Engine, subcommand: str) -> None:
+    pid = engine.start()
+
+    assert engine.script(subcommand).returncode == 0
+
+    assert engine.pid == pid
+    assert not is_dead(pid)
+
+
+def test_two_at_once_start_one_engine(engine: Engine) -> None:
+    both = [
+        subprocess.Popen(
+            engine.command("start"),
+            env=engine.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+
+    said = [process.communicate(timeout=300)[0] for process in both]
+
+    assert [process.returncode for process in both] == [0, 0], said
+    assert engine.marker.read_text().split()[0] == str(engine.pid)
+    assert not is_dead(engine.pid)
+
+
+def test_starts_over_the_remains_of_a_killed_engine(engine: Engine) -> None:
+    killed = engine.start()
+    kill(killed)
+    assert engine.pidfile.exists()
+    assert engine.socket.exists()
+    assert engine.script("status").returncode == 3
+
+    assert engine.start() != killed
+
+    assert engine.answers()
+
+
+def test_ends_a_containerd_that_outlived_its_dockerd(engine: Engine) -> None:
+    kill(engine.start())
+    wait_until_dead(int((engine.containerd / "containerd.pid").read_text()))
+    leftover = subprocess.Popen(
+        ["containerd", "--config", engine.containerd / "containerd.toml"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    (engine.containerd / "containerd.pid").write_text(str(leftover.pid))
+
+    engine.start()
+
+    assert leftover.wait(timeout=60) is not None
+    assert engine.answers()
+
+
+def test_a_pid_file_naming_another_program_is_not_trusted(engine: Engine) -> None:
+    stranger = subprocess.Popen(["sleep", "600"])
+    try:
+        engine.containerd.mkdir(parents=True)
+        for file in (engine.pidfile, engine.containerd / "containerd.pid"):
+            file.write_text(str(stranger.pid))
+        engine.marker.write_text(f"{stranger.pid} 1\n")
+
+        assert engine.script("stop").returncode == 0
+        assert engine.start() != stranger.pid
+
+        assert engine.answers()
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_a_dockerd_that_nobody_reaped_is_dead(engine: Engine) -> None:
+    unreaped = subprocess.Popen(["dockerd", "--version"], stdout=subprocess.DEVNULL)
+    wait_until_dead(unreaped.pid)
+    assert state(unreaped.pid) == "Z dockerd"
+    engine.pidfile.write_text(str(unreaped.pid))
+
+    assert engine.start() != unreaped.pid
+
+    assert engine.answers()
+    unreaped.wait()
+
+
+def test_a_dockerd_that_runs_but_does_not_answer_is_left_alone(engine: Engine) -> None:
+    pid = engine.start()
+    engine.socket.unlink()
+
+    done = engine.script("start")
+
+    assert done.returncode == 3
+    assert f"dockerd runs (process {pid} of {engine.pidfile}) but does not answer" in done.stderr
+    assert not is_dead(pid)
+
+
+def test_stops_what_it_started(engine: Engine) -> None:
+    pid = engine.start()
+
+    assert engine.script("stop").returncode == 0
+
+    assert is_dead(pid)
+    assert not engine.marker.exists()
+    assert engine.script("stop").returncode == 0
+
+
+def test_does_not_stop_what_it_did_not_start(engine: Engine) -> None:
+    pid = engine.start()
+    number, started = engine.marker.read_text().split()
+    engine.marker.write_text(f"{number} {int(started) + 1}\n")
+
+    done = engine.script("stop")
+
+    assert done.returncode == 3
+    assert "did not start" in done.stderr
+    assert not is_dead(pid)
+    assert engine.answers()
+
+
+def test_status_says_that_none_runs_and_what_to_do(engine: Engine) -> None:
+    done = engine.script("status")
+
+    assert done.returncode == 3
+    assert done.stderr.count("\n") == 1
+    assert f"no engine answers at unix://{engine.socket}" in done.stderr
+    assert "engine.sh install" in done.stderr
+
+
+@pytest.mark.parametrize("subcommand", ["start", "install"])
+def test_starts_nothing_where_docker_host_points_elsewhere(engine: Engine, subcommand: str) -> None:
+    elsewhere = f"unix://{engine.home}/elsewhere"
+
+    done = engine.script(subcommand, DOCKER_HOST=elsewhere)
+
+    assert done.returncode == 3
+    assert "nothing installed or started" in done.stderr
+    assert elsewhere in done.stderr
+    assert not engine.log.exists()
+
+
+def test_shows_the_end_of_the_log_of_a_dockerd_that_dies_at_once(engine: Engine) -> None:
+    engine.data.write_text("a file where a folder must be")
+
+    done = engine.script("start")
+
+    assert done.returncode == 3
+    assert "dockerd ended instead of answering" in done.stderr
+    assert engine.log.read_text().splitlines()[-1] in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["start", "twice"]])
+def test_a_mistaken_command_shows_the_usage(arguments: list[str]) -> None:
+    done = subprocess.run([SCRIPT, *arguments], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: docker/engine.sh")

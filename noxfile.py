@@ -42,6 +42,13 @@ def show(session: nox.Session) -> None:
 
 
 @nox.session
+def clean(session: nox.Session) -> None:
+    """Remove what the project made on the engine; with `-- --all` its build cache as well."""
+    session.install("-e", ".", "--quiet")
+    session.run("python", "-m", "matrixci", "clean", *session.posargs)
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests: all of them, or the paths given after `--`."""
     session.install("-e", ".", "--group", "tests", "--quiet")

@@ -125,14 +125,19 @@ def imported(*entries: str) -> Interpreter:
 
 
 def refute(
-    *, expected: str, seen: str, chain: Sequence[str] = (), script: str = "", shell: str = "python"
+    *,
+    expected: str,
+    seen: str,
+    chain: Sequence[str] = (),
+    script: str = "",
+    command: str = "python",
 ) -> NoReturn:
     """Fail a claim with the evidence, and with the smallest script that shows it again."""
     parts = [f"expected: {expected}", f"seen: {bounded(seen)}"]
     if chain:
         parts.append("imported by:\n" + "\n".join(f"  {link}" for link in middle_out(chain)))
     if script:
-        parts.append(f"to see it again:\n{shell} - <<'EOF'\n{script.strip()}\nEOF")
+        parts.append(f"to see it again:\n{command} - <<'EOF'\n{script.strip()}\nEOF")
     pytest.fail("\n".join(parts), pytrace=False)
 
 

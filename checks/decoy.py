@@ -8,7 +8,10 @@ decoy has both, and the claims ask whether it is believed before they believe th
 from __future__ import annotations
 
 import enum
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 VERSION = "2.99.0"  # made up: new enough for any lower bound
 
@@ -23,10 +26,12 @@ class Manner(enum.Enum):
 
 # Any public name is there, so that an importer goes on and the rest is seen as well.
 INERT = """\
-__path__ = __path__ if "__path__" in globals() else []
+class _Meta(type):
+    def __getattr__(cls, name):
+        return __getattr__(name)
 
 
-class _Anything:
+class _Anything(metaclass=_Meta):
     def __init__(self, *args, **kwargs):
         pass
 
@@ -34,7 +39,7 @@ class _Anything:
 def __getattr__(name):
     if name.startswith("_"):
         raise AttributeError(name)
-    return type(name, (_Anything,), {})
+    return _Meta(name, (_Anything,), {})
 """
 
 # What a build for NumPy 1.x says and does under NumPy 2.x.
@@ -72,7 +77,7 @@ def make_decoys(folder: Path, *names: str, manner: Manner = Manner.INERT) -> Pat
         (package / "__init__.py").write_text(_source(manner) + f'\n__version__ = "{VERSION}"\n')
         for submodule in FRAMEWORKS[name]:
             (package / f"{submodule}.py").write_text(INERT)
-        _add_metadata(folder, name)
+        add_metadata(folder, name)
     return folder
 
 
@@ -82,15 +87,16 @@ def _source(manner: Manner) -> str:
     return ABORTS if manner is Manner.ABORTS else INERT
 
 
-def _add_metadata(folder: Path, name: str) -> None:
-    info = folder / f"{name}-{VERSION}.dist-info"
+def add_metadata(folder: Path, name: str, version: str = VERSION) -> None:
+    """Add what makes importlib.metadata believe that a distribution is installed."""
+    info = folder / f"{name}-{version}.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {VERSION}\n")
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
     (info / "INSTALLER").write_text("pip\n")
     (info / "WHEEL").write_text("Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
     (info / "top_level.txt").write_text(f"{name}\n")
-    files = [f"{name}/__init__.py", *(f"{name}/{sub}.py" for sub in FRAMEWORKS[name])]
     kept = [f"{info.name}/{file}" for file in ("METADATA", "INSTALLER", "WHEEL", "top_level.txt")]
+    files = [f"{name}/{file.name}" for file in sorted((folder / name).glob("*.py"))]
     (info / "RECORD").write_text("".join(f"{file},,\n" for file in [*files, *kept]))
 
 

@@ -20,7 +20,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -37,6 +37,15 @@ SWITCHES = (
     *("TRANSFORMERS_NO_TF", "TRANSFORMERS_NO_FLAX", "TRANSFORMERS_NO_JAX"),
 )
 PLACES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+class Run(Protocol):
+    """Executes a snippet and observes it, in either form."""
+
+    def __call__(
+        self, source: str, *, paths: Sequence[Path] = (), limit: float = 60
+    ) -> Observation:
+        """Execute the source, with paths that come first and at most `limit` seconds."""
 
 
 class Ended(enum.Enum):
@@ -130,7 +139,11 @@ def environment(
 
     None removes a name. There is no network but loopback, so the hub is told not to try.
     """
-    dropped = {*without, *PLACES, *(name for name, value in (changes or {}).items() if value is None)}
+    dropped = {
+        *without,
+        *PLACES,
+        *(name for name, value in (changes or {}).items() if value is None),
+    }
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -249,7 +262,7 @@ class Interpreter:
                         selector.unregister(stream.fd)
         return None
 
-    def run(
+    def run(  # noqa: PLR0913 - the facts of a job, all but the source optional
         self,
         source: str,
         *,
@@ -291,7 +304,7 @@ class Interpreter:
             if started is not None:
                 ended = self._await(began + limit, result, output)
                 if ended is None:
-                    late = self._process.poll() is None
+                    late = time.monotonic() >= began + limit
                     _end(started["pid"])
                     ended = self._await(time.monotonic() + 10, result, output)
                 _end_group(started["pid"])  # whatever it left behind
@@ -316,7 +329,7 @@ class Interpreter:
             os.killpg(self._process.pid, signal.SIGKILL) if self._process.poll() is None else None
         self._process.wait()
 
-    def __enter__(self) -> Interpreter:
+    def __enter__(self) -> Interpreter:  # noqa: PYI034 - typing has no Self before 3.11
         return self
 
     def __exit__(
@@ -391,7 +404,7 @@ def _parsed(line: bytes) -> Mapping[str, Any]:
     return parsed if isinstance(parsed, dict) else {}
 
 
-def run_fresh(
+def run_fresh(  # noqa: PLR0913 - as Interpreter.run
     source: str,
     *,
     environment: Mapping[str, str],

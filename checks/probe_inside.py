@@ -47,7 +47,7 @@ class Recorder:
     def install(self) -> None:
         """Wrap the loaders; what was executed before is not recorded."""
         for loader in LOADERS:
-            loader.exec_module = self._recording(loader.exec_module)  # type: ignore[method-assign,assignment,attr-defined]
+            loader.exec_module = self._recording(loader.exec_module)  # type: ignore[method-assign]
 
     def _recording(self, execute: Callable[[Any, ModuleType], None]) -> Callable[..., None]:
         def exec_module(loader: object, module: ModuleType) -> None:
@@ -65,7 +65,8 @@ class Recorder:
 
     def seen(self) -> list[str]:
         """Return the forbidden packages that are in use, however they came in."""
-        present = (name for name, module in list(sys.modules.items()) if module is not None)
+        modules: dict[str, ModuleType | None] = dict(sys.modules)  # None: kept from being imported
+        present = [name for name, module in modules.items() if module is not None]
         roots = {name.partition(".")[0] for name in (*self.chains, *present)}
         return sorted(roots & self.forbidden)
 
@@ -95,9 +96,11 @@ def enter(entry: str) -> object:
     try:
         found = importlib.util.find_spec(entry) is not None
     except ModuleNotFoundError as error:
-        if error.name and f"{entry}.".startswith(f"{error.name}."):
+        if error.name is None or not f"{entry}.".startswith(f"{error.name}."):
+            raise
+        if error.name != entry:  # no such parent; else the parent is a module and no package
             raise Absent(str(error)) from error
-        raise
+        found = False
     if found:
         return importlib.import_module(entry)
     if not parent:

@@ -1,29 +1,19 @@
-"""The accelerator's state: what an `Accelerator` configured stays as it was.
-
-The three singletons of `accelerate.state` are observed by copying their shared dicts. Their
-identity says nothing (a reset clears them in place), and `AcceleratorState()` must not be called to
-look: after a reset the second call returns a half-built state that looks like a plain one.
-"""
+"""The accelerator's state: what an `Accelerator` configured stays as it was."""
 
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from claims import imported, refute, reported
+from stories import ANSWERS, Story, changes, holds_state, looks, run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from probe import Observation
+pytestmark = [pytest.mark.reference("huggingface/transformers#40376")]
 
-REFERENCE = "huggingface/transformers#40376"
-pytestmark = [pytest.mark.reference(REFERENCE)]
-
-IMPORTS = "from accelerate import Accelerator\nfrom transformers import Trainer, TrainingArguments\n"
 DEFAULT = "TrainingArguments('out', report_to=[])"
 CONFIGURED = (
     "TrainingArguments('out', report_to=[], accelerator_config={'use_configured_state': True})"
@@ -32,129 +22,11 @@ PATHS = pytest.mark.parametrize(
     "arguments",
     [pytest.param(DEFAULT, id="default"), pytest.param(CONFIGURED, id="use_configured_state")],
 )
-STATES = ("PartialState", "AcceleratorState", "GradientState")
-ANSWERS = ("distributed_type", "device", "num_processes", "mixed_precision")
-
-OBSERVER = f"""\
-import enum, os
-import accelerate.state, torch
-
-def plain(value):
-    if value is None or isinstance(value, (str, int, float, enum.Enum, torch.device)):
-        return str(value)
-    if isinstance(value, (dict, list, tuple)):
-        return repr(value)
-    return f"{{type(value).__name__}} at {{id(value):#x}}"
-
-def states():
-    return {{
-        name: {{
-            key: plain(value)
-            for key, value in dict(getattr(accelerate.state, name)._shared_state).items()
-        }}
-        for name in {STATES!r}
-    }}
-
-def answer(accelerator, name):
-    try:
-        return plain(getattr(accelerator, name))
-    except Exception as error:
-        return f"raises {{type(error).__name__}}: {{error}}"
-
-def observed(accelerator=None):
-    return {{
-        "states": states(),
-        "answers": {{name: answer(accelerator, name) for name in {ANSWERS!r}}} if accelerator else {{}},
-        "environment": {{k: v for k, v in os.environ.items() if k.startswith("ACCELERATE_")}},
-    }}
-"""
 
 
-@dataclass(frozen=True)
-class Look:
-    """What was seen at one moment."""
-
-    states: Mapping[str, Mapping[str, str]]
-    answers: Mapping[str, str]
-    environment: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Story:
-    """What a user's script does: what was configured, and what was done after it."""
-
-    configure: str
-    act: str
-    show: str = "AcceleratorState._shared_state"
-
-    @property
-    def script(self) -> str:
-        """The smallest script that shows what the claim is about."""
-        shown = f"from accelerate.state import *\nprint({self.show})"
-        return f"{IMPORTS}{self.configure}\n{self.act}\n{shown}"
-
-    @property
-    def source(self) -> str:
-        """The same between two looks."""
-        look = "observed(globals().get('accelerator'))"
-        act = f"before = {look}\n{self.act}\nreport([before, {look}])"
-        return f"{OBSERVER}{IMPORTS}{self.configure}\n{act}"
-
-
-def run(
-    story: Story, folder: Path, environment: Mapping[str, str | None] | None = None
-) -> Observation:
-    """Live the story in a fork of the interpreter that has the stack imported."""
-    entries = ("accelerate", "transformers.Trainer", "transformers.TrainingArguments")
-    interpreter = imported(*entries)
-    return interpreter.run(story.source, folder=folder, environment=environment)
-
-
-def looks(
-    story: Story,
-    folder: Path,
-    expected: str,
-    environment: Mapping[str, str | None] | None = None,
-) -> tuple[Look, Look]:
-    """Return what was seen before and after; the claim fails where the script didn't end well."""
-    observation = reported(
-        run(story, folder, environment),
-        expected=expected,
-        script=story.script,
-    )
-    before, after = (Look(**look) for look in observation.value)
-    return before, after
-
-
-def changes(
-    before: Mapping[str, str], after: Mapping[str, str], keys: Sequence[str] = ()
-) -> list[str]:
-    """Return what a state lost or has otherwise, key by key; what came in addition is no loss."""
-    lines: list[str] = []
-    for key in keys or before:
-        if key not in after:
-            lines.append(f"{key}: was {before.get(key)}, is gone")
-        elif before.get(key) != after[key]:
-            lines.append(f"{key}: was {before.get(key)}, is {after[key]}")
-    return lines
-
-
-def holds_state(
-    story: Story, name: str, folder: Path, environment: Mapping[str, str | None] | None = None
-) -> None:
-    """Assert that a state is after the story what it was before."""
-    expected = f"{name} is as it was configured"
-    before, after = looks(story, folder, expected, environment)
-    if not before.states[name]:
-        refute(expected=f"{name} is configured", seen="it is empty", script=story.script)
-    if lost := changes(before.states[name], after.states[name]):
-        count = f"{len(lost)} of {len(before.states[name])} keys changed\n  "
-        refute(expected=expected, seen=count + "\n  ".join(lost), script=story.script)
-
-
-def accelerator(device: str, **kwargs: Any) -> str:
+def accelerator(device: str, **kwargs: object) -> str:
     """Return the statement that makes an accelerator for the cell's device."""
-    given = {**({"cpu": True} if device == "cpu" else {}), **kwargs}
+    given: dict[str, object] = {**({"cpu": True} if device == "cpu" else {}), **kwargs}
     return f"accelerator = Accelerator({', '.join(f'{k}={v!r}' for k, v in given.items())})"
 
 
@@ -213,10 +85,26 @@ def test_earlier_accelerator_prepares(device: str, arguments: str, tmp_path: Pat
     looks(story, tmp_path, "accelerator.prepare() and a step work")
 
 
-def test_second_arguments_keep_state(device: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "again",
+    [
+        pytest.param(CONFIGURED, id="anew"),
+        pytest.param(
+            "TrainingArguments('out', report_to=[], accelerator_config=config)", id="same-config"
+        ),
+        pytest.param("dataclasses.replace(arguments, output_dir='other')", id="replace"),
+    ],
+)
+def test_second_arguments_keep_state(device: str, again: str, tmp_path: Path) -> None:
     """A second TrainingArguments() with use_configured_state keeps the AcceleratorState too."""
-    story = Story(configured(device), f"{CONFIGURED}\n{CONFIGURED}")
-    holds_state(story, "AcceleratorState", tmp_path)
+    configure = (
+        f"{configured(device)}\n"
+        "import dataclasses\n"
+        "from transformers.trainer_pt_utils import AcceleratorConfig\n"
+        "config = AcceleratorConfig(use_configured_state=True)\n"
+        "arguments = TrainingArguments('out', report_to=[], accelerator_config=config)"
+    )
+    holds_state(Story(configure, again), "AcceleratorState", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -232,25 +120,64 @@ def test_copies_keep_state(device: str, copy: str, tmp_path: Path) -> None:
     holds_state(Story(configured(device), act), "AcceleratorState", tmp_path)
 
 
-def test_trainer_keeps_mixed_precision(device: str, tmp_path: Path) -> None:
-    """A Trainer built with use_configured_state and bf16 keeps the mixed precision."""
+LEARNER = """\
+import torch
+
+class Learner(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(2, 1)
+
+    def forward(self, x, labels=None):
+        y = self.layer(x)
+        return {"loss": (y.squeeze(-1) - labels).pow(2).mean(), "logits": y}
+
+DATA = [{"x": torch.ones(2), "labels": torch.tensor(1.0)}] * 8
+STEPS = {"max_steps": 1, "save_strategy": "no", "disable_tqdm": True}
+"""
+
+
+def with_more(arguments: str, more: str) -> str:
+    """Return the statement that makes the arguments, with more of them."""
+    return f"{arguments.removesuffix(')')}, {more})"
+
+
+def test_training_keeps_mixed_precision(device: str, tmp_path: Path) -> None:
+    """A Trainer with use_configured_state and bf16 trains and keeps the mixed precision."""
     # Without use_cpu a machine without a GPU refuses bf16: its limit, and no defect.
     precision = "bf16=True" + (", use_cpu=True" if device == "cpu" else "")
     act = (
-        f"arguments = {CONFIGURED.removesuffix(')')}, {precision})\n"
-        "import torch\n"
-        "Trainer(model=torch.nn.Linear(2, 1), args=arguments)"
+        f"arguments = {with_more(CONFIGURED, f'{precision}, **STEPS')}\n"
+        "Trainer(model=Learner(), args=arguments, train_dataset=DATA).train()"
     )
-    story = Story(configured(device), act, "accelerator.mixed_precision")
+    story = Story(f"{LEARNER}{configured(device)}", act, "accelerator.mixed_precision")
     expected = "mixed_precision stays bf16"
     before, after = looks(story, tmp_path, expected)
-    kept = ("_mixed_precision", "distributed_type", "device", "num_processes")
-    lost = changes(before.states["AcceleratorState"], after.states["AcceleratorState"], kept)
-    lost += changes(before.answers, after.answers)
     if before.answers["mixed_precision"] != "bf16":
         refute(expected="Accelerator(mixed_precision='bf16') is bf16", seen=str(before.answers))
-    if lost:
+    kept = ("_mixed_precision", "distributed_type", "device", "num_processes")
+    lost = changes(before.states["AcceleratorState"], after.states["AcceleratorState"], kept)
+    if lost := [*lost, *changes(before.answers, after.answers)]:
         refute(expected=expected, seen="\n  ".join(lost), script=story.script)
+
+
+@PATHS
+def test_mixed_precision_is_not_lost_in_silence(
+    device: str, arguments: str, tmp_path: Path
+) -> None:
+    """A Trainer whose arguments don't repeat the mixed precision keeps it, or refuses."""
+    act = f"arguments = {arguments}\nTrainer(model=Learner(), args=arguments)"
+    story = Story(f"{LEARNER}{configured(device)}", act, "accelerator.mixed_precision")
+    observation = run(story, tmp_path)
+    if observation.raised is not None and observation.raised.type == "ValueError":
+        return
+    _before, after = looks(story, tmp_path, "it is kept, or ValueError is raised")
+    if after.answers["mixed_precision"] != "bf16":
+        refute(
+            expected="mixed_precision stays bf16, or ValueError is raised",
+            seen=f"mixed_precision is {after.answers['mixed_precision']}, and nothing was said",
+            script=story.script,
+        )
 
 
 def test_configured_needs_a_state(tmp_path: Path) -> None:
@@ -267,6 +194,7 @@ def test_configured_needs_a_state(tmp_path: Path) -> None:
 
 
 @PATHS
+@pytest.mark.reference("huggingface/transformers#29510")
 def test_environment_is_not_leaked(device: str, arguments: str, tmp_path: Path) -> None:
     """TrainingArguments() leaves the ACCELERATE_* environment as it was."""
     show = "{k: v for k, v in __import__('os').environ.items() if k.startswith('ACCELERATE_')}"
@@ -279,27 +207,100 @@ def test_environment_is_not_leaked(device: str, arguments: str, tmp_path: Path) 
         refute(expected=expected, seen="\n  ".join(leaks), script=story.script)
 
 
-def one_of_many() -> dict[str, str | None]:
-    """Return the environment of the only process of a distributed job on this machine."""
+# Distributed jobs, on the loopback of this machine
+
+FORMS = pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(DEFAULT, id="default"),
+        pytest.param(with_more(DEFAULT, "use_cpu=True"), id="use_cpu"),
+        pytest.param(CONFIGURED, id="use_configured_state"),
+    ],
+)
+HAS_GPU = "import torch\nreport(torch.cuda.is_available())"
+PLACE = ("distributed_type", "num_processes", "process_index", "local_process_index", "backend")
+
+
+def job(processes: int) -> dict[str, str | None]:
+    """Return the environment of a distributed job, as its first process has it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    one = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}
-    return {**one, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    size = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
+    place = {"RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return {**size, **place, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": None}
 
 
-DISTRIBUTED = accelerator("cpu")
-
-
-def test_distributed_state_is_kept(tmp_path: Path) -> None:
+def test_distributed_state_is_kept(device: str, tmp_path: Path) -> None:
     """TrainingArguments() with use_configured_state keeps a distributed PartialState."""
-    story = Story(DISTRIBUTED, CONFIGURED, "PartialState._shared_state")
+    story = Story(accelerator(device), CONFIGURED, "PartialState._shared_state")
     expected = "PartialState stays that of the distributed job"
-    before, after = looks(story, tmp_path, expected, one_of_many())
-    if "MULTI_CPU" not in before.states["PartialState"].get("distributed_type", ""):
-        refute(
-            expected="Accelerator(cpu=True) with LOCAL_RANK set is MULTI_CPU",
-            seen=str(before.states["PartialState"]),
-        )
-    if lost := changes(before.states["PartialState"], after.states["PartialState"]):
+    before, after = looks(story, tmp_path, expected, job(1))
+    state = before.states["PartialState"]
+    if "MULTI_" not in state.get("distributed_type", ""):
+        refute(expected="with LOCAL_RANK set an Accelerator is distributed", seen=str(state))
+    if lost := changes(state, after.states["PartialState"]):
         refute(expected=expected, seen="\n  ".join(lost), script=story.script)
+
+
+TWO = f"""\
+import json, os, pathlib
+
+# The second process of the job is a fork of the first.
+second = os.fork()
+if second == 0:
+    os.environ.update(RANK="1", LOCAL_RANK="1")
+
+from accelerate import Accelerator, PartialState
+from transformers import TrainingArguments
+import torch.distributed
+
+def place():
+    state = dict(PartialState._shared_state)
+    return {{name: str(state.get(name)) for name in {PLACE!r}}}
+
+accelerator = Accelerator(cpu=True)
+before = place()
+arguments = ARGUMENTS
+seen = {{
+    "before": before,
+    "after": place(),
+    "arguments": [arguments.world_size, arguments.process_index],
+    "group": [torch.distributed.get_world_size(), torch.distributed.get_rank()],
+}}
+torch.distributed.barrier()
+torch.distributed.destroy_process_group()
+if second == 0:
+    pathlib.Path("second.json").write_text(json.dumps(seen))
+    os._exit(0)
+os.waitpid(second, 0)
+report([seen, json.loads(pathlib.Path("second.json").read_text())])
+"""
+
+
+@FORMS
+def test_two_processes_stay_two(arguments: str, tmp_path: Path) -> None:
+    """TrainingArguments() leaves two processes on the CPU what they are, and says so."""
+    entries = ("torch", "accelerate", "transformers.TrainingArguments")
+    interpreter = imported(*entries)
+    if arguments == DEFAULT and interpreter.run(HAS_GPU).value:
+        pytest.skip("without use_cpu the arguments take the GPU that is here")
+    source = TWO.replace("ARGUMENTS", arguments)
+    environment = job(2)
+    variables = " ".join(f"{name}={value}" for name, value in environment.items() if value)
+    expected = "two processes, each with its own index, in the state and in the arguments"
+    script = source.replace("report(", "print(")
+    observation = interpreter.run(source, folder=tmp_path, environment=environment)
+    reported(observation, expected=expected, script=script)
+    lines: list[str] = []
+    for rank, seen in enumerate(observation.value):
+        if "MULTI_CPU" not in seen["before"]["distributed_type"]:
+            refute(expected="Accelerator(cpu=True) joins the job", seen=str(seen["before"]))
+        lines += [f"process {rank}: {line}" for line in changes(seen["before"], seen["after"])]
+        if seen["arguments"] != seen["group"]:
+            said, held = ("{1} of {0}".format(*seen[name]) for name in ("arguments", "group"))
+            lines.append(f"process {rank}: {said} in the arguments, {held} in the process group")
+    if lines:
+        command = f"{variables} python"
+        seen_text = "\n  ".join(lines)
+        refute(expected=expected, seen=seen_text, script=script, command=command)

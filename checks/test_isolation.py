@@ -233,7 +233,7 @@ def stays_out(decoyed: Decoyed, setting: str, names: tuple[str, ...], entry: str
         seen="\n".join(said),
         chain=next(iter(seen.chains.values()), ()),
         script=smallest_script(entry, names),
-        shell=f"{setting} python",
+        command=f"{setting} python",
     )
 
 
@@ -269,7 +269,7 @@ def test_broken_tensorflow_does_no_harm(decoyed: Decoyed, manner: Manner) -> Non
                 seen=one.ending or one.error or f"executed: {', '.join(one.executed)}",
                 chain=next(iter(one.chains.values()), ()),
                 script=smallest_script(one.entry, TENSORFLOW, "__import__('os').abort()"),
-                shell=f"{setting} python",
+                command=f"{setting} python",
             )
 
 
@@ -330,7 +330,9 @@ def test_import_leaves_no_thread(backward: Observation) -> None:
     """Importing the subject leaves no Python thread running."""
     observation = reported(backward, expected="the subject can be imported")
     if threads := observation.value["threads"]:
-        refute(expected="no thread outlives the import", seen=str(threads), script=backward_script())
+        refute(
+            expected="no thread outlives the import", seen=str(threads), script=backward_script()
+        )
 
 
 def test_import_leaves_cuda_alone(backward: Observation) -> None:

@@ -41,7 +41,15 @@ print(json.dumps({
 }))
 """
 # What a container never needs: the interpreter's own tests, its static library, its editors.
-_LEFT_OUT: Final = ("__pycache__", "test", "tests", "idlelib", "turtledemo", "config-*", "site-packages")
+_LEFT_OUT: Final = (
+    "__pycache__",
+    "test",
+    "tests",
+    "idlelib",
+    "turtledemo",
+    "config-*",
+    "site-packages",
+)
 # Parts of the C library must come from the root that the image runs on.
 _C_LIBRARY: Final = re.compile(r"(ld-linux.*|lib(c|m|dl|rt|pthread|util|resolv|nsl|nss_\w+))\.so.*")
 _BUILD_SECONDS: Final = 900.0
@@ -96,7 +104,8 @@ class Bases:
             BaseImageError: it can be neither pulled nor assembled.
         """
         return await self._bases(
-            name, lambda: self._get(name, lambda: self._bases(_ASSEMBLED_SYSTEM, self._assemble_system))
+            name,
+            lambda: self._get(name, lambda: self._bases(_ASSEMBLED_SYSTEM, self._assemble_system)),
         )
 
     async def python(self, name: str, version: str) -> Base:
@@ -184,7 +193,9 @@ class Bases:
         key = _key(system.digest, interpreter.version, str(interpreter.stdlib))
         tag = f"matrixci/python:{interpreter.version}-{key}"
         if await self._engine.image_digest(tag) is None:
-            self._say(f"assembling a base image of Python {interpreter.version} from this machine's")
+            self._say(
+                f"assembling a base image of Python {interpreter.version} from this machine's"
+            )
             with tempfile.TemporaryDirectory(prefix="matrixci-python-") as folder:
                 await asyncio.to_thread(_lay_out, interpreter, Path(folder))
                 await self._lay_over(system, interpreter, Path(folder), tag, key)
@@ -228,7 +239,9 @@ async def _package_source(release: str) -> tuple[str, str]:
         if found == release:
             # apt leaves the name of a field that a source doesn't have as it stands.
             return mirror, "" if keyring.startswith("$(") else keyring
-    msg = f"apt has no source for {release or 'this system'}, which a base image would be made from."
+    msg = (
+        f"apt has no source for {release or 'this system'}, which a base image would be made from."
+    )
     raise BaseImageError(msg)
 
 

@@ -20,6 +20,7 @@ from rich.text import Text
 from matrixci import run as running
 from matrixci.cells import Selection
 from matrixci.data import data_folder
+from matrixci.engine import Engine
 from matrixci.errors import EngineError, ExitCode, MatrixciError, UsageError
 from matrixci.lock import Lock, Unsatisfiable
 from matrixci.matrix_file import load_matrix
@@ -84,7 +85,9 @@ def matrix(  # noqa: PLR0913
 ) -> None:
     """Resolve, build and check every cell, and print the compatibility table."""
     loaded = load_matrix(file)
-    selection = Selection(axes=_axis_options(context.args, list(loaded.axes)), cells=tuple(cell or ()))
+    selection = Selection(
+        axes=_axis_options(context.args, list(loaded.axes)), cells=tuple(cell or ())
+    )
     planned = running.plan(loaded, selection)
     settings = Settings(
         matrix=loaded,
@@ -124,6 +127,21 @@ def show(
     if svg is not None:
         console.save_svg(str(svg), title="nox -s matrix")
     raise typer.Exit(judged.exit_code)
+
+
+@app.command()
+def clean(
+    *,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Base images and the engine's build cache, too.")
+    ] = False,
+) -> None:
+    """Remove containers, volumes and images that the project made; runs are kept."""
+    _console().print(asyncio.run(_clean(everything=everything)))
+
+
+async def _clean(*, everything: bool) -> str:
+    return await (await Engine.connect()).clean(everything=everything)
 
 
 def main() -> None:
@@ -201,8 +219,16 @@ def _show_plan(settings: Settings, planned: running.Plan) -> None:
     for cell in planned.cells:
         match locks[cell.id]:
             case Lock() as lock:
-                names = [settings.subject.subject.name, *running.companions(settings.matrix), "numpy"]
-                pins = [f"{name} {lock.versions[name]}" for name in dict.fromkeys(names) if name in lock.versions]
+                names = [
+                    settings.subject.subject.name,
+                    *running.companions(settings.matrix),
+                    "numpy",
+                ]
+                pins = [
+                    f"{name} {lock.versions[name]}"
+                    for name in dict.fromkeys(names)
+                    if name in lock.versions
+                ]
                 fallback = " (default index)" if lock.fallback else ""
                 table.add_row(cell.id, lock.digest[:12], ", ".join(pins) + fallback)
             case Unsatisfiable() as proof:
@@ -218,13 +244,25 @@ def _show_plan(settings: Settings, planned: running.Plan) -> None:
 def _console(*, stderr: bool = False, record: bool = False) -> Console:
     console = Console(stderr=stderr, record=record, highlight=False)
     # Where there is no terminal the table goes to a file or a log, which has no width.
-    return console if console.is_terminal else Console(
-        stderr=stderr, record=record, highlight=False, width=_WIDTH
+    return (
+        console
+        if console.is_terminal
+        else Console(stderr=stderr, record=record, highlight=False, width=_WIDTH)
     )
 
 
 # What a mistyped axis option may have meant.
 _OPTIONS: Final = (
-    "--subject", "--cell", "--check", "--checks", "--as-of", "--jobs", "--base", "--plan",
-    "--fresh", "--install-engine", "--matrix", "--home",
+    "--subject",
+    "--cell",
+    "--check",
+    "--checks",
+    "--as-of",
+    "--jobs",
+    "--base",
+    "--plan",
+    "--fresh",
+    "--install-engine",
+    "--matrix",
+    "--home",
 )

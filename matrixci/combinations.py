@@ -51,7 +51,9 @@ def combination_mistakes(axes: Axes, exclude: Rules, include: Rules) -> list[Mis
         message = f"{total} combinations; write fewer values, so that there are at most {_MOST}"
         return [Mistake(path=("axes",), message=message)]
     if total * (len(exclude) + len(include)) > _MOST_WORK:
-        message = f"{len(exclude)} rules for {total} combinations; write fewer, with lists of values"
+        message = (
+            f"{len(exclude)} rules for {total} combinations; write fewer, with lists of values"
+        )
         return [Mistake(path=("exclude",), message=message)]
     mistakes = list(_idle_includes(axes, exclude, include))
     cells = kept(axes, exclude, include)

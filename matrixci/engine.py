@@ -15,13 +15,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, assert_never
 
-import docker
 import requests
 from docker.context import ContextAPI
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
 from docker.types import DeviceRequest, LogConfig, Mount
 
+import docker
 from matrixci.errors import EngineError
 from matrixci.model import EngineFacts, now
 from matrixci.processes import run_process
@@ -272,7 +272,8 @@ class Engine:
             tmpfs={"/tmp": scratch},  # noqa: S108
             mounts=[Mount(MOUNT_POINT, volume, type="volume", no_copy=True)],
             log_config=LogConfig(
-                type="local", config={"max-size": str(spec.log), "max-file": "1", "compress": "false"}
+                type="local",
+                config={"max-size": str(spec.log), "max-file": "1", "compress": "false"},
             ),
             device_requests=[spec.gpu.request()] if spec.gpu else None,
         )
@@ -288,19 +289,42 @@ class Engine:
                 return
             await asyncio.sleep(0.25)
 
-    async def sweep(self, labels: Mapping[str, str]) -> int:
-        """Remove containers and volumes that carry these labels; return how many there were."""
-        return await asyncio.to_thread(self._sweep, labels)
+    async def clean(self, *, everything: bool) -> str:
+        """Remove what the project made on the engine, by its label; say what that was.
 
-    def _sweep(self, labels: Mapping[str, str]) -> int:
-        wanted = [LABEL, *(f"{name}={value}" for name, value in labels.items())]
-        containers = self._client.containers.list(all=True, filters={"label": wanted})
+        Args:
+            everything: the base images go as well, and the engine's whole build cache.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+        try:
+            return await asyncio.to_thread(self._clean, everything=everything)
+        except (DockerException, requests.RequestException) as error:
+            raise _lost(error) from error
+
+    def _clean(self, *, everything: bool) -> str:
+        ours = {"label": LABEL}
+        containers = self._client.containers.list(all=True, filters=ours)
         for container in containers:
             _remove_container(container)
-        volumes = self._client.volumes.list(filters={"label": wanted})
+        volumes = self._client.volumes.list(filters=ours)
         for volume in volumes:
             _remove_volume(volume)
-        return len(containers) + len(volumes)
+        images = [
+            image
+            for image in self._client.images.list(all=False, filters=ours)
+            if everything or image.labels[LABEL] != "base"
+        ]
+        # An image that others are made from goes after them.
+        for image in sorted(images, key=lambda image: image.attrs["Created"], reverse=True):
+            with suppress(NotFound):
+                self._client.images.remove(image.id, force=True)
+        said = f"{len(containers)} containers, {len(volumes)} volumes, {len(images)} images"
+        if everything:
+            freed = self._client.api.prune_builds(all=True)["SpaceReclaimed"]
+            said += f", and {freed / 1e9:.1f} GB of build cache"
+        return f"removed {said}"
 
 
 def _host() -> str:
@@ -309,7 +333,7 @@ def _host() -> str:
         return host
     with suppress(DockerException, OSError, KeyError, ValueError):
         context = ContextAPI.get_current_context()
-        if context is not None and context.Host:
+        if context.Host:
             return str(context.Host)
     return _DEFAULT_HOST
 
@@ -328,7 +352,8 @@ def _connect(host: str) -> docker.DockerClient:
     if int(version.partition(".")[0]) < _OLDEST:
         msg = (
             f"The container engine at {host} is version {version}; {_OLDEST}.0 or newer is needed "
-            "(its builds are BuildKit's).\nUpgrade it; on Debian and Ubuntu: docker/engine.sh install"
+            "(its builds are BuildKit's).\n"
+            "Upgrade it; on Debian and Ubuntu: docker/engine.sh install"
         )
         raise EngineError(msg)
     return client

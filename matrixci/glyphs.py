@@ -12,7 +12,7 @@ CELL_GLYPHS: Final[Mapping[CellOutcome, str]] = {
     CellOutcome.UNSATISFIABLE: "∅",
     CellOutcome.BLOCKED: "■",
     CellOutcome.ERROR: "!",
-    CellOutcome.CANCELLED: "–",
+    CellOutcome.CANCELLED: "⊘",
 }
 CHECK_GLYPHS: Final[Mapping[CheckOutcome, str]] = {
     CheckOutcome.PASSED: "✓",

@@ -39,6 +39,7 @@ FAILING: Final = frozenset(
 GREEN: Final = frozenset({CellOutcome.PASSED, CellOutcome.PARTIAL})
 """Outcomes of a cell in which nothing failed."""
 
+_NAMED: Final = 2
 _EXCUSABLE: Final = FAILING - {CheckOutcome.MISSING}
 # Reasons that follow from the checks' outcomes, so known issues may change them.
 _FROM_CHECKS: Final = frozenset({None, Reason.CHECKS, Reason.NEEDS})
@@ -221,8 +222,7 @@ def _reasons(cells: Sequence[JudgedCell]) -> Iterable[str]:
 
 
 def _cells(ids: Sequence[str], total: int) -> str:
-    shown = ", ".join(ids) if len(ids) <= 2 else f"{len(ids)} of {total} cells"  # noqa: PLR2004
-    return shown
+    return ", ".join(ids) if len(ids) <= _NAMED else f"{len(ids)} of {total} cells"
 
 
 def _idle_issues(run: Run, cells: Sequence[JudgedCell]) -> Iterable[str]:
@@ -243,7 +243,12 @@ def _remarks(run: Run, cells: Sequence[JudgedCell]) -> Iterable[str]:
             unmet.setdefault(check.reason, set()).add(check.id)
     for reason, ids in unmet.items():
         yield f"not verified: {len(ids)} checks ({reason})"
-    fixed = {check.id: check.reason for c in cells for check in c.checks if check.outcome is CheckOutcome.FIXED}
+    fixed = {
+        check.id: check.reason
+        for c in cells
+        for check in c.checks
+        if check.outcome is CheckOutcome.FIXED
+    }
     for check_id, reason in fixed.items():
         yield f"fixed: {check_id} ({reason}); take it out of known-issues"
     fallbacks = [c for c in cells if c.result and c.result.lock and c.result.lock.fallback]

@@ -315,7 +315,9 @@ def readable_reason(stderr: str) -> str:
         python = re.search(r"You require (\w+ [\d.]+)", text)
         on = f" for {python[1]}" if python else " for this Python"
         return f"no wheel of {asked[1] if asked else name}{on}"
-    if needs := re.search(r"([\w.-]+(?:[=<>!~]=?[^\s,]+)?) depends on Python\s?([<>=!~][^\s,]+)", text):
+    if needs := re.search(
+        r"([\w.-]+(?:[=<>!~]=?[^\s,]+)?) depends on Python\s?([<>=!~][^\s,]+)", text
+    ):
         return f"{needs[1]} needs Python {needs[2]}"
     if missing := re.search(r"([\w.-]+) was not found in the package registry", text):
         return f"{missing[1]} is not in the package index"
@@ -341,7 +343,7 @@ def _read(path: Path, *, forever: bool) -> Lock | Unsatisfiable | None:
         if "reason" in kept:
             return Unsatisfiable(**kept)
         pins = tuple(
-            Pin(**{name: tuple(v) if isinstance(v, list) else v for name, v in pin.items()})
+            Pin(**{**pin, "hashes": tuple(pin["hashes"]), "via": tuple(pin["via"])})
             for pin in kept.pop("pins")
         )
         return Lock(pins=pins, **kept)

@@ -10,9 +10,10 @@ from pydantic import ValidationError
 from matrixci.axes import PYTHON, Names, axis_mistakes, empty_rule_mistakes, rule_mistakes
 from matrixci.errors import MatrixFileError
 from matrixci.matrix import Matrix
-from matrixci.matrix_yaml import Document, Located, YamlError, read_document
+from matrixci.matrix_yaml import Document, read_document
 from matrixci.mistakes import Mistake
 from matrixci.plain_words import in_words
+from matrixci.yaml_problems import Located, YamlError
 
 _LARGEST: Final = 128 * 1024
 _MOST_LINES: Final = 50
@@ -58,7 +59,7 @@ def _text(path: Path) -> str:
     if len(content) > _LARGEST:
         raise _unreadable(path, f"over {_LARGEST // 1024} KiB; a matrix is far smaller")
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         message = (

@@ -5,15 +5,16 @@ than the user wrote (3.10 as 3.1, `on` as true, one of two equal keys) is a mist
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.reader import ReaderError
 
 from matrixci.mistakes import KEY, Mistake, Path
+from matrixci.yaml_problems import Located, Spot, YamlError, character_error, syntax_error
 
 MAX_DEPTH: Final = 32
 MAX_VALUES: Final = 50_000  # with every alias written out
@@ -28,59 +29,13 @@ _WORDS: Final = {
     "str": "text",
     "value": "text",
 }
-_DECIMAL: Final = re.compile(r"[-+]?(0|[1-9][0-9_]{0,39})(\.[0-9_]{0,40})?")
-_SYNTAX: Final = {
-    r"found character '\\t'": "a tab; indent with spaces, YAML takes no tabs",
-    r"found character '(.)' that cannot": "a value can't begin with {0}; put it in quotes",
-    r"mapping values are not allowed": (
-        "a second colon on the line, or a wrong indentation; put a value that holds a colon and a "
-        "blank in quotes"
-    ),
-    r"could not find expected ':'": "a key without its colon; write key: value",
-    r"expected <block end>, but found ':'": "a key is missing before the colon; write one",
-    r"expected <block end>, but found '<scalar>'": (
-        "text after a closing quote or bracket; put all of the value in one pair of quotes"
-    ),
-    r"expected <block end>, but found '([\]},])'": "{0} without an opening bracket; take it out",
-    r"expected <block end>": "the indentation doesn't fit; begin in the column of the lines above",
-    r"expected ',' or '([\]}])'": "a comma is missing, or the bracket is never closed; write {0}",
-    r"end of stream": "a quote or a bracket is opened and never closed; close it",
-    r"undefined alias": "a value that begins with * is an alias to YAML; put it in quotes",
-    r"while scanning an (?:alias|anchor)": "a value that begins with * or & goes in quotes",
-    r"while scanning a block scalar": "a value that begins with > or | goes in quotes",
-    r"while (?:scanning|parsing) a tag": "a value that begins with ! goes in quotes",
-    r"while scanning a directive": "a line can't begin with %; put the text in quotes",
-    r"escape (?:sequence|character)": "a backslash in double quotes is an escape; use single quotes",
-    r"expected the node content": "a value is missing here; write one, in quotes where it is text",
-    r"expected '<document start>'": (
-        "this doesn't go on from what is above; write key: value, all keys in one column"
-    ),
-    r"expected a single document": "a second document begins here; write one, without --- between",
-    r"sequence entries are not allowed": "a list item doesn't fit here; begin it on its own line",
+_READINGS: Final[Mapping[type[Node], str]] = {MappingNode: "a mapping", SequenceNode: "a list"}
+_KINDS: Final[Mapping[type[Node], Collection[str]]] = {
+    MappingNode: {"map"},
+    SequenceNode: {"seq"},
+    ScalarNode: _WORDS.keys(),
 }
-
-
-class Spot(NamedTuple):
-    """A place in the text; lines and columns count from 1."""
-
-    line: int
-    column: int
-
-
-class Located(NamedTuple):
-    """A mistake with its place; sorts by the place."""
-
-    spot: Spot
-    path: str
-    message: str
-
-
-class YamlError(Exception):
-    """The text is no YAML, or too much of it, from this place on."""
-
-    def __init__(self, spot: Spot, message: str) -> None:
-        super().__init__(message)
-        self.located = Located(spot, "", message)
+_DECIMAL: Final = re.compile(r"[-+]?(?:(?:0|[1-9][0-9_]{0,39})(\.[0-9]{0,40})?|(\.[0-9]{1,40}))")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,32 +94,19 @@ def read_document(text: str) -> Document:
     try:
         loader = _Loader(text)
     except ReaderError as error:
-        before = text[: error.position]
-        spot = Spot(before.count("\n") + 1, len(before) - before.rfind("\n"))
-        message = f"the character U+{ord(text[error.position]):04X} can't be here; take it out"
-        raise YamlError(spot, message) from error
+        raise character_error(error, text) from error
     try:
         node = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
-        raise _syntax_error(error) from error
+        raise syntax_error(error) from error
     except (ValueError, OverflowError) as error:
         spot = Spot(loader.line + 1, loader.column + 1)
-        raise YamlError(spot, f"an escape that is no character ({error}); write another") from error
+        raise YamlError(spot, "an escape that is no character; write another") from error
     reader = _Reader()
     start = yaml.Mark(name="", index=0, line=0, column=0, buffer=None, pointer=0)
     empty = ScalarNode(f"{_TAG}null", "", start)
     data = reader.read(empty if node is None else node, (), None)
     return Document(data=data, places=reader.places, mistakes=tuple(reader.mistakes))
-
-
-def _syntax_error(error: yaml.MarkedYAMLError) -> YamlError:
-    mark = error.problem_mark or error.context_mark
-    spot = Spot(1, 1) if mark is None else Spot(mark.line + 1, mark.column + 1)
-    problem = " ".join(filter(None, (error.context, error.problem)))
-    for pattern, words in _SYNTAX.items():
-        if found := re.search(pattern, problem):
-            return YamlError(spot, words.format(*found.groups()))
-    return YamlError(spot, f"not YAML: {problem}")
 
 
 class _Loader(yaml.SafeLoader):
@@ -191,32 +133,28 @@ class _Reader:
 
     def read(self, node: Node, path: Path, key: Spot | None) -> object:
         self._bound(node, path)
-        kind = node.tag.removeprefix(_TAG)
-        spot = _spot(node)
-        source, reading = "", "a list" if isinstance(node, SequenceNode) else "a mapping"
-        if isinstance(node, ScalarNode):
-            source, reading = node.value, _reading(kind, node.value)
+        spot, kind = _spot(node), node.tag.removeprefix(_TAG)
+        scalar = isinstance(node, ScalarNode)
         self.places[path] = Place(
             key=key or spot,
             value=spot,
-            source=source,
-            reading=reading,
+            source=node.value if scalar else "",
+            reading=_reading(kind, node.value) if scalar else _READINGS[type(node)],
             needs_quotes=kind in {"bool", "int", "float"},
         )
-        if isinstance(node, MappingNode) and kind == "map":
+        if kind not in _KINDS[type(node)]:
+            advice = "put a value that begins with ! in quotes, or take the tag out"
+            self._add(spot, path, f"{node.tag} is a YAML tag, and no tag is read here; {advice}")
+        if isinstance(node, MappingNode):
             return self._mapping(node, path)
-        if isinstance(node, SequenceNode) and kind == "seq":
+        if isinstance(node, SequenceNode):
             return [self.read(each, (*path, at), None) for at, each in enumerate(node.value)]
-        if isinstance(node, ScalarNode) and kind in _WORDS:
-            value = _value(kind, node.value)
-            return self._text(value, spot, path) if isinstance(value, str) else value
-        advice = "put a value that begins with ! in quotes" if source or node.tag[:1] == "!" else ""
-        self._add(spot, path, f"{node.tag} is a YAML tag, and no tag is read here; {advice}")
-        return None
+        value = _value(kind, node.value)
+        return self._text(value, spot, path) if isinstance(value, str) else value
 
     def _bound(self, node: Node, path: Path) -> None:
         if len(path) > MAX_DEPTH or len(self.places) > MAX_VALUES:
-            message = f"over {MAX_VALUES} values, or endlessly many, with aliases written out; write fewer"
+            message = f"over {MAX_VALUES} values with all aliases written out; write fewer"
             raise YamlError(_spot(node), message)
 
     def _mapping(self, node: MappingNode, path: Path) -> dict[str, object]:
@@ -274,7 +212,8 @@ def _value(kind: str, source: str) -> object:
     if kind == "bool":
         return yaml.SafeLoader.bool_values.get(source.lower(), source)
     if kind in {"int", "float"} and (found := _DECIMAL.fullmatch(source)):
-        return int(source) if found[2] is None else float(source)
+        digits = source.replace("_", "")
+        return float(digits) if any(found.groups()) else int(digits)
     return source
 
 
@@ -282,4 +221,4 @@ def _reading(kind: str, source: str) -> str:
     value = _value(kind, source)
     if isinstance(value, bool):
         return str(value).lower()
-    return f"the number {value}" if isinstance(value, int | float) else _WORDS.get(kind, "a tag")
+    return f"the number {value}" if isinstance(value, int | float) else _WORDS.get(kind, "text")

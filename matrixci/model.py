@@ -70,6 +70,7 @@ class Reason(StrEnum):
     ENGINE = "engine"
     NEEDS = "needs"
     INTERRUPTED = "interrupted"
+    INTERNAL = "internal"
 
 
 class Need(StrEnum):
@@ -193,6 +194,7 @@ class CellResult(Frozen):
     outcome: CellOutcome
     reason: Reason | None = None
     message: str = ""
+    detail: str = Field(default="", description="all that the resolver said, where it refused")
     lock: LockRecord | None = None
     image: ImageRecord | None = None
     attestation: Attestation | None = None

@@ -1,6 +1,7 @@
 """One run: every cell goes from its requirements to its result, side by side with the others."""
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from packaging.version import Version
 from matrixci import container_files, evidence
 from matrixci.bases import Bases
 from matrixci.buildx import BuildError
+from matrixci.data import data_folder
 from matrixci.engine import LABEL, ContainerEnd, ContainerSpec, Engine, GpuWay
 from matrixci.errors import BaseImageError, EngineError, ResolverError
 from matrixci.events import Listener
@@ -38,6 +40,7 @@ from matrixci.run_folder import RunFolder
 from matrixci.subject import ResolvedSubject
 
 NONCE_BYTES = 16
+_log = logging.getLogger(__name__)
 _GLIBC = "manylinux_2_36"  # of the Debian release that the base images are
 _ENVIRONMENT = {
     "HOME": "/tmp/home",  # noqa: S108 (a file system of the container's own)
@@ -159,11 +162,13 @@ class Pipeline:
         self._resolver = resolver_for(settings, engine.facts.architecture)
         self._bases = Bases(engine, settings.base_origin, folder.logs, listener.said)
         self._images = Images(
-            engine, self._bases, self._resolver, image_settings(settings, run.cells, jobs), folder.logs
+            engine,
+            self._bases,
+            self._resolver,
+            image_settings(settings, run.cells, jobs),
+            folder.logs,
         )
-        self._checks_digest = digest_of_folders(
-            settings.checks, container_files.data_folder("harness")
-        )
+        self._checks_digest = digest_of_folders(settings.checks, data_folder("harness"))
 
     async def execute(self) -> tuple[dict[str, CellResult], bool]:
         """Take all cells of the run to their results; each is written as it ends.
@@ -208,6 +213,10 @@ class Pipeline:
             result = draft.end(CellOutcome.BLOCKED, Reason.BUILD, str(error))
         except EngineError as error:
             result = draft.end(CellOutcome.ERROR, Reason.ENGINE, str(error))
+        except Exception as error:
+            # A defect of ours must not take the other cells' results along.
+            _log.exception("%s: defect in matrixci", cell.id)
+            result = draft.end(CellOutcome.ERROR, Reason.INTERNAL, f"defect in matrixci: {error!r}")
         self._folder.write_cell(result)
         self._keep(result)
         self._listener.ended(result)
@@ -217,7 +226,7 @@ class Pipeline:
         with draft.step(StepName.RESOLVE):
             lock = await self._resolver.resolve(draft.cell, self._settings.subject.subject)
         if isinstance(lock, Unsatisfiable):
-            self._folder.write_lock(draft.cell.id, _commented(lock.detail))
+            draft.found["detail"] = lock.detail
             return draft.end(CellOutcome.UNSATISFIABLE, Reason.RESOLVER, lock.reason)
         record = self._record(draft.cell, lock)
         draft.found["lock"] = record
@@ -370,7 +379,11 @@ class Pipeline:
         locks = {name: result.lock for name, result in results.items() if result.lock is not None}
         reasons: dict[str, dict[str, str]] = {}
         for package in (self._run.subject.name, *self._run.companions):
-            versions = [Version(lock.versions[package]) for lock in locks.values() if package in lock.versions]
+            versions = [
+                Version(lock.versions[package])
+                for lock in locks.values()
+                if package in lock.versions
+            ]
             for name, lock in locks.items():
                 if package in lock.versions and Version(lock.versions[package]) < max(versions):
                     newest = f"{package}=={max(versions)}"

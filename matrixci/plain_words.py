@@ -16,6 +16,7 @@ from matrixci.wording import listed, nearest
 
 _TEXT: Final = "text"
 _AT_THE_TOP: Final = "keys there, of which subject and axes are needed"
+_AS_WRITTEN: Final = frozenset({"text", "a number"})  # 0x1F or 1:30: no decimal number
 _DATE: Final = "a date, such as 2027-06-30"
 _EXPECTED: Final = {
     "string_type": _TEXT,
@@ -78,7 +79,7 @@ def _wrong_type(path: Path, expected: list[str], place: Place) -> Mistake:
     if _TEXT in expected and place.needs_quotes:
         return Mistake(path=path, message=quote(place.source, place.reading))
     words = " or ".join(dict.fromkeys(expected))
-    found = f'"{place.source}"' if place.reading == "text" else place.reading
+    found = f'"{place.source}"' if place.reading in _AS_WRITTEN else place.reading
     match path:
         case ():
             message = f"{place.reading} at the top; write {_AT_THE_TOP}"

@@ -28,7 +28,7 @@ def redact(text: str) -> str:
     return _CREDENTIALS.sub("***@", text)
 
 
-async def run_process(
+async def run_process(  # noqa: PLR0913
     argv: Sequence[str],
     *,
     stdin: str | None = None,

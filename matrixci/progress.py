@@ -1,8 +1,8 @@
 """Live progress: a table that redraws in a terminal, one line an event elsewhere."""
 
+import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from datetime import datetime
 from typing import Final
 
 from rich.console import Console, RenderableType
@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from matrixci.glyphs import CELL_GLYPHS
-from matrixci.model import Cell, CellResult, StepName, now
+from matrixci.model import Cell, CellResult, StepName
 
 _WORDS: Final[Mapping[StepName, str]] = {
     StepName.RESOLVE: "resolving",
@@ -30,9 +30,9 @@ class Progress:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._cells: tuple[Cell, ...] = ()
-        self._steps: dict[str, tuple[StepName, datetime]] = {}
+        self._steps: dict[str, tuple[StepName, float]] = {}
         self._results: dict[str, CellResult] = {}
-        self._began = now()
+        self._began = time.monotonic()
         self._live = Live(get_renderable=self._render, console=console, refresh_per_second=2)
 
     def showing(self) -> AbstractContextManager[object]:
@@ -46,7 +46,7 @@ class Progress:
 
     def entered(self, cell: Cell, step: StepName) -> None:
         """Show that a cell has entered a step."""
-        self._steps[cell.id] = (step, now())
+        self._steps[cell.id] = (step, time.monotonic())
         self._line(f"{cell.id}: {_WORDS[step]}")
 
     def ended(self, result: CellResult) -> None:
@@ -63,7 +63,7 @@ class Progress:
             self._console.print(f"{self._clock()} {escape(text)}", highlight=False, soft_wrap=True)
 
     def _clock(self) -> str:
-        seconds = int((now() - self._began).total_seconds())
+        seconds = int(time.monotonic() - self._began)
         return f"{seconds // 60:3d}:{seconds % 60:02d}"
 
     def _render(self) -> RenderableType:
@@ -80,7 +80,7 @@ class Progress:
             return escape(_ending(result)), ""
         if entered := self._steps.get(cell.id):
             step, since = entered
-            return _WORDS[step], f"{(now() - since).total_seconds():.0f} s"
+            return _WORDS[step], f"{time.monotonic() - since:.0f} s"
         return "waiting", ""
 
 

@@ -35,7 +35,10 @@ def source_files(folder: Path) -> list[Path]:
         path
         for path in folder.rglob("*")
         if path.is_file()
-        and not any(part == "__pycache__" or part.startswith(".") for part in path.parts[len(folder.parts):])
+        and not any(
+            part == "__pycache__" or part.startswith(".")
+            for part in path.parts[len(folder.parts) :]
+        )
     )
 
 

@@ -141,7 +141,9 @@ def find_run(home: Path, name: str | None) -> Path:
     matching = sorted(path.parent for path in runs.glob(f"{name}*/run.json") if name != _LATEST)
     if len(matching) == 1:
         return matching[0]
-    known = sorted(path.parent.name for path in runs.glob("*/run.json") if path.parent.name != _LATEST)
+    known = sorted(
+        path.parent.name for path in runs.glob("*/run.json") if path.parent.name != _LATEST
+    )
     there_is = f"there are: {', '.join(known[-5:])}" if known else f"there is none in {runs}"
     msg = f"No single run is meant by {name!r}; {there_is}"
     raise UsageError(msg)
@@ -164,14 +166,15 @@ def read_run(folder: Path) -> StoredRun:
         path = folder / "cells" / f"{cell.id}.json"
         try:
             result = _read(path, CellResult)
-            if (result.run, result.cell.id) != (run.id, cell.id):
-                msg = f"belongs to cell {result.cell.id} of run {result.run}"
-                raise ValueError(msg)
-            results[cell.id] = result
         except FileNotFoundError:
             continue  # it never reported: the judgement says so
         except (OSError, ValueError) as error:
             problems.append(f"{path.name}: {error}")
+            continue
+        if (result.run, result.cell.id) == (run.id, cell.id):
+            results[cell.id] = result
+        else:
+            problems.append(f"{path.name}: is of cell {result.cell.id} in run {result.run}")
     return StoredRun(run=run, results=results, problems=tuple(problems), folder=folder)
 
 

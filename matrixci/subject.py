@@ -1,4 +1,4 @@
-"""The subject: whatever the user names becomes a requirement, built into a wheel where it must be."""
+"""The subject: whatever the user names becomes a requirement, a wheel built of it if need be."""
 
 import hashlib
 import re

@@ -10,12 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from matrixci.glyphs import CELL_GLYPHS, CHECK_GLYPHS, STYLES
-from matrixci.judge import FAILING, JudgedCell, JudgedRun, Verdict
-from matrixci.model import CellOutcome, CheckOutcome, CheckResult, Need
+from matrixci.judge import FAILING, GREEN, JudgedCell, JudgedRun, Verdict
+from matrixci.model import CellOutcome, CheckOutcome, Need
 
 _NEEDS: Final = {Need.GPU: "a GPU"}
 _SHOWN_CELLS: Final = 3
-_SHOWN_LINES: Final = 6
+_SHOWN_LINES: Final = 5
+_FAILING_STYLE: Final = "bold red"
 
 
 def render(judged: JudgedRun, folder: str) -> RenderableType:
@@ -25,7 +26,7 @@ def render(judged: JudgedRun, folder: str) -> RenderableType:
         judged: the judged run.
         folder: where its files lie, as the reader is told.
     """
-    parts: list[RenderableType] = [_header(judged), "", _matrix(judged), ""]
+    parts: list[RenderableType] = [_header(judged), _headline(judged), "", _matrix(judged), ""]
     parts += _explanations(judged)
     if deviating := _deviating_checks(judged):
         parts += [deviating, ""]
@@ -65,12 +66,18 @@ def _header(judged: JudgedRun) -> Text:
     return Text(" · ".join([*(names or [judged.run.subject.spec]), day]), style="bold")
 
 
-def _verdict(judged: JudgedRun) -> Text:
+def _headline(judged: JudgedRun) -> Text:
+    """Return the verdict in a line, with what the cells came to."""
     count = Counter(cell.outcome for cell in judged.cells)
     counted = ", ".join(f"{count[outcome]} {outcome}" for outcome in CellOutcome if count[outcome])
     style = "bold green" if judged.verdict is Verdict.READY else "bold red"
-    text = Text(f"{judged.verdict}", style=style)
-    text.append(f"  {len(judged.cells)} cells: {counted}", style="default")
+    text = Text(str(judged.verdict), style=style)
+    return text.append(f"  {len(judged.cells)} cells: {counted}", style="default")
+
+
+def _verdict(judged: JudgedRun) -> Text:
+    """Return the verdict with its reasons: the last lines are what a terminal shows."""
+    text = _headline(judged)
     for reason in judged.reasons:
         text.append(f"\n  {plain(reason)}", style="default")
     return text
@@ -147,7 +154,9 @@ def _row_note(judged: JudgedRun, cells: Sequence[JudgedCell]) -> str:
         return plain("; ".join(sorted(reasons)))
     headline = headline_versions(judged)
     differing = {
-        f"{name} {cell.result.lock.versions[name]}": judged.run.older.get(cell.cell.id, {}).get(name, "")
+        f"{name} {cell.result.lock.versions[name]}": judged.run.older.get(cell.cell.id, {}).get(
+            name, ""
+        )
         for cell in cells
         if cell.result and cell.result.lock
         for name in _tracked(judged)
@@ -158,46 +167,53 @@ def _row_note(judged: JudgedRun, cells: Sequence[JudgedCell]) -> str:
 
 def _explanations(judged: JudgedRun) -> Iterable[RenderableType]:
     """Explain each cell that isn't green, cells that say the same together."""
-    groups: dict[tuple[str, str], list[JudgedCell]] = {}
+    failing: dict[str, list[JudgedCell]] = {}
+    others: dict[str, list[JudgedCell]] = {}
     for cell in judged.cells:
         if cell.outcome is CellOutcome.FAILED and cell.failing:
             for check in cell.failing:
-                groups.setdefault((check.id, _evidence(check)), []).append(cell)
-        elif cell.outcome not in {CellOutcome.PASSED, CellOutcome.PARTIAL}:
-            groups.setdefault(("", cell.message), []).append(cell)
-    for (check_id, message), cells in groups.items():
-        yield _explanation(judged, check_id, message, cells)
-        yield ""
+                failing.setdefault(check.id, []).append(cell)
+        elif cell.outcome not in GREEN:
+            others.setdefault(cell.message, []).append(cell)
+    for check_id, cells in failing.items():
+        yield from (_check_explanation(judged, check_id, cells), "")
+    for message, cells in others.items():
+        yield from (_cell_explanation(judged, message, cells), "")
 
 
-def _evidence(check: CheckResult) -> str:
-    """Return a check's message; the reason first, where it says something of its own."""
-    return "\n".join(part for part in (check.reason, check.message) if part)
-
-
-def _explanation(
-    judged: JudgedRun, check_id: str, message: str, cells: Sequence[JudgedCell]
-) -> Text:
+def _check_explanation(judged: JudgedRun, check_id: str, cells: Sequence[JudgedCell]) -> Text:
+    """Explain a check that fails, by what it says in the first of the cells."""
     first = cells[0]
-    glyph = CELL_GLYPHS[first.outcome]
-    where = _cell_list(cells)
-    text = Text(f"{glyph} {where}: ", style=STYLES[first.outcome])
-    if check_id:
-        claim = next(check.claim for check in first.checks if check.id == check_id)
-        text.append(f"{plain(claim)}  ", style="default")
-        text.append(plain(check_id), style="dim")
-    else:
-        text.append(f"{first.outcome} ({first.reason})", style="default")
-    lines = plain(message).strip().splitlines()
-    shown = lines[:_SHOWN_LINES] if check_id else lines[-_SHOWN_LINES:]
+    check = next(check for check in first.checks if check.id == check_id)
+    text = Text(f"{CHECK_GLYPHS[check.outcome]} {plain(check.claim)}", style=_FAILING_STYLE)
+    text.append(f"\n    {check.outcome} in {_cell_list(cells)}: ", style="default")
+    text.append(plain(check_id), style="dim")
+    _append_lines(text, [*check.reason.splitlines(), *check.message.splitlines()])
+    return _append_reproduction(text, reproduction(judged, first, check_id))
+
+
+def _cell_explanation(judged: JudgedRun, message: str, cells: Sequence[JudgedCell]) -> Text:
+    """Explain cells that came to nothing that a check could tell."""
+    first = cells[0]
+    text = Text(f"{CELL_GLYPHS[first.outcome]} {_cell_list(cells)}: ", style=STYLES[first.outcome])
+    text.append(f"{first.outcome} ({first.reason})", style="default")
+    _append_lines(text, message.splitlines(), of_end=True)
+    if first.outcome is CellOutcome.UNSATISFIABLE:
+        return text
+    return _append_reproduction(text, reproduction(judged, first, ""))
+
+
+def _append_lines(text: Text, lines: Sequence[str], *, of_end: bool = False) -> None:
+    shown = lines[-_SHOWN_LINES:] if of_end else lines[:_SHOWN_LINES]
     for line in shown:
-        text.append(f"\n    {line}", style="default")
+        text.append(f"\n    {plain(line)}", style="default")
     if len(lines) > len(shown):
         text.append(f"\n    … {len(lines) - len(shown)} more lines in the result", style="dim")
-    if first.outcome is not CellOutcome.UNSATISFIABLE:
-        text.append("\n    reproduce: ", style="dim")
-        text.append(shlex.join(reproduction(judged, first, check_id)), style="default")
-    return text
+
+
+def _append_reproduction(text: Text, argv: Sequence[str]) -> Text:
+    text.append("\n    reproduce: ", style="dim")
+    return text.append(shlex.join(argv), style="default")
 
 
 def reproduction(judged: JudgedRun, cell: JudgedCell, check_id: str) -> list[str]:
@@ -217,7 +233,7 @@ def _cell_list(cells: Sequence[JudgedCell]) -> str:
 
 
 def _deviating_checks(judged: JudgedRun) -> Table | None:
-    """Return the checks that didn't pass in each cell, by cell; None where there are none."""
+    """Return the checks that came to something else than passed or skipped; None for none."""
     cells = [cell for cell in judged.cells if cell.checks]
     outcomes: dict[str, dict[str, CheckOutcome]] = {}
     for cell in cells:
@@ -229,10 +245,9 @@ def _deviating_checks(judged: JudgedRun) -> Table | None:
     table.add_column("elsewhere", no_wrap=True)
     for check_id, by_cell in outcomes.items():
         elsewhere = Counter(o for o in by_cell.values() if o is not CheckOutcome.PASSED)
-        if elsewhere:
+        # That some are skipped for the lack of a GPU is said once, in the notes.
+        if elsewhere.keys() - {CheckOutcome.SKIPPED}:
             passed = sum(o is CheckOutcome.PASSED for o in by_cell.values())
             words = [f"{CHECK_GLYPHS[o]} {count} {o}" for o, count in elsewhere.items()]
-            table.add_row(
-                Text(plain(check_id)), f"{passed}/{len(by_cell)}", Text(", ".join(words))
-            )
+            table.add_row(Text(plain(check_id)), f"{passed}/{len(by_cell)}", Text(", ".join(words)))
     return table if table.row_count else None

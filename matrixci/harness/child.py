@@ -84,7 +84,8 @@ class Child:
         What it said comes before what it printed: the process says that a check begins when all
         it printed before was taken in, so that the tail holds what this check printed.
         """
-        ready, _, _ = select.select(self._open, [], [], seconds)
+        # Without a pipe that is open, nothing wakes this up when the process ends.
+        ready, _, _ = select.select(self._open, [], [], seconds if self._open else 0.01)
         if self._said in ready:
             *lines, rest = (self._rest + self._read(self._said)).split(b"\n")
             self._rest = rest[: wire.LINE_BYTES + 1]  # enough to tell that it is too long

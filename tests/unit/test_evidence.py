@@ -220,6 +220,7 @@ def test_foreign_result_tells_nothing_of_this_cell(field: str, value: str, ended
         (changed(HEADER, at="yesterday"), "line 1"),
         (changed(HEADER, at="2026-11-21T10:00:00"), "line 1"),
         (changed(HEADER, cell="x" * 201), "line 1"),
+        (changed(HEADER, nonce="x" * 201), "line 1"),
         (changed(HEADER, more=1), "line 1"),
         (moved(ATTESTATION, 3), "the attestation comes once, before the checks"),
         (repeated(ATTESTATION, 2), "the attestation comes once, before the checks"),
@@ -281,7 +282,6 @@ def test_invalid_records(change: Callable[[Records], Records], says: str) -> Non
         pytest.param(b"9" * 5_000, id="many digits"),
         pytest.param(b'{"kind":"footer","at":"' + AT.encode() + b'","checks":1e999}', id="1e999"),
         pytest.param(b'{"kind":"footer","at":NaN}', id="NaN"),
-        pytest.param(b" " * LINE_BYTES, id="too long"),
     ],
 )
 def test_invalid_lines(line: bytes) -> None:
@@ -304,11 +304,36 @@ def test_last_line_breaks_off() -> None:
     )
 
 
+def test_too_long_a_line() -> None:
+    lines = raw(records()).split(b"\n")
+    lines[END_A] = lines[END_A].ljust(LINE_BYTES)
+
+    evidence = examine(b"\n".join(lines), expected(), Exit(status=0))
+
+    assert evidence.problem == (
+        Reason.INVALID_RESULT,
+        "The result file is not valid: line 6: it has more than 65,536 bytes.",
+    )
+
+
 def test_too_large_a_file() -> None:
     evidence = examine(b"\n" * (FILE_BYTES + 1), expected(), Exit(status=0))
 
-    assert evidence.problem
-    assert evidence.problem.reason is Reason.INVALID_RESULT
+    assert evidence.problem == (
+        Reason.INVALID_RESULT,
+        "The result file is not valid: it has more than 33,554,432 bytes.",
+    )
+
+
+def test_foreign_check_is_not_named() -> None:
+    lines = changed(HEADER, nonce="ffff")(records())[: BEGIN_B + 1]
+
+    evidence = examined(lines, ended=Exit(status=137))
+
+    assert evidence.problem == (
+        Reason.EXIT_STATUS,
+        "The container ended with exit status 137.",
+    )
 
 
 def test_longest_line_that_is_valid() -> None:
@@ -391,6 +416,7 @@ FALLBACK_TOLD = {**CUDA_TOLD, "distributions": FALLBACK_LOCK["versions"]}
     [
         ({"python": "3.11.9"}, {}, {}, "Python is 3.11.9, not 3.12"),
         ({"python": "3.1.2"}, {}, {}, "Python is 3.1.2, not 3.12"),
+        ({"python": "3.120.1"}, {}, {}, "Python is 3.120.1, not 3.12"),
         ({}, {"requires": ("numpy<2",)}, {}, "numpy<2 is declared, 2.5.5 is installed"),
         ({}, {"requires": ("tensorflow",)}, {}, "tensorflow is declared, tensorflow is not"),
         ({"modules": {"numpy": None, "torch": "2.15.0"}}, {}, {}, "numpy 2.5.5 can't be imported"),
@@ -461,6 +487,7 @@ def test_not_as_declared(
         pytest.param(CUDA_TOLD, GPU, CUDA_LOCK, id="CUDA"),
         pytest.param(FALLBACK_TOLD, {}, FALLBACK_LOCK, id="cpu from the default index"),
         pytest.param(FALLBACK_TOLD, {"gpu": True}, FALLBACK_LOCK, id="GPU, default index"),
+        pytest.param({"torch_cuda": "13.0"}, {}, {"fallback": True}, id="cpu build out of reach"),
         pytest.param({"python": "3.12.0rc1+"}, {}, {}, id="release candidate"),
         pytest.param(
             {"distributions": LOCK.versions | {"pytest": "9.1"}}, {}, {}, id="equal versions"

@@ -1,0 +1,63 @@
+"""Holds a run of the default matrix to what must be true of it; standard library only.
+
+Usage: check_run.py RUN_FOLDER CELL...
+"""
+
+import json
+import sys
+from pathlib import Path
+
+UNSATISFIABLE = "py3.13-numpy1-"  # NumPy 1.x has no wheel for Python 3.13
+RESET = "test_accelerator_state.py::test_default_keeps_accelerator_state"
+
+
+def main(folder: Path, expected: set[str]) -> int:
+    """Return the number of things that are not as they must be, each printed."""
+    run = json.loads((folder / "run.json").read_text())
+    cells = {path.stem: json.loads(path.read_text()) for path in (folder / "cells").glob("*.json")}
+    problems = [f"{name}: not accounted for" for name in expected ^ set(cells)]
+    problems += [] if run["ended"] else ["the run has no end"]
+    for name, cell in sorted(cells.items()):
+        problems += [f"{name}: {text}" for text in problems_of(name, cell, run, folder)]
+    for problem in problems:
+        print(problem)
+    print(f"{len(cells)} cells held to the rules, {len(problems)} problems")
+    return len(problems)
+
+
+def problems_of(name: str, cell: dict, run: dict, folder: Path) -> list[str]:
+    """Return what is wrong with one cell's result."""
+    if name.startswith(UNSATISFIABLE):
+        told = cell["outcome"] == "unsatisfiable" and "numpy<2" in cell["message"]
+        return [] if told else [f"is {cell['outcome']}, with {cell['message']!r}"]
+    checks = {check["id"]: check["outcome"] for check in cell["checks"]}
+    lock = (folder / cell["lock"]["file"]).read_text()
+    facts = {
+        "is of this run": cell["run"] == run["id"],
+        "has evidence": cell["outcome"] in {"passed", "partial", "failed"}
+        and cell["reason"] in {None, "checks", "needs"},
+        "attests its Python": cell["attestation"]["python"].startswith(cell["cell"]["python"] + "."),
+        "attests its NumPy": cell["attestation"]["modules"]["numpy"].split(".")[0]
+        == cell["cell"]["axes"]["numpy"][0],
+        "ran its checks": len(checks) > 50,
+        "lost no check": "missing" not in checks.values(),
+        "has a hash for each pin": lock.count("==") <= lock.count("--hash="),
+        "timed its steps": {"resolve", "build", "start", "checks", "collect"}
+        <= {step["name"] for step in cell["steps"]},
+        "finds the reset of the accelerator's state": checks.get(RESET)
+        == ("skipped" if cell["cell"]["gpu"] else "failed"),
+        "has no other failure than known ones": all(
+            outcome in {"passed", "skipped"} or is_known(check, run)
+            for check, outcome in checks.items()
+        ),
+    }
+    return [f"not so: {fact}" for fact, holds in facts.items() if not holds]
+
+
+def is_known(check: str, run: dict) -> bool:
+    """Return whether a known issue of the matrix speaks of a check."""
+    return any(check.startswith(issue["check"].rstrip("*")) for issue in run["known_issues"])
+
+
+if __name__ == "__main__":
+    sys.exit(1 if main(Path(sys.argv[1]), set(sys.argv[2:])) else 0)

@@ -1,0 +1,141 @@
+"""Stories about the accelerator's state: what was configured, what was done, what was seen.
+
+The three singletons of `accelerate.state` are observed by copying their shared dicts. Their
+identity says nothing (a reset clears them in place), and `AcceleratorState()` must not be called to
+look: after a reset the second call returns a half-built state that looks like a plain one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from claims import imported, refute, reported
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from probe import Observation
+
+IMPORTS = (
+    "from accelerate import Accelerator\nfrom transformers import Trainer, TrainingArguments\n"
+)
+STATES = ("PartialState", "AcceleratorState", "GradientState")
+ANSWERS = ("distributed_type", "device", "num_processes", "mixed_precision")
+
+OBSERVER = f"""\
+import enum, os
+import accelerate.state, torch
+
+def plain(value):
+    if value is None or isinstance(value, (str, int, float, enum.Enum, torch.device)):
+        return str(value)
+    if isinstance(value, (dict, list, tuple)):
+        return repr(value)
+    return f"{{type(value).__name__}} at {{id(value):#x}}"
+
+def states():
+    return {{
+        name: {{
+            key: plain(value)
+            for key, value in dict(getattr(accelerate.state, name)._shared_state).items()
+        }}
+        for name in {STATES!r}
+    }}
+
+def answer(accelerator, name):
+    try:
+        return plain(getattr(accelerator, name))
+    except Exception as error:
+        return f"raises {{type(error).__name__}}: {{error}}"
+
+def observed(accelerator=None):
+    return {{
+        "states": states(),
+        "answers": {{n: answer(accelerator, n) for n in {ANSWERS!r}}} if accelerator else {{}},
+        "environment": {{k: v for k, v in os.environ.items() if k.startswith("ACCELERATE_")}},
+    }}
+"""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen at one moment."""
+
+    states: Mapping[str, Mapping[str, str]]
+    answers: Mapping[str, str]
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Story:
+    """What a user's script does: what was configured, and what was done after it."""
+
+    configure: str
+    act: str
+    show: str = "AcceleratorState._shared_state"
+
+    @property
+    def script(self) -> str:
+        """The smallest script that shows what the claim is about."""
+        shown = f"from accelerate.state import *\nprint({self.show})"
+        return f"{IMPORTS}{self.configure}\n{self.act}\n{shown}"
+
+    @property
+    def source(self) -> str:
+        """The same between two looks."""
+        look = "observed(globals().get('accelerator'))"
+        act = f"before = {look}\n{self.act}\nreport([before, {look}])"
+        return f"{OBSERVER}{IMPORTS}{self.configure}\n{act}"
+
+
+def run(
+    story: Story, folder: Path, environment: Mapping[str, str | None] | None = None
+) -> Observation:
+    """Live the story in a fork of the interpreter that has the stack imported."""
+    entries = ("accelerate", "transformers.Trainer", "transformers.TrainingArguments")
+    interpreter = imported(*entries)
+    return interpreter.run(story.source, folder=folder, environment=environment)
+
+
+def looks(
+    story: Story,
+    folder: Path,
+    expected: str,
+    environment: Mapping[str, str | None] | None = None,
+) -> tuple[Look, Look]:
+    """Return what was seen before and after; the claim fails where the script didn't end well."""
+    observation = reported(
+        run(story, folder, environment),
+        expected=expected,
+        script=story.script,
+    )
+    before, after = (Look(**look) for look in observation.value)
+    return before, after
+
+
+def changes(
+    before: Mapping[str, str], after: Mapping[str, str], keys: Sequence[str] = ()
+) -> list[str]:
+    """Return what a state lost or has otherwise, key by key; what came in addition is no loss."""
+    lines: list[str] = []
+    for key in keys or before:
+        if key not in after:
+            lines.append(f"{key}: was {before.get(key)}, is gone")
+        elif before.get(key) != after[key]:
+            lines.append(f"{key}: was {before.get(key)}, is {after[key]}")
+    return lines
+
+
+def holds_state(
+    story: Story, name: str, folder: Path, environment: Mapping[str, str | None] | None = None
+) -> None:
+    """Assert that a state is after the story what it was before."""
+    expected = f"{name} is as it was configured"
+    before, after = looks(story, folder, expected, environment)
+    if not before.states[name]:
+        refute(expected=f"{name} is configured", seen="it is empty", script=story.script)
+    if lost := changes(before.states[name], after.states[name]):
+        count = f"{len(lost)} of {len(before.states[name])} keys changed\n  "
+        refute(expected=expected, seen=count + "\n  ".join(lost), script=story.script)

@@ -1,0 +1,115 @@
+"""What a user meets when a part is missing or doesn't fit: judged by type and message."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from claims import applies_to, foundation, imported, refute
+from decoy import add_metadata
+from probe import Observation, environment, run_fresh
+from tiny import TINY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+UNFIT = "0.0.1"  # made up: below any range
+
+ABSENT = """\
+AutoModel.from_pretrained("matrixci-nowhere")
+report("it was loaded")
+"""
+MISSING = """\
+tiny_model().save_pretrained("tiny")
+tokenizer = AutoTokenizer.from_pretrained("tiny")
+report(f"{type(tokenizer).__name__} of {len(tokenizer)} tokens: 'good' is {tokenizer('good')}")
+"""
+
+
+def told(source: str, folder: Path, *, named: str = "") -> None:
+    """Assert that a snippet ends in an OSError, and that its message names something."""
+    applies_to("transformers", "tokenizers", "torch")
+    observation = imported("transformers.AutoModel").run(TINY + source, folder=folder)
+    error = observation.raised
+    if error is None or "OSError" not in error.bases or named not in error.message:
+        seen = f"it {observation.ending}" + (f": {observation.value}" if observation.well else "")
+        script = TINY + source.replace("report(", "print(")
+        refute(expected=f"an OSError that names {named or 'it'}", seen=seen, script=script)
+
+
+def test_absent_model_is_told(tmp_path: Path) -> None:
+    """A model that is neither here nor in the cache is told as an OSError."""
+    told(ABSENT, tmp_path)
+
+
+@pytest.mark.reference("huggingface/transformers#45538")
+@pytest.mark.severity("warning")
+def test_missing_tokenizer_is_told(tmp_path: Path) -> None:
+    """A model's folder without tokenizer files is told as an OSError that names it."""
+    told(MISSING, tmp_path, named="tiny")
+
+
+# Hides a distribution from imports, from find_spec and from importlib.metadata alike.
+HIDDEN = """\
+import importlib.machinery, sys
+
+class Hiding:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def find_spec(self, name, path=None, target=None):
+        hidden = name.partition(".")[0] == HIDE
+        return None if hidden else self.finder.find_spec(name, path, target)
+
+    def find_distributions(self, *context):
+        found = self.finder.find_distributions(*context)
+        return (one for one in found if one.metadata["Name"] != HIDE)
+
+    def invalidate_caches(self):
+        self.finder.invalidate_caches()
+
+finder = importlib.machinery.PathFinder
+sys.meta_path[:] = [Hiding(one) if one is finder else one for one in sys.meta_path]
+"""
+
+
+def import_error(
+    observation: Observation, script: str, *named: str, command: str = "python"
+) -> None:
+    """Assert that a probe ended in an ImportError whose message names some things."""
+    error = observation.raised
+    bases = error.bases if error else ()
+    if error is None or "ImportError" not in bases or any(n not in error.message for n in named):
+        refute(
+            expected=f"an ImportError that names {' and '.join(named)}",
+            seen=f"the probe {observation.ending}",
+            script=script,
+            command=command,
+        )
+
+
+def test_absent_torch_is_told(tmp_path: Path) -> None:
+    """Without torch, a Trainer is refused with an ImportError that names PyTorch."""
+    applies_to("transformers", "torch")
+    use = "from transformers import Trainer\nTrainer()\nreport(1)"
+    source = f"HIDE = 'torch'\n{HIDDEN}{use}"
+    observation = run_fresh(source, environment=environment(), folder=tmp_path)
+    import_error(observation, source.replace("report(", "print("), "PyTorch")
+
+
+def test_absent_accelerate_is_told(tmp_path: Path) -> None:
+    """Without accelerate, TrainingArguments are refused with an ImportError that names it."""
+    applies_to("transformers", "accelerate", "torch")
+    use = "from transformers import TrainingArguments\nTrainingArguments('out', report_to=[])"
+    source = f"HIDE = 'accelerate'\n{HIDDEN}{use}\nreport(1)"
+    observation = foundation().run(source, folder=tmp_path)
+    import_error(observation, source.replace("report(", "print("), "accelerate")
+
+
+def test_unfit_tokenizers_is_told(tmp_path: Path) -> None:
+    """A tokenizers outside the range is told at import, with the range and the version found."""
+    applies_to("transformers", "tokenizers")
+    add_metadata(tmp_path, "tokenizers", UNFIT)
+    source = "import transformers\nreport(1)"
+    observation = foundation().run(source, paths=[tmp_path])
+    import_error(observation, source.replace("report(1)", ""), "tokenizers", f"=={UNFIT}")

@@ -1,0 +1,110 @@
+"""The bridge between NumPy and torch: an import alone doesn't show that it holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from claims import applies_to, imported, refute, reported
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DTYPES = (
+    *("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64"),
+    *("complex64", "complex128", "uint16", "uint32", "uint64"),
+)
+
+BRIDGE = """\
+import numpy as np, torch
+
+def array(name):
+    dtype = np.dtype(name)
+    if dtype.kind == "b":
+        values = [True, False, True, True, False, True]
+    elif dtype.kind in "iu":
+        info = np.iinfo(dtype)
+        values = [info.min, info.max, 0, 1, 2, info.max // 2]
+    else:
+        info = np.finfo(dtype)
+        values = [0.0, -1.5, float(info.max), float(info.tiny), float("inf"), 0.25]
+        if dtype.kind == "c":
+            values = [value * 1j if value == 0.25 else value for value in values]
+    return np.array(values, dtype=dtype)
+
+def same(one, other):
+    return one.dtype == other.dtype and one.shape == other.shape and np.array_equal(one, other)
+
+problems = []
+
+def hold(what, there, back):
+    if not same(np.asarray(there), np.asarray(back)):
+        problems.append(f"{what}: {there!r} came back as {back!r}")
+"""
+
+BOTH_WAYS = """\
+if not hasattr(torch, NAME):
+    report({"lacks": f"torch has no {NAME}"})
+else:
+    base = array(NAME)
+    shapes = {
+        "a vector": base,
+        "a matrix": base.reshape(2, 3),
+        "a scalar": np.array(base[1]),
+        "nothing": base[:0],
+        "every second": base[::2],
+        "a transposed matrix": base.reshape(2, 3).T,
+    }
+    for shape, there in shapes.items():
+        hold(f"torch.tensor() of {shape}", there, torch.tensor(there).numpy())
+        hold(f"torch.from_numpy() of {shape}", there, torch.from_numpy(there).numpy())
+        hold(f"torch.as_tensor() of {shape}", there, torch.as_tensor(there).numpy())
+        hold(f"np.asarray() of a tensor of {shape}", there, np.asarray(torch.tensor(there)))
+        if torch.tensor(there).dtype is not getattr(torch, NAME):
+            problems.append(f"torch.tensor() of {shape}: its dtype is {torch.tensor(there).dtype}")
+    shared = base.copy()
+    torch.from_numpy(shared)[0] = 1
+    if shared[0] != 1:
+        problems.append("torch.from_numpy(): the memory is not shared")
+    report({"problems": problems})
+"""
+
+ACROSS = """\
+for name in NAMES:
+    if hasattr(torch, name):
+        there = array(name).reshape(2, 3)
+        hold(f"{name} by way of {DEVICE}", there, torch.from_numpy(there).to(DEVICE).cpu().numpy())
+        strided = torch.from_numpy(there).to(DEVICE).T
+        hold(f"{name} transposed on {DEVICE}", there.T, strided.cpu().numpy())
+report({"problems": problems})
+"""
+
+
+def bridged(source: str, script: str) -> Mapping[str, Any]:
+    """Return what came of the bridge; the claim fails where something didn't come back."""
+    applies_to("numpy", "torch")
+    expected = "arrays come back with the same values, shape and dtype"
+    observation = imported("numpy", "torch").run(f"{BRIDGE}{source}")
+    value: dict[str, Any] = reported(observation, expected=expected, script=script).value
+    if value.get("problems"):
+        refute(expected=expected, seen="\n".join(value["problems"]), script=script)
+    return value
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_bridge_both_ways(dtype: str) -> None:
+    """NumPy and torch exchange arrays both ways without loss."""
+    script = (
+        "import numpy, torch\n"
+        f"array = numpy.ones(3, dtype={dtype!r})\n"
+        "print(torch.tensor(array), torch.from_numpy(array), torch.tensor(array).numpy())"
+    )
+    if lacks := bridged(f"NAME = {dtype!r}\n{BOTH_WAYS}", script).get("lacks"):
+        pytest.skip(lacks)
+
+
+def test_bridge_from_device(device: str) -> None:
+    """NumPy and torch exchange arrays by way of the cell's device without loss."""
+    script = f"import torch; print(torch.ones(2, 3).to({device!r}).T.cpu().numpy())"
+    names = [name for name in DTYPES if name not in {"uint16", "uint32", "uint64"}]
+    bridged(f"NAMES, DEVICE = {names!r}, {device!r}\n{ACROSS}", script)

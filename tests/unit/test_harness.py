@@ -1,0 +1,992 @@
+"""The real supervisor, run over tiny folders of checks."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from matrixci.evidence import Exit, Expected, cell_outcome, examine
+from matrixci.model import Cell, CellOutcome, LockRecord, Reason
+
+HARNESS = Path(__file__).parents[2] / "matrixci" / "harness"
+INTERPRETER = sys.executable
+PATIENCE = 60  # seconds: far more than any of these takes, so that a hang fails and not blocks
+
+CELL: Mapping[str, Any] = {
+    "schema": 1,
+    "nonce": "abcd",
+    "run": "run-1",
+    "cell": "py3-cpu",
+    "axes": {"python": "3", "device": "cpu"},
+    "device": "cpu",
+    "subject": "pytest",
+    "requires": ["pytest"],
+    "lock": {},
+    "torch_backend": None,
+    "torch_fallback": False,
+    "select": None,
+    "only": None,
+    "limits": {"check_seconds": 30},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What a run of the supervisor left."""
+
+    status: int
+    log: str
+    raw: bytes
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.raw.splitlines()]
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [record for record in self.records if record["kind"] == kind]
+
+    @property
+    def collected(self) -> list[dict[str, Any]]:
+        return [check for record in self.of("collected") for check in record["checks"]]
+
+    @property
+    def ends(self) -> dict[str, dict[str, Any]]:
+        return {record["id"]: record for record in self.of("end")}
+
+    @property
+    def outcomes(self) -> dict[str, str]:
+        return {check: end["outcome"] for check, end in self.ends.items()}
+
+    @property
+    def complete(self) -> bool:
+        count = len(self.collected)
+        footer = self.records[-1]
+        return (self.status, footer.get("checks"), footer.get("ended")) == (0, count, count)
+
+
+def lay(folder: Path, files: Mapping[str, str], cell: Mapping[str, object]) -> list[str]:
+    """Lay a cell into a folder; return the command that runs it."""
+    (folder / "checks").mkdir()
+    (folder / "results").mkdir()
+    for name, text in files.items():
+        (folder / "checks" / name).write_text(textwrap.dedent(text))
+    (folder / "cell.json").write_text(json.dumps({**CELL, **cell}))
+    return [INTERPRETER, str(HARNESS / "supervise.py"), str(folder / "cell.json")]
+
+
+def supervise(
+    folder: Path,
+    files: Mapping[str, str] | str,
+    environment: Mapping[str, str] | None = None,
+    **cell: object,
+) -> Told:
+    """Run the supervisor over checks; each line that it leaves must be of a bounded size."""
+    named = {"test_it.py": files} if isinstance(files, str) else files
+    done = subprocess.run(
+        lay(folder, named, cell),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        cwd=folder,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})},
+        timeout=PATIENCE,
+    )
+    results = folder / "results" / "results.jsonl"
+    raw = results.read_bytes() if results.exists() else b""
+    assert all(len(line) < 64 * 1024 for line in raw.splitlines())
+    return Told(status=done.returncode, log=done.stdout.decode(errors="replace"), raw=raw)
+
+
+# Outcomes of checks that leave their process alone
+
+PLAIN = {
+    "helper.py": """
+        def hold(value):
+            assert value == 1, f"the helper was given {value}"
+    """,
+    "test_plain.py": '''
+        import os
+        import subprocess
+        import sys
+        import warnings
+
+        import helper
+        import pytest
+
+
+        @pytest.mark.reference("owner/repository#1")
+        @pytest.mark.severity("warning")
+        def test_passes(figure, cell, device, tmp_path, monkeypatch):
+            """It passes, and says so.
+
+            At length.
+            """
+            figure("load_seconds", 5)
+            assert (cell.cell, cell.axes["device"], device) == ("py3-cpu", "cpu", "cpu")
+            with pytest.raises(AttributeError):
+                cell.cell = "another"
+            warnings.warn("not an error")
+            print("not told")
+
+
+        def test_has_no_docstring():
+            pass
+
+
+        def test_message():
+            print("printed before")
+            os.system("echo from a process of its own")
+            assert [1] == [2], "the lists differ"
+
+
+        def test_no_message():
+            assert 1 == 2
+
+
+        def test_in_helper():
+            helper.hold(2)
+
+
+        def test_says_fail():
+            pytest.fail("by hand")
+
+
+        def test_raises():
+            raise KeyError("a key")
+
+
+        def test_exits():
+            sys.exit(4)
+
+
+        def test_unknown_fixture(nothing):
+            pass
+
+
+        @pytest.fixture
+        def breaks_before():
+            raise ValueError("before")
+
+
+        def test_setup(breaks_before):
+            pass
+
+
+        @pytest.fixture
+        def breaks_after():
+            yield
+            raise ValueError("after")
+
+
+        def test_teardown(breaks_after):
+            pass
+
+
+        def test_fails_twice(breaks_after):
+            raise ValueError("in the middle")
+
+
+        def test_skips():
+            pytest.skip("not today")
+
+
+        @pytest.mark.skipif(True, reason="never")
+        def test_skipped_by_mark():
+            pass
+
+
+        @pytest.mark.needs("gpu")
+        def test_needs_gpu():
+            raise AssertionError
+
+
+        @pytest.mark.needs("time")
+        def test_needs_unknown():
+            pass
+
+
+        @pytest.mark.xfail
+        def test_expected_to_fail():
+            raise AssertionError
+
+
+        @pytest.mark.xfail
+        def test_expected_to_fail_and_passes():
+            pass
+
+
+        @pytest.mark.parametrize("value", ["USE_TF=0", "a b", "é"])
+        def test_each(value):
+            """Each is well."""
+
+
+        class TestClass:
+            def test_method(self):
+                pass
+
+
+        def test_not_a_number(figure):
+            figure("load_seconds", float("nan"))
+
+
+        def test_strange_text():
+            pytest.fail("a \\udcff b \\x1b[31m \\x00 é")
+
+
+        def test_long():
+            print("\\u00e9" * 1_000_000)
+            pytest.fail("\\x01" * 100_000)
+
+
+        def test_inherits_nothing():
+            script = "import os; print(sorted(map(int, os.listdir('/proc/self/fd')))[:-1])"
+            command = [sys.executable, "-c", script]
+            assert subprocess.check_output(command, close_fds=False) == b"[0, 1, 2]\\n"
+
+
+        def test_comes_back_from_a_fork():
+            if pid := os.fork():
+                os.waitpid(pid, 0)
+
+
+        def test_harness_is_not_importable():
+            with pytest.raises(ImportError):
+                import supervise
+    ''',
+    "test_broken.py": "import nothing_of_this_name\n",
+    "test_syntax.py": "def broken(:\n",
+    "test_marker.py": """
+        import pytest
+
+
+        @pytest.mark.need("gpu")
+        def test_mistyped():
+            pass
+    """,
+    "test_left_out.py": """
+        import pytest
+
+        pytest.skip("not on this machine", allow_module_level=True)
+    """,
+}
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    # Settings of the machine's, none of which may be read.
+    ini = {"pytest.ini": "[pytest]\naddopts = --nothing\n"}
+    environment = {"PYTEST_ADDOPTS": "--nothing", "PYTEST_PLUGINS": "nothing"}
+    return supervise(tmp_path_factory.mktemp("plain"), PLAIN | ini, environment)
+
+
+def test_file_is_complete(plain: Told) -> None:
+    assert plain.complete, plain.log
+    kinds = list(dict.fromkeys(record["kind"] for record in plain.records))
+    assert kinds == ["header", "attestation", "collected", "begin", "end", "footer"]
+    assert len(plain.of("collected")) > 1
+    assert all(record["at"].endswith("+00:00") for record in plain.records)
+    header = plain.records[0]
+    assert (header["nonce"], header["run"], header["cell"]) == ("abcd", "run-1", "py3-cpu")
+
+
+def test_claims(plain: Told) -> None:
+    described = {check["id"].partition("::")[2]: check for check in plain.collected}
+
+    assert described["test_passes"] == {
+        "id": "test_plain.py::test_passes",
+        "claim": "It passes, and says so.",
+        "reference": "owner/repository#1",
+        "severity": "warning",
+    }
+    assert described["test_has_no_docstring"] == {
+        "id": "test_plain.py::test_has_no_docstring",
+        "claim": "has no docstring",
+        "reference": None,
+        "severity": "error",
+    }
+    assert described["test_each[USE_TF=0]"]["claim"] == "Each is well."
+    assert "test_each[a b]" in described
+    assert "TestClass::test_method" in described
+
+
+@pytest.mark.parametrize(
+    ("check", "outcome", "says"),
+    [
+        ("passes", "passed", ""),
+        ("has_no_docstring", "passed", ""),
+        ("message", "failed", "the lists differ"),
+        ("no_message", "failed", "assert 1 == 2"),
+        ("in_helper", "failed", "the helper was given 2"),
+        ("says_fail", "failed", "by hand"),
+        ("raises", "failed", "KeyError: 'a key'"),
+        ("exits", "failed", "SystemExit: 4"),
+        ("unknown_fixture", "failed", "fixture 'nothing' not found"),
+        ("setup", "failed", "ValueError: before"),
+        ("teardown", "failed", "ValueError: after"),
+        ("fails_twice", "failed", "ValueError: in the middle"),
+        ("skips", "skipped", ""),
+        ("needs_unknown", "failed", "unknown need ('time',)"),
+        ("expected_to_fail", "failed", "expected failures belong in matrix.yaml's known-issues"),
+        (
+            "expected_to_fail_and_passes",
+            "failed",
+            "expected failures belong in matrix.yaml's known-issues",
+        ),
+        ("each[USE_TF=0]", "passed", ""),
+        ("strange_text", "failed", "a ? b \x1b[31m \x00 é"),
+        ("inherits_nothing", "passed", ""),
+        ("comes_back_from_a_fork", "passed", ""),
+        ("harness_is_not_importable", "passed", ""),
+    ],
+)
+def test_plain_outcomes(plain: Told, check: str, outcome: str, says: str) -> None:
+    end = plain.ends[f"test_plain.py::test_{check}"]
+
+    assert (end["outcome"], end["message"], end["need"]) == (outcome, says, None)
+    assert end["figures"]["seconds"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("check", "reason", "need"),
+    [
+        ("test_plain.py::test_skips", "not today", None),
+        ("test_plain.py::test_skipped_by_mark", "never", None),
+        ("test_plain.py::test_needs_gpu", "no GPU", "gpu"),
+        ("test_left_out.py", "not on this machine", None),
+    ],
+)
+def test_skips_have_reasons(plain: Told, check: str, reason: str, need: str | None) -> None:
+    end = plain.ends[check]
+
+    assert (end["outcome"], end["reason"], end["need"]) == ("skipped", reason, need)
+
+
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [
+        ("broken", "ModuleNotFoundError: No module named 'nothing_of_this_name'"),
+        ("syntax", "SyntaxError: "),
+        ("marker", "'need' not found in `markers`"),
+    ],
+)
+def test_files_that_cannot_be_imported_are_told(plain: Told, file: str, says: str) -> None:
+    end = plain.ends[f"test_{file}.py"]
+
+    assert end["outcome"] == "failed"
+    assert says in end["message"]
+    assert says in end["detail"]
+
+
+def test_detail_holds_traceback_and_output(plain: Told) -> None:
+    detail = plain.ends["test_plain.py::test_message"]["detail"]
+
+    assert 'assert [1] == [2], "the lists differ"' in detail
+    assert detail.endswith("--- output ---\nprinted before\nfrom a process of its own")
+    twice = plain.ends["test_plain.py::test_fails_twice"]["detail"]
+    assert "ValueError: in the middle" in twice
+    assert "ValueError: after" in twice
+    assert plain.ends["test_plain.py::test_passes"]["detail"] == ""
+
+
+def test_figures(plain: Told) -> None:
+    assert plain.ends["test_plain.py::test_passes"]["figures"]["load_seconds"] == 5.0
+    refused = plain.ends["test_plain.py::test_not_a_number"]
+    assert refused["message"].startswith("ValueError: figure 'load_seconds' = nan")
+    assert set(refused["figures"]) == {"seconds"}
+
+
+def test_long_texts_are_cut_in_the_middle(plain: Told) -> None:
+    end = plain.ends["test_plain.py::test_long"]
+
+    assert len(end["message"]) <= 4_000
+    assert len(end["detail"]) <= 20_000
+    assert "characters cut out" in end["message"]
+    assert "characters cut out" in end["detail"]
+
+
+def test_results_are_evidence(plain: Told) -> None:
+    attested = plain.of("attestation")[0]
+    cell = Cell(
+        id="py3-cpu",
+        axes={},
+        python=".".join(attested["python"].split(".")[:2]),
+        requires=("pytest",),
+        environment={},
+        torch_backend=None,
+        base=None,
+        gpu=False,
+    )
+    lock = LockRecord(
+        digest="",
+        file="",
+        versions=attested["distributions"],
+        torch_backend=None,
+        fallback=False,
+    )
+
+    evidence = examine(
+        plain.raw, Expected(run="run-1", nonce="abcd", cell=cell, lock=lock), Exit(status=0)
+    )
+
+    assert evidence.problem is None
+    assert len(evidence.checks) == len(plain.collected)
+    verdict = cell_outcome(evidence.checks, evidence.problem)
+    assert (verdict.outcome, verdict.reason) == (CellOutcome.FAILED, Reason.CHECKS)
+
+
+# Checks that take their process down
+
+
+@pytest.fixture(scope="module")
+def deaths(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    files = """
+        import ctypes
+        import os
+        import signal
+
+        import pytest
+
+
+        def test_before():
+            print("printed by another check")
+
+
+        def test_segfault():
+            print("printed before the crash")
+            ctypes.string_at(0)
+
+
+        def test_killed():
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+        def test_exits_0():
+            os._exit(0)
+
+
+        def test_exits_3():
+            os.write(2, b"written to stderr")
+            os._exit(3)
+
+
+        def test_leaves_pytest():
+            pytest.exit("enough")
+
+
+        def test_after():
+            pass
+    """
+    return supervise(tmp_path_factory.mktemp("deaths"), files)
+
+
+def test_run_goes_on_after_each_death(deaths: Told) -> None:
+    assert deaths.complete, deaths.log
+    assert list(deaths.outcomes.values()) == ["passed", *["crashed"] * 5, "passed"]
+    assert len(deaths.of("begin")) == 7
+
+
+@pytest.mark.parametrize(
+    ("check", "reason"),
+    [
+        ("segfault", "SIGSEGV"),
+        ("killed", "SIGKILL"),
+        ("exits_0", "exit status 0 in the middle"),
+        ("exits_3", "exit status 3"),
+        ("leaves_pytest", "exit status 2"),
+    ],
+)
+def test_reasons_of_deaths(deaths: Told, check: str, reason: str) -> None:
+    end = deaths.ends[f"test_it.py::test_{check}"]
+
+    assert end["reason"] == reason
+    assert reason in end["message"]
+    assert "seconds" in end["figures"]
+
+
+def test_crash_tells_where_and_what_was_printed(deaths: Told) -> None:
+    end = deaths.ends["test_it.py::test_segfault"]
+
+    assert 'at File "test_it.py", line 15 in test_segfault' in end["message"]
+    assert "Fatal Python error: Segmentation fault" in end["detail"]
+    assert end["detail"].endswith("--- output ---\nprinted before the crash")
+    assert "another check" not in end["detail"]
+    assert deaths.ends["test_it.py::test_exits_3"]["detail"] == "written to stderr"
+
+
+def test_hang_is_killed_with_its_group(tmp_path: Path) -> None:
+    told = supervise(
+        tmp_path,
+        f"""
+        import pathlib
+        import signal
+        import subprocess
+        import time
+
+
+        def test_hangs():
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            helper = subprocess.Popen(["sleep", "600"])
+            pathlib.Path({str(tmp_path)!r}, "pid").write_text(str(helper.pid))
+            print("about to hang")
+            time.sleep(600)
+
+
+        def test_after():
+            pass
+        """,
+        limits={"check_seconds": 1},
+    )
+
+    assert told.complete, told.log
+    assert list(told.outcomes.values()) == ["timed-out", "passed"]
+    end = told.ends["test_it.py::test_hangs"]
+    assert end["reason"] == "after 1 s"
+    assert 'at File "test_it.py", line 13 in test_hangs' in end["message"]
+    assert "most recent call first" in end["detail"]
+    assert end["detail"].endswith("--- output ---\nabout to hang")
+    assert is_gone(int((tmp_path / "pid").read_text()))
+
+
+def is_gone(pid: int) -> bool:
+    """Tell whether a process ended, be it reaped or not; wait a moment for it."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_files_whose_import_takes_the_process_down(tmp_path: Path) -> None:
+    told = supervise(
+        tmp_path,
+        {
+            "test_exits.py": "import os\nos._exit(7)\n",
+            "test_good.py": "def test_good(): pass\n",
+            "test_hangs.py": "import time\ntime.sleep(600)\n",
+            "test_leaves.py": "import sys\nsys.exit(5)\n",
+            "test_segfaults.py": "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n",
+        },
+        limits={"check_seconds": 1},
+    )
+
+    assert told.complete, told.log
+    assert told.outcomes == {
+        "test_exits.py": "crashed",
+        "test_hangs.py": "timed-out",
+        "test_leaves.py": "crashed",
+        "test_segfaults.py": "crashed",
+        "test_good.py::test_good": "passed",
+    }
+    assert told.ends["test_exits.py"]["reason"] == "exit status 7"
+    assert told.ends["test_segfaults.py"]["reason"] == "SIGSEGV"
+    assert 'at File "test_hangs.py", line 2 in <module>' in told.ends["test_hangs.py"]["message"]
+
+
+def test_nothing_can_be_imported(tmp_path: Path) -> None:
+    told = supervise(tmp_path, "import os\nos._exit(7)\n")
+
+    assert told.complete, told.log
+    assert told.outcomes == {"test_it.py": "crashed"}
+
+
+def test_death_between_two_checks(tmp_path: Path) -> None:
+    told = supervise(
+        tmp_path,
+        {
+            "conftest.py": """
+                import os
+
+                import pytest
+
+
+                @pytest.hookimpl(trylast=True)
+                def pytest_runtest_logfinish(nodeid):
+                    if nodeid.endswith("test_1"):
+                        os._exit(9)
+            """,
+            "test_it.py": "def test_1(): pass\ndef test_2(): pass\ndef test_3(): pass\n",
+        },
+    )
+
+    assert told.complete, told.log
+    assert list(told.outcomes.values()) == ["passed"] * 3
+    assert "exit status 9 outside of any check" in told.log
+
+
+def test_death_before_collection_comes_to_an_end(tmp_path: Path) -> None:
+    told = supervise(
+        tmp_path,
+        {"conftest.py": "import os\nos._exit(9)\n", "test_it.py": "def test_1(): pass\n"},
+    )
+
+    assert told.status == 0
+    assert told.of("collected") == []
+    assert told.records[-1]["kind"] == "footer"
+    assert "had begun nothing" in told.log
+
+
+def test_broken_off_collection_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
+    told = supervise(
+        tmp_path,
+        {
+            "conftest.py": """
+                import pytest
+
+
+                @pytest.hookimpl(trylast=True)
+                def pytest_collectreport(report):
+                    if report.nodeid == "test_a.py":
+                        raise RuntimeError("in the middle of the collection")
+            """,
+            "test_a.py": "def test_1(): pass\n",
+            "test_b.py": "def test_1(): pass\n",
+        },
+    )
+
+    assert told.status == 0
+    assert "test_b.py::test_1" not in told.outcomes
+    assert told.of("begin") == []
+    assert "RuntimeError: in the middle of the collection" in told.log
+
+
+def test_hang_after_the_last_check(tmp_path: Path) -> None:
+    told = supervise(
+        tmp_path,
+        """
+        import atexit
+        import time
+
+        atexit.register(time.sleep, 600)
+
+
+        def test_1():
+            pass
+        """,
+        limits={"check_seconds": 1},
+    )
+
+    assert told.complete, told.log
+    assert told.outcomes == {"test_it.py::test_1": "passed"}
+    assert "pytest hung outside of any check" in told.log
+
+
+# What a check may do to the supervisor
+
+
+def test_flood_of_output(tmp_path: Path) -> None:
+    told = supervise(
+        tmp_path,
+        """
+        import sys
+
+
+        def test_prints():
+            for _ in range(50):
+                sys.stdout.write("x" * 1_000_000)
+
+
+        def test_prints_and_fails():
+            sys.stderr.write("first " + "y" * 1_000_000 + " last")
+            raise AssertionError
+        """,
+    )
+
+    assert told.complete, told.log[-2_000:]
+    assert told.log.count("x") >= 50_000_000
+    detail = told.ends["test_it.py::test_prints_and_fails"]["detail"]
+    assert detail.endswith(" last")
+    assert "are in the log alone" in detail
+    assert "x" * 100 not in detail
+
+
+def test_processes_left_behind_hold_nothing_up(tmp_path: Path) -> None:
+    told = supervise(
+        tmp_path,
+        f"""
+        import os
+        import pathlib
+        import subprocess
+        import time
+
+
+        def note(pid):
+            with pathlib.Path({str(tmp_path)!r}, "pids").open("a") as file:
+                print(pid, file=file)
+
+
+        def test_leaves_a_program():
+            command = "while true; do echo still here; sleep 0.01; done"
+            note(subprocess.Popen(["sh", "-c", command], start_new_session=True).pid)
+
+
+        def test_leaves_a_fork():
+            pid = os.fork()
+            if pid == 0:
+                os.setsid()
+                time.sleep(600)
+            note(pid)
+
+
+        def test_after():
+            pass
+        """,
+    )
+
+    left = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+    for pid in left:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    assert len(left) == 2
+    assert told.complete, told.log
+    assert list(told.outcomes.values()) == ["passed"] * 3
+
+
+def test_lines_of_a_check_are_not_believed(tmp_path: Path) -> None:
+    told = supervise(
+        tmp_path,
+        '''
+        import contextlib
+        import json
+        import os
+        import stat
+
+
+        def say(data):
+            """Write to the harness's pipe, which is the one that is not the output."""
+            output = os.fstat(1).st_ino
+            for descriptor in range(3, 100):
+                with contextlib.suppress(OSError):
+                    told = os.fstat(descriptor)
+                    while data and stat.S_ISFIFO(told.st_mode) and told.st_ino != output:
+                        data = data[os.write(descriptor, data):]
+            assert not data
+
+
+        def test_1():
+            end = {"kind": "end", "reason": "", "need": None, "message": "", "detail": ""}
+            itself = "test_it.py::test_1"
+            events = [
+                {"kind": "begin", "id": itself},
+                {"kind": "begin", "id": "test_it.py::test_9"},
+                {"kind": "begin", "id": ["test_it.py::test_2"]},
+                {"kind": "begin"},
+                {"kind": "end", "id": "test_it.py::test_2", "outcome": "passed", "figures": {}},
+                {**end, "id": itself, "outcome": "known", "figures": {}},
+                {**end, "id": itself, "outcome": "passed", "figures": {"seconds": float("inf")}},
+                {**end, "id": itself, "outcome": "passed", "figures": {"seconds": None}},
+                {**end, "id": itself, "outcome": "passed", "figures": []},
+                {"kind": "footer"},
+                {"kind": "collected", "count": 1},
+                "kind",
+                None,
+            ]
+            for event in events:
+                say(json.dumps(event).encode() + b"\\n")
+            say(b"\\xff\\n" + b"[" * 50_000 + b"\\n" + b"x" * 1_000_000 + b"\\n\\n")
+            raise AssertionError("as it is")
+
+
+        def test_2():
+            say(b"no end of line")
+        ''',
+    )
+
+    assert told.complete, told.log
+    # The end of the second was told on a line that something else stood on.
+    assert told.outcomes == {"test_it.py::test_1": "failed", "test_it.py::test_2": "crashed"}
+    assert told.ends["test_it.py::test_1"]["message"] == "as it is"
+    assert told.log.count("matrixci: dropped a line") >= 15
+
+
+def test_supervisor_that_is_killed_leaves_no_footer(tmp_path: Path) -> None:
+    told = supervise(
+        tmp_path, "import os\ndef test_1(): os.kill(os.getppid(), 9)\ndef test_2(): pass\n"
+    )
+
+    assert told.status == -signal.SIGKILL
+    assert told.of("footer") == []
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_supervisor_that_is_stopped(tmp_path: Path, number: signal.Signals, status: int) -> None:
+    checks = f"""
+        import os
+        import pathlib
+        import time
+
+
+        def test_hangs():
+            file = pathlib.Path({str(tmp_path)!r}, "pid")
+            file.with_suffix(".new").write_text(str(os.getpid()))
+            file.with_suffix(".new").rename(file)
+            time.sleep(600)
+    """
+    command = lay(tmp_path, {"test_it.py": checks}, {})
+
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + PATIENCE
+        while not (tmp_path / "pid").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(number)
+        assert process.wait(PATIENCE) == status
+
+    lines = (tmp_path / "results/results.jsonl").read_text().splitlines()
+    kinds = [json.loads(line)["kind"] for line in lines]
+    assert kinds[-1] == "begin"
+    assert is_gone(int((tmp_path / "pid").read_text()))
+
+
+def test_results_of_another_start_are_left_alone(tmp_path: Path) -> None:
+    command = lay(tmp_path, {}, {})
+    (tmp_path / "results/results.jsonl").write_text("of another\n")
+
+    done = subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE)
+
+    assert done.returncode == 1
+    assert b"FileExistsError" in done.stderr
+    assert (tmp_path / "results/results.jsonl").read_text() == "of another\n"
+
+
+# Orders
+
+
+def test_zero_checks(tmp_path: Path) -> None:
+    told = supervise(tmp_path, {"helper.py": ""})
+
+    assert told.complete, told.log
+    assert [record["checks"] for record in told.of("collected")] == [[]]
+
+
+THREE = {
+    "test_a.py": "def test_1(): pass\ndef test_2(): pass\n",
+    "test_b.py": "def test_1(): pass\n",
+    "test_c.py": "import nothing_of_this_name\n",
+}
+
+
+def test_only_what_is_named_runs_and_what_is_not_there_is_listed(tmp_path: Path) -> None:
+    told = supervise(tmp_path, THREE, only=["test_a.py::test_2", "test_a.py::test_9"])
+
+    assert told.outcomes == {"test_a.py::test_2": "passed"}
+    assert {check["id"] for check in told.collected} == {"test_a.py::test_2", "test_a.py::test_9"}
+    assert told.status == 0
+
+
+def test_select(tmp_path: Path) -> None:
+    told = supervise(tmp_path, THREE, select="test_2 or test_b.py")
+
+    assert told.complete, told.log
+    assert told.outcomes == {
+        "test_a.py::test_2": "passed",
+        "test_b.py::test_1": "passed",
+        "test_c.py": "failed",
+    }
+
+
+def test_select_that_is_no_expression(tmp_path: Path) -> None:
+    told = supervise(tmp_path, THREE, select="or or")
+
+    assert told.of("collected") == []
+
+
+# Attestation
+
+
+def install(folder: Path, modules: Mapping[str, str]) -> dict[str, str]:
+    """Make distributions of version 2.0 out of module texts; return the environment for them."""
+    for name, text in modules.items():
+        (folder / f"{name}.py").write_text(text)
+        metadata = folder / f"{name}-2.0.dist-info" / "METADATA"
+        metadata.parent.mkdir(parents=True)
+        metadata.write_text(f"Metadata-Version: 2.1\nName: {name.title()}\nVersion: 2.0\n")
+    return {"PYTHONPATH": str(folder)}
+
+
+TORCH = """
+__version__ = "2.0+cu130"
+class version:
+    cuda = "13.0"
+class cuda:
+    device_count = lambda: 2
+    is_available = lambda: True
+"""
+DEVICE = """
+def test_device(device):
+    assert device == "cuda"
+"""
+
+
+def test_attestation(tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    environment = install(tmp_path / "site", {"numpy": '__version__ = "2.0"', "torch": TORCH})
+
+    told = supervise(tmp_path, DEVICE, environment, device="cuda")
+
+    attested = told.of("attestation")[0]
+    assert attested["distributions"]["numpy"] == "2.0"
+    assert attested["modules"] == {"numpy": "2.0", "torch": "2.0+cu130"}
+    assert (attested["torch_cuda"], attested["gpus"]) == ("13.0", 2)
+    assert told.outcomes == {"test_it.py::test_device": "passed"}
+
+
+def test_cuda_cell_without_a_gpu(tmp_path: Path) -> None:
+    told = supervise(tmp_path, DEVICE, device="cuda")
+
+    end = told.ends["test_it.py::test_device"]
+    assert (end["outcome"], end["reason"], end["need"]) == ("skipped", "no GPU", "gpu")
+
+
+@pytest.mark.parametrize(
+    "modules",
+    [
+        pytest.param(
+            {"numpy": "raise ValueError('not for this NumPy')", "torch": "import sys; sys.exit()"},
+            id="raise",
+        ),
+        pytest.param({"numpy": "import os; os.kill(os.getpid(), 11)"}, id="segfault"),
+        pytest.param(
+            {"numpy": "import os, sys; os.write(int(sys.argv[1]), b'{}'); os._exit(0)"},
+            id="garbage",
+        ),
+        pytest.param({"numpy": "import time; time.sleep(600)"}, id="hang"),
+    ],
+)
+def test_modules_that_cannot_be_imported(tmp_path: Path, modules: dict[str, str]) -> None:
+    (tmp_path / "site").mkdir()
+    environment = install(tmp_path / "site", modules)
+    limits = {"check_seconds": 30, "start_seconds": 2 if "sleep" in modules["numpy"] else 30}
+
+    told = supervise(tmp_path, "def test_1(): pass\n", environment, limits=limits)
+
+    assert told.status == 0
+    attested = told.of("attestation")[0]
+    assert {name: attested["distributions"][name] for name in modules} == dict.fromkeys(
+        modules, "2.0"
+    )
+    assert attested["modules"] == dict.fromkeys(modules)
+
+
+def test_nothing_attested(tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    environment = install(tmp_path / "site", {})
+    (tmp_path / "site" / "platform.py").write_text("raise SystemExit(1)")
+
+    told = supervise(tmp_path, "def test_1(): pass\n", environment)
+
+    assert told.of("attestation") == []
+    assert "nothing was attested" in told.log

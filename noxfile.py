@@ -1,5 +1,6 @@
 """The commands of this project; `nox -l` lists them."""
 
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -9,9 +10,18 @@ import nox
 nox.needs_version = ">=2024.10.9"
 nox.options.sessions = ["lint", "tests"]
 nox.options.reuse_venv = "yes"
-nox.options.default_venv_backend = "uv|virtualenv"
 
 INSTALL_ENGINE = "--install-engine"
+
+
+def _install(session: nox.Session, *groups: str) -> None:
+    """Install the project, in place, unless what it depends on is as it was."""
+    wanted = hashlib.sha256(Path("pyproject.toml").read_bytes()).hexdigest()
+    stamp = Path(session.virtualenv.location) / "installed.sha256"
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return
+    session.install("--quiet", "-e", ".", *(f"--group={group}" for group in groups))
+    stamp.write_text(wanted)
 
 
 def _become(session: nox.Session, command: str) -> None:
@@ -20,7 +30,7 @@ def _become(session: nox.Session, command: str) -> None:
     Its exit codes tell ready, failures, mistakes and infrastructure apart, and a Ctrl-C has to
     reach it as it is; both would be lost behind nox, which knows success and failure.
     """
-    session.install("-e", ".", "--quiet")
+    _install(session)
     python = Path(session.bin) / "python"
     sys.stdout.flush()
     sys.stderr.flush()
@@ -44,14 +54,14 @@ def show(session: nox.Session) -> None:
 @nox.session
 def clean(session: nox.Session) -> None:
     """Remove what the project made on the engine; with `-- --all` its build cache as well."""
-    session.install("-e", ".", "--quiet")
+    _install(session)
     session.run("python", "-m", "matrixci", "clean", *session.posargs)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests: all of them, or the paths given after `--`."""
-    session.install("-e", ".", "--group", "tests", "--quiet")
+    _install(session, "tests")
     arguments = [word for word in session.posargs if word != INSTALL_ENGINE]
     if INSTALL_ENGINE in session.posargs:
         session.run("bash", "docker/engine.sh", "install", external=True)
@@ -61,7 +71,7 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Hold the code against ruff and mypy."""
-    session.install("-e", ".", "--group", "lint", "--quiet")
+    _install(session, "lint")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")

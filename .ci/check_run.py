@@ -6,6 +6,9 @@ Usage: check_run.py RUN_FOLDER CELL...
 import json
 import sys
 from pathlib import Path
+from typing import Any
+
+Document = dict[str, Any]
 
 UNSATISFIABLE = "py3.13-numpy1-"  # NumPy 1.x has no wheel for Python 3.13
 RESET = "test_accelerator_state.py::test_default_keeps_accelerator_state"
@@ -25,7 +28,7 @@ def main(folder: Path, expected: set[str]) -> int:
     return len(problems)
 
 
-def problems_of(name: str, cell: dict, run: dict, folder: Path) -> list[str]:
+def problems_of(name: str, cell: Document, run: Document, folder: Path) -> list[str]:
     """Return what is wrong with one cell's result."""
     if name.startswith(UNSATISFIABLE):
         told = cell["outcome"] == "unsatisfiable" and "numpy<2" in cell["message"]
@@ -36,7 +39,8 @@ def problems_of(name: str, cell: dict, run: dict, folder: Path) -> list[str]:
         "is of this run": cell["run"] == run["id"],
         "has evidence": cell["outcome"] in {"passed", "partial", "failed"}
         and cell["reason"] in {None, "checks", "needs"},
-        "attests its Python": cell["attestation"]["python"].startswith(cell["cell"]["python"] + "."),
+        "attests its Python": cell["attestation"]["python"].rpartition(".")[0]
+        == cell["cell"]["python"],
         "attests its NumPy": cell["attestation"]["modules"]["numpy"].split(".")[0]
         == cell["cell"]["axes"]["numpy"][0],
         "ran its checks": len(checks) > 50,
@@ -54,7 +58,7 @@ def problems_of(name: str, cell: dict, run: dict, folder: Path) -> list[str]:
     return [f"not so: {fact}" for fact, holds in facts.items() if not holds]
 
 
-def is_known(check: str, run: dict) -> bool:
+def is_known(check: str, run: Document) -> bool:
     """Return whether a known issue of the matrix speaks of a check."""
     return any(check.startswith(issue["check"].rstrip("*")) for issue in run["known_issues"])
 

@@ -304,7 +304,7 @@ class Engine:
             raise _lost(error) from error
 
     def _clean(self, *, everything: bool) -> str:
-        ours = {"label": LABEL}
+        ours: dict[str, Any] = {"label": LABEL}
         containers = self._client.containers.list(all=True, filters=ours)
         for container in containers:
             _remove_container(container)
@@ -319,7 +319,7 @@ class Engine:
         # An image that others are made from goes after them.
         for image in sorted(images, key=lambda image: image.attrs["Created"], reverse=True):
             with suppress(NotFound):
-                self._client.images.remove(image.id, force=True)
+                self._client.images.remove(str(image.id), force=True)
         said = f"{len(containers)} containers, {len(volumes)} volumes, {len(images)} images"
         if everything:
             freed = self._client.api.prune_builds(all=True)["SpaceReclaimed"]

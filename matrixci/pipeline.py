@@ -213,7 +213,7 @@ class Pipeline:
             result = draft.end(CellOutcome.BLOCKED, Reason.BUILD, str(error))
         except EngineError as error:
             result = draft.end(CellOutcome.ERROR, Reason.ENGINE, str(error))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # A defect of ours must not take the other cells' results along.
             _log.exception("%s: defect in matrixci", cell.id)
             result = draft.end(CellOutcome.ERROR, Reason.INTERNAL, f"defect in matrixci: {error!r}")

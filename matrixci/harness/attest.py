@@ -1,7 +1,7 @@
 """What is installed here, as a fresh interpreter finds it.
 
-Usage: python attest.py FD. Lines of JSON are written to the descriptor, each more complete than the
-one before, so that an import which takes the process down loses nothing that was known before it.
+Usage: python attest.py SAY_FD; see child.py. Lines of JSON are written to the descriptor, each more
+complete than the one before: an import that takes the process down loses nothing that was known.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ def distributions() -> dict[str, str]:
     for distribution in importlib.metadata.distributions():
         name = distribution.metadata["Name"]
         if name:
-            # The first on sys.path is the one that an import finds.
-            found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), distribution.version)
+            # The first on sys.path is the one that an import finds. A version can be lacking.
+            normalised = re.sub(r"[-_.]+", "-", name).lower()
+            found.setdefault(normalised, distribution.version or "unknown")
     return found
 
 

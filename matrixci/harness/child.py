@@ -8,7 +8,6 @@ import select
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ import wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import BinaryIO
 
 HARNESS: Final = Path(__file__).resolve().parent
 TAIL_BYTES: Final = 32 * 1024
@@ -33,7 +33,8 @@ class Child:
     """A running script of this folder.
 
     It is given two descriptors as its arguments, one to say lines to the supervisor and one for the
-    stacks of its threads, and its orders as JSON on stdin, from a file: nothing can block there.
+    stacks of its threads, and its orders as JSON on stdin. Orders and stacks are files, so nothing
+    blocks there, and in memory, because a check may have filled the scratch.
     """
 
     def __init__(self, script: str, orders: dict[str, Any]) -> None:
@@ -42,8 +43,8 @@ class Child:
         Raises:
             OSError: there is no room for a process or its files.
         """
-        with ExitStack() as ends, tempfile.TemporaryFile() as stdin:
-            self._stacks = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        with ExitStack() as ends, _memory_file("orders") as stdin:
+            self._stacks = _memory_file("stacks")
             self._said, say = os.pipe()
             ends.callback(os.close, say)
             self._printed, output = os.pipe()
@@ -149,3 +150,7 @@ class Child:
         whole = self._tail + data
         self._tail = whole[-TAIL_BYTES:]
         self._lost += len(whole) - len(self._tail)
+
+
+def _memory_file(name: str) -> BinaryIO:
+    return os.fdopen(os.memfd_create(name), "w+b")

@@ -99,9 +99,11 @@ class Supervisor:
         }
         self.ledger.restart()
         with closing(Child("run_checks.py", orders)) as child:
-            while not (hung := self.overdue()) and not child.exited():
+            hung = False
+            while not hung and not child.exited():
                 for line in child.pump(TICK_SECONDS):
                     self.take(line, child)
+                hung = self.overdue()
             if hung:
                 child.ask_stacks()
             status, left = child.end()

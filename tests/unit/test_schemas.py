@@ -16,7 +16,8 @@ MATRIX_SCHEMA = json.loads(schemas()["matrix.schema.json"])
 @pytest.mark.parametrize("name", schemas())
 def test_the_committed_schema_is_that_of_the_code(name: str) -> None:
     committed = (SCHEMA_FOLDER / name).read_text(encoding="utf-8")
-    assert committed == schemas()[name], "run: python -m matrixci.schemas"
+    # As data: versions of pydantic differ in how they write a number.
+    assert json.loads(committed) == json.loads(schemas()[name]), "run: python -m matrixci.schemas"
 
 
 def test_no_other_schema_is_committed() -> None:

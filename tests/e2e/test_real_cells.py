@@ -1,0 +1,92 @@
+"""Real cells: the real torch, real releases, the real checks, by the command a user types."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CELL = "py3.11-numpy2-cpu"
+RESET = "test_accelerator_state.py::test_default_keeps_accelerator_state"
+CONFIGURED = "test_accelerator_state.py::test_configured_keeps_accelerator_state"
+
+
+def run_cell(home: Path, *options: str) -> tuple[int, Mapping[str, Any]]:
+    """Run the cell; return the exit code and the cell's stored result."""
+    command = [sys.executable, "-m", "matrixci", "matrix", "--home", str(home), "--cell", CELL]
+    done = subprocess.run(
+        [*command, *options], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    stored = list((home / "runs/latest/cells").glob("*.json"))
+    assert stored, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert [path.stem for path in stored] == [CELL]
+    return done.returncode, json.loads(stored[0].read_text())
+
+
+def outcomes(cell: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    return {c["id"]: c["outcome"] for c in cell["checks"] if c["id"].startswith(prefix)}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def engine() -> None:
+    status = subprocess.run(
+        ["bash", "docker/engine.sh", "status"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if status.returncode == 0:
+        return
+    message = f"{status.stdout}{status.stderr}".strip()
+    if os.environ.get("MATRIXCI_REQUIRE_ENGINE"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+def not_passed(found: Mapping[str, str]) -> Sequence[str]:
+    return [name for name, outcome in found.items() if outcome != "passed"]
+
+
+def test_newest_release_resets_the_accelerator_state(tmp_path: Path) -> None:
+    _, cell = run_cell(tmp_path)
+
+    found = outcomes(cell)
+    assert (found[RESET], found[CONFIGURED]) == ("failed", "passed")
+    reset = next(check for check in cell["checks"] if check["id"] == RESET)
+    assert "keys changed" in reset["message"]
+    assert "missing" not in found.values()
+    assert not_passed(outcomes(cell, "test_isolation.py")) == []
+    assert cell["attestation"]["python"].startswith("3.11.")
+    assert cell["attestation"]["modules"]["numpy"].startswith("2.")
+    assert cell["lock"]["versions"]["torch"] in cell["attestation"]["modules"]["torch"]
+
+
+def test_old_release_imports_tensorflow_under_a_setting_that_it_ignores(tmp_path: Path) -> None:
+    code, cell = run_cell(
+        tmp_path, "--subject", "transformers==4.55.4", "--check", "tensorflow_stays_out"
+    )
+
+    check = "test_isolation.py::test_tensorflow_stays_out"
+    assert not_passed(outcomes(cell, f"{check}[USE_TF=0-")) == []
+    dirty = outcomes(cell, f"{check}[TRANSFORMERS_NO_TF=1-")
+    assert dirty.pop(f"{check}[TRANSFORMERS_NO_TF=1-transformers]") == "passed"
+    expected = {
+        "transformers.Trainer",
+        "transformers.pipeline",
+        "transformers.AutoModel",
+        "transformers.image_transforms",
+        "transformers.loss.loss_utils",
+        "transformers.integrations.integration_utils",
+    }
+    entries = {name.partition("TRANSFORMERS_NO_TF=1-")[2].rstrip("]") for name in dirty}
+    assert expected <= entries
+    assert set(dirty.values()) == {"failed"}
+    chain = next(c["message"] for c in cell["checks"] if c["outcome"] == "failed")
+    assert "image_transforms" in chain
+    assert code in {0, 1}  # as matrix.yaml's known issues have it

@@ -69,6 +69,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """Time two cells, cold, against a plain loop; empties the engine's build cache."""
+    _install(session)
+    session.run("python", "bench/plain_loop.py", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Hold the code against ruff and mypy."""
     _install(session, "lint")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from claims import applies_to, foundation, imported, refute
+from claims import applies_to, foundation, imported, refute, seen_of
 from decoy import add_metadata
 from probe import Observation, environment, run_fresh
 from tiny import TINY
@@ -73,18 +73,15 @@ sys.meta_path[:] = [Hiding(one) if one is finder else one for one in sys.meta_pa
 """
 
 
-def import_error(
-    observation: Observation, script: str, *named: str, command: str = "python"
-) -> None:
+def import_error(observation: Observation, script: str, *named: str) -> None:
     """Assert that a probe ended in an ImportError whose message names some things."""
     error = observation.raised
     bases = error.bases if error else ()
     if error is None or "ImportError" not in bases or any(n not in error.message for n in named):
         refute(
             expected=f"an ImportError that names {' and '.join(named)}",
-            seen=f"the probe {observation.ending}",
+            seen=seen_of(observation),
             script=script,
-            command=command,
         )
 
 

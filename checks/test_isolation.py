@@ -28,7 +28,7 @@ from decoy import BELIEVED, VERSION, Manner, make_decoys
 from probe import Interpreter, Observation, environment, run_fresh
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 REFERENCE = "huggingface/transformers#40292"
@@ -70,12 +70,11 @@ for entry in ENTRIES:
     except Exception as error:
         how["error"] = f"{type(error).__name__}: {error}"
     note({**how, "executed": sorted(recorder.chains), "seen": recorder.seen()})
-if not recorder.chains and CONTROL:
+if CONTROL and not recorder.seen():
     enter(NAMES[0])
-    note({"control": recorder.chains.pop(NAMES[0], None)})
-    report({"seen": []})
-else:
-    report({"seen": recorder.seen()})
+    note({"control": NAMES[0] in recorder.chains})
+    recorder.chains.clear()
+report("all entered")
 """
 
 
@@ -102,76 +101,68 @@ class Decoyed:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.joint: dict[tuple[str, Manner], list[Entered]] = {}
-
-    def decoys(self, names: tuple[str, ...], manner: Manner) -> Path:
-        """Return the folder with these decoys."""
-        folder = self.folder / f"{names[0]}-{manner.name}"
-        return folder if folder.exists() else make_decoys(folder, *names, manner=manner)
+        self.made: dict[tuple[str, Manner, str], Observation] = {}
 
     def together(
         self, setting: str, names: tuple[str, ...], manner: Manner = Manner.INERT
     ) -> list[Entered]:
         """Return what all entries came to, imported in one interpreter one after the other."""
-        key = (setting, manner)
-        if key not in self.joint:
-            # The claim itself starts from nothing; the rest from what lies below the subject.
-            fresh = names == TENSORFLOW and manner is Manner.INERT
-            self.joint[key] = self._entered(setting, names, manner, EVERYTHING, fresh=fresh)
-        return self.joint[key]
+        return self._entered(setting, names, manner, EVERYTHING)
 
     def apart(self, setting: str, names: tuple[str, ...], entry: str) -> Entered:
         """Return what one entry came to in an interpreter of its own, if all together weren't."""
         together = self.together(setting, names)
         if all(one.clean for one in together):
             return next(one for one in together if one.entry == entry)
-        return self._entered(setting, names, Manner.INERT, [entry], fresh=False)[0]
+        return self._entered(setting, names, Manner.INERT, [entry])[0]
 
     def _entered(
-        self,
-        setting: str,
-        names: tuple[str, ...],
-        manner: Manner,
-        entries: list[str],
-        *,
-        fresh: bool,
+        self, setting: str, names: tuple[str, ...], manner: Manner, entries: list[str]
     ) -> list[Entered]:
-        folder = self.decoys(names, manner)
-        source = "\n".join(
-            [
-                BELIEVED,
-                f"FOLDER, NAMES, ENTRIES = {str(folder)!r}, {names!r}, {entries!r}",
-                f"STATEMENTS, CONTROL = {STATEMENTS!r}, {manner is Manner.INERT}",
-                EACH,
-            ]
-        )
+        key = (setting, manner, " ".join(entries))
+        if key not in self.made:
+            self.made[key] = self._observe(setting, names, manner, entries)
+        sound(self.made[key])
+        return list(entered(self.made[key], entries))
+
+    def _observe(
+        self, setting: str, names: tuple[str, ...], manner: Manner, entries: list[str]
+    ) -> Observation:
+        folder = self.folder / f"{names[0]}-{manner.name}"
+        if not folder.exists():
+            make_decoys(folder, *names, manner=manner)
+        inert = manner is Manner.INERT
+        constants = f"""\
+FOLDER, NAMES, ENTRIES = {str(folder)!r}, {names!r}, {entries!r}
+STATEMENTS, CONTROL = {STATEMENTS!r}, {inert}
+"""
+        source = f"{BELIEVED}\n{constants}\n{EACH}"
         switch = dict([setting.split("=", 1)])
-        if fresh:
-            observation = run_fresh(source, environment=environment(switch), paths=[folder])
-        else:
-            observation = base().run(source, environment=switch, paths=[folder])
-        notes = [note for note in observation.notes if "entry" in note]
-        sound(observation, control=manner is Manner.INERT)
-        results = [
-            Entered(
-                note["entry"],
-                absent=note["absent"],
-                error=note["error"],
-                executed=tuple(note["executed"]),
-                seen=tuple(note["seen"]),
-                chains=observation.chains,
-            )
-            for note in notes
-        ]
-        unsaid = entries[len(results) :]
-        if unsaid and not observation.well:
-            ending = seen_of(observation)
-            results.append(Entered(unsaid[0], ending, chains=observation.chains))
-            ending = "was not reached: the import before it took the interpreter down"
-            results += [Entered(entry, ending) for entry in unsaid[1:]]
-        elif not observation.well:  # every entry was imported, and the process ended badly after it
-            results[-1] = Entered(entries[-1], seen_of(observation), chains=observation.chains)
-        return results
+        # The claim itself starts from nothing; the rest from what lies below the subject.
+        if inert and setting in TENSORFLOW_OFF and entries is EVERYTHING:
+            return run_fresh(source, environment=environment(switch), paths=[folder])
+        return base().run(source, environment=switch, paths=[folder])
+
+
+def entered(observation: Observation, entries: list[str]) -> Iterator[Entered]:
+    """Yield what each entry came to, also those that the probe didn't get to."""
+    notes = [note for note in observation.notes if "entry" in note]
+    for note in notes:
+        last = len(notes) == len(entries) and note is notes[-1]
+        yield Entered(
+            note["entry"],
+            # Every entry was imported, and the process ended badly after it.
+            ending=seen_of(observation) if last and not observation.well else "",
+            absent=note["absent"],
+            error=note["error"],
+            executed=tuple(note["executed"]),
+            seen=tuple(note["seen"]),
+            chains=observation.chains,
+        )
+    ending = seen_of(observation)
+    for entry in entries[len(notes) :]:
+        yield Entered(entry, ending, chains=observation.chains)
+        ending = "was not reached: the import before it took the interpreter down"
 
 
 def base() -> Interpreter:
@@ -181,7 +172,7 @@ def base() -> Interpreter:
     return foundation()
 
 
-def sound(observation: Observation, *, control: bool) -> None:
+def sound(observation: Observation) -> None:
     """Assert that the probe could have seen what it is to see: the decoys were believed."""
     told: dict[str, Any] = {}
     for note in observation.notes:
@@ -190,8 +181,8 @@ def sound(observation: Observation, *, control: bool) -> None:
         refute(expected="the probe looks at its decoys first", seen=seen_of(observation))
     if told["doubts"]:
         refute(expected="the decoy is believed", seen="\n".join(told["doubts"]))
-    if control and observation.well and not observation.seen and not told.get("control"):
-        refute(expected="the probe notices the import of a decoy", seen="it noticed none")
+    if not told.get("control", True):
+        refute(expected="the probe notices the execution of a decoy", seen="it noticed none")
 
 
 @pytest.fixture(scope="module")
@@ -260,8 +251,7 @@ def test_jax_stays_out(decoyed: Decoyed, entry: str) -> None:
 def test_broken_tensorflow_does_no_harm(decoyed: Decoyed, manner: Manner) -> None:
     """A broken TensorFlow that is switched off doesn't keep the subject from being imported."""
     setting = TENSORFLOW_OFF[0]
-    entered = decoyed.together(setting, TENSORFLOW, manner)
-    for one in entered:
+    for one in decoyed.together(setting, TENSORFLOW, manner):
         if not one.clean:
             refute(
                 expected=f"{one.entry} is imported under {setting} beside a TensorFlow that "

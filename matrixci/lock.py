@@ -14,6 +14,7 @@ from functools import cached_property
 from importlib.metadata import version as distribution_version
 from pathlib import Path
 from typing import Final, assert_never
+from urllib.parse import quote, unquote, urlsplit
 
 import uv
 from packaging.requirements import Requirement
@@ -24,16 +25,16 @@ from matrixci.index_settings import index_environment
 from matrixci.model import Cell, Subject
 from matrixci.once import Once
 from matrixci.processes import Completed, run_process
+from matrixci.resolver_reason import NO_SOLUTION, one_line, readable_reason
 
 HARNESS: Final = ("pytest>=8",)
 """What the checks are written in; it is resolved with the stack, so it can't disturb it unseen."""
 
 _KEPT_SECONDS: Final = 600.0  # as long as uv itself believes an index's answer
 _TIME_LIMIT: Final = 300.0
-_REASON_LENGTH: Final = 220
-# 1: no solution; 2: anything else, an unreachable index among it.
-_NO_SOLUTION: Final = "No solution found when resolving dependencies"
-_REFUSED: Final = re.compile(r"could not be queried due to .*?\((\d{3} [^)]*)\)")
+_REFUSED: Final = re.compile(
+    r"(?:could not be queried due to .*?\(|returned a )(\d{3} \w+(?: \w+)*?)(?:\)| error)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,7 @@ class Pin:
         """Return it as a line to install from; a wheel of our own lies in the folder `wheels`."""
         if self.url is None:
             return self.line()
-        wheel = f"{self.name} @ file://{wheels}/{self.url.rpartition('/')[2]}"
+        wheel = f"{self.name} @ file://{wheels}/{quote(_file_name(self.url))}"
         return " \\\n    ".join([wheel, *self._options()])
 
     def _options(self) -> Iterable[str]:
@@ -212,7 +213,7 @@ class Resolver:
             return _outcome(await self._compile(request), None)
         if backend not in self._unreachable:
             done = await self._compile(request)
-            if done.exit_status in {0, 1}:
+            if done.exit_status in {0, 1} and not _REFUSED.search(done.stderr):
                 return _outcome(done, backend)
             self._unreachable.add(backend)
         # The same question as that of a cell without a backend: asked once for both.
@@ -244,8 +245,8 @@ class Resolver:
 def _outcome(done: Completed, backend: str | None) -> Lock | Unsatisfiable:
     if done.exit_status == 0:
         return Lock(pins=parse_lock(done.stdout), torch_backend=backend)
-    if _NO_SOLUTION not in done.stderr:
-        msg = f"The package index could not be asked: {_one_line(done.stderr)}"
+    if NO_SOLUTION not in done.stderr:
+        msg = f"The package index could not be asked: {one_line(done.stderr)}"
         raise ResolverError(msg)
     if refused := _REFUSED.search(done.stderr):
         msg = f"The package index refuses: {refused[1]}"
@@ -276,7 +277,7 @@ def _parse_pin(block: Sequence[str]) -> Pin:
     try:
         requirement = Requirement(head)
         if requirement.url:
-            version = str(parse_wheel_filename(requirement.url.rpartition("/")[2])[1])
+            version = str(parse_wheel_filename(_file_name(requirement.url))[1])
         else:
             (specifier,) = requirement.specifier
             version = specifier.version
@@ -293,6 +294,10 @@ def _parse_pin(block: Sequence[str]) -> Pin:
     )
 
 
+def _file_name(url: str) -> str:
+    return unquote(urlsplit(url).path.rpartition("/")[2])
+
+
 def closure(pins: Sequence[Pin], roots: Iterable[str]) -> set[str]:
     """Return the names of `roots` and of all that they need, directly or not."""
     found = {pin.name for pin in pins} & set(roots)
@@ -302,36 +307,6 @@ def closure(pins: Sequence[Pin], roots: Iterable[str]) -> set[str]:
         grown = not more <= found
         found |= more
     return found
-
-
-def readable_reason(stderr: str) -> str:
-    """Make one line of the resolver's explanation, for a person who knows Python packages."""
-    text = _one_line(stderr.partition(_NO_SOLUTION)[2])
-    if wheels := re.search(
-        r"only found wheels for `([\w.-]+)`|Wheels are required for `([\w.-]+)`", text
-    ):
-        name = wheels[1] or wheels[2]
-        asked = re.search(rf"you require ({re.escape(name)}[^\s,]*)", text)
-        python = re.search(r"You require (\w+ [\d.]+)", text)
-        on = f" for {python[1]}" if python else " for this Python"
-        return f"no wheel of {asked[1] if asked else name}{on}"
-    if needs := re.search(
-        r"([\w.-]+(?:[=<>!~]=?[^\s,]+)?) depends on Python\s?([<>=!~][^\s,]+)", text
-    ):
-        return f"{needs[1]} needs Python {needs[2]}"
-    if missing := re.search(r"([\w.-]+) was not found in the package registry", text):
-        return f"{missing[1]} is not in the package index"
-    if absent := re.search(r"there is no version of (\S+?),? (?:and|we)", text):
-        return f"there is no {absent[1]}"
-    because = re.search(r"Because (.*?), we can conclude", text)
-    reason = because[1] if because else text.removeprefix("cause: ")
-    return reason if len(reason) <= _REASON_LENGTH else f"{reason[:_REASON_LENGTH]}…"
-
-
-def _one_line(text: str) -> str:
-    """Fold a text into one line; the hosts of URLs are left out, they say who asked."""
-    text = re.sub(r"https?://[^\s`)]+", "the index", text)
-    return re.sub(r"\s+", " ", text.replace("cause:", "")).removeprefix("error: ").strip()
 
 
 def _read(path: Path, *, forever: bool) -> Lock | Unsatisfiable | None:

@@ -1,0 +1,128 @@
+"""Times matrixci, cold, against the plain way: a loop of `docker build` with pip and `docker run`.
+
+Usage: plain_loop.py [--rounds N] CELL...
+
+Both do the same cells from the same locks and base images, one after the other in each round, each
+with nothing in the build cache. The images of the cells and the engine's whole build cache are
+removed on the way. Printed: each round, the medians, and the ratio of each round.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from matrixci.container_files import COMMAND
+from matrixci.data import data_folder
+from matrixci.index_settings import build_secrets
+
+DOCKERFILE = """\
+FROM {base}
+RUN python3 -m ensurepip
+COPY requirements.txt /
+RUN --mount=type=secret,id=ca --mount=type=secret,id=index \\
+    . /run/secrets/index; [ ! -f /run/secrets/ca ] || export PIP_CERT=/run/secrets/ca; \\
+    python3 -m pip install --no-cache-dir --no-deps --requirement /requirements.txt
+"""
+
+
+def call(*argv: str | Path, statuses: tuple[int, ...] = (0,)) -> float:
+    """Run a command that must end with one of some exit statuses; return its seconds."""
+    began = time.monotonic()
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode not in statuses:
+        sys.exit(f"{argv}: exit status {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return time.monotonic() - began
+
+
+def forget_builds() -> None:
+    """Empty what a build could take from an earlier one; base images stay for both ways."""
+    call(sys.executable, "-m", "matrixci", "clean")
+    call("docker", "buildx", "prune", "--all", "--force")
+
+
+def ours(cells: list[str], home: Path) -> float:
+    """Run the cells with matrixci; return the seconds."""
+    chosen = [word for cell in cells for word in ("--cell", cell)]
+    argv = [sys.executable, "-m", "matrixci", "matrix", "--fresh", "--home", str(home), *chosen]
+    return call(*argv, statuses=(0, 1))
+
+
+def plain(cells: list[str], home: Path) -> float:
+    """Build and run each cell the plain way; return the seconds of all."""
+    return sum(plain_cell(cell, home / "runs/latest") for cell in cells)
+
+
+def plain_cell(cell: str, run: Path) -> float:
+    """Build and run one cell the plain way, from the lock of an earlier run; return the seconds."""
+    result = json.loads((run / f"cells/{cell}.json").read_text())
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        context = folder / "context"
+        context.mkdir()
+        pins = [
+            f"{package}=={version}\n" for package, version in result["lock"]["versions"].items()
+        ]
+        (context / "requirements.txt").write_text("".join(pins))
+        (context / "Dockerfile").write_text(DOCKERFILE.format(base=result["image"]["base"]))
+        secrets = [
+            f"--secret=id={secret},src={path}" for secret, path in build_secrets(folder).items()
+        ]
+        tag = f"matrixci/plain:{cell}"
+        label = "--label=org.matrixci=image"
+        seconds = call("docker", "build", "--no-cache", label, "-t", tag, *secrets, context)
+        told = {
+            "schema": 1,
+            "nonce": "",
+            "run": "",
+            "cell": cell,
+            "axes": result["cell"]["axes"],
+            "device": "cuda" if result["cell"]["gpu"] else "cpu",
+            "subject": "transformers",
+            "requires": result["cell"]["requires"],
+            "lock": result["lock"]["versions"],
+            "torch_backend": None,
+            "torch_fallback": True,
+            "select": None,
+            "only": None,
+            "limits": {"check_seconds": 600},
+        }
+        mounted = folder / "matrixci"
+        shutil.copytree(data_folder("harness"), mounted / "harness")
+        shutil.copytree(data_folder("checks"), mounted / "checks")
+        (mounted / "results").mkdir()
+        (mounted / "cell.json").write_text(json.dumps(told))
+        volume = f"--volume={mounted}:/matrixci"
+        argv = ["docker", "run", "--rm", "--network=none", "--cpus=1", volume, tag, *COMMAND]
+        return seconds + call(*argv)
+
+
+def main() -> None:
+    """Time both ways, round by round."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("cells", nargs="*", default=["py3.11-numpy2-cpu", "py3.12-numpy1-cpu"])
+    options = parser.parse_args()
+    print(f"{' and '.join(options.cells)}; {os.cpu_count()} CPUs")
+    rounds = []
+    for number in range(1, options.rounds + 1):
+        with tempfile.TemporaryDirectory() as name:
+            forget_builds()
+            mine = ours(options.cells, Path(name))
+            forget_builds()
+            other = plain(options.cells, Path(name))
+        rounds.append((mine, other))
+        print(f"round {number}: matrixci {mine:.0f} s, plain loop {other:.0f} s")
+    mine, other = (statistics.median(column) for column in zip(*rounds, strict=True))
+    ratios = ", ".join(f"{plain / own:.2f}" for own, plain in rounds)
+    print(f"medians: matrixci {mine:.0f} s, plain loop {other:.0f} s; plain/matrixci {ratios}")
+
+
+if __name__ == "__main__":
+    main()

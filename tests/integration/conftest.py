@@ -1,0 +1,66 @@
+import asyncio
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from matrixci.engine import Engine
+from matrixci.errors import EngineError
+
+from .toy import PASSING, Ran, Toy, docker, write_toy_subject
+
+
+@pytest.fixture(scope="session")
+def engine() -> None:
+    """Skip where no engine answers; fail where one is required."""
+    try:
+        asyncio.run(Engine.connect())
+    except EngineError as error:
+        if os.environ.get("MATRIXCI_REQUIRE_ENGINE") == "1":
+            pytest.fail(f"MATRIXCI_REQUIRE_ENGINE=1, and: {error}")
+        pytest.skip(f"no container engine: {error}")
+
+
+@pytest.fixture(scope="session")
+def built(engine: None) -> Iterator[set[str]]:  # noqa: ARG001
+    """Collect the images that the session builds, and remove them at its end."""
+    tags: set[str] = set()
+    yield tags
+    if tags:
+        docker("image", "rm", *tags)
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_toy_subject(tmp_path_factory.mktemp("subject"), secrets.token_hex(8))
+
+
+@contextmanager
+def _toy(folder: Path, wheel: Path, built: set[str]) -> Iterator[Toy]:
+    toy = Toy(folder=folder, wheel=wheel, built=built)
+    toy.temporary.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        # Temporary files and child processes of the run can be told from everyone else's.
+        patch.setenv("TMPDIR", str(toy.temporary))
+        patch.setattr(tempfile, "tempdir", None)
+        yield toy
+
+
+@pytest.fixture
+def toy(tmp_path: Path, wheel: Path, built: set[str]) -> Iterator[Toy]:
+    with _toy(tmp_path, wheel, built) as toy:
+        yield toy
+
+
+@pytest.fixture(scope="session")
+def first_run(
+    tmp_path_factory: pytest.TempPathFactory, wheel: Path, built: set[str]
+) -> Ran:
+    """Two cells that differ in nothing that is installed: the run that builds the toy's image."""
+    folder = tmp_path_factory.mktemp("first")
+    with _toy(folder, wheel, built) as toy:
+        return toy.run(PASSING, {"plain": {}, "other": {"environment": {"OTHER": "1"}}})

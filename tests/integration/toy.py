@@ -1,0 +1,289 @@
+"""A toy subject with its matrix and checks: what the real engine is tried with, in seconds a cell.
+
+Whatever a run came to, `Toy` holds it to leaving nothing behind.
+"""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from matrixci.cells import Selection
+from matrixci.judge import JudgedRun
+from matrixci.matrix_file import load_matrix
+from matrixci.model import Cell, CellOutcome, CellResult, Reason, StepName
+from matrixci.pipeline import Settings
+from matrixci.run import execute, plan
+from matrixci.run_folder import StoredRun, read_run
+from matrixci.subject import resolve_subject
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+LIMITS = {
+    "memory": "256 MiB",
+    "pids": 128,
+    "cpus": 1,
+    "scratch": "64 MiB",
+    "check": 60,
+    "cell": 300,
+    "build": 600,
+}
+PLAIN: Mapping[str, Mapping[str, Any]] = {"plain": {}}
+PASSING = {
+    "test_toy.py": """
+        import toysubject
+
+        def test_answers():
+            '''The toy knows the answer.'''
+            assert toysubject.ANSWER == 42
+        """
+}
+# What an interpreter does at its start, where a cell tells it to: lie about what is installed.
+_LIES = """
+import os
+if os.environ.get("TOY_LIE") == "python":
+    import platform
+    platform.python_version = lambda: "3.99.0"
+elif os.environ.get("TOY_LIE") == "version":
+    import importlib.metadata
+    importlib.metadata.Distribution.version = "0.1"
+"""
+_PATIENCE_SECONDS = 240.0
+
+
+def write_wheel(folder: Path, name: str, files: Mapping[str, str]) -> Path:
+    """Write a wheel of pure Python by hand; no index and no build backend is asked."""
+    about = f"{name}-1.0.dist-info"
+    content = {
+        **files,
+        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        f"{about}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{path},,\n" for path in [*content, f"{about}/RECORD"])
+    wheel = folder / f"{name}-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for path, text in {**content, f"{about}/RECORD": record}.items():
+            archive.writestr(path, text)
+    return wheel
+
+
+def write_toy_subject(folder: Path, token: str) -> Path:
+    """Write the subject; the token makes it one that no image was ever built of."""
+    files = {
+        "toysubject.py": f"ANSWER = 42\nTOKEN = {token!r}\n",
+        "toysubject_lies.py": _LIES,
+        "toysubject.pth": "import toysubject_lies\n",
+    }
+    return write_wheel(folder, "toysubject", files)
+
+
+@dataclass(kw_only=True)
+class Recorder:
+    """Hears how a run goes on."""
+
+    steps: list[tuple[str, StepName]] = field(default_factory=list)
+
+    def planned(self, cells: tuple[Cell, ...]) -> None:
+        assert cells
+
+    def entered(self, cell: Cell, step: StepName) -> None:
+        self.steps.append((cell.id, step))
+
+    def ended(self, result: CellResult) -> None:
+        assert result.cell.id
+
+    def said(self, text: str) -> None:
+        assert text
+
+
+def mode_of(cell_id: str) -> str:
+    return cell_id.partition("-mode-")[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    """A run that came to its end, as its folder has it."""
+
+    stored: StoredRun
+    exit_code: int
+    judged: JudgedRun | None = None
+
+    @property
+    def cells(self) -> dict[str, CellResult]:
+        """The stored results by their mode."""
+        return {mode_of(name): result for name, result in self.stored.results.items()}
+
+    @property
+    def outcomes(self) -> dict[str, tuple[CellOutcome, Reason | None]]:
+        return {mode: (cell.outcome, cell.reason) for mode, cell in self.cells.items()}
+
+    def file(self, name: str | None) -> str:
+        """Return a file that a result names, which must be there."""
+        assert name is not None
+        return (self.stored.folder / name).read_text()
+
+
+def checks_of(cell: CellResult) -> dict[str, str]:
+    """Return the outcomes of a cell's checks by the names of their functions."""
+    return {check.id.partition("::")[2]: str(check.outcome) for check in cell.checks}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Toy:
+    """A subject, and the folder where its matrix, its checks, its runs and temporary files lie."""
+
+    folder: Path
+    wheel: Path
+    built: set[str]
+    """The tags of the images that this session built, to be removed at its end."""
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "home"
+
+    @property
+    def temporary(self) -> Path:
+        return self.folder / "temporary"
+
+    @property
+    def checks(self) -> Path:
+        return self.folder / "checks"
+
+    @property
+    def matrix(self) -> Path:
+        return self.folder / "matrix.yaml"
+
+    def write(
+        self,
+        checks: Mapping[str, str],
+        modes: Mapping[str, Mapping[str, Any]] = PLAIN,
+        limits: Mapping[str, object] | None = None,
+        **more: object,
+    ) -> None:
+        """Write the matrix, one Python and these modes of the toy, and the files of checks."""
+        text = {
+            "subject": str(self.wheel),
+            "axes": {"python": {PYTHON: {}}, "mode": modes},
+            "precompile": ["import pytest"],
+            "limits": {**LIMITS, **(limits or {})},
+            **more,
+        }
+        self.matrix.write_text(json.dumps(text))
+        self.checks.mkdir(exist_ok=True)
+        for file in self.checks.iterdir():
+            file.unlink()
+        for name, source in checks.items():
+            (self.checks / name).write_text(dedent(source))
+
+    def run(
+        self,
+        checks: Mapping[str, str],
+        modes: Mapping[str, Mapping[str, Any]] = PLAIN,
+        limits: Mapping[str, object] | None = None,
+        *,
+        fresh: bool = False,
+        **more: object,
+    ) -> Ran:
+        """Run the matrix to its end; nothing may be left of it but its folder and its images."""
+        self.write(checks, modes, limits, **more)
+        judged = asyncio.run(self._execute(fresh=fresh))
+        return self.ended(judged.run.id, judged.exit_code, judged)
+
+    async def _execute(self, *, fresh: bool) -> JudgedRun:
+        matrix = load_matrix(self.matrix)
+        settings = Settings(
+            matrix=matrix,
+            subject=await resolve_subject(matrix.subject, self.home / "subjects"),
+            checks=self.checks,
+            home=self.home,
+            check_filter=None,
+            as_of=None,
+            jobs=None,
+            fresh=fresh,
+            base_origin=None,
+        )
+        return await execute(settings, plan(matrix, Selection()), Recorder(), ["toy"])
+
+    def command(self) -> list[str]:
+        """Return the command that runs the matrix."""
+        argv = [sys.executable, "-m", "matrixci", "matrix", "--matrix", str(self.matrix)]
+        return [*argv, "--checks", str(self.checks), "--home", str(self.home)]
+
+    def latest(self) -> str:
+        """Return the id of the last run."""
+        return (self.home / "runs" / "latest").resolve().name
+
+    def ended(self, run: str, exit_code: int, judged: JudgedRun | None = None) -> Ran:
+        """Return a run that came to its end, held to leaving nothing behind."""
+        stored = read_run(self.home / "runs" / run)
+        for result in stored.results.values():
+            if result.image is not None and not result.image.reused:
+                self.built.add(result.image.tag)
+        assert stored.problems == ()
+        assert stored.run.ended is not None
+        assert self.left_behind(run) == []
+        return Ran(stored=stored, exit_code=exit_code, judged=judged)
+
+    def left_behind(self, run: str) -> list[str]:
+        """Return what there is of a run beside its folder and its images."""
+        return [
+            *things_of(run),
+            *(str(path) for path in self.temporary.iterdir()),
+            *processes_with("environ", f"TMPDIR={self.temporary}"),
+        ]
+
+
+def docker(*arguments: str) -> str:
+    """Run the engine's own client, which is no part of what is tried."""
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def things_of(run: str) -> list[str]:
+    """Return the containers and the volumes that are labelled with a run."""
+    label = f"label=org.matrixci.run={run}"
+    containers = docker("container", "ls", "--all", "--quiet", "--filter", label).split()
+    return [*containers, *docker("volume", "ls", "--quiet", "--filter", label).split()]
+
+
+def containers_begun(run: str) -> int:
+    """Return how many containers of a run were started, by the engine's own record."""
+    now = f"{time.time():.9f}"
+    label = f"label=org.matrixci.run={run}"
+    wanted = ["--filter", "type=container", "--filter", "event=start", "--filter", label]
+    events = docker("events", "--since=1h", f"--until={now}", *wanted, "--format", "{{.ID}}")
+    return len(events.split())
+
+
+def processes_with(file: str, text: str) -> list[str]:
+    """Return the processes, but for our own, that have a text in a file of theirs in /proc."""
+
+    def found() -> Iterator[str]:
+        for path in Path("/proc").glob(f"[0-9]*/{file}"):
+            with suppress(OSError):
+                if text.encode() in path.read_bytes() and path.parent.name != str(os.getpid()):
+                    yield f"process {path.parent.name}"
+
+    return list(found())
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    """Wait for something that takes as long as it takes, on a machine that is busy."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        if condition():
+            return
+        time.sleep(0.1)
+    pytest.fail(f"waited in vain until {what}")
+

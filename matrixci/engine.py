@@ -22,6 +22,7 @@ from docker.models.containers import Container
 from docker.types import DeviceRequest, LogConfig, Mount
 
 import docker
+from matrixci import owner
 from matrixci.errors import EngineError
 from matrixci.model import EngineFacts, now
 from matrixci.processes import run_process
@@ -30,6 +31,7 @@ LABEL: Final = "org.matrixci"
 USER_ID: Final = 65532
 MOUNT_POINT: Final = "/matrixci"
 
+_OWNER: Final = f"{LABEL}.owner"
 _OLDEST: Final = 23  # the first whose builds are BuildKit's
 _DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
 _START_IT: Final = "Start one, or run: nox -s matrix -- --install-engine"
@@ -185,7 +187,7 @@ class Engine:
             container = self._client.containers.create(
                 image,
                 ["true"],
-                labels={LABEL: "gpu"},
+                labels=_labels("gpu", {}),
                 network_mode="none",
                 device_requests=[way.request()],
             )
@@ -211,7 +213,7 @@ class Engine:
         """
         try:
             volume = await asyncio.to_thread(
-                self._client.volumes.create, labels={LABEL: "volume", **spec.labels}
+                self._client.volumes.create, labels=_labels("volume", spec.labels)
             )
             try:
                 return await self._run_with(volume.name, spec, log)
@@ -258,7 +260,7 @@ class Engine:
             spec.image,
             list(spec.command),
             environment=dict(spec.environment),
-            labels={LABEL: "cell", **spec.labels},
+            labels=_labels("cell", spec.labels),
             user=f"{USER_ID}:{USER_ID}",
             network_mode="none",
             read_only=True,
@@ -288,6 +290,37 @@ class Engine:
             if container.status not in {"created", "running", "restarting", "removing"}:
                 return
             await asyncio.sleep(0.25)
+
+    async def sweep(self) -> int:
+        """Remove containers and volumes whose maker was killed; return how many there were.
+
+        Those of a process that lives, or of another machine on the same engine, are left alone.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+        try:
+            return await asyncio.to_thread(self._sweep)
+        except (DockerException, requests.RequestException) as error:
+            raise _lost(error) from error
+
+    def _sweep(self) -> int:
+        filters: dict[str, Any] = {"label": _OWNER}
+        containers = [
+            container
+            for container in self._client.containers.list(all=True, filters=filters)
+            if owner.is_dead(container.labels[_OWNER])
+        ]
+        for container in containers:
+            _remove_container(container)
+        volumes = [
+            volume
+            for volume in self._client.volumes.list(filters=filters)
+            if owner.is_dead(volume.attrs["Labels"][_OWNER])
+        ]
+        for volume in volumes:
+            _remove_volume(volume)
+        return len(containers) + len(volumes)
 
     async def clean(self, *, everything: bool) -> str:
         """Remove what the project made on the engine, by its label; say what that was.
@@ -325,6 +358,10 @@ class Engine:
             freed = self._client.api.prune_builds(all=True)["SpaceReclaimed"]
             said += f", and {freed / 1e9:.1f} GB of build cache"
         return f"removed {said}"
+
+
+def _labels(kind: str, labels: Mapping[str, str]) -> dict[str, str]:
+    return {LABEL: kind, _OWNER: owner.this_process(), **labels}
 
 
 def _host() -> str:

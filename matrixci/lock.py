@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote, urlsplit
 import uv
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.version import Version
 
 from matrixci.errors import ResolverError
 from matrixci.index_settings import index_environment
@@ -279,8 +280,7 @@ def _parse_pin(block: Sequence[str]) -> Pin:
         if requirement.url:
             version = str(parse_wheel_filename(_file_name(requirement.url))[1])
         else:
-            (specifier,) = requirement.specifier
-            version = specifier.version
+            version = str(Version(str(requirement.specifier).removeprefix("==")))
     except ValueError as error:
         msg = f"The resolver's answer has a line that is not understood: {head}"
         raise ResolverError(msg) from error
@@ -322,7 +322,7 @@ def _read(path: Path, *, forever: bool) -> Lock | Unsatisfiable | None:
             for pin in kept.pop("pins")
         )
         return Lock(pins=pins, **kept)
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 

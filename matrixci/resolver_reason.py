@@ -13,7 +13,7 @@ _NAME: Final = r"[\w-]+(?:\.[\w-]+)*"
 _CLAUSE: Final = r"(?:[<>=!~]=|[<>])[\w*+!]+(?:\.[\w*+!]+)*"
 # Atomic: what follows a requirement must not be met by taking less of it.
 _REQUIREMENT: Final = rf"(?>{_NAME}(?:\[[\w.,-]+\])?(?:{_CLAUSE}(?:,{_CLAUSE})*)?)"
-_NEED: Final = rf"({_REQUIREMENT}) depends on "
+_NEED: Final = rf"({_REQUIREMENT}) depends? on "
 _ASKED: Final = rf"{_REQUIREMENT}(?! (?:depends|has|was)\b)"
 # What the resolver concludes is no requirement of the user's.
 _REQUIRED: Final = rf"(?<!conclude that )you require ({_ASKED}(?:(?:, | and ){_ASKED})*)"
@@ -22,7 +22,8 @@ _REQUIRED: Final = rf"(?<!conclude that )you require ({_ASKED}(?:(?:, | and ){_A
 def one_line(text: str) -> str:
     """Fold a text into one line; the hosts of URLs are left out, they say who asked."""
     text = re.sub(r"https?://[^\s`)]+", "the index", text)
-    return re.sub(r"\s+", " ", text.replace("cause:", "")).removeprefix("error: ").strip()
+    text = re.sub(r"\s*\bcause: ", ": ", text.strip().removeprefix("error: "))
+    return re.sub(r"\s+", " ", text).strip(" :")
 
 
 def readable_reason(stderr: str) -> str:
@@ -34,7 +35,8 @@ def readable_reason(stderr: str) -> str:
 
 
 def _other_python(text: str) -> str | None:
-    found = re.search(rf"{_NEED}Python\s?({_CLAUSE}(?:,{_CLAUSE})*)", text)
+    python = rf"Python\s?({_CLAUSE}(?:,{_CLAUSE})*)"
+    found = re.search(rf"({_REQUIREMENT}) (?:depends on|requires) {python}", text)
     return f"{found[1]} needs Python {found[2]}" if found else None
 
 

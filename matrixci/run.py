@@ -84,6 +84,8 @@ async def execute(
     folder.write_run(run)
     folder.point_latest()
     listener.planned(planned.cells)
+    if swept := await engine.sweep():
+        listener.said(f"{swept} containers and volumes of a run that was killed are removed")
     pipeline = Pipeline(settings, run, folder, engine, listener)
     results, interrupted = await pipeline.execute()
     older = {} if interrupted else await pipeline.older(results)

@@ -1,33 +1,45 @@
 """What a cell comes to, whatever happens in its container; nothing but a pass is green."""
 
-import pytest
-
 from matrixci.judge import Verdict
 from matrixci.model import CellOutcome, Need, Reason
 
 from .toy import PYTHON, Ran, Toy, checks_of
 
-BESIDE = """
-def test_before():
-    pass
+PASSED = (CellOutcome.PASSED, None)
 
-def test_wrong():
-    import ctypes, os, signal, subprocess, sys, time
-    {body}
+# A check that does what its cell tells it to, between two that pass.
+DOING = {
+    "test_toy.py": """
+        import ctypes, os, signal, subprocess, sys, time
 
-def test_after():
-    pass
-"""
+        def test_before():
+            pass
+
+        def test_doing():
+            exec(os.environ.get("DO", ""))
+
+        def test_after():
+            pass
+        """
+}
 
 
-def beside(body: str) -> dict[str, str]:
-    """Return checks of which the middle one does something."""
-    return {"test_toy.py": BESIDE.format(body=body)}
+def doing(**what: str) -> dict[str, dict[str, dict[str, str]]]:
+    """Return the modes of the toy in which the check does these things."""
+    return {mode.replace("_", "-"): {"environment": {"DO": do}} for mode, do in what.items()}
+
+
+def failed(reason: Reason) -> tuple[CellOutcome, Reason]:
+    return CellOutcome.FAILED, reason
+
+
+def around(outcome: str) -> dict[str, str]:
+    """Return the outcomes of the checks where the middle one came to this."""
+    return {"test_before": "passed", "test_doing": outcome, "test_after": "passed"}
 
 
 def test_two_passing_cells_are_ready(first_run: Ran) -> None:
-    passed = (CellOutcome.PASSED, None)
-    assert first_run.outcomes == {"plain": passed, "other": passed}
+    assert first_run.outcomes == {"plain": PASSED, "other": PASSED}
     assert first_run.exit_code == 0
     assert first_run.judged is not None
     assert first_run.judged.verdict is Verdict.READY
@@ -43,184 +55,199 @@ def test_two_passing_cells_are_ready(first_run: Ran) -> None:
         assert "toysubject==1.0" in first_run.file(cell.lock.file)
 
 
-@pytest.mark.parametrize(
-    ("body", "outcome", "reason"),
-    [
-        ("assert 1 == 2, 'one is not two'", "failed", ""),
-        ("ctypes.string_at(0)", "crashed", "SIGSEGV"),
-        ("os._exit(0)", "crashed", "exit status 0 in the middle"),
-        ("time.sleep(600)", "timed-out", "after 5 s"),
-    ],
-)
-def test_a_check_gone_wrong_fails_the_cell_and_the_others_report(
-    toy: Toy, body: str, outcome: str, reason: str
-) -> None:
-    ran = toy.run(beside(body), limits={"check": 5})
+def test_a_check_gone_wrong_is_told_and_the_others_report(toy: Toy) -> None:
+    wrong = doing(
+        fails="assert 1 == 2, 'one is not two'",
+        crashes="ctypes.string_at(0)",
+        exits="os._exit(0)",
+        hangs="time.sleep(600)",
+    )
 
-    assert ran.outcomes == {"plain": (CellOutcome.FAILED, Reason.CHECKS)}
+    ran = toy.run(DOING, wrong, {"check": 5})
+
+    assert ran.outcomes == dict.fromkeys(wrong, failed(Reason.CHECKS))
     assert ran.exit_code == 1
-    cell = ran.cells["plain"]
-    assert checks_of(cell) == {"test_before": "passed", "test_wrong": outcome, "test_after": "passed"}
-    assert cell.checks[1].reason == reason
-    assert "test_toy.py" in cell.checks[1].detail
-    assert "test_after: passed" in ran.file(cell.log)
+    assert {mode: checks_of(cell) for mode, cell in ran.cells.items()} == {
+        "fails": around("failed"),
+        "crashes": around("crashed"),
+        "exits": around("crashed"),
+        "hangs": around("timed-out"),
+    }
+    told = {mode: cell.checks[1] for mode, cell in ran.cells.items()}
+    assert told["fails"].message == "one is not two"
+    assert told["crashes"].reason == "SIGSEGV"
+    assert told["exits"].reason == "exit status 0 in the middle"
+    assert told["hangs"].reason == "after 5 s"
+    for mode in ("fails", "crashes", "hangs"):
+        assert "test_toy.py" in told[mode].detail
 
 
 def test_a_hang_that_outlasts_the_cell_is_ended_with_it(toy: Toy) -> None:
-    ran = toy.run(beside("time.sleep(600)"), limits={"cell": 12, "check": 600})
+    ran = toy.run(DOING, doing(hangs="time.sleep(600)"), {"cell": 8, "check": 600})
 
-    assert ran.outcomes == {"plain": (CellOutcome.FAILED, Reason.TIMED_OUT)}
+    assert ran.outcomes == {"hangs": failed(Reason.TIMED_OUT)}
     assert ran.exit_code == 1
-    # On a machine too busy to get this far in its time, not even the first one is known.
-    known = checks_of(ran.cells["plain"])
-    assert known in ({}, {"test_before": "passed", "test_wrong": "missing", "test_after": "missing"})
+    # On a machine too busy to get this far in its time, not even the first check is known.
+    known = set(checks_of(ran.cells["hangs"]).items())
+    assert known <= {
+        ("test_before", "passed"),
+        ("test_before", "missing"),
+        ("test_doing", "missing"),
+        ("test_after", "missing"),
+    }
 
 
-@pytest.mark.parametrize(
-    ("body", "outcome"),
-    [
-        pytest.param(
-            "assert subprocess.run([sys.executable, '-c', 'b\"x\" * 2**29']).returncode == -9",
-            "passed",
-            id="a-child-of-the-check",
-        ),
-        pytest.param("b'x' * 2**29", "crashed", id="the-check-itself"),
-    ],
-)
-def test_a_cell_that_ran_out_of_memory_fails_whoever_survived_it(
-    toy: Toy, body: str, outcome: str
-) -> None:
-    ran = toy.run(beside(body))
+def test_a_cell_that_ran_out_of_memory_fails_whoever_survived_it(toy: Toy) -> None:
+    hungry = "b'x' * 2**29"
+    eating = doing(
+        child=f"assert subprocess.run([sys.executable, '-c', {hungry!r}]).returncode == -9",
+        itself=hungry,
+        nobody="",
+    )
 
-    assert ran.outcomes == {"plain": (CellOutcome.FAILED, Reason.OOM)}
+    ran = toy.run(DOING, eating)
+
+    oom = failed(Reason.OOM)
+    assert ran.outcomes == {"child": oom, "itself": oom, "nobody": PASSED}
     assert ran.exit_code == 1
-    told = checks_of(ran.cells["plain"])
-    assert told == {"test_before": "passed", "test_wrong": outcome, "test_after": "passed"}
+    assert checks_of(ran.cells["child"]) == around("passed")
+    assert checks_of(ran.cells["itself"]) == around("crashed")
 
 
-@pytest.mark.parametrize(
-    ("lie", "told"),
-    [
-        ("python", f"Python is 3.99.0, not {PYTHON}"),
-        ("version", "toysubject 1.0 is locked, 0.1 is installed"),
-    ],
-)
-def test_a_container_that_is_not_what_was_declared_fails(toy: Toy, lie: str, told: str) -> None:
-    lying = {"plain": {"environment": {"TOY_LIE": lie}}}
+def test_a_container_that_is_not_what_was_declared_fails(toy: Toy) -> None:
+    lies = ("python", "version")
 
-    ran = toy.run(beside("pass"), lying)
+    ran = toy.run(DOING, {lie: {"environment": {"TOY_LIE": lie}} for lie in lies})
 
-    assert ran.outcomes == {"plain": (CellOutcome.FAILED, Reason.NOT_AS_DECLARED)}
+    assert ran.outcomes == dict.fromkeys(lies, failed(Reason.NOT_AS_DECLARED))
     assert ran.exit_code == 1
-    assert told in ran.cells["plain"].message
-    assert set(checks_of(ran.cells["plain"]).values()) == {"passed"}
+    assert f"Python is 3.99.0, not {PYTHON}" in ran.cells["python"].message
+    assert "is locked, 0.1 is installed" in ran.cells["version"].message
+    for cell in ran.cells.values():
+        assert checks_of(cell) == around("passed")
 
 
-# A whole result that is green, but for whose it is.
-FORGERY = """
-import json, os, pathlib
+# Leaves a result that would be green, were it this cell's; or none, or half of one.
+TAMPERING = {
+    "test_toy.py": """
+        import json, os, pathlib
 
-CELL = json.loads(pathlib.Path("/matrixci/cell.json").read_text())
-RESULTS = pathlib.Path("/matrixci/results/results.jsonl")
+        CELL = json.loads(pathlib.Path("/matrixci/cell.json").read_text())
+        RESULTS = pathlib.Path("/matrixci/results/results.jsonl")
+        ID = "test_toy.py::test_doing"
 
-def forge(**whose):
-    at = "2026-11-21T10:00:00+00:00"
-    name = "test_toy.py::test_wrong"
-    check = {"id": name, "claim": "", "reference": None, "severity": "error"}
-    plain = {"reason": "", "need": None, "message": "", "detail": "", "figures": {}}
-    told = {"nonce": CELL["nonce"], "run": CELL["run"], "cell": CELL["cell"], **whose}
-    attested = next(l for l in RESULTS.read_text().splitlines() if '"attestation"' in l)
-    lines = [
-        {"kind": "header", "schema": 1, **told},
-        json.loads(attested),
-        {"kind": "collected", "checks": [check]},
-        {"kind": "begin", "id": name},
-        {"kind": "end", "id": name, "outcome": "passed", **plain},
-        {"kind": "footer", "checks": 1, "ended": 1},
-    ]
-    forged = RESULTS.with_name("forged")
-    forged.write_text("".join(json.dumps({"at": at, **line}) + chr(10) for line in lines))
-    forged.replace(RESULTS)
+        def replace(content):
+            RESULTS.unlink()
+            RESULTS.write_bytes(content)
 
-def test_wrong():
-    BODY
-"""
+        def forge(**whose):
+            attested = next(x for x in RESULTS.read_text().splitlines() if "attestation" in x)
+            check = {"id": ID, "claim": "", "reference": None, "severity": "error"}
+            plain = {"reason": "", "need": None, "message": "", "detail": "", "figures": {}}
+            named = {name: CELL[name] for name in ("nonce", "run", "cell")}
+            lines = [
+                {"kind": "header", "schema": 1, **named, **whose},
+                json.loads(attested),
+                {"kind": "collected", "checks": [check]},
+                {"kind": "begin", "id": ID},
+                {"kind": "end", "id": ID, "outcome": "passed", **plain},
+                {"kind": "footer", "checks": 1, "ended": 1},
+            ]
+            at = "2026-11-21T10:00:00+00:00"
+            text = "".join(json.dumps({"at": at, **line}) + chr(10) for line in lines)
+            replace(text.encode())
+
+        def test_doing():
+            exec(os.environ["DO"])
+        """
+}
 
 
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        ("RESULTS.unlink()", Reason.NO_RESULT),
-        ("RESULTS.unlink(); RESULTS.symlink_to('/matrixci/cell.json')", Reason.NO_RESULT),
-        ("RESULTS.unlink(); RESULTS.write_bytes(b'')", Reason.NO_RESULT),
-        ("RESULTS.unlink(); RESULTS.write_bytes(b'{}' * 2**20)", Reason.NO_RESULT),
-        ("RESULTS.open('a').write('green')", Reason.INVALID_RESULT),
-        ("os.truncate(RESULTS, 0)", Reason.INVALID_RESULT),
-        ("forge(cell='another')", Reason.FOREIGN_RESULT),
-        ("forge(run='another')", Reason.FOREIGN_RESULT),
-        ("forge(nonce='another')", Reason.FOREIGN_RESULT),
-    ],
-)
-def test_a_result_that_was_tampered_with_is_never_green(
-    toy: Toy, body: str, reason: Reason
-) -> None:
-    ran = toy.run({"test_toy.py": FORGERY.replace("BODY", body)}, limits={"result": "1 MiB"})
+def test_a_result_that_was_tampered_with_is_never_green(toy: Toy) -> None:
+    tampering = doing(
+        deleted="RESULTS.unlink()",
+        linked="RESULTS.unlink(); RESULTS.symlink_to('/matrixci/cell.json')",
+        emptied="replace(b'')",
+        oversized="replace(b'{}' * 2**20)",
+        appended="RESULTS.open('a').write('green')",
+        cut="os.truncate(RESULTS, 0)",
+        other_cell="forge(cell='another')",
+        other_run="forge(run='another')",
+        other_start="forge(nonce='another')",
+    )
 
-    assert ran.outcomes == {"plain": (CellOutcome.FAILED, reason)}
+    ran = toy.run(TAMPERING, tampering, {"result": "1 MiB"})
+
+    assert ran.outcomes == {
+        "deleted": failed(Reason.NO_RESULT),
+        "linked": failed(Reason.NO_RESULT),
+        "emptied": failed(Reason.NO_RESULT),
+        "oversized": failed(Reason.NO_RESULT),
+        "appended": failed(Reason.INVALID_RESULT),
+        "cut": failed(Reason.INVALID_RESULT),
+        "other-cell": failed(Reason.FOREIGN_RESULT),
+        "other-run": failed(Reason.FOREIGN_RESULT),
+        "other-start": failed(Reason.FOREIGN_RESULT),
+    }
     assert ran.exit_code == 1
 
 
 def test_a_container_whose_supervisor_was_killed_fails(toy: Toy) -> None:
-    ran = toy.run(beside("os.kill(os.getppid(), signal.SIGKILL); time.sleep(600)"))
+    ran = toy.run(DOING, doing(kills="os.kill(os.getppid(), signal.SIGKILL); time.sleep(600)"))
 
-    assert ran.outcomes == {"plain": (CellOutcome.FAILED, Reason.EXIT_STATUS)}
+    assert ran.outcomes == {"kills": failed(Reason.EXIT_STATUS)}
     assert ran.exit_code == 1
-    cell = ran.cells["plain"]
-    assert "exit status 137, during test_toy.py::test_wrong" in cell.message
-    assert checks_of(cell) == {
-        "test_before": "passed",
-        "test_wrong": "missing",
-        "test_after": "missing",
-    }
+    cell = ran.cells["kills"]
+    assert "exit status 137, during test_toy.py::test_doing" in cell.message
+    assert checks_of(cell) == {**around("missing"), "test_after": "missing"}
 
 
-@pytest.mark.parametrize(
-    "source",
-    ["", "import pytest\n@pytest.mark.skip(reason='rain')\ndef test_skipped(): pass\n"],
-    ids=["none-collected", "all-skipped"],
-)
-def test_a_cell_in_which_nothing_ran_fails(toy: Toy, source: str) -> None:
-    ran = toy.run({"test_toy.py": source})
-
-    assert ran.outcomes == {"plain": (CellOutcome.FAILED, Reason.NO_CHECKS)}
-    assert ran.exit_code == 1
-
-
-def test_what_needs_a_gpu_is_skipped_where_there_is_none(toy: Toy) -> None:
-    checks = {
+def test_a_cell_in_which_nothing_ran_fails(toy: Toy) -> None:
+    skipping = {
         "test_toy.py": """
-        import pytest
+            import os, pytest
 
-        def test_plain():
-            pass
-
-        def test_device(device):
-            assert device == "cuda"
-
-        @pytest.mark.needs("gpu")
-        def test_marked():
-            raise AssertionError("there is no GPU")
-        """
+            if "SKIP" in os.environ:
+                def test_skipped():
+                    pytest.skip("rain")
+            """
     }
 
-    ran = toy.run(checks, {"plain": {}, "gpu": {"gpu": True}})
+    ran = toy.run(skipping, {"none": {}, "skipped": {"environment": {"SKIP": "1"}}})
 
-    partial = (CellOutcome.PARTIAL, Reason.NEEDS)
-    assert ran.outcomes["gpu"] == partial
-    assert ran.exit_code == 1  # the plain cell's own device is no GPU
-    skipped = {check.id: check for check in ran.cells["gpu"].checks}
-    assert skipped
+    assert ran.outcomes == dict.fromkeys(("none", "skipped"), failed(Reason.NO_CHECKS))
+    assert ran.exit_code == 1
 
 
-def test_known_issue(toy: Toy) -> None:
-    ...
+def test_what_needs_a_gpu_is_partial_where_there_is_none(toy: Toy) -> None:
+    device = {
+        "test_toy.py": """
+            def test_plain():
+                pass
+
+            def test_device(device):
+                assert device == "cpu"
+            """
+    }
+
+    ran = toy.run(device, {"cpu": {}, "cuda": {"gpu": True}})
+
+    assert ran.outcomes == {"cpu": PASSED, "cuda": (CellOutcome.PARTIAL, Reason.NEEDS)}
+    assert ran.exit_code == 0
+    assert checks_of(ran.cells["cuda"]) == {"test_plain": "passed", "test_device": "skipped"}
+    skipped = ran.cells["cuda"].checks[1]
+    assert (skipped.reason, skipped.need) == ("no GPU", Need.GPU)
+    assert ran.judged is not None
+    assert ran.judged.remarks == ("not verified: 1 checks (no GPU)",)
+
+
+def test_a_cell_without_a_solution_says_why_and_nothing_is_built_for_it(toy: Toy) -> None:
+    ran = toy.run(DOING, {"plain": {}, "unsolvable": {"requires": "six==99"}})
+
+    unsatisfiable = (CellOutcome.UNSATISFIABLE, Reason.RESOLVER)
+    assert ran.outcomes == {"plain": PASSED, "unsolvable": unsatisfiable}
+    assert ran.exit_code == 0
+    cell = ran.cells["unsolvable"]
+    assert cell.message == "there is no six==99"
+    assert (cell.lock, cell.image, cell.log) == (None, None, None)
+    assert [step.name for step in cell.steps] == ["resolve"]

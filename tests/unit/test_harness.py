@@ -107,6 +107,17 @@ def supervise(
     return Told(status=done.returncode, log=done.stdout.decode(errors="replace"), raw=raw)
 
 
+def install(folder: Path, modules: Mapping[str, str]) -> dict[str, str]:
+    """Make distributions of version 2.0 out of module texts; return the environment for them."""
+    folder.mkdir()
+    for name, text in modules.items():
+        (folder / f"{name}.py").write_text(text)
+        metadata = folder / f"{name}-2.0.dist-info" / "METADATA"
+        metadata.parent.mkdir(parents=True)
+        metadata.write_text(f"Metadata-Version: 2.1\nName: {name.title()}\nVersion: 2.0\n")
+    return {"PYTHONPATH": str(folder)}
+
+
 # Outcomes of checks that leave their process alone
 
 PLAIN = {
@@ -284,10 +295,14 @@ PLAIN = {
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Told:
-    # Settings of the machine's, none of which may be read.
+    folder = tmp_path_factory.mktemp("plain")
+    # Settings and plugins of the machine's, none of which may be read.
     ini = {"pytest.ini": "[pytest]\naddopts = --nothing\n"}
-    environment = {"PYTEST_ADDOPTS": "--nothing", "PYTEST_PLUGINS": "nothing"}
-    return supervise(tmp_path_factory.mktemp("plain"), PLAIN | ini, environment)
+    environment = install(folder / "site", {"intruder": "raise ValueError"})
+    points = folder / "site" / "intruder-2.0.dist-info" / "entry_points.txt"
+    points.write_text("[pytest11]\nintruder = intruder\n")
+    environment |= {"PYTEST_ADDOPTS": "--nothing", "PYTEST_PLUGINS": "nothing"}
+    return supervise(folder, PLAIN | ini, environment)
 
 
 def test_file_is_complete(plain: Told) -> None:
@@ -701,7 +716,12 @@ def test_flood_of_output(tmp_path: Path) -> None:
                 sys.stdout.write("x" * 1_000_000)
 
 
-        def test_prints_and_fails():
+        def test_prints_little():
+            print("little")
+            raise AssertionError
+
+
+        def test_prints_much():
             sys.stderr.write("first " + "y" * 1_000_000 + " last")
             raise AssertionError
         """,
@@ -709,10 +729,11 @@ def test_flood_of_output(tmp_path: Path) -> None:
 
     assert told.complete, told.log[-2_000:]
     assert told.log.count("x") >= 50_000_000
-    detail = told.ends["test_it.py::test_prints_and_fails"]["detail"]
-    assert detail.endswith(" last")
-    assert "are in the log alone" in detail
-    assert "x" * 100 not in detail
+    little = told.ends["test_it.py::test_prints_little"]["detail"]
+    assert little.endswith("\n\n--- output ---\nlittle")
+    much = told.ends["test_it.py::test_prints_much"]["detail"]
+    assert much.endswith("y last")
+    assert "are in the log alone" in much
 
 
 def test_processes_left_behind_hold_nothing_up(tmp_path: Path) -> None:
@@ -908,16 +929,6 @@ def test_select_that_is_no_expression(tmp_path: Path) -> None:
 # Attestation
 
 
-def install(folder: Path, modules: Mapping[str, str]) -> dict[str, str]:
-    """Make distributions of version 2.0 out of module texts; return the environment for them."""
-    for name, text in modules.items():
-        (folder / f"{name}.py").write_text(text)
-        metadata = folder / f"{name}-2.0.dist-info" / "METADATA"
-        metadata.parent.mkdir(parents=True)
-        metadata.write_text(f"Metadata-Version: 2.1\nName: {name.title()}\nVersion: 2.0\n")
-    return {"PYTHONPATH": str(folder)}
-
-
 TORCH = """
 __version__ = "2.0+cu130"
 class version:
@@ -933,7 +944,6 @@ def test_device(device):
 
 
 def test_attestation(tmp_path: Path) -> None:
-    (tmp_path / "site").mkdir()
     environment = install(tmp_path / "site", {"numpy": '__version__ = "2.0"', "torch": TORCH})
 
     told = supervise(tmp_path, DEVICE, environment, device="cuda")
@@ -968,7 +978,6 @@ def test_cuda_cell_without_a_gpu(tmp_path: Path) -> None:
     ],
 )
 def test_modules_that_cannot_be_imported(tmp_path: Path, modules: dict[str, str]) -> None:
-    (tmp_path / "site").mkdir()
     environment = install(tmp_path / "site", modules)
     limits = {"check_seconds": 30, "start_seconds": 2 if "sleep" in modules["numpy"] else 30}
 
@@ -983,7 +992,6 @@ def test_modules_that_cannot_be_imported(tmp_path: Path, modules: dict[str, str]
 
 
 def test_nothing_attested(tmp_path: Path) -> None:
-    (tmp_path / "site").mkdir()
     environment = install(tmp_path / "site", {})
     (tmp_path / "site" / "platform.py").write_text("raise SystemExit(1)")
 

@@ -1,0 +1,97 @@
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from matrixci.resolver_reason import NO_SOLUTION, one_line, readable_reason
+
+CASES = sorted((Path(__file__).parent / "data/resolver").glob("*.txt"))
+QUICK = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+
+
+def case(path: Path) -> tuple[str, str]:
+    """Return the line that a person should read, and what the resolver really said."""
+    head, _, said = path.read_text(encoding="utf-8").partition("\n\n")
+    return head.splitlines()[1], said
+
+
+REASONS = [path for path in CASES if case(path)[0].startswith("reason: ")]
+
+
+def test_there_are_real_texts() -> None:
+    assert len(REASONS) > 20
+
+
+@pytest.mark.parametrize("path", REASONS, ids=lambda path: path.stem)
+def test_what_the_resolver_said_becomes_one_readable_line(path: Path) -> None:
+    expected, said = case(path)
+    reason = readable_reason(said)
+    assert f"reason: {reason}" == expected
+    assert len(reason) <= 220
+    assert "\n" not in reason
+
+
+PIECES = st.sampled_from(
+    [
+        "Because",
+        "And because",
+        "you require",
+        "we can conclude that",
+        "depends on",
+        "depends on Python",
+        "there is no version of",
+        "was not found in the package registry",
+        "and",
+        ",",
+        "numpy>=2",
+        "numpy<2",
+        "numpy!=2,!=3",
+        "torch==2.15.0+cpu",
+        "numpy==1.*",
+        "numpy<1.dev0",
+        "a[b,c]==0",
+        "numpy===weird",
+        "hint: Wheels are required for `numpy`",
+        "hint: You require CPython 3.13 (`cp313`), but we only found wheels for `numpy`",
+        "\n",
+        "[bold]",
+    ]
+)
+
+
+@QUICK
+@given(st.lists(PIECES | st.text(max_size=20), max_size=40))
+def test_whatever_the_resolver_says_there_is_a_short_line(pieces: list[str]) -> None:
+    reason = readable_reason(f"{NO_SOLUTION}\n  cause: {' '.join(pieces)}")
+    assert reason.strip()
+    assert len(reason) <= 220
+    assert len(reason.splitlines()) == 1
+
+
+def test_requirements_that_agree_are_no_conflict() -> None:
+    said = (
+        "{}\n cause: Because a==1 depends on {} and you require {} and zzz==1, we can conclude that"
+        " your requirements are unsatisfiable."
+    )
+    for needed, required in [
+        ("numpy>=1", "numpy<2"),
+        ("numpy>=1", "numpy>=2"),
+        ("numpy<1", "numpy<2"),
+        ("numpy>1,<2", "numpy>1.5"),
+        ("numpy!=1", "numpy!=2"),
+        ("numpy==1.*", "numpy>=1.2"),
+        ("numpy", "numpy>=1.2"),
+        ("other>=3", "numpy<2"),
+    ]:
+        assert " is required" not in readable_reason(said.format(NO_SOLUTION, needed, required))
+    for needed, required in [("numpy<2", "numpy>=2"), ("numpy==1.*", "numpy>=2")]:
+        reason = readable_reason(said.format(NO_SOLUTION, needed, required))
+        assert reason == f"a==1 needs {needed}, and {required} is required"
+
+
+def test_one_line_leaves_out_who_was_asked() -> None:
+    text = "error: Failed to fetch: `https://me:pw@host.example/simple/`\n  cause: timed\n  out"
+    assert one_line(text) == "Failed to fetch: `the index`: timed out"
+    assert not re.search(r"host|me|pw", one_line("http://me:pw@host.example:8080/a?b=c d"))

@@ -1,0 +1,51 @@
+"""A package index on the loopback interface: the wheels of a folder, or one HTTP status."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+
+class _Index(ThreadingHTTPServer):
+    folder: Path
+    status: int | None
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Index
+
+    def do_GET(self) -> None:  # noqa: N802 (the standard library's name)
+        status, body = self._answer()
+        self.send_response(status)
+        self.send_header("Content-Type", "text/html" if self.path.endswith("/") else "wheel")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _answer(self) -> tuple[int, bytes]:
+        *_, part, name = self.path.rstrip("/").split("/")
+        if self.server.status is not None:
+            return self.server.status, b""
+        if part == "files":
+            return 200, (self.server.folder / name).read_bytes()
+        wheels = sorted(self.server.folder.glob(f"{name.replace('-', '_')}-*.whl"))
+        links = [f'<a href="/files/{wheel.name}">{wheel.name}</a>' for wheel in wheels]
+        return (200, "\n".join(links).encode()) if wheels else (404, b"")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def serving(folder: Path, status: int | None = None) -> Iterator[str]:
+    """Yield the address of an index while it serves a folder's wheels, or answers a status."""
+    with _Index(("127.0.0.1", 0), _Handler) as server:
+        server.folder, server.status = folder, status
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/simple"
+        finally:
+            server.shutdown()
+            thread.join()

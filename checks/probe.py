@@ -224,8 +224,11 @@ class Interpreter:
         theirs.close()
         os.close(write)
         stream = _Stream(output, _last)
+        deadline = time.monotonic() + limit
+        doing = "starting"
         try:
-            ready = self._await(time.monotonic() + limit, stream)
+            while (ready := self._await(deadline, stream)) and "importing" in ready:
+                doing = f"importing {ready['importing']}"
         finally:
             stream.close()
         self.preloaded: dict[str, Preloaded] = {}
@@ -234,8 +237,11 @@ class Interpreter:
             self.close()
             said = stream.data.decode(errors="replace")[-1500:]
             status = self._process.returncode
-            how = f"was killed by {signal_name(status)}" if status < 0 else f"exited {status}"
-            self.failure = f"the interpreter that was to import {', '.join(preload)} {how}\n{said}"
+            if time.monotonic() >= deadline:
+                how = f"wasn't ready after {limit:.0f} s"
+            else:
+                how = f"was killed by {signal_name(status)}" if status < 0 else f"exited {status}"
+            self.failure = f"while {doing} the interpreter {how}\n{said}".strip()
             return
         for name, loaded in ready["preloaded"].items():
             error = Raised.parse(loaded["error"]) if loaded["error"] else None

@@ -182,10 +182,11 @@ def live(job: dict[str, Any], speaker: Speaker, recorder: Recorder) -> int:
     return 0
 
 
-def preload(names: list[str]) -> dict[str, dict[str, Any]]:
+def preload(names: list[str], control: socket.socket) -> dict[str, dict[str, Any]]:
     """Import the entries, one after the other, and say how each of them went."""
     loaded: dict[str, dict[str, Any]] = {}
     for name in names:
+        control.send(json.dumps({"importing": name}).encode())
         began = time.monotonic()
         error: dict[str, object] | None = None
         try:
@@ -201,7 +202,7 @@ def serve(control: socket.socket, start: dict[str, Any]) -> int:
     sys.path[:1] = start["paths"]  # in place of this file's own folder
     recorder = Recorder(start["forbidden"])
     recorder.install()
-    control.send(json.dumps({"preloaded": preload(start["preload"])}).encode())
+    control.send(json.dumps({"preloaded": preload(start["preload"], control)}).encode())
     gc.freeze()  # a fork neither copies nor walks what was there before it
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 1)

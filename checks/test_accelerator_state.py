@@ -166,8 +166,12 @@ def test_mixed_precision_is_not_lost_in_silence(
     device: str, arguments: str, tmp_path: Path
 ) -> None:
     """A Trainer whose arguments don't repeat the mixed precision keeps it, or refuses."""
-    act = f"arguments = {arguments}\nTrainer(model=Learner(), args=arguments)"
-    story = Story(f"{LEARNER}{configured(device)}", act, "accelerator.mixed_precision")
+    act = (
+        f"arguments = {arguments}\n"
+        "import torch\n"
+        "Trainer(model=torch.nn.Linear(2, 1), args=arguments)"
+    )
+    story = Story(configured(device), act, "accelerator.mixed_precision")
     observation = run(story, tmp_path)
     if observation.raised is not None and observation.raised.type == "ValueError":
         return

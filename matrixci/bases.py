@@ -118,9 +118,29 @@ class Bases:
             name, lambda: self._get(name, lambda: self._assemble_python(version))
         )
 
+    async def named(self, name: str) -> Base:
+        """Return the image that a cell names for itself: no other may stand in for it.
+
+        Raises:
+            BaseImageError: it isn't on the engine, and can't be pulled.
+        """
+        return await self._bases(("named", name), lambda: self._get_named(name))
+
     async def close(self) -> None:
         """Break off what is still under way."""
         await self._bases.close()
+
+    async def _get_named(self, name: str) -> Base:
+        if await self._engine.image_digest(name) is None:
+            try:
+                await self._engine.pull(name)
+            except EngineError as error:
+                raise BaseImageError(str(error)) from error
+        digest = await self._engine.image_digest(name)
+        if digest is None:
+            msg = f"No registry answers for {name}, the base image that the cell names."
+            raise BaseImageError(msg)
+        return Base(name=name, digest=digest, origin=BaseOrigin.REGISTRY)
 
     async def _get(self, name: str, assemble: Callable[[], Coroutine[Any, Any, Base]]) -> Base:
         if self._origin is not BaseOrigin.ASSEMBLED and await self._from_registry(name):

@@ -1,5 +1,6 @@
 """One call of `docker buildx build`."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,9 @@ from matrixci.engine import Engine
 from matrixci.processes import redact, run_process
 
 _TAIL_LINES = 15
+# What the step that failed printed, as BuildKit repeats it; the Dockerfile's own lines come after.
+_SUMMARY = re.compile(r"^------\n > \[[^\n]*\n(.*?)^------$", re.DOTALL | re.MULTILINE)
+_STAMP = re.compile(r"^\d+\.\d+ ", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,5 +77,6 @@ def _redact_file(log: Path) -> None:
 
 def _tail(log: Path) -> str:
     """Return the end of a build's log: BuildKit's own summary where it wrote one."""
-    lines = log.read_text(encoding="utf-8").splitlines()
-    return "\n".join(lines[-_TAIL_LINES:])
+    text = redact(log.read_text(encoding="utf-8", errors="replace"))
+    printed = "".join(_STAMP.sub("", told) for told in _SUMMARY.findall(text)).strip()
+    return "\n".join((printed or text).splitlines()[-_TAIL_LINES:])

@@ -108,7 +108,7 @@ def matrix(  # noqa: PLR0913
     progress = Progress(_console(stderr=True))
     with progress.showing():
         judged = asyncio.run(running.execute(settings, planned, progress, sys.argv[1:]))
-    _console().print(render(judged, str(home / RUNS / judged.run.id)))
+    _console().print(render(judged, str(home / RUNS / judged.run.id)), crop=False)
     raise typer.Exit(judged.exit_code)
 
 
@@ -123,7 +123,7 @@ def show(
     folder = find_run(home, run)
     judged = running.judge_folder(folder)
     console = _console(record=svg is not None)
-    console.print(render(judged, str(folder)))
+    console.print(render(judged, str(folder)), crop=False)
     if svg is not None:
         console.save_svg(str(svg), title="nox -s matrix")
     raise typer.Exit(judged.exit_code)

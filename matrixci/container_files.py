@@ -43,7 +43,7 @@ def unpack_results(archive: bytes | None, limit: int) -> bytes | None:
     if archive is None:
         return None
     try:
-        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as tar:
             members = [m for m in tar.getmembers() if m.name == f"{RESULTS}/{RESULT_FILE}"]
             if len(members) != 1 or not members[0].isreg() or members[0].size > limit:
                 return None

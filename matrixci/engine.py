@@ -7,19 +7,21 @@ import os
 import shutil
 import socket
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, assert_never
+from typing import Any, Final, TypeVar, assert_never
 
 import requests
 from docker.context import ContextAPI
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
 from docker.types import DeviceRequest, LogConfig, Mount
+from docker.utils import parse_repository_tag
 
 import docker
 from matrixci import owner
@@ -36,6 +38,7 @@ _OLDEST: Final = 23  # the first whose builds are BuildKit's
 _DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
 _START_IT: Final = "Start one, or run: nox -s matrix -- --install-engine"
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class GpuWay(StrEnum):
@@ -142,9 +145,9 @@ class Engine:
         Raises:
             EngineError: the registry answers, and has no such image or refuses it.
         """
-        repository, _, tag = name.partition("@") if "@" in name else name.rpartition(":")
+        repository, tag = parse_repository_tag(name)
         try:
-            await asyncio.to_thread(self._client.images.pull, repository or name, tag or "latest")
+            await asyncio.to_thread(self._client.images.pull, repository, tag or "latest")
         except (ImageNotFound, NotFound) as error:
             msg = f"The registry has no image {name}: {error.explanation}"
             raise EngineError(msg) from error
@@ -212,10 +215,10 @@ class Engine:
             EngineError: the engine could not make, start or observe it.
         """
         try:
-            volume = await asyncio.to_thread(
-                self._client.volumes.create, labels=_labels("volume", spec.labels)
-            )
+            make = partial(self._client.volumes.create, labels=_labels("volume", spec.labels))
+            volume, cancelled = await _to_the_end(make)
             try:
+                _feel(cancelled=cancelled)
                 return await self._run_with(volume.name, spec, log)
             finally:
                 await _finish(_remove_volume, volume)
@@ -223,8 +226,9 @@ class Engine:
             raise _lost(error) from error
 
     async def _run_with(self, volume: str, spec: ContainerSpec, log: Path) -> ContainerEnd:
-        container = await asyncio.to_thread(self._create, volume, spec)
+        container, cancelled = await _to_the_end(partial(self._create, volume, spec))
         try:
+            _feel(cancelled=cancelled)
             await asyncio.to_thread(container.put_archive, MOUNT_POINT, spec.files)
             started = now()
             await asyncio.to_thread(container.start)
@@ -481,14 +485,34 @@ def _remove_volume(volume: Any) -> None:  # noqa: ANN401 (the SDK's type has no 
 
 async def _finish(step: Any, what: Any) -> None:  # noqa: ANN401
     """Clean up to the end, even where we are being cancelled; a lost engine is only noted."""
-    task = asyncio.ensure_future(asyncio.to_thread(step, what))
     try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
+        _, cancelled = await _to_the_end(partial(step, what))
     except (DockerException, requests.RequestException) as error:
         _log.warning("could not be removed: %s: %s", what, error)
+    else:
+        _feel(cancelled=cancelled)
+
+
+async def _to_the_end(call: Callable[[], T]) -> tuple[T, bool]:
+    """Return what a call in a thread came to, and whether we were cancelled meanwhile.
+
+    A thread can't be broken off: what it makes must be known, or nobody would remove it.
+    """
+    future = asyncio.get_running_loop().run_in_executor(None, call)
+    cancelled = False
+    while not future.done():
+        try:
+            await asyncio.wait([future])
+        except asyncio.CancelledError:  # noqa: PERF203
+            cancelled = True
+    if cancelled and future.exception() is not None:
+        raise asyncio.CancelledError
+    return future.result(), cancelled
+
+
+def _feel(*, cancelled: bool) -> None:
+    if cancelled:
+        raise asyncio.CancelledError
 
 
 def _lost(error: Exception) -> EngineError:

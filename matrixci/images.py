@@ -32,6 +32,8 @@ class ImageRequest:
     """X.Y"""
     base: str
     """Name of the interpreter's base image."""
+    base_is_own: bool = False
+    """The cell itself names it, so no other may stand in for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +98,7 @@ class Images:
             BaseImageError: a base image of it can't be had.
             ResolverError: what installs the others could not be resolved.
         """
-        name = (request.base, request.lock.digest)
+        name = (request.base, request.base_is_own, request.lock.digest)
         return await self._images(name, lambda: self._image(request))
 
     async def close(self) -> None:
@@ -107,7 +109,11 @@ class Images:
     async def _image(self, request: ImageRequest) -> BuiltImage:
         settings = self._settings
         system = await self._bases.system(settings.system)
-        python = await self._bases.python(request.base, request.python)
+        python = await (
+            self._bases.named(request.base)
+            if request.base_is_own
+            else self._bases.python(request.base, request.python)
+        )
         key = self._key(request, system, python)
         tag = f"matrixci/cell:{key[:20]}"
         began = now()
@@ -126,7 +132,7 @@ class Images:
             base_digest=python.digest,
             base_origin=python.origin,
             reused=reused,
-            log=None if reused else _log_name(key),
+            log=None if reused else f"{self._logs.name}/{_log_name(key)}",
         )
         return BuiltImage(record=record, began=began, ended=now())
 

@@ -23,7 +23,8 @@ def index_environment() -> dict[str, str]:
     _default(settings, "UV_DEFAULT_INDEX", settings.get("PIP_INDEX_URL"))
     _default(settings, "UV_INDEX", settings.get("PIP_EXTRA_INDEX_URL"))
     # And the other way round for the one step of a build that pip does.
-    _default(settings, "PIP_INDEX_URL", settings.get("UV_DEFAULT_INDEX"))
+    index = settings.get("UV_DEFAULT_INDEX") or settings.get("UV_INDEX_URL", "")
+    _default(settings, "PIP_INDEX_URL", re.sub(r"^[\w.-]+=", "", index))  # uv's may have a name
     return settings
 
 

@@ -11,9 +11,10 @@ from fnmatch import fnmatchcase
 from typing import Final, assert_never
 
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 from matrixci.errors import ExitCode
-from matrixci.evidence import cell_outcome
+from matrixci.evidence import Problem, cell_outcome
 from matrixci.model import (
     Cell,
     CellOutcome,
@@ -41,8 +42,9 @@ GREEN: Final = frozenset({CellOutcome.PASSED, CellOutcome.PARTIAL})
 
 _NAMED: Final = 2
 _EXCUSABLE: Final = FAILING - {CheckOutcome.MISSING}
+_RAN: Final = GREEN | {CellOutcome.FAILED}
 # Reasons that follow from the checks' outcomes, so known issues may change them.
-_FROM_CHECKS: Final = frozenset({None, Reason.CHECKS, Reason.NEEDS})
+_FROM_CHECKS: Final = frozenset({Reason.CHECKS, Reason.NEEDS})
 
 
 class Verdict(StrEnum):
@@ -72,6 +74,11 @@ class JudgedCell:
     def failing(self) -> tuple[CheckResult, ...]:
         """The checks that keep the cell from being green."""
         return tuple(check for check in self.checks if check.outcome in FAILING)
+
+    @property
+    def failed(self) -> tuple[CheckResult, ...]:
+        """Those of the failing checks that ran; why others are missing is the cell's to say."""
+        return tuple(c for c in self.failing if c.outcome is not CheckOutcome.MISSING)
 
     @property
     def unmet(self) -> tuple[CheckResult, ...]:
@@ -111,8 +118,9 @@ def judge(
         for cell in run.cells
     )
     reasons = (*problems, *_reasons(cells), *_idle_issues(run, cells))
-    if not any(cell.outcome in GREEN for cell in cells):
-        reasons = (*reasons, "no cell passed, so nothing is verified")
+    passed = (CheckOutcome.PASSED, CheckOutcome.FIXED)
+    if not any(cell.outcome in GREEN and cell.count(*passed) for cell in cells):
+        reasons = (*reasons, "no check passed, so nothing is verified")
     verdict = Verdict.NOT_READY if reasons else Verdict.READY
     return JudgedRun(
         run=run,
@@ -144,8 +152,9 @@ def judge_cell(result: CellResult, issues: Sequence[KnownIssue], today: date) ->
         for check in result.checks
     )
     outcome, reason, message = result.outcome, result.reason, result.message
-    if result.checks and reason in _FROM_CHECKS:
-        outcome, reason, message = cell_outcome(checks, None)
+    if outcome in _RAN:
+        other = None if reason is None or reason in _FROM_CHECKS else Problem(reason, message)
+        outcome, reason, message = cell_outcome(checks, other)
     return JudgedCell(
         cell=result.cell,
         outcome=outcome,
@@ -165,7 +174,7 @@ def _hold(check: CheckResult, issue: KnownIssue | None, today: date) -> CheckRes
         return check.model_copy(update={"outcome": CheckOutcome.FIXED, "reason": stale})
     if check.outcome not in _EXCUSABLE:
         return check
-    if issue.expires < today:
+    if issue.expires <= today:
         expired = f"known issue {issue.reference} expired on {issue.expires}"
         return check.model_copy(update={"reason": expired})
     known = f"{issue.reference}: {issue.reason}"
@@ -189,18 +198,21 @@ def applies(issue: KnownIssue, cell: Cell, check: str, versions: Mapping[str, st
             for axis, values in issue.where.items()
         )
         and all(
-            package in versions
-            and SpecifierSet(specifier).contains(versions[package], prereleases=True)
+            _fits(versions.get(canonicalize_name(package)), specifier)
             for package, specifier in issue.versions.items()
         )
     )
+
+
+def _fits(version: str | None, specifier: str) -> bool:
+    return version is not None and SpecifierSet(specifier).contains(version, prereleases=True)
 
 
 def _reasons(cells: Sequence[JudgedCell]) -> Iterable[str]:
     """Say what stands against a release: one line for each failing check, then for each cell."""
     failing: dict[str, list[str]] = {}
     for cell in cells:
-        for check in cell.failing:
+        for check in cell.failed:
             failing.setdefault(check.id, []).append(cell.cell.id)
     for check_id, where in failing.items():
         yield f"{check_id} fails in {_cells(where, len(cells))}"
@@ -209,7 +221,7 @@ def _reasons(cells: Sequence[JudgedCell]) -> Iterable[str]:
         match cell.outcome:
             case CellOutcome.PASSED | CellOutcome.PARTIAL | CellOutcome.UNSATISFIABLE:
                 continue
-            case CellOutcome.FAILED if cell.failing:
+            case CellOutcome.FAILED if cell.failed and cell.reason is Reason.CHECKS:
                 continue
             case CellOutcome.FAILED | CellOutcome.BLOCKED | CellOutcome.ERROR:
                 others.setdefault(f"{cell.outcome} ({cell.reason})", []).append(cell.cell.id)

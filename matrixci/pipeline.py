@@ -260,6 +260,7 @@ class Pipeline:
             lock=lock,
             python=cell.python,
             base=cell.base or python_base(self._settings.matrix, cell.python),
+            base_is_own=cell.base is not None,
         )
         image = await self._images.image(request)
         # Another cell may have had the same image built before this one asked for it.

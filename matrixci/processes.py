@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s:@]+(:[^/\s@]*)?@")
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s?#]*@")
 _GRACE_SECONDS = 10.0
 
 

@@ -84,12 +84,20 @@ class RunFolder:
         return str(path.relative_to(self.path))
 
     def point_latest(self) -> None:
-        """Let the name `latest` beside the runs stand for this one."""
+        """Let the name `latest` beside the runs stand for this one.
+
+        Raises:
+            RunFilesError: it can't be made.
+        """
         link = self.path.parent / _LATEST
         partial = link.with_name(f".{_LATEST}-{os.getpid()}")
-        partial.unlink(missing_ok=True)
-        partial.symlink_to(self.path.name)
-        partial.replace(link)
+        try:
+            partial.unlink(missing_ok=True)
+            partial.symlink_to(self.path.name)
+            partial.replace(link)
+        except OSError as error:
+            msg = f"{link} can't be made: {error}"
+            raise RunFilesError(msg) from error
 
     def _write(self, path: Path, text: str) -> None:
         write_whole(path, text)
@@ -138,12 +146,12 @@ def find_run(home: Path, name: str | None) -> Path:
         return Path(name)
     if (runs / name / "run.json").is_file():
         return (runs / name).resolve()
-    matching = sorted(path.parent for path in runs.glob(f"{name}*/run.json") if name != _LATEST)
-    if len(matching) == 1:
-        return matching[0]
     known = sorted(
         path.parent.name for path in runs.glob("*/run.json") if path.parent.name != _LATEST
     )
+    matching = [run for run in known if run.startswith(name)]
+    if len(matching) == 1:
+        return runs / matching[0]
     there_is = f"there are: {', '.join(known[-5:])}" if known else f"there is none in {runs}"
     msg = f"No single run is meant by {name!r}; {there_is}"
     raise UsageError(msg)
@@ -157,7 +165,7 @@ def read_run(folder: Path) -> StoredRun:
     """
     try:
         run = _read(folder / "run.json", Run)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         msg = f"{folder / 'run.json'}: {error}"
         raise RunFilesError(msg) from error
     results: dict[str, CellResult] = {}
@@ -192,7 +200,7 @@ def _read(path: Path, kind: type[Document]) -> Document:
         document = json.loads(path.read_text(encoding="utf-8"))
         version = document.get("schema_version") if isinstance(document, dict) else None
         if version != SCHEMA_VERSION:
-            msg = f"has schema version {version}, and {SCHEMA_VERSION} is understood"
+            msg = f"has schema version {version!r}, and {SCHEMA_VERSION} is understood"
             raise ValueError(msg)
         return kind.model_validate(document)
     except ValidationError as error:

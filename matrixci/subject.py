@@ -3,14 +3,16 @@
 import hashlib
 import re
 import sys
+import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
-from matrixci.errors import SubjectError
+from matrixci.errors import RunFilesError, SubjectError
 from matrixci.matrix import SubjectKind, subject_kind
 from matrixci.model import Subject
 from matrixci.processes import redact, run_process
@@ -37,10 +39,15 @@ async def resolve_subject(spec: str, folder: Path) -> ResolvedSubject:
 
     Raises:
         SubjectError: it is none of these, doesn't exist, or can't be built.
+        RunFilesError: the folder can't be written.
     """
+    spec = spec.strip()
     match subject_kind(spec):
         case SubjectKind.REQUIREMENT:
-            return _from_requirement(spec)
+            requirement = Requirement(spec)
+            if requirement.url is None:
+                return _from_requirement(spec, requirement)
+            return _from_wheel(spec, await _build(spec, folder), requirement.extras)
         case SubjectKind.PATH:
             path = Path(spec).expanduser().resolve()
             if not path.exists():
@@ -54,29 +61,26 @@ async def resolve_subject(spec: str, folder: Path) -> ResolvedSubject:
             assert_never(never)
 
 
-def _from_requirement(spec: str) -> ResolvedSubject:
-    try:
-        requirement = Requirement(spec)
-    except InvalidRequirement as error:
-        msg = f"The subject {spec!r} is no requirement: {error}"
-        raise SubjectError(msg) from error
+def _from_requirement(spec: str, requirement: Requirement) -> ResolvedSubject:
     name = canonicalize_name(requirement.name)
     return ResolvedSubject(
-        subject=Subject(name=name, spec=redact(spec), requirement=str(requirement)), wheel=None
+        subject=Subject(name=name, spec=spec, requirement=str(requirement)), wheel=None
     )
 
 
-def _from_wheel(spec: str, wheel: Path) -> ResolvedSubject:
+def _from_wheel(spec: str, wheel: Path, extras: Collection[str] = ()) -> ResolvedSubject:
     try:
         name = parse_wheel_filename(wheel.name)[0]
         digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     except (InvalidWheelFilename, OSError) as error:
         msg = f"The subject {redact(spec)} is no wheel: {error}"
         raise SubjectError(msg) from error
+    wanted = f"{name}[{','.join(sorted(extras))}]" if extras else name
     subject = Subject(
         name=name,
         spec=redact(spec),
-        requirement=f"{name} @ {wheel.resolve().as_uri()}",
+        # With its digest: another wheel of the same name is another requirement.
+        requirement=f"{wanted} @ {wheel.resolve().as_uri()}#sha256={digest}",
         wheel=wheel.name,
         digest=digest,
     )
@@ -84,9 +88,23 @@ def _from_wheel(spec: str, wheel: Path) -> ResolvedSubject:
 
 
 async def _build(source: str, folder: Path) -> Path:
-    """Build a wheel with pip, which knows every form of source."""
-    folder.mkdir(parents=True, exist_ok=True)
-    known = set(folder.glob("*.whl"))
+    """Build a wheel with pip, which knows every form of source; return where it is kept.
+
+    Its place has its digest: what was built before stays as it is, whoever still reads it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".build-", dir=folder) as fresh:
+            built = await _pip_wheel(source, Path(fresh))
+            place = folder / hashlib.sha256(built.read_bytes()).hexdigest()[:16]
+            place.mkdir(exist_ok=True)
+            return built.replace(place / built.name)
+    except OSError as error:
+        msg = f"The subject's wheel can't be kept in {folder}: {error}"
+        raise RunFilesError(msg) from error
+
+
+async def _pip_wheel(source: str, folder: Path) -> Path:
     argv = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--quiet"]
     argv += ["--disable-pip-version-check", f"--wheel-dir={folder}", source]
     try:
@@ -94,9 +112,9 @@ async def _build(source: str, folder: Path) -> Path:
     except TimeoutError as error:
         msg = f"The subject {redact(source)} wasn't built within {_BUILD_SECONDS:.0f} s."
         raise SubjectError(msg) from error
-    built = set(folder.glob("*.whl")) - known
+    built = list(folder.glob("*.whl"))
     if done.exit_status != 0 or len(built) != 1:
         end = "\n".join(re.sub(r"\x1b\[[0-9;]*m", "", done.stderr).strip().splitlines()[-6:])
         msg = f"The subject {redact(source)} can't be built into a wheel:\n{end}"
         raise SubjectError(msg)
-    return built.pop()
+    return built[0]

@@ -11,16 +11,18 @@ from rich.text import Text
 
 from matrixci.glyphs import CELL_GLYPHS, CHECK_GLYPHS, STYLES
 from matrixci.judge import FAILING, GREEN, JudgedCell, JudgedRun, Verdict
-from matrixci.model import CellOutcome, CheckOutcome, Need
+from matrixci.model import CellOutcome, CheckOutcome, Need, Reason
 
 _NEEDS: Final = {Need.GPU: "a GPU"}
 _SHOWN_CELLS: Final = 3
 _SHOWN_LINES: Final = 5
+_SHOWN_CHARACTERS: Final = 500
+_LABEL_WIDTH: Final = 32
 _FAILING_STYLE: Final = "bold red"
 
 
 def render(judged: JudgedRun, folder: str) -> RenderableType:
-    """Return the whole report of a run for a terminal.
+    """Return the whole report of a run for a terminal, to be printed without cropping.
 
     Args:
         judged: the judged run.
@@ -30,19 +32,22 @@ def render(judged: JudgedRun, folder: str) -> RenderableType:
     parts += _explanations(judged)
     if deviating := _deviating_checks(judged):
         parts += [deviating, ""]
-    parts += [Text(f"note: {plain(remark)}", style="dim") for remark in judged.remarks]
-    parts += [Text(f"locks, logs and results: {folder}", style="dim"), "", _verdict(judged)]
+    parts += [Text(f"note: {in_line(remark)}", style="dim") for remark in judged.remarks]
+    parts += [Text(f"locks, logs and results: {in_line(folder)}", style="dim"), ""]
+    parts.append(_verdict(judged))
     return Group(*parts)
 
 
-def plain(text: str) -> str:
-    """Return text of unknown origin with control characters made visible.
+def in_line(text: str) -> str:
+    """Return text of unknown origin as part of one line, with control characters made visible.
 
     What comes out of a container may hold sequences that move the cursor or set a title.
     """
-    return "".join(
-        char if char.isprintable() or char == "\n" else f"\\x{ord(char):02x}" for char in text
-    )
+    return _printable(text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…")
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
 
 
 def headline_versions(judged: JudgedRun) -> dict[str, str]:
@@ -63,7 +68,7 @@ def _header(judged: JudgedRun) -> Text:
     versions = headline_versions(judged)
     names = [f"{name} {version}" for name, version in versions.items()]
     day = f"as of {judged.run.as_of}" if judged.run.as_of else f"{judged.run.began:%Y-%m-%d}"
-    return Text(" · ".join([*(names or [judged.run.subject.spec]), day]), style="bold")
+    return Text(in_line(" · ".join([*(names or [judged.run.subject.spec]), day])), style="bold")
 
 
 def _headline(judged: JudgedRun) -> Text:
@@ -79,7 +84,7 @@ def _verdict(judged: JudgedRun) -> Text:
     """Return the verdict with its reasons: the last lines are what a terminal shows."""
     text = _headline(judged)
     for reason in judged.reasons:
-        text.append(f"\n  {plain(reason)}", style="default")
+        text.append(f"\n  {in_line(reason)}", style="default")
     return text
 
 
@@ -92,9 +97,12 @@ def _matrix(judged: JudgedRun) -> Table:
     ]
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     for axis in down:
-        table.add_column("" if axis in {"python", *down} else axis, no_wrap=True)
+        # A narrow terminal folds the figures: without its labels a row says nothing.
+        labels = [_label(axis, cell.cell.axes[axis]) for cell in judged.cells]
+        width = max(map(len, labels), default=0)
+        table.add_column(min_width=min(width, _LABEL_WIDTH), no_wrap=True)
     for value in columns:
-        table.add_column(_column_title(judged, across, value), no_wrap=True)
+        table.add_column(Text(_column_title(judged, across, value)))
     table.add_column("")
     rows: dict[tuple[str, ...], dict[str, JudgedCell]] = {}
     for cell in judged.cells:
@@ -106,21 +114,22 @@ def _matrix(judged: JudgedRun) -> Table:
         first = labels[0] if labels else ""
         labels[:1] = ["" if first == shown_first else first] if labels else []
         shown_first = first
+        heads = [Text(label) for label in labels]
         entries = [_entry(cells[value]) if value in cells else Text("") for value in columns]
-        table.add_row(*labels, *entries, Text(_row_note(judged, list(cells.values()))))
+        table.add_row(*heads, *entries, Text(_row_note(judged, list(cells.values()))))
     return table
 
 
 def _label(axis: str, value: str) -> str:
-    return f"py{value}" if axis == "python" else f"{axis} {value}"
+    return in_line(f"py{value}" if axis == "python" else f"{axis} {value}")
 
 
 def _column_title(judged: JudgedRun, axis: str, value: str) -> str:
     cells = [cell.cell for cell in judged.cells if cell.cell.axes[axis] == value]
     without = judged.run.engine is not None and judged.run.engine.gpu is None
     if cells and all(cell.gpu for cell in cells) and without:
-        return f"{value} (no GPU on this engine)"
-    return value
+        return in_line(f"{value} (no GPU on this engine)")
+    return in_line(value)
 
 
 def _entry(cell: JudgedCell) -> Text:
@@ -132,6 +141,8 @@ def _entry(cell: JudgedCell) -> Text:
 
 def _count(cell: JudgedCell) -> str:
     """Say in words and figures what a cell came to."""
+    if cell.outcome is CellOutcome.FAILED and not (cell.failed and cell.reason is Reason.CHECKS):
+        return f"{cell.outcome}: {cell.reason}"
     if not cell.checks:
         return str(cell.outcome)
     parts = [f"{cell.count(CheckOutcome.PASSED, CheckOutcome.FIXED)} passed"]
@@ -142,16 +153,14 @@ def _count(cell: JudgedCell) -> str:
     ]
     needs = Counter(check.need for check in cell.checks if check.need is not None)
     parts += [f"{count} need {_NEEDS[need]}" for need, count in needs.items()]
-    if cell.outcome is not CellOutcome.FAILED or cell.failing:
-        return ", ".join(parts)
-    return f"{cell.outcome}: {cell.reason}"
+    return ", ".join(parts)
 
 
 def _row_note(judged: JudgedRun, cells: Sequence[JudgedCell]) -> str:
     """Say where a row's versions differ from the headline, or why it can't be had."""
     reasons = {cell.message for cell in cells if cell.outcome is CellOutcome.UNSATISFIABLE}
     if reasons and all(cell.outcome is CellOutcome.UNSATISFIABLE for cell in cells):
-        return plain("; ".join(sorted(reasons)))
+        return in_line("; ".join(sorted(reasons)))
     headline = headline_versions(judged)
     differing = {
         f"{name} {cell.result.lock.versions[name]}": judged.run.older.get(cell.cell.id, {}).get(
@@ -162,58 +171,58 @@ def _row_note(judged: JudgedRun, cells: Sequence[JudgedCell]) -> str:
         for name in _tracked(judged)
         if cell.result.lock.versions.get(name, headline.get(name)) != headline.get(name)
     }
-    return plain(", ".join(f"{what} ({why})" if why else what for what, why in differing.items()))
+    return in_line(", ".join(f"{what} ({why})" if why else what for what, why in differing.items()))
 
 
 def _explanations(judged: JudgedRun) -> Iterable[RenderableType]:
     """Explain each cell that isn't green, cells that say the same together."""
-    failing: dict[str, list[JudgedCell]] = {}
-    others: dict[str, list[JudgedCell]] = {}
+    failing: dict[tuple[str, CheckOutcome, str], list[JudgedCell]] = {}
+    others: dict[tuple[CellOutcome, Reason | None, str], list[JudgedCell]] = {}
     for cell in judged.cells:
-        if cell.outcome is CellOutcome.FAILED and cell.failing:
-            for check in cell.failing:
-                failing.setdefault(check.id, []).append(cell)
-        elif cell.outcome not in GREEN:
-            others.setdefault(cell.message, []).append(cell)
-    for check_id, cells in failing.items():
-        yield from (_check_explanation(judged, check_id, cells), "")
-    for message, cells in others.items():
-        yield from (_cell_explanation(judged, message, cells), "")
+        for check in cell.failed:
+            failing.setdefault((check.id, check.outcome, check.reason), []).append(cell)
+        if cell.outcome not in GREEN and not (cell.failed and cell.reason is Reason.CHECKS):
+            others.setdefault((cell.outcome, cell.reason, cell.message), []).append(cell)
+    for (check_id, _, _), cells in failing.items():
+        yield _check_explanation(check_id, cells)
+        yield from (_command(reproduction(judged, cells[0], check_id)), "")
+    for cells in others.values():
+        yield _cell_explanation(cells)
+        if cells[0].outcome is not CellOutcome.UNSATISFIABLE:
+            yield _command(reproduction(judged, cells[0], ""))
+        yield ""
 
 
-def _check_explanation(judged: JudgedRun, check_id: str, cells: Sequence[JudgedCell]) -> Text:
+def _check_explanation(check_id: str, cells: Sequence[JudgedCell]) -> Text:
     """Explain a check that fails, by what it says in the first of the cells."""
-    first = cells[0]
-    check = next(check for check in first.checks if check.id == check_id)
-    text = Text(f"{CHECK_GLYPHS[check.outcome]} {plain(check.claim)}", style=_FAILING_STYLE)
+    check = next(check for check in cells[0].checks if check.id == check_id)
+    text = Text(f"{CHECK_GLYPHS[check.outcome]} {in_line(check.claim)}", style=_FAILING_STYLE)
     text.append(f"\n    {check.outcome} in {_cell_list(cells)}: ", style="default")
-    text.append(plain(check_id), style="dim")
-    _append_lines(text, [*check.reason.splitlines(), *check.message.splitlines()])
-    return _append_reproduction(text, reproduction(judged, first, check_id))
+    text.append(in_line(check_id), style="dim")
+    return _append_lines(text, [*check.reason.splitlines(), *check.message.splitlines()])
 
 
-def _cell_explanation(judged: JudgedRun, message: str, cells: Sequence[JudgedCell]) -> Text:
+def _cell_explanation(cells: Sequence[JudgedCell]) -> Text:
     """Explain cells that came to nothing that a check could tell."""
     first = cells[0]
     text = Text(f"{CELL_GLYPHS[first.outcome]} {_cell_list(cells)}: ", style=STYLES[first.outcome])
     text.append(f"{first.outcome} ({first.reason})", style="default")
-    _append_lines(text, message.splitlines(), of_end=True)
-    if first.outcome is CellOutcome.UNSATISFIABLE:
-        return text
-    return _append_reproduction(text, reproduction(judged, first, ""))
+    return _append_lines(text, first.message.splitlines(), of_end=True)
 
 
-def _append_lines(text: Text, lines: Sequence[str], *, of_end: bool = False) -> None:
+def _append_lines(text: Text, lines: Sequence[str], *, of_end: bool = False) -> Text:
     shown = lines[-_SHOWN_LINES:] if of_end else lines[:_SHOWN_LINES]
     for line in shown:
-        text.append(f"\n    {plain(line)}", style="default")
+        text.append(f"\n    {in_line(line)}", style="default")
     if len(lines) > len(shown):
         text.append(f"\n    … {len(lines) - len(shown)} more lines in the result", style="dim")
+    return text
 
 
-def _append_reproduction(text: Text, argv: Sequence[str]) -> Text:
-    text.append("\n    reproduce: ", style="dim")
-    return text.append(shlex.join(argv), style="default")
+def _command(argv: Sequence[str]) -> Text:
+    """Return a command to copy: in one line however long it is, for a shell runs each line."""
+    text = Text("    reproduce: ", style="dim", no_wrap=True, overflow="ignore")
+    return text.append(_printable(shlex.join(argv)), style="default")
 
 
 def reproduction(judged: JudgedRun, cell: JudgedCell, check_id: str) -> list[str]:
@@ -229,7 +238,7 @@ def reproduction(judged: JudgedRun, cell: JudgedCell, check_id: str) -> list[str
 def _cell_list(cells: Sequence[JudgedCell]) -> str:
     ids = [cell.cell.id for cell in cells]
     more = len(ids) - _SHOWN_CELLS
-    return ", ".join(ids[:_SHOWN_CELLS]) + (f" and {more} more" if more > 0 else "")
+    return in_line(", ".join(ids[:_SHOWN_CELLS])) + (f" and {more} more" if more > 0 else "")
 
 
 def _deviating_checks(judged: JudgedRun) -> Table | None:
@@ -249,5 +258,7 @@ def _deviating_checks(judged: JudgedRun) -> Table | None:
         if elsewhere.keys() - {CheckOutcome.SKIPPED}:
             passed = sum(o is CheckOutcome.PASSED for o in by_cell.values())
             words = [f"{CHECK_GLYPHS[o]} {count} {o}" for o, count in elsewhere.items()]
-            table.add_row(Text(plain(check_id)), f"{passed}/{len(by_cell)}", Text(", ".join(words)))
+            table.add_row(
+                Text(in_line(check_id)), f"{passed}/{len(by_cell)}", Text(", ".join(words))
+            )
     return table if table.row_count else None

@@ -85,8 +85,9 @@ class Child:
         What it said comes before what it printed: the process says that a check begins when all
         it printed before was taken in, so that the tail holds what this check printed.
         """
-        # Without a pipe that is open, nothing wakes this up when the process ends.
-        ready, _, _ = select.select(self._open, [], [], seconds if self._open else 0.01)
+        # Once both pipes are at their end, nothing wakes this up: the process ends any moment.
+        seconds = seconds if self._open else min(seconds, 0.01)
+        ready, _, _ = select.select(self._open, [], [], seconds)
         if self._said in ready:
             *lines, rest = (self._rest + self._read(self._said)).split(b"\n")
             self._rest = rest[: wire.LINE_BYTES + 1]  # enough to tell that it is too long

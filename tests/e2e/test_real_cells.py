@@ -54,8 +54,9 @@ def not_passed(found: Mapping[str, str]) -> Sequence[str]:
 
 
 def test_newest_release_resets_the_accelerator_state(tmp_path: Path) -> None:
-    _, cell = run_cell(tmp_path)
+    code, cell = run_cell(tmp_path)
 
+    assert code == 0  # what fails is a known issue of the matrix
     found = outcomes(cell)
     assert (found[RESET], found[CONFIGURED]) == ("failed", "passed")
     reset = next(check for check in cell["checks"] if check["id"] == RESET)
@@ -73,20 +74,21 @@ def test_old_release_imports_tensorflow_under_a_setting_that_it_ignores(tmp_path
     )
 
     check = "test_isolation.py::test_tensorflow_stays_out"
-    assert not_passed(outcomes(cell, f"{check}[USE_TF=0-")) == []
-    dirty = outcomes(cell, f"{check}[TRANSFORMERS_NO_TF=1-")
-    assert dirty.pop(f"{check}[TRANSFORMERS_NO_TF=1-transformers]") == "passed"
-    expected = {
-        "transformers.Trainer",
-        "transformers.pipeline",
-        "transformers.AutoModel",
-        "transformers.image_transforms",
-        "transformers.loss.loss_utils",
-        "transformers.integrations.integration_utils",
+    switched_off = outcomes(cell, f"{check}[USE_TF=0-")
+    assert (len(switched_off), not_passed(switched_off)) == (8, [])
+    found = outcomes(cell, f"{check}[TRANSFORMERS_NO_TF=1-")
+    by_entry = {name.partition("=1-")[2].rstrip("]"): outcome for name, outcome in found.items()}
+    # AutoModel's own import is clean; it is its use that imports TensorFlow.
+    assert by_entry == {
+        "transformers": "passed",
+        "transformers.AutoModel": "passed",
+        "AutoModel.from_config": "failed",
+        "transformers.Trainer": "failed",
+        "transformers.pipeline": "failed",
+        "transformers.image_transforms": "failed",
+        "transformers.loss.loss_utils": "failed",
+        "transformers.integrations.integration_utils": "failed",
     }
-    entries = {name.partition("TRANSFORMERS_NO_TF=1-")[2].rstrip("]") for name in dirty}
-    assert expected <= entries
-    assert set(dirty.values()) == {"failed"}
-    chain = next(c["message"] for c in cell["checks"] if c["outcome"] == "failed")
-    assert "image_transforms" in chain
-    assert code in {0, 1}  # as matrix.yaml's known issues have it
+    evidence = [c["message"] for c in cell["checks"] if c["outcome"] == "failed"]
+    assert all("image_transforms" in message for message in evidence)
+    assert code == 0  # each of these is a known issue of the matrix

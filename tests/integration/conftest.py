@@ -50,17 +50,17 @@ def _toy(folder: Path, wheel: Path, built: set[str]) -> Iterator[Toy]:
         yield toy
 
 
-@pytest.fixture
-def toy(tmp_path: Path, wheel: Path, built: set[str]) -> Iterator[Toy]:
-    with _toy(tmp_path, wheel, built) as toy:
-        yield toy
-
-
 @pytest.fixture(scope="session")
-def first_run(
-    tmp_path_factory: pytest.TempPathFactory, wheel: Path, built: set[str]
-) -> Ran:
+def first_run(tmp_path_factory: pytest.TempPathFactory, wheel: Path, built: set[str]) -> Ran:
     """Two cells that differ in nothing that is installed: the run that builds the toy's image."""
     folder = tmp_path_factory.mktemp("first")
     with _toy(folder, wheel, built) as toy:
         return toy.run(PASSING, {"plain": {}, "other": {"environment": {"OTHER": "1"}}})
+
+
+@pytest.fixture
+def toy(tmp_path: Path, wheel: Path, built: set[str], first_run: Ran) -> Iterator[Toy]:
+    """Return a toy to try things with, whose image stands already."""
+    assert first_run.exit_code == 0
+    with _toy(tmp_path, wheel, built) as toy:
+        yield toy

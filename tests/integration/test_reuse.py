@@ -1,26 +1,39 @@
-"""Which results of earlier runs still hold, by the engine's own record of what was started."""
+"""Which results of earlier runs still hold; what was started is asked of the engine."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from matrixci.model import CellOutcome, Reason, StepName
 
-import pytest
-
-from matrixci.model import CellOutcome, StepName
-
-from .toy import PASSING, PLAIN, Ran, Toy, containers_begun
+from .toy import PASSING, PLAIN, Toy, containers_begun
 
 FAILING = {"test_toy.py": "def test_fails():\n    assert False\n"}
-
-
-def reused_from(ran: Ran) -> list[str | None]:
-    return [cell.reused_from for cell in ran.cells.values()]
+SAME = {"checks": PASSING, "modes": PLAIN}
 
 
 def test_a_passed_cell_is_reused_until_something_changes(toy: Toy) -> None:
     first = toy.run(PASSING)
-    assert containers_begun(first.stored.run.id) == 1
+    same = toy.run(PASSING)
 
-    again = toy.run(PASSING)
-    assert again.exit_code == 0
-    assert containers_begun(again.stored.run.id) == 0
-    ...
+    assert (containers_begun(first.run), containers_begun(same.run)) == (1, 0)
+    (cell,) = same.cells.values()
+    assert (cell.outcome, same.exit_code) == (CellOutcome.PASSED, 0)
+    assert cell.reused_from == first.run
+    assert cell.checks == first.cells["plain"].checks
+    assert not {StepName.START, StepName.CHECKS} & {step.name for step in cell.steps}
+    assert same.file(cell.log) == first.file(first.cells["plain"].log)
+
+    changed_check = {"test_toy.py": PASSING["test_toy.py"] + "\n        # changed"}
+    for changed in (
+        toy.run(PASSING, fresh=True),
+        toy.run(changed_check),
+        toy.run(PASSING, {"plain": {"environment": {"CHANGED": "1"}}}),
+        toy.run(PASSING, limits={"scratch": "32 MiB"}),
+    ):
+        assert changed.cells["plain"].reused_from is None
+        assert containers_begun(changed.run) == 1
+
+
+def test_a_failed_cell_runs_again(toy: Toy) -> None:
+    for ran in (toy.run(FAILING), toy.run(FAILING)):
+        assert ran.outcomes == {"plain": (CellOutcome.FAILED, Reason.CHECKS)}
+        assert ran.exit_code == 1
+        assert ran.cells["plain"].reused_from is None
+        assert containers_begun(ran.run) == 1

@@ -6,13 +6,14 @@ Whatever a run came to, `Toy` holds it to leaving nothing behind.
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 import pytest
 
 from matrixci.cells import Selection
+from matrixci.events import Listener
 from matrixci.judge import JudgedRun
 from matrixci.matrix_file import load_matrix
 from matrixci.model import Cell, CellOutcome, CellResult, Reason, StepName
@@ -38,6 +40,7 @@ LIMITS = {
     "cell": 300,
     "build": 600,
 }
+PASSED = (CellOutcome.PASSED, None)
 PLAIN: Mapping[str, Mapping[str, Any]] = {"plain": {}}
 PASSING = {
     "test_toy.py": """
@@ -58,7 +61,7 @@ elif os.environ.get("TOY_LIE") == "version":
     import importlib.metadata
     importlib.metadata.Distribution.version = "0.1"
 """
-_PATIENCE_SECONDS = 240.0
+PATIENCE_SECONDS = 240.0
 
 
 def write_wheel(folder: Path, name: str, files: Mapping[str, str]) -> Path:
@@ -87,23 +90,16 @@ def write_toy_subject(folder: Path, token: str) -> Path:
     return write_wheel(folder, "toysubject", files)
 
 
-@dataclass(kw_only=True)
-class Recorder:
-    """Hears how a run goes on."""
+class Silent:
+    """Hears how a run goes on, and keeps it."""
 
-    steps: list[tuple[str, StepName]] = field(default_factory=list)
+    def planned(self, cells: tuple[Cell, ...]) -> None: ...
 
-    def planned(self, cells: tuple[Cell, ...]) -> None:
-        assert cells
+    def entered(self, cell: Cell, step: StepName) -> None: ...
 
-    def entered(self, cell: Cell, step: StepName) -> None:
-        self.steps.append((cell.id, step))
+    def ended(self, result: CellResult) -> None: ...
 
-    def ended(self, result: CellResult) -> None:
-        assert result.cell.id
-
-    def said(self, text: str) -> None:
-        assert text
+    def said(self, text: str) -> None: ...
 
 
 def mode_of(cell_id: str) -> str:
@@ -117,6 +113,10 @@ class Ran:
     stored: StoredRun
     exit_code: int
     judged: JudgedRun | None = None
+
+    @property
+    def run(self) -> str:
+        return self.stored.run.id
 
     @property
     def cells(self) -> dict[str, CellResult]:
@@ -136,6 +136,33 @@ class Ran:
 def checks_of(cell: CellResult) -> dict[str, str]:
     """Return the outcomes of a cell's checks by the names of their functions."""
     return {check.id.partition("::")[2]: str(check.outcome) for check in cell.checks}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """The command line, under way."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+
+    @property
+    def stdout(self) -> str:
+        return (self.folder / "stdout").read_text()
+
+    @property
+    def stderr(self) -> str:
+        return (self.folder / "stderr").read_text()
+
+    def wait_for(self, condition: Callable[[], object]) -> None:
+        """Wait for something that must happen before the command's end."""
+        wait_until(lambda: condition() or self.process.poll() is not None)
+        assert self.process.poll() is None, self.stderr
+
+    def end(self, number: signal.Signals | None = None) -> int:
+        """Return the exit status, after a signal where one is given."""
+        if number is not None:
+            self.process.send_signal(number)
+        return self.process.wait(PATIENCE_SECONDS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,14 +219,15 @@ class Toy:
         limits: Mapping[str, object] | None = None,
         *,
         fresh: bool = False,
+        listener: Listener | None = None,
         **more: object,
     ) -> Ran:
         """Run the matrix to its end; nothing may be left of it but its folder and its images."""
         self.write(checks, modes, limits, **more)
-        judged = asyncio.run(self._execute(fresh=fresh))
+        judged = asyncio.run(self._execute(listener or Silent(), fresh=fresh))
         return self.ended(judged.run.id, judged.exit_code, judged)
 
-    async def _execute(self, *, fresh: bool) -> JudgedRun:
+    async def _execute(self, listener: Listener, *, fresh: bool) -> JudgedRun:
         matrix = load_matrix(self.matrix)
         settings = Settings(
             matrix=matrix,
@@ -212,12 +240,22 @@ class Toy:
             fresh=fresh,
             base_origin=None,
         )
-        return await execute(settings, plan(matrix, Selection()), Recorder(), ["toy"])
+        return await execute(settings, plan(matrix, Selection()), listener, ["toy"])
 
-    def command(self) -> list[str]:
-        """Return the command that runs the matrix."""
+    @contextmanager
+    def command(self) -> Iterator["Command"]:
+        """Start the command that runs the matrix; it has ended when the context has."""
         argv = [sys.executable, "-m", "matrixci", "matrix", "--matrix", str(self.matrix)]
-        return [*argv, "--checks", str(self.checks), "--home", str(self.home)]
+        argv += ["--checks", str(self.checks), "--home", str(self.home)]
+        with (
+            (self.folder / "stdout").open("wb") as stdout,
+            (self.folder / "stderr").open("wb") as stderr,
+            subprocess.Popen(argv, stdout=stdout, stderr=stderr, cwd=self.folder) as process,
+        ):
+            try:
+                yield Command(process=process, folder=self.folder)
+            finally:
+                process.kill()
 
     def latest(self) -> str:
         """Return the id of the last run."""
@@ -278,12 +316,11 @@ def processes_with(file: str, text: str) -> list[str]:
     return list(found())
 
 
-def wait_until(condition: Callable[[], object], what: str) -> None:
+def wait_until(condition: Callable[[], object], seen: str = "") -> None:
     """Wait for something that takes as long as it takes, on a machine that is busy."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         if condition():
             return
         time.sleep(0.1)
-    pytest.fail(f"waited in vain until {what}")
-
+    pytest.fail(f"waited in vain; {seen}")

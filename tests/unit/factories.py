@@ -144,14 +144,14 @@ def an_issue(check: str = "test_a.py::test_one", **fields: object) -> KnownIssue
 
 def write_wheel(
     folder: Path,
-    name: str,
-    version: str = "1.0",
+    release: str,
     requires: Sequence[str] = (),
     *,
     python: str | None = None,
     tag: str = "py3-none-any",
 ) -> Path:
-    """Write a wheel that holds nothing but its metadata."""
+    """Write a wheel of a release, such as toy-1.0, that holds nothing but its metadata."""
+    name, _, version = release.partition("-")
     wheel = folder / f"{name}-{version}-{tag}.whl"
     about = f"{name}-{version}.dist-info"
     metadata = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}"]

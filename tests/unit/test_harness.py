@@ -92,13 +92,14 @@ def supervise(
 ) -> Told:
     """Run the supervisor over checks; each line that it leaves must be of a bounded size."""
     named = {"test_it.py": files} if isinstance(files, str) else files
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PY")}
     done = subprocess.run(
         lay(folder, named, cell),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         check=False,
         cwd=folder,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})},
+        env={**clean, "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})},
         timeout=PATIENCE,
     )
     results = folder / "results" / "results.jsonl"
@@ -248,6 +249,15 @@ PLAIN = {
 
         def test_not_a_number(figure):
             figure("load_seconds", float("nan"))
+
+
+        def test_name_is_taken(figure):
+            figure("seconds", 1)
+
+
+        def test_too_many_figures(figure):
+            for number in range(1_000):
+                figure(f"{number}_seconds", number)
 
 
         def test_strange_text():
@@ -416,9 +426,14 @@ def test_detail_holds_traceback_and_output(plain: Told) -> None:
 
 def test_figures(plain: Told) -> None:
     assert plain.ends["test_plain.py::test_passes"]["figures"]["load_seconds"] == 5.0
-    refused = plain.ends["test_plain.py::test_not_a_number"]
-    assert refused["message"].startswith("ValueError: figure 'load_seconds' = nan")
-    assert set(refused["figures"]) == {"seconds"}
+    for check, says in {
+        "not_a_number": "ValueError: figure load_seconds is nan",
+        "name_is_taken": "ValueError: figure seconds: ",
+        "too_many_figures": "ValueError: figure 199_seconds: ",
+    }.items():
+        refused = plain.ends[f"test_plain.py::test_{check}"]
+        assert refused["outcome"] == "failed"
+        assert refused["message"].startswith(says)
 
 
 def test_long_texts_are_cut_in_the_middle(plain: Told) -> None:
@@ -656,6 +671,43 @@ def test_death_before_collection_comes_to_an_end(tmp_path: Path) -> None:
     assert "had begun nothing" in told.log
 
 
+def test_broken_file_is_told_even_where_collection_never_ends(tmp_path: Path) -> None:
+    told = supervise(
+        tmp_path,
+        {
+            "conftest.py": "import os\ndef pytest_collection_modifyitems(): os._exit(9)\n",
+            "test_a.py": "import os\nos._exit(7)\n",
+            "test_b.py": "def test_1(): pass\n",
+        },
+    )
+
+    assert told.complete, told.log
+    assert told.outcomes == {"test_a.py": "crashed"}
+    assert "had begun nothing" in told.log
+
+
+def test_check_that_cannot_be_listed_is_not_left_out(tmp_path: Path) -> None:
+    told = supervise(
+        tmp_path,
+        """
+        import pytest
+
+
+        @pytest.mark.severity("none")
+        def test_1():
+            pass
+
+
+        def test_2():
+            pass
+        """,
+    )
+
+    assert told.status == 1
+    assert told.of("footer") == []
+    assert "2 checks were found, but 1 told in order" in told.log
+
+
 def test_broken_off_collection_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
     told = supervise(
         tmp_path,
@@ -680,19 +732,22 @@ def test_broken_off_collection_is_not_taken_for_a_whole_one(tmp_path: Path) -> N
     assert "RuntimeError: in the middle of the collection" in told.log
 
 
-def test_hang_after_the_last_check(tmp_path: Path) -> None:
+def test_slow_start_is_borne_and_a_hang_after_the_last_check_is_not(tmp_path: Path) -> None:
     told = supervise(
         tmp_path,
-        """
-        import atexit
-        import time
+        {
+            "conftest.py": "import time\ntime.sleep(1.2)\n",
+            "test_it.py": """
+                import atexit
+                import time
 
-        atexit.register(time.sleep, 600)
+                atexit.register(time.sleep, 600)
 
 
-        def test_1():
-            pass
-        """,
+                def test_1():
+                    pass
+            """,
+        },
         limits={"check_seconds": 1},
     )
 
@@ -812,6 +867,7 @@ def test_lines_of_a_check_are_not_believed(tmp_path: Path) -> None:
                 {**end, "id": itself, "outcome": "passed", "figures": {"seconds": float("inf")}},
                 {**end, "id": itself, "outcome": "passed", "figures": {"seconds": None}},
                 {**end, "id": itself, "outcome": "passed", "figures": []},
+                {**end, "id": "test_it.py::test_2", "outcome": "passed", "figures": {}},
                 {"kind": "footer"},
                 {"kind": "collected", "count": 1},
                 "kind",
@@ -819,6 +875,8 @@ def test_lines_of_a_check_are_not_believed(tmp_path: Path) -> None:
             ]
             for event in events:
                 say(json.dumps(event).encode() + b"\\n")
+            valid = {**end, "id": itself, "outcome": "passed", "figures": {}}
+            say(json.dumps(valid).encode().ljust(100_000) + b"\\n")
             say(b"\\xff\\n" + b"[" * 50_000 + b"\\n" + b"x" * 1_000_000 + b"\\n\\n")
             raise AssertionError("as it is")
 
@@ -963,21 +1021,35 @@ def test_cuda_cell_without_a_gpu(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "modules",
+    ("modules", "imported"),
     [
         pytest.param(
-            {"numpy": "raise ValueError('not for this NumPy')", "torch": "import sys; sys.exit()"},
-            id="raise",
+            {"numpy": "import sys; sys.exit()", "torch": TORCH},
+            {"numpy": None, "torch": "2.0+cu130"},
+            id="exit",
         ),
-        pytest.param({"numpy": "import os; os.kill(os.getpid(), 11)"}, id="segfault"),
         pytest.param(
-            {"numpy": "import os, sys; os.write(int(sys.argv[1]), b'{}'); os._exit(0)"},
+            {"numpy": "import os; os.kill(os.getpid(), 11)", "torch": TORCH},
+            {"numpy": None, "torch": None},
+            id="segfault",
+        ),
+        pytest.param(
+            {
+                "numpy": "import os, sys; os.write(int(sys.argv[1]), b'{}\\n[1]\\nx\\n'); os._exit(0)"
+            },
+            {"numpy": None},
             id="garbage",
         ),
-        pytest.param({"numpy": "import time; time.sleep(600)"}, id="hang"),
+        pytest.param(
+            {"numpy": "import time; time.sleep(600)"},
+            {"numpy": None},
+            id="hang",
+        ),
     ],
 )
-def test_modules_that_cannot_be_imported(tmp_path: Path, modules: dict[str, str]) -> None:
+def test_modules_that_cannot_be_imported(
+    tmp_path: Path, modules: dict[str, str], imported: dict[str, str | None]
+) -> None:
     environment = install(tmp_path / "site", modules)
     limits = {"check_seconds": 30, "start_seconds": 2 if "sleep" in modules["numpy"] else 30}
 
@@ -988,7 +1060,7 @@ def test_modules_that_cannot_be_imported(tmp_path: Path, modules: dict[str, str]
     assert {name: attested["distributions"][name] for name in modules} == dict.fromkeys(
         modules, "2.0"
     )
-    assert attested["modules"] == dict.fromkeys(modules)
+    assert attested["modules"] == imported
 
 
 def test_nothing_attested(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ class _Index(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: _Index
 
-    def do_GET(self) -> None:  # noqa: N802 (the standard library's name)
+    def do_GET(self) -> None:
         status, body = self._answer()
         self.send_response(status)
         self.send_header("Content-Type", "text/html" if self.path.endswith("/") else "wheel")

@@ -1,0 +1,100 @@
+"""A package index that asks for a password, where this machine and its builds both find it."""
+
+import base64
+import hashlib
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import IPv4Network, ip_address
+from pathlib import Path
+
+from .toy import docker
+
+USER = "toyuser"
+
+
+class ClosedIndex(ThreadingHTTPServer):
+    """Serves one wheel to those who know the password."""
+
+    def __init__(self, wheel: Path, address: str, containers: IPv4Network) -> None:
+        super().__init__((address, 0), _Handler)
+        self.wheel = wheel
+        self.address = address
+        self.containers = containers
+        self.password = f"geheim{secrets.token_hex(12)}"
+        self.open_to_builds = True
+        self.served: set[str] = set()
+        """Who had the wheel: `build`, `machine`."""
+
+    @property
+    def credentials(self) -> str:
+        """What a request carries."""
+        return base64.b64encode(f"{USER}:{self.password}".encode()).decode()
+
+    def url(self, password: str | None = None) -> str:
+        authority = f"{USER}:{password or self.password}@{self.address}:{self.server_port}"
+        return f"http://{authority}/simple"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: ClosedIndex
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def _answer(self, *, with_body: bool) -> None:
+        status, body = self._found()
+        self.send_response(status)
+        if status == 401:
+            self.send_header("WWW-Authenticate", 'Basic realm="toys"')
+        self.send_header("Content-Type", "text/html" if self.path.endswith("/") else "wheel")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if with_body:
+            self.wfile.write(body)
+
+    def _found(self) -> tuple[int, bytes]:
+        wheel = self.server.wheel
+        if self.headers["Authorization"] != f"Basic {self.server.credentials}":
+            return 401, b""
+        if self._asker() == "build" and not self.server.open_to_builds:
+            return 403, b""
+        if self.path == f"/simple/{wheel.name.partition('-')[0]}/":
+            digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+            return 200, f'<a href="/{wheel.name}#sha256={digest}">{wheel.name}</a>'.encode()
+        if self.path == f"/{wheel.name}":
+            self.server.served.add(self._asker())
+            return 200, wheel.read_bytes()
+        return 404, b""
+
+    def _asker(self) -> str:
+        client, gateway = self.client_address[0], self.server.address
+        is_container = ip_address(client) in self.server.containers and client != gateway
+        return "build" if is_container else "machine"
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def serving(wheel: Path) -> Iterator[ClosedIndex]:
+    """Serve a wheel on the address at which containers find this machine.
+
+    Raises:
+        OSError: the engine's bridge is no device of this machine.
+    """
+    form = "{{with index .IPAM.Config 0}}{{.Gateway}} {{.Subnet}}{{end}}"
+    gateway, subnet = docker("network", "inspect", "bridge", "--format", form).split()
+    with ClosedIndex(wheel, gateway, IPv4Network(subnet)) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()

@@ -1,0 +1,110 @@
+"""How a cell comes to its image, and what it comes to where there is none."""
+
+import io
+import secrets
+import subprocess
+import tarfile
+from collections.abc import Iterator
+
+import pytest
+
+from matrixci.model import CellOutcome, Reason
+
+from .toy import PASSED, PASSING, Ran, Toy, docker
+
+BLOCKED = (CellOutcome.BLOCKED, Reason.BUILD)
+
+
+@pytest.fixture
+def tag(engine: None) -> Iterator[str]:  # noqa: ARG001
+    """Return a name for an image of the test's own, which is removed after it."""
+    name = f"matrixci-tests/base:{secrets.token_hex(8)}"
+    yield name
+    docker("image", "rm", name)
+
+
+def import_empty_image(tag: str) -> None:
+    """Make an image in which there is nothing to take an interpreter from."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("empty"))
+    subprocess.run(["docker", "import", "-", tag], input=archive.getvalue(), check=True)
+
+
+def test_cells_with_one_lock_share_one_image(first_run: Ran) -> None:
+    plain, other = (first_run.cells[mode] for mode in ("plain", "other"))
+    assert plain.lock is not None
+    assert other.lock is not None
+    assert plain.lock.digest == other.lock.digest
+    assert plain.image is not None
+    assert plain.image == other.image
+    assert not plain.image.reused
+    logs = (first_run.stored.folder / "logs").glob("image-*.log")
+    assert [f"logs/{path.name}" for path in logs] == [plain.image.log]
+    standing = docker("image", "inspect", "--format", "{{.Id}} {{.Config.User}}", plain.image.tag)
+    assert standing.split() == [plain.image.id, "65532:65532"]
+
+
+def test_a_cell_gets_the_base_image_that_it_names(toy: Toy, first_run: Ran, tag: str) -> None:
+    usual = first_run.cells["plain"].image
+    assert usual is not None
+    docker("image", "tag", usual.base, tag)
+
+    ran = toy.run(PASSING, {"plain": {}, "own": {"base": tag}})
+
+    assert ran.outcomes == {"plain": PASSED, "own": PASSED}
+    assert {mode: cell.image and cell.image.base for mode, cell in ran.cells.items()} == {
+        "plain": usual.base,
+        "own": tag,
+    }
+
+
+def test_no_other_stands_in_for_the_base_image_that_a_cell_names(toy: Toy) -> None:
+    ran = toy.run(PASSING, {"plain": {}, "own": {"base": "127.0.0.1:9/nothing:1"}})
+
+    assert ran.outcomes == {"plain": PASSED, "own": (CellOutcome.ERROR, Reason.BASE)}
+    assert ran.exit_code == 3
+    assert "127.0.0.1:9/nothing:1" in ran.cells["own"].message
+    assert ran.cells["own"].image is None
+
+
+def test_a_build_that_fails_blocks_its_own_cells_alone(toy: Toy, tag: str) -> None:
+    import_empty_image(tag)
+
+    ran = toy.run(PASSING, {"plain": {}, "broken": {"base": tag}, "too": {"base": tag}})
+
+    assert ran.outcomes == {"plain": PASSED, "broken": BLOCKED, "too": BLOCKED}
+    assert ran.exit_code == 1
+    for mode in ("broken", "too"):
+        cell = ran.cells[mode]
+        assert "no such file" in cell.message.splitlines()[0]
+        assert (cell.image, cell.log, cell.attestation, cell.checks) == (None, None, None, ())
+
+
+def test_a_build_that_outlasts_its_time_blocks_its_cell(toy: Toy) -> None:
+    secret = secrets.token_hex(8)
+    talking = f"print('see http://toyuser:{secret}@index.example/', flush=True)"
+    endless = "import time; time.sleep(600)"
+
+    ran = toy.run(PASSING, limits={"build": 8}, precompile=[talking, endless])
+
+    assert ran.outcomes == {"plain": BLOCKED}
+    assert ran.exit_code == 1
+    message = ran.cells["plain"].message
+    assert message.startswith("The build took longer than 8 s.")
+    assert secret not in message
+
+
+def test_an_index_out_of_reach_is_no_fault_of_the_subject(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("UV_CACHE_DIR", str(toy.folder / "cache"))
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+
+    ran = toy.run(PASSING)
+
+    assert ran.outcomes == {"plain": (CellOutcome.ERROR, Reason.INDEX)}
+    assert ran.exit_code == 3
+    assert "Connection refused" in ran.cells["plain"].message
+    assert ran.cells["plain"].image is None

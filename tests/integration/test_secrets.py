@@ -1,0 +1,117 @@
+"""Credentials reach the resolver and the builds, and stay nowhere."""
+
+import secrets
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from matrixci.model import CellOutcome, Reason
+
+from .closed_index import ClosedIndex, serving
+from .toy import PASSED, Ran, Toy, docker, write_wheel
+
+CHECKS = {
+    "test_toy.py": """
+        import importlib, os
+
+        def test_dependency():
+            importlib.import_module(os.environ["MODULE"])
+
+        def test_environment():
+            assert not [name for name in os.environ if name.startswith(("UV_", "PIP_", "NETRC"))]
+        """
+}
+MODES: dict[str, dict[str, Any]] = {
+    "open": {"environment": {"MODULE": "toysubject"}},
+    "closed": {"environment": {"MODULE": "toydependency"}, "requires": "toydependency"},
+}
+_PIECE_BYTES = 2**20
+_OVERLAP_BYTES = 200
+
+
+@pytest.fixture
+def index(tmp_path: Path, engine: None) -> Iterator[ClosedIndex]:  # noqa: ARG001
+    """Serve a dependency of the toy's to those who know the password."""
+    wheel = write_wheel(tmp_path, "toydependency", {"toydependency.py": ""})
+    try:
+        with serving(wheel) as server:
+            yield server
+    except OSError as error:
+        pytest.skip(f"the engine's containers can't reach this machine: {error}")
+
+
+def new_secret() -> str:
+    return f"geheim{secrets.token_hex(12)}"
+
+
+def found(words: Sequence[str], ran: Ran, home: Path) -> set[str]:
+    """Return which of these words stand in the home of the runs, or in an image of the run."""
+    return {word for piece in _pieces(ran, home) for word in words if word.encode() in piece}
+
+
+def _pieces(ran: Ran, home: Path) -> Iterator[bytes]:
+    yield from (path.read_bytes() for path in home.rglob("*") if path.is_file())
+    for image in {cell.image.tag for cell in ran.cells.values() if cell.image}:
+        yield docker("image", "history", "--no-trunc", image).encode()
+        yield docker("image", "inspect", image).encode()
+        yield from _layers(image)
+
+
+def _layers(image: str) -> Iterator[bytes]:
+    """Yield all that an image consists of, in pieces that overlap."""
+    end = b""
+    with subprocess.Popen(["docker", "image", "save", image], stdout=subprocess.PIPE) as saving:
+        assert saving.stdout is not None
+        while piece := saving.stdout.read(_PIECE_BYTES):
+            yield end + piece
+            end = piece[-_OVERLAP_BYTES:]
+    assert saving.returncode == 0
+
+
+def test_credentials_reach_the_builds_and_stay_nowhere(
+    toy: Toy, index: ClosedIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unused, kept = new_secret(), new_secret()
+    netrc = tmp_path / "netrc"
+    netrc.write_text(f"machine index.example login toyuser password {kept}\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("UV_INDEX", index.url())
+    monkeypatch.setenv("UV_INDEX_OTHER_PASSWORD", unused)
+
+    ran = toy.run(CHECKS, MODES)
+
+    assert ran.outcomes == {"open": PASSED, "closed": PASSED}
+    assert index.served == {"machine", "build"}
+    there = "toydependency.py"  # in a layer: what the search would find is found
+    words = [there, index.password, index.credentials, unused, kept]
+    assert found(words, ran, toy.home) == {there}
+
+
+def test_credentials_that_an_index_refuses_are_not_told(
+    toy: Toy, index: ClosedIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = new_secret()
+    monkeypatch.setenv("UV_INDEX", index.url(wrong))
+
+    ran = toy.run(CHECKS, MODES)
+
+    assert ran.outcomes == dict.fromkeys(MODES, (CellOutcome.ERROR, Reason.INDEX))
+    assert ran.exit_code == 3
+    assert "401 Unauthorized" in ran.cells["closed"].message
+    assert not found([wrong], ran, toy.home)
+
+
+def test_credentials_that_are_refused_in_a_build_are_not_told(
+    toy: Toy, index: ClosedIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.open_to_builds = False
+    monkeypatch.setenv("UV_INDEX", index.url())
+
+    ran = toy.run(CHECKS, MODES)
+
+    assert ran.outcomes == {"open": PASSED, "closed": (CellOutcome.BLOCKED, Reason.BUILD)}
+    assert "403 Forbidden" in ran.cells["closed"].message
+    assert not found([index.password, index.credentials], ran, toy.home)

@@ -3,6 +3,9 @@
 Whether a framework is there is judged by `find_spec` and by the distribution's metadata. A package
 without a `.dist-info` folder is never believed, and every claim in front of it passes falsely; so a
 decoy has both, and the claims ask whether it is believed before they believe their own answer.
+
+A decoy writes down itself that it is executed, and by whom: so it is also noticed in a process that
+the import started, and where it was executed past the import system.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VERSION = "2.99.0"  # made up: new enough for any lower bound
+SEEN = "MATRIXCI_DECOYS_SEEN"  # the file that the decoys write to
 
 
 class Manner(enum.Enum):
@@ -23,6 +27,29 @@ class Manner(enum.Enum):
     RAISES_NUMPY_ABI = "raises the NumPy ABI error"
     ABORTS = "aborts"
 
+
+# Written as one line, so that several processes can do it at once.
+WITNESS = f"""\
+def _witness(name):
+    import json, os, sys
+
+    place = os.environ.get({SEEN!r})
+    if place is None:
+        return
+    links, frame = [], sys._getframe(2)
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__", ""))
+        if not module.startswith("importlib") and "probe_inside" not in frame.f_code.co_filename:
+            links.append(f"{{module}}:{{frame.f_lineno}} in {{frame.f_code.co_name}}")
+        frame = frame.f_back
+    argv = list(getattr(sys, "orig_argv", sys.argv))
+    line = {{"name": name, "pid": os.getpid(), "argv": argv, "chain": links[::-1]}}
+    file = os.open(place, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(file, json.dumps(line).encode() + b"\\n")
+    os.close(file)
+
+
+"""
 
 # Any public name is there, so that an importer goes on and the rest is seen as well.
 INERT = """\
@@ -74,11 +101,17 @@ def make_decoys(folder: Path, *names: str, manner: Manner = Manner.INERT) -> Pat
     for name in names:
         package = folder / name
         package.mkdir(parents=True)
-        (package / "__init__.py").write_text(_source(manner) + f'\n__version__ = "{VERSION}"\n')
+        source = f'{_witness(name)}{_source(manner)}\n__version__ = "{VERSION}"\n'
+        (package / "__init__.py").write_text(source)
         for submodule in FRAMEWORKS[name]:
-            (package / f"{submodule}.py").write_text(INERT)
+            source = f"{_witness(f'{name}.{submodule}')}{INERT}"
+            (package / f"{submodule}.py").write_text(source)
         add_metadata(folder, name)
     return folder
+
+
+def _witness(name: str) -> str:
+    return f"{WITNESS}_witness({name!r})\n"
 
 
 def _source(manner: Manner) -> str:
@@ -115,4 +148,16 @@ def believed(folder, names):
         except importlib.metadata.PackageNotFoundError:
             doubts.append(f"importlib.metadata knows no distribution {name!r}")
     return doubts
+"""
+
+# To be executed in a probe: what the decoys wrote, in whatever process they were executed.
+WITNESSED = f"""\
+import json, os
+
+def witnessed():
+    place = os.environ[{SEEN!r}]
+    if not os.path.exists(place):
+        return []
+    with open(place, encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
 """

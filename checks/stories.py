@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from probe import Observation
+    from probe import Interpreter, Observation
 
 IMPORTS = (
     "from accelerate import Accelerator\nfrom transformers import Trainer, TrainingArguments\n"
@@ -94,9 +94,12 @@ def run(
     story: Story, folder: Path, environment: Mapping[str, str | None] | None = None
 ) -> Observation:
     """Live the story in a fork of the interpreter that has the stack imported."""
-    entries = ("accelerate", "transformers.Trainer", "transformers.TrainingArguments")
-    interpreter = imported(*entries)
-    return interpreter.run(story.source, folder=folder, environment=environment)
+    return trainers().run(story.source, folder=folder, environment=environment)
+
+
+def trainers() -> Interpreter:
+    """Return the interpreter that has all imported that a story needs."""
+    return imported("accelerate", "transformers.Trainer", "transformers.TrainingArguments")
 
 
 def looks(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from claims import imported, refute, reported
-from stories import ANSWERS, Story, changes, holds_state, looks, run
+from stories import ANSWERS, IMPORTS, Story, changes, holds_state, looks, run, trainers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,10 +130,12 @@ class Learner(torch.nn.Module):
 
     def forward(self, x, labels=None):
         y = self.layer(x)
+        COMPUTED.append(str(y.dtype))
         return {"loss": (y.squeeze(-1) - labels).pow(2).mean(), "logits": y}
 
+COMPUTED = []
 DATA = [{"x": torch.ones(2), "labels": torch.tensor(1.0)}] * 8
-STEPS = {"max_steps": 1, "save_strategy": "no", "disable_tqdm": True}
+STEPS = {"max_steps": 2, "save_strategy": "no", "disable_tqdm": True}
 """
 
 
@@ -158,6 +160,68 @@ def test_training_keeps_mixed_precision(device: str, tmp_path: Path) -> None:
     kept = ("_mixed_precision", "distributed_type", "device", "num_processes")
     lost = changes(before.states["AcceleratorState"], after.states["AcceleratorState"], kept)
     if lost := [*lost, *changes(before.answers, after.answers)]:
+        refute(expected=expected, seen="\n  ".join(lost), script=story.script)
+
+
+def test_training_computes_in_mixed_precision(device: str, tmp_path: Path) -> None:
+    """A Trainer with bf16 computes in bfloat16, and not only says so."""
+    precision = "bf16=True" + (", use_cpu=True" if device == "cpu" else "")
+    train = (
+        f"arguments = {with_more(DEFAULT, f'{precision}, **STEPS')}\n"
+        "Trainer(model=Learner(), args=arguments, train_dataset=DATA).train()"
+    )
+    source = f"{IMPORTS}{LEARNER}{train}\nreport(COMPUTED)"
+    expected = "each step's layers give torch.bfloat16"
+    script = source.replace("report(", "print(")
+    observation = trainers().run(source, folder=tmp_path)
+    computed = reported(observation, expected=expected, script=script).value
+    if set(computed) != {"torch.bfloat16"}:
+        refute(expected=expected, seen=", ".join(computed) or "no step", script=script)
+
+
+STEPPED = """\
+from torch.optim.optimizer import register_optimizer_step_post_hook
+after = []
+register_optimizer_step_post_hook(lambda *_: after.append(len(COMPUTED)))
+"""
+
+
+@PATHS
+def test_training_accumulates(device: str, arguments: str, tmp_path: Path) -> None:
+    """A Trainer steps its optimizer after as many batches as its arguments accumulate."""
+    more = "gradient_accumulation_steps=2, per_device_train_batch_size=1, **STEPS"
+    train = (
+        f"{accelerator(device)}\n"
+        f"arguments = {with_more(arguments, more)}\n"
+        "Trainer(model=Learner(), args=arguments, train_dataset=DATA).train()"
+    )
+    source = f"{IMPORTS}{LEARNER}{STEPPED}{train}\nreport(after)"
+    expected = "with gradient_accumulation_steps=2 a step after batches 2 and 4"
+    script = source.replace("report(", "print(")
+    observation = trainers().run(source, folder=tmp_path)
+    steps = reported(observation, expected=expected, script=script).value
+    if steps != [2, 4]:
+        seen = f"steps after batches {', '.join(map(str, steps)) or 'none'}"
+        refute(expected=expected, seen=seen, script=script)
+
+
+@PATHS
+def test_accumulation_is_not_lost_in_silence(device: str, arguments: str, tmp_path: Path) -> None:
+    """A Trainer whose arguments don't repeat the accumulation keeps it, or refuses."""
+    precision = "bf16=True" + (", use_cpu=True" if device == "cpu" else "")
+    act = (
+        f"arguments = {with_more(arguments, precision)}\n"
+        "import torch\n"
+        "Trainer(model=torch.nn.Linear(2, 1), args=arguments)"
+    )
+    story = Story(configured(device), act, "GradientState._shared_state")
+    observation = run(story, tmp_path)
+    if observation.raised is not None and observation.raised.type == "ValueError":
+        return
+    expected = "the accumulation of 4 steps is kept, or ValueError is raised"
+    before, after = looks(story, tmp_path, expected)
+    lost = changes(before.states["GradientState"], after.states["GradientState"], ["plugin_kwargs"])
+    if lost:
         refute(expected=expected, seen="\n  ".join(lost), script=story.script)
 
 
@@ -204,7 +268,8 @@ def test_environment_is_not_leaked(device: str, arguments: str, tmp_path: Path) 
     show = "{k: v for k, v in __import__('os').environ.items() if k.startswith('ACCELERATE_')}"
     story = Story(configured(device), arguments, show)
     expected = "no ACCELERATE_* variable is set, changed or removed"
-    before, after = looks(story, tmp_path, expected)
+    own = {"ACCELERATE_OF_THE_USER": "1"}
+    before, after = looks(story, tmp_path, expected, own)
     old, new = before.environment, after.environment
     came = [f"{name}: was not set, is {new[name]}" for name in new if name not in old]
     if leaks := [*changes(old, new), *came]:
@@ -271,6 +336,7 @@ seen = {{
     "after": place(),
     "arguments": [arguments.world_size, arguments.process_index],
     "group": [torch.distributed.get_world_size(), torch.distributed.get_rank()],
+    "mode": arguments.parallel_mode.value,
 }}
 torch.distributed.barrier()
 torch.distributed.destroy_process_group()
@@ -304,6 +370,8 @@ def test_two_processes_stay_two(arguments: str, tmp_path: Path) -> None:
         if seen["arguments"] != seen["group"]:
             said, held = ("{1} of {0}".format(*seen[name]) for name in ("arguments", "group"))
             lines.append(f"process {rank}: {said} in the arguments, {held} in the process group")
+        if seen["mode"] != "distributed":
+            lines.append(f"process {rank}: the arguments' parallel_mode is {seen['mode']}")
     if lines:
         command = f"{variables} python"
         seen_text = "\n  ".join(lines)

@@ -19,6 +19,7 @@ from claims import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from claims import Cell
     from packaging.requirements import Requirement
@@ -214,6 +215,85 @@ def test_installed_requirements_are_met() -> None:
     ]
     if wrong:
         refute(expected="the requirements of all that is installed are met", seen="\n".join(wrong))
+
+
+TABLE = """\
+from transformers.dependency_versions_table import deps
+report(deps)
+"""
+
+
+def own_table() -> dict[str, Requirement]:
+    """Return the subject's own table of ranges, by name; skip where it has none."""
+    from packaging.requirements import Requirement
+
+    applies_to("transformers")
+    observation = imported("transformers").run(TABLE)
+    if observation.raised and "ModuleNotFoundError" in observation.raised.bases:
+        pytest.skip("the installed release has no table of ranges")
+    reported(observation, expected="the release tells its ranges")
+    return {normalised(name): Requirement(text) for name, text in observation.value.items()}
+
+
+def test_table_agrees_with_metadata() -> None:
+    """The ranges in the table that Transformers carries are those of its metadata."""
+    table = own_table()
+    distribution = importlib.metadata.distribution("transformers")
+    declared = {normalised(one.name): one.specifier for one in requirements_of(distribution)}
+    for requirement in requirements_of(distribution, "torch"):
+        declared.setdefault(normalised(requirement.name), requirement.specifier)
+    from packaging.specifiers import SpecifierSet
+
+    declared["python"] = SpecifierSet(distribution.metadata["Requires-Python"] or "")
+    wrong = [
+        f"{name}: {table[name].specifier or 'any version'} in the table, "
+        f"{specifier or 'any version'} in the metadata"
+        for name, specifier in sorted(declared.items())
+        if name in table and table[name].specifier != specifier
+    ]
+    if wrong:
+        refute(expected="one range for each requirement", seen="\n".join(wrong), script=TABLE)
+
+
+@pytest.mark.parametrize("optional", ["datasets", "jinja2", "peft", "sentencepiece"])
+def test_optional_package_is_in_range(optional: str) -> None:
+    """An optional package that is installed is in the range that the release asks for."""
+    applies_to(optional)
+    requirement = own_table().get(optional)
+    if requirement is None:
+        pytest.skip(f"the release names no range for {optional}")
+    if problem := unmet(requirement, versions()):
+        refute(expected=str(requirement), seen=problem, script=TABLE)
+
+
+COMMAND = """\
+import contextlib, importlib.metadata, io, sys
+[command] = importlib.metadata.entry_points(group="console_scripts", name="transformers")
+sys.argv[:] = ["transformers", "env"]
+printed, status = io.StringIO(), 0
+with contextlib.redirect_stdout(printed):
+    try:
+        command.load()()
+    except SystemExit as end:
+        status = end.code or 0
+report([status, printed.getvalue()])
+"""
+
+
+@pytest.mark.severity("warning")
+def test_environment_command_runs(tmp_path: Path) -> None:
+    """`transformers env`, which a bug report asks for, tells the installed versions."""
+    applies_to("transformers", "torch")
+    entry_points = importlib.metadata.entry_points(group="console_scripts", name="transformers")
+    if not list(entry_points):
+        pytest.skip("the installed release has no command of this name")
+    expected = "`transformers env` ends with status 0 and names the versions"
+    observation = imported("transformers").run(COMMAND, folder=tmp_path)
+    shown = "import subprocess; print(subprocess.run(['transformers', 'env']))"
+    status, printed = reported(observation, expected=expected, script=shown).value
+    told = [importlib.metadata.version("transformers"), sys.version.split()[0]]
+    if status != 0 or any(version not in printed for version in told):
+        refute(expected=expected, seen=f"status {status}\n{printed}", script=shown)
 
 
 ENFORCED = """\

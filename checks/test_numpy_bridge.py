@@ -16,6 +16,7 @@ DTYPES = (
 )
 
 BRIDGE = """\
+import warnings
 import numpy as np, torch
 
 def array(name):
@@ -62,6 +63,17 @@ else:
         hold(f"np.asarray() of a tensor of {shape}", there, np.asarray(torch.tensor(there)))
         if torch.tensor(there).dtype is not getattr(torch, NAME):
             problems.append(f"torch.tensor() of {shape}: its dtype is {torch.tensor(there).dtype}")
+    for where, there in shapes.items():
+        hold(f"torch.from_dlpack() of {where}", there, torch.from_dlpack(there.copy()).numpy())
+        tensor = torch.tensor(there)
+        hold(f"np.from_dlpack() of a tensor of {where}", there, np.from_dlpack(tensor))
+    kept = base.copy()
+    kept.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a tensor of it could be written to
+        hold("torch.tensor() of a read-only array", base, torch.tensor(kept).numpy())
+        hold("torch.as_tensor() of a read-only array", base, torch.as_tensor(kept).numpy())
+        hold("torch.from_numpy() of a read-only array", base, torch.from_numpy(kept).numpy())
     shared = base.copy()
     torch.from_numpy(shared)[0] = 1
     if shared[0] != 1:

@@ -26,7 +26,7 @@ from matrixci.engine import LABEL, Engine
 from matrixci.errors import BaseImageError, EngineError
 from matrixci.model import BaseOrigin
 from matrixci.once import Once
-from matrixci.processes import run_process
+from matrixci.processes import redact, run_process
 
 _INTERPRETER_FACTS: Final = """
 import json, sys, sysconfig
@@ -199,10 +199,12 @@ class Bases:
         return archive
 
     async def _command(self, argv: Sequence[str], name: str) -> None:
-        with (self._logs / f"base-{name}.log").open("ab") as log:
+        path = self._logs / f"base-{name}.log"
+        with path.open("ab") as log:
             done = await run_process(argv, log=log, time_limit=_BUILD_SECONDS)
+        text = redact(path.read_text(encoding="utf-8", errors="replace"))
+        path.write_text(text, encoding="utf-8")
         if done.exit_status != 0:
-            text = (self._logs / f"base-{name}.log").read_text(encoding="utf-8", errors="replace")
             end = "\n".join(text.splitlines()[-8:])
             msg = f"{argv[0]} failed while a base image was assembled:\n{end}"
             raise BaseImageError(msg)

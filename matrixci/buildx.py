@@ -43,6 +43,7 @@ async def build(engine: Engine, what: Build, log: Path, time_limit: float) -> No
 
     Raises:
         BuildError: it failed or took too long; the message is the end of its log.
+        EngineError: it failed because the engine is lost.
     """
     try:
         with log.open("wb") as file:
@@ -55,6 +56,7 @@ async def build(engine: Engine, what: Build, log: Path, time_limit: float) -> No
     finally:
         _redact_file(log)
     if done.exit_status != 0:
+        await engine.ping()
         raise BuildError(_tail(log))
 
 

@@ -27,10 +27,10 @@ from matrixci.matrix_file import load_matrix
 from matrixci.model import BaseOrigin
 from matrixci.pipeline import Settings
 from matrixci.progress import Progress
-from matrixci.run_folder import RUNS, find_run
+from matrixci.run_folder import RUNS, find_run, write_whole
 from matrixci.subject import resolve_subject
 from matrixci.table import render
-from matrixci.wording import did_you_mean
+from matrixci.wording import did_you_mean, in_line, printable
 
 HOME: Final = Path(".matrixci")
 _WIDTH: Final = 120  # of what is printed where there is no terminal, and of the picture
@@ -67,7 +67,7 @@ def matrix(  # noqa: PLR0913
     ] = None,
     as_of: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="Only releases published before this day."),
+        typer.Option(formats=["%Y-%m-%d"], help="Only releases published up to this day."),
     ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Cells under way at once.")] = None,
     base: Annotated[
@@ -125,7 +125,7 @@ def show(
     console = _console(record=svg is not None)
     console.print(render(judged, str(folder)), crop=False)
     if svg is not None:
-        console.save_svg(str(svg), title="nox -s matrix")
+        write_whole(svg, console.export_svg(title="nox -s matrix"))
     raise typer.Exit(judged.exit_code)
 
 
@@ -152,7 +152,8 @@ def main() -> None:
     try:
         app()
     except MatrixciError as error:
-        _console(stderr=True).print(Text(str(error)), soft_wrap=True)
+        told = "\n".join(map(printable, str(error).splitlines()))
+        _console(stderr=True).print(Text(told), soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
@@ -232,7 +233,7 @@ def _show_plan(settings: Settings, planned: running.Plan) -> None:
                 fallback = " (default index)" if lock.fallback else ""
                 table.add_row(cell.id, lock.digest[:12], ", ".join(pins) + fallback)
             case Unsatisfiable() as proof:
-                table.add_row(cell.id, "∅", f"unsatisfiable: {proof.reason}")
+                table.add_row(cell.id, "∅", Text(in_line(f"unsatisfiable: {proof.reason}")))
             case _ as never:
                 assert_never(never)
     console = _console()

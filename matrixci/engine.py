@@ -4,6 +4,7 @@ import asyncio
 import io
 import logging
 import os
+import re
 import shutil
 import socket
 import tarfile
@@ -128,6 +129,17 @@ class Engine:
     def environment(self) -> dict[str, str]:
         """Return the environment in which the command line client meets the same engine."""
         return {**os.environ, "DOCKER_HOST": self.host}
+
+    async def ping(self) -> None:
+        """Make sure that the engine still answers.
+
+        Raises:
+            EngineError: it doesn't.
+        """
+        try:
+            await asyncio.to_thread(self._client.ping)
+        except (APIError, requests.RequestException) as error:
+            raise _lost(error) from error
 
     async def image_digest(self, name: str) -> str | None:
         """Return the digest of an image on the engine, None where it isn't there."""
@@ -372,10 +384,10 @@ def _host() -> str:
     """Return where the engine listens, as the docker command line would find it."""
     if host := os.environ.get("DOCKER_HOST"):
         return host
-    with suppress(DockerException, OSError, KeyError, ValueError):
-        context = ContextAPI.get_current_context()
-        if context.Host:
-            return str(context.Host)
+    # The SDK raises a bare Exception for a context that it can't read, and has None for a lost one.
+    with suppress(Exception):
+        if host := getattr(ContextAPI.get_current_context(), "Host", None):
+            return str(host)
     return _DEFAULT_HOST
 
 
@@ -386,11 +398,12 @@ def _connect(host: str) -> docker.DockerClient:
         client = docker.DockerClient.from_env(
             environment={**os.environ, "DOCKER_HOST": host}, max_pool_size=64
         )
-        version = client.version()["Version"]
-    except (DockerException, requests.RequestException) as error:
+        version = str(client.version()["Version"])
+    except (DockerException, requests.RequestException, KeyError) as error:
         msg = f"No container engine answers at {host}: {error}\n{_START_IT}"
         raise EngineError(msg) from error
-    if int(version.partition(".")[0]) < _OLDEST:
+    major = re.match(r"\d+", version)  # a build of the engine's own developers has none
+    if major and int(major[0]) < _OLDEST:
         msg = (
             f"The container engine at {host} is version {version}; {_OLDEST}.0 or newer is needed "
             "(its builds are BuildKit's).\n"

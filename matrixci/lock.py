@@ -124,7 +124,7 @@ class Resolver:
         Args:
             cache: the folder in which answers are kept for ten minutes, as uv does.
             platform: uv's --python-platform.
-            as_of: only what was published before this day exists.
+            as_of: only what was published up to the end of this day exists.
             fresh: kept answers are not used.
         """
         self._cache = cache

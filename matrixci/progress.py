@@ -7,11 +7,12 @@ from typing import Final
 
 from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from matrixci.glyphs import CELL_GLYPHS
 from matrixci.model import Cell, CellResult, StepName
+from matrixci.wording import in_line
 
 _WORDS: Final[Mapping[StepName, str]] = {
     StepName.RESOLVE: "resolving",
@@ -56,11 +57,12 @@ class Progress:
 
     def said(self, text: str) -> None:
         """Show a remark."""
-        self._console.print(f"[dim]{self._clock()}[/] {escape(text)}", highlight=False)
+        line = Text(f"{self._clock()} ", style="dim").append(in_line(text), style="default")
+        self._console.print(line, soft_wrap=True)
 
     def _line(self, text: str) -> None:
         if not self._console.is_terminal:
-            self._console.print(f"{self._clock()} {escape(text)}", highlight=False, soft_wrap=True)
+            self._console.print(Text(f"{self._clock()} {in_line(text)}"), soft_wrap=True)
 
     def _clock(self) -> str:
         seconds = int(time.monotonic() - self._began)
@@ -72,12 +74,12 @@ class Progress:
         table.add_column("step")
         table.add_column("for", justify="right")
         for cell in self._cells:
-            table.add_row(cell.id, *self._row(cell))
+            table.add_row(*map(Text, (cell.id, *self._row(cell))))
         return table
 
     def _row(self, cell: Cell) -> tuple[str, str]:
         if result := self._results.get(cell.id):
-            return escape(_ending(result)), ""
+            return in_line(_ending(result)), ""
         if entered := self._steps.get(cell.id):
             step, since = entered
             return _WORDS[step], f"{time.monotonic() - since:.0f} s"

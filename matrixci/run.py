@@ -22,6 +22,7 @@ from matrixci.lock import Lock, Unsatisfiable
 from matrixci.matrix import Matrix
 from matrixci.model import Cell, Run, now
 from matrixci.pipeline import Pipeline, Settings, resolver_for
+from matrixci.processes import redact
 from matrixci.run_folder import RunFolder, new_run_id, read_run
 
 _THREADS: Final = 64  # each container's life blocks one now and then
@@ -119,7 +120,7 @@ def _new_run(settings: Settings, planned: Plan, command: Sequence[str]) -> Run:
         began=began,
         matrixci=distribution_version("matrixci"),
         commit=_commit(),
-        command=tuple(command),
+        command=tuple(map(redact, command)),
         subject=settings.subject.subject,
         companions=companions(matrix),
         as_of=settings.as_of,

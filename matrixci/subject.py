@@ -4,6 +4,7 @@ import hashlib
 import re
 import sys
 import tempfile
+import textwrap
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ from matrixci.model import Subject
 from matrixci.processes import redact, run_process
 
 _BUILD_SECONDS = 1800.0
+_END_LINES = 6
+# What the build itself printed; what pip says around it doesn't tell why.
+_PRINTED = re.compile(r"lines of output\]\n(.*?)\n *\[end of output\]", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +118,13 @@ async def _pip_wheel(source: str, folder: Path) -> Path:
         raise SubjectError(msg) from error
     built = list(folder.glob("*.whl"))
     if done.exit_status != 0 or len(built) != 1:
-        end = "\n".join(re.sub(r"\x1b\[[0-9;]*m", "", done.stderr).strip().splitlines()[-6:])
-        msg = f"The subject {redact(source)} can't be built into a wheel:\n{end}"
+        msg = f"The subject {redact(source)} can't be built into a wheel:\n{_end(done.stderr)}"
         raise SubjectError(msg)
     return built[0]
+
+
+def _end(said: str) -> str:
+    text = re.sub(r"\x1b\[[0-9;]*m", "", said)
+    printed = _PRINTED.findall(text)
+    lines = (printed[-1] if printed else text.strip()).splitlines()
+    return textwrap.dedent("\n".join(lines[-_END_LINES:]))

@@ -12,11 +12,11 @@ from rich.text import Text
 from matrixci.glyphs import CELL_GLYPHS, CHECK_GLYPHS, STYLES
 from matrixci.judge import FAILING, GREEN, JudgedCell, JudgedRun, Verdict
 from matrixci.model import CellOutcome, CheckOutcome, Need, Reason
+from matrixci.wording import in_line, printable
 
 _NEEDS: Final = {Need.GPU: "a GPU"}
 _SHOWN_CELLS: Final = 3
 _SHOWN_LINES: Final = 5
-_SHOWN_CHARACTERS: Final = 500
 _LABEL_WIDTH: Final = 32
 _FAILING_STYLE: Final = "bold red"
 
@@ -36,18 +36,6 @@ def render(judged: JudgedRun, folder: str) -> RenderableType:
     parts += [Text(f"locks, logs and results: {in_line(folder)}", style="dim"), ""]
     parts.append(_verdict(judged))
     return Group(*parts)
-
-
-def in_line(text: str) -> str:
-    """Return text of unknown origin as part of one line, with control characters made visible.
-
-    What comes out of a container may hold sequences that move the cursor or set a title.
-    """
-    return _printable(text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…")
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
 
 
 def headline_versions(judged: JudgedRun) -> dict[str, str]:
@@ -222,7 +210,7 @@ def _append_lines(text: Text, lines: Sequence[str], *, of_end: bool = False) -> 
 def _command(argv: Sequence[str]) -> Text:
     """Return a command to copy: in one line however long it is, for a shell runs each line."""
     text = Text("    reproduce: ", style="dim", no_wrap=True, overflow="ignore")
-    return text.append(_printable(shlex.join(argv)), style="default")
+    return text.append(printable(shlex.join(argv)), style="default")
 
 
 def reproduction(judged: JudgedRun, cell: JudgedCell, check_id: str) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 _LISTED: Final = 20
+_SHOWN_CHARACTERS: Final = 500
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -30,3 +31,17 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if near is not None:
         return f'did you mean "{near}"?'
     return f"there is {listed(names) or 'nothing'}"
+
+
+def printable(text: str) -> str:
+    """Return text of unknown origin with line ends and control characters made visible.
+
+    What comes out of a container may hold sequences that move the cursor or set a title.
+    """
+    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
+
+
+def in_line(text: str) -> str:
+    """Return text of unknown origin as part of one line, cut where it is very long."""
+    cut = len(text) > _SHOWN_CHARACTERS
+    return printable(f"{text[:_SHOWN_CHARACTERS]}…" if cut else text)

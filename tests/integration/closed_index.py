@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import IPv4Network, ip_address
 from pathlib import Path
 
-from .toy import docker
+from .observed import docker
 
 USER = "toyuser"
 

@@ -11,7 +11,8 @@ import pytest
 from matrixci.engine import Engine
 from matrixci.errors import EngineError
 
-from .toy import PASSING, Ran, Toy, docker, write_toy_subject
+from .observed import docker
+from .toy import PASSING, Ran, Toy, write_toy_subject
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +23,7 @@ def engine() -> None:
     except EngineError as error:
         if os.environ.get("MATRIXCI_REQUIRE_ENGINE") == "1":
             pytest.fail(f"MATRIXCI_REQUIRE_ENGINE=1, and: {error}")
-        pytest.skip(f"no container engine: {error}")
+        pytest.skip(f"no container engine: {str(error).splitlines()[0]}")
 
 
 @pytest.fixture(scope="session")
@@ -43,11 +44,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _toy(folder: Path, wheel: Path, built: set[str]) -> Iterator[Toy]:
     toy = Toy(folder=folder, wheel=wheel, built=built)
     toy.temporary.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        # Temporary files and child processes of the run can be told from everyone else's.
-        patch.setenv("TMPDIR", str(toy.temporary))
-        patch.setattr(tempfile, "tempdir", None)
-        yield toy
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            # Temporary files and child processes of the run can be told from everyone else's.
+            patch.setenv("TMPDIR", str(toy.temporary))
+            patch.setattr(tempfile, "tempdir", None)
+            yield toy
+    finally:
+        toy.clear()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .toy import docker
+from .observed import docker
 
 _PIECE_BYTES = 2**16
 

@@ -98,9 +98,11 @@ def test_processes_have_an_end() -> None:
         for _ in range(128):
             threading.Thread(target=stop.wait).start()
 
-    with pytest.raises(RuntimeError, match="can't start new thread"):
-        start_as_many_as_the_limit()
-    stop.set()
+    try:
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            start_as_many_as_the_limit()
+    finally:
+        stop.set()
 
 
 def test_an_init_is_above_the_checks() -> None:

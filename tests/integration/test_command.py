@@ -23,13 +23,10 @@ def test_the_exit_status_is_the_verdict(
     assert "Traceback" not in command.stderr
 
 
-def test_an_engine_out_of_reach_is_told_before_anything_is_made(
-    toy: Toy, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_engine_out_of_reach_is_told_before_anything_is_made(toy: Toy) -> None:
     toy.write(PASSING)
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{toy.folder}/nothing")
 
-    with toy.command() as command:
+    with toy.command(DOCKER_HOST=f"unix://{toy.folder}/nothing") as command:
         assert command.end() == 3
 
     assert f"{toy.folder}/nothing" in command.stderr

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from matrixci.model import CellOutcome, Reason
+from matrixci.model import CellOutcome, Reason, StepName
 
-from .toy import PASSED, PASSING, Ran, Toy, docker
+from .observed import docker
+from .toy import PASSED, PASSING, Ran, Toy
 
 BLOCKED = (CellOutcome.BLOCKED, Reason.BUILD)
 
@@ -39,6 +40,11 @@ def test_cells_with_one_lock_share_one_image(first_run: Ran) -> None:
     assert plain.image is not None
     assert plain.image == other.image
     assert not plain.image.reused
+    # It was built once: both tell of the end of one build.
+    cells = first_run.cells.values()
+    builds = [step for cell in cells for step in cell.steps if step.name is StepName.BUILD]
+    assert len(builds) == 2
+    assert builds[0].ended == builds[1].ended
     logs = (first_run.stored.folder / "logs").glob("image-*.log")
     assert [f"logs/{path.name}" for path in logs] == [plain.image.log]
     standing = docker("image", "inspect", "--format", "{{.Id}} {{.Config.User}}", plain.image.tag)
@@ -86,12 +92,12 @@ def test_a_build_that_outlasts_its_time_blocks_its_cell(toy: Toy) -> None:
     talking = f"print('see http://toyuser:{secret}@index.example/', flush=True)"
     endless = "import time; time.sleep(600)"
 
-    ran = toy.run(PASSING, limits={"build": 8}, precompile=[talking, endless])
+    ran = toy.run(PASSING, limits={"build": 6}, precompile=[talking, endless])
 
     assert ran.outcomes == {"plain": BLOCKED}
     assert ran.exit_code == 1
     message = ran.cells["plain"].message
-    assert message.startswith("The build took longer than 8 s.")
+    assert message.startswith("The build took longer than 6 s.")
     assert secret not in message
 
 

@@ -61,7 +61,7 @@ def test_a_check_gone_wrong_is_told_and_the_others_report(toy: Toy) -> None:
         hangs="time.sleep(600)",
     )
 
-    ran = toy.run(DOING, wrong, {"check": 5})
+    ran = toy.run(DOING, wrong, {"check": 4})
 
     assert ran.outcomes == dict.fromkeys(wrong, failed(Reason.CHECKS))
     assert ran.exit_code == 1
@@ -75,13 +75,13 @@ def test_a_check_gone_wrong_is_told_and_the_others_report(toy: Toy) -> None:
     assert told["fails"].message == "one is not two"
     assert told["crashes"].reason == "SIGSEGV"
     assert told["exits"].reason == "exit status 0 in the middle"
-    assert told["hangs"].reason == "after 5 s"
+    assert told["hangs"].reason == "after 4 s"
     for mode in ("fails", "crashes", "hangs"):
         assert "test_toy.py" in told[mode].detail
 
 
 def test_a_hang_that_outlasts_the_cell_is_ended_with_it(toy: Toy) -> None:
-    ran = toy.run(DOING, doing(hangs="time.sleep(600)"), {"cell": 8, "check": 600})
+    ran = toy.run(DOING, doing(hangs="time.sleep(600)"), {"cell": 6, "check": 600})
 
     assert ran.outcomes == {"hangs": failed(Reason.TIMED_OUT)}
     assert ran.exit_code == 1

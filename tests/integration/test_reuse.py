@@ -2,7 +2,8 @@
 
 from matrixci.model import CellOutcome, Reason, StepName
 
-from .toy import PASSING, PLAIN, Toy, containers_begun
+from .observed import containers_begun
+from .toy import PASSING, PLAIN, Toy
 
 FAILING = {"test_toy.py": "def test_fails():\n    assert False\n"}
 SAME = {"checks": PASSING, "modes": PLAIN}

@@ -11,7 +11,8 @@ import pytest
 from matrixci.model import CellOutcome, Reason
 
 from .closed_index import ClosedIndex, serving
-from .toy import PASSED, Ran, Toy, docker, write_wheel
+from .observed import docker
+from .toy import PASSED, Ran, Toy, write_wheel
 
 CHECKS = {
     "test_toy.py": """

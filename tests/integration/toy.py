@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
-
-import pytest
 
 from matrixci.cells import Selection
 from matrixci.events import Listener
@@ -29,6 +26,14 @@ from matrixci.pipeline import Settings
 from matrixci.run import execute, plan
 from matrixci.run_folder import StoredRun, read_run
 from matrixci.subject import resolve_subject
+
+from .observed import (
+    PATIENCE_SECONDS,
+    processes_with,
+    remove_things_of,
+    things_of,
+    wait_until,
+)
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 LIMITS = {
@@ -61,7 +66,6 @@ elif os.environ.get("TOY_LIE") == "version":
     import importlib.metadata
     importlib.metadata.Distribution.version = "0.1"
 """
-PATIENCE_SECONDS = 240.0
 
 
 def write_wheel(folder: Path, name: str, files: Mapping[str, str]) -> Path:
@@ -91,7 +95,7 @@ def write_toy_subject(folder: Path, token: str) -> Path:
 
 
 class Silent:
-    """Hears how a run goes on, and keeps it."""
+    """Hears how a run goes on, and does nothing about it."""
 
     def planned(self, cells: tuple[Cell, ...]) -> None: ...
 
@@ -102,8 +106,12 @@ class Silent:
     def said(self, text: str) -> None: ...
 
 
-def mode_of(cell_id: str) -> str:
-    return cell_id.partition("-mode-")[2]
+def by_mode(stored: StoredRun) -> dict[str, CellResult]:
+    return {name.partition("-mode-")[2]: result for name, result in stored.results.items()}
+
+
+def outcomes_of(stored: StoredRun) -> dict[str, tuple[CellOutcome, Reason | None]]:
+    return {mode: (cell.outcome, cell.reason) for mode, cell in by_mode(stored).items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,11 +129,11 @@ class Ran:
     @property
     def cells(self) -> dict[str, CellResult]:
         """The stored results by their mode."""
-        return {mode_of(name): result for name, result in self.stored.results.items()}
+        return by_mode(self.stored)
 
     @property
     def outcomes(self) -> dict[str, tuple[CellOutcome, Reason | None]]:
-        return {mode: (cell.outcome, cell.reason) for mode, cell in self.cells.items()}
+        return outcomes_of(self.stored)
 
     def file(self, name: str | None) -> str:
         """Return a file that a result names, which must be there."""
@@ -155,7 +163,8 @@ class Command:
 
     def wait_for(self, condition: Callable[[], object]) -> None:
         """Wait for something that must happen before the command's end."""
-        wait_until(lambda: condition() or self.process.poll() is not None)
+        came = wait_until(lambda: condition() or self.process.poll() is not None)
+        assert came, self.stderr
         assert self.process.poll() is None, self.stderr
 
     def end(self, number: signal.Signals | None = None) -> int:
@@ -243,19 +252,29 @@ class Toy:
         return await execute(settings, plan(matrix, Selection()), listener, ["toy"])
 
     @contextmanager
-    def command(self) -> Iterator["Command"]:
+    def command(self, **environment: str) -> Iterator["Command"]:
         """Start the command that runs the matrix; it has ended when the context has."""
         argv = [sys.executable, "-m", "matrixci", "matrix", "--matrix", str(self.matrix)]
         argv += ["--checks", str(self.checks), "--home", str(self.home)]
         with (
             (self.folder / "stdout").open("wb") as stdout,
             (self.folder / "stderr").open("wb") as stderr,
-            subprocess.Popen(argv, stdout=stdout, stderr=stderr, cwd=self.folder) as process,
+            subprocess.Popen(
+                argv,
+                stdout=stdout,
+                stderr=stderr,
+                cwd=self.folder,
+                env={**os.environ, **environment},
+            ) as process,
         ):
             try:
                 yield Command(process=process, folder=self.folder)
             finally:
                 process.kill()
+
+    def runs(self) -> list[str]:
+        """Return the ids of the runs that there were."""
+        return [path.parent.name for path in self.home.glob("runs/2*/run.json")]
 
     def latest(self) -> str:
         """Return the id of the last run."""
@@ -277,50 +296,17 @@ class Toy:
         return [
             *things_of(run),
             *(str(path) for path in self.temporary.iterdir()),
-            *processes_with("environ", f"TMPDIR={self.temporary}"),
+            *(f"process {process}" for process in self.processes()),
         ]
 
+    def processes(self) -> list[int]:
+        """Return the processes that were started for a run, and still are."""
+        return processes_with("environ", f"TMPDIR={self.temporary}")
 
-def docker(*arguments: str) -> str:
-    """Run the engine's own client, which is no part of what is tried."""
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def things_of(run: str) -> list[str]:
-    """Return the containers and the volumes that are labelled with a run."""
-    label = f"label=org.matrixci.run={run}"
-    containers = docker("container", "ls", "--all", "--quiet", "--filter", label).split()
-    return [*containers, *docker("volume", "ls", "--quiet", "--filter", label).split()]
-
-
-def containers_begun(run: str) -> int:
-    """Return how many containers of a run were started, by the engine's own record."""
-    now = f"{time.time():.9f}"
-    label = f"label=org.matrixci.run={run}"
-    wanted = ["--filter", "type=container", "--filter", "event=start", "--filter", label]
-    events = docker("events", "--since=1h", f"--until={now}", *wanted, "--format", "{{.ID}}")
-    return len(events.split())
-
-
-def processes_with(file: str, text: str) -> list[str]:
-    """Return the processes, but for our own, that have a text in a file of theirs in /proc."""
-
-    def found() -> Iterator[str]:
-        for path in Path("/proc").glob(f"[0-9]*/{file}"):
-            with suppress(OSError):
-                if text.encode() in path.read_bytes() and path.parent.name != str(os.getpid()):
-                    yield f"process {path.parent.name}"
-
-    return list(found())
-
-
-def wait_until(condition: Callable[[], object], seen: str = "") -> None:
-    """Wait for something that takes as long as it takes, on a machine that is busy."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        if condition():
-            return
-        time.sleep(0.1)
-    pytest.fail(f"waited in vain; {seen}")
+    def clear(self) -> None:
+        """Remove what runs left behind, so that a test that fails leaves nothing either."""
+        for process in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        for run in self.runs():
+            remove_things_of(run)

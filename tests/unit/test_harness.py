@@ -1034,9 +1034,7 @@ def test_cuda_cell_without_a_gpu(tmp_path: Path) -> None:
             id="segfault",
         ),
         pytest.param(
-            {
-                "numpy": "import os, sys; os.write(int(sys.argv[1]), b'{}\\n[1]\\nx\\n'); os._exit(0)"
-            },
+            {"numpy": "import os, sys; os.write(int(sys.argv[1]), b'{}\\n[1]\\n'); os._exit(0)"},
             {"numpy": None},
             id="garbage",
         ),

@@ -91,6 +91,21 @@ def test_requirements_that_agree_are_no_conflict() -> None:
         assert reason == f"a==1 needs {needed}, and {required} is required"
 
 
+def test_what_the_resolver_concludes_is_no_requirement_of_the_users() -> None:
+    said = (
+        f"{NO_SOLUTION}\n cause: Because a==1 depends on numpy<2 and you require a==1, we can "
+        "conclude that you require numpy<2.\nhint: You require CPython 3.13 (`cp313`), but we only "
+        "found wheels for `numpy` (v1.26.4) with the following Python ABI tags: `cp312`"
+    )
+    assert readable_reason(said) == "no wheel of numpy<2 for CPython 3.13, and a==1 needs it"
+
+
+def test_what_follows_the_users_requirements_is_none_of_them() -> None:
+    because = "you require numpy<2 and numpy==20 has no usable wheels"
+    said = f"{NO_SOLUTION}\n cause: Because {because}, we can conclude that it is so."
+    assert readable_reason(said) == because
+
+
 def test_one_line_leaves_out_who_was_asked() -> None:
     text = "error: Failed to fetch: `https://me:pw@host.example/simple/`\n  cause: timed\n  out"
     assert one_line(text) == "Failed to fetch: `the index`: timed out"

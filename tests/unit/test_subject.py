@@ -82,7 +82,7 @@ def test_a_wheel_with_a_name_of_no_wheel_is_told(tmp_path: Path, name: str) -> N
 def test_a_folder_with_the_name_of_a_wheel_is_told(tmp_path: Path) -> None:
     folder = tmp_path / "own-1.0-py3-none-any.whl"
     folder.mkdir()
-    with pytest.raises(SubjectError, match="is no wheel: .*Is a directory"):
+    with pytest.raises(SubjectError, match=r"is no wheel: .*Is a directory"):
         resolve(str(folder), tmp_path)
 
 
@@ -109,9 +109,10 @@ def build_wheel(folder, config_settings=None, metadata_directory=None):
         def write(path, text):
             archive.writestr(zipfile.ZipInfo(path), text)
         write(f"{{NAME}}.py", {code!r})
-        write(f"{{about}}/METADATA",
-              f"Metadata-Version: 2.1\\nName: {{NAME}}\\nVersion: {{VERSION}}\\n")
-        write(f"{{about}}/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        metadata = ["Metadata-Version: 2.1", f"Name: {{NAME}}", f"Version: {{VERSION}}", ""]
+        write(f"{{about}}/METADATA", "\\n".join(metadata))
+        tags = ["Wheel-Version: 1.0", "Root-Is-Purelib: true", "Tag: py3-none-any", ""]
+        write(f"{{about}}/WHEEL", "\\n".join(tags))
         write(f"{{about}}/RECORD", "")
     return wheel
 """
@@ -152,10 +153,10 @@ def test_a_folder_that_can_not_be_built_is_told_with_the_end_of_why(tmp_path: Pa
     checkout = a_project(tmp_path / "checkout", fails="there is no compiler")
     with pytest.raises(SubjectError) as caught:
         resolve(str(checkout), tmp_path / "subjects")
-    first, *end = str(caught.value).splitlines()
-    assert first == f"The subject {checkout} can't be built into a wheel:"
-    assert 1 <= len(end) <= 6
-    assert "\x1b" not in str(caught.value)
+    assert str(caught.value).splitlines() == [
+        f"The subject {checkout} can't be built into a wheel:",
+        "there is no compiler",
+    ]
     assert list((tmp_path / "subjects").iterdir()) == []
 
 

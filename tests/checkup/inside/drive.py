@@ -1,0 +1,61 @@
+"""In a cell's container: one run of the checks for each seeded defect, by the harness itself.
+
+Usage: python drive.py; beside it lie jobs.json and overlay.py, and the cell, the harness and the
+checks where the engine puts them. Each job leaves its result file, or why it has none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from overlay import apply
+
+PLACE = Path("/matrixci")
+SCRATCH = Path("/tmp/checkup")  # noqa: S108 - the container's own
+
+
+def drive(job: dict[str, Any]) -> None:
+    """Run one job in a folder of its own."""
+    folder = SCRATCH / job["name"]
+    overlay = folder / "overlay"
+    overlay.mkdir(parents=True)
+    for patch in job["patches"]:
+        apply(overlay, patch)
+    # The harness finds checks and results beside the cell.
+    shutil.copytree(PLACE / "checks", folder / "checks")
+    (folder / "results").mkdir()
+    cell = json.loads((PLACE / "cell.json").read_text(encoding="utf-8"))
+    (folder / "cell.json").write_text(json.dumps({**cell, "only": job["only"]}))
+    home = folder / "home"
+    subprocess.run(  # noqa: S603 - the harness
+        [sys.executable, str(PLACE / "harness" / "supervise.py"), str(folder / "cell.json")],
+        env={**os.environ, "PYTHONPATH": str(overlay), "HOME": str(home)},
+        timeout=job["limit"],
+        check=True,
+    )
+    shutil.copyfile(folder / "results" / "results.jsonl", PLACE / "results" / f"{job['name']}.jsonl")
+
+
+def main() -> None:
+    """Run all jobs; one that fails takes no other along."""
+    jobs = json.loads(Path(__file__).with_name("jobs.json").read_text(encoding="utf-8"))
+    for job in jobs:
+        began = time.monotonic()
+        try:
+            drive(job)
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            told = f"{type(error).__name__}: {error}"
+            (PLACE / "results" / f"{job['name']}.error").write_text(told)
+        shutil.rmtree(SCRATCH / job["name"], ignore_errors=True)
+        sys.stderr.write(f"checkup: {job['name']}: {time.monotonic() - began:.0f} s\n")
+
+
+if __name__ == "__main__":
+    main()

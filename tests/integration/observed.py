@@ -1,0 +1,69 @@
+"""What there is on the engine and on this machine, seen without what is tried."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+PATIENCE_SECONDS = 240.0  # on a machine that is busy
+
+
+def docker(*arguments: str) -> str:
+    """Run the engine's own client, which is no part of what is tried."""
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def things_of(run: str) -> list[str]:
+    """Return the containers and the volumes that are labelled with a run."""
+    return [*_containers_of(run), *_volumes_of(run)]
+
+
+def remove_things_of(run: str) -> None:
+    """Remove the containers and the volumes that are labelled with a run."""
+    for container in _containers_of(run):
+        docker("container", "rm", "--force", "--volumes", container)
+    for volume in _volumes_of(run):
+        docker("volume", "rm", "--force", volume)
+
+
+def _containers_of(run: str) -> list[str]:
+    label = f"label=org.matrixci.run={run}"
+    return docker("container", "ls", "--all", "--quiet", "--filter", label).split()
+
+
+def _volumes_of(run: str) -> list[str]:
+    label = f"label=org.matrixci.run={run}"
+    return docker("volume", "ls", "--quiet", "--filter", label).split()
+
+
+def containers_begun(run: str) -> int:
+    """Return how many containers of a run were started, by the engine's own record."""
+    now = f"{time.time():.9f}"
+    label = f"label=org.matrixci.run={run}"
+    wanted = ["--filter", "type=container", "--filter", "event=start", "--filter", label]
+    events = docker("events", "--since=1h", f"--until={now}", *wanted, "--format", "{{.ID}}")
+    return len(events.split())
+
+
+def processes_with(file: str, text: str) -> list[int]:
+    """Return the processes, but for our own, that have a text in a file of theirs in /proc."""
+    found = []
+    for path in Path("/proc").glob(f"[0-9]*/{file}"):
+        with suppress(OSError):
+            if text.encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+    return [process for process in found if process != os.getpid()]
+
+
+def wait_until(condition: Callable[[], object]) -> bool:
+    """Wait for something that takes as long as it takes; return whether it came."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.1)
+    return False

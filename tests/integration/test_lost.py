@@ -1,0 +1,68 @@
+"""A run that loses the engine, or its own process: nothing known is lost, nothing left stays."""
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from matrixci.model import CellOutcome, Reason
+from matrixci.run_folder import read_run
+
+from .engine_link import EngineLink, linked
+from .observed import things_of, wait_until
+from .scenes import MODES, RESTING, EndlessBuild, is_resting
+from .toy import PASSED, PASSING, Toy, outcomes_of
+
+LOST = (CellOutcome.ERROR, Reason.ENGINE)
+LIMITS = {"check": 600, "cell": 600}
+
+
+@pytest.fixture
+def link(toy: Toy) -> Iterator[EngineLink]:
+    with linked(toy.folder) as link:
+        yield link
+
+
+def test_an_engine_lost_while_checks_run_is_no_fault_of_the_subject(
+    toy: Toy, link: EngineLink
+) -> None:
+    toy.write(RESTING, MODES, LIMITS)
+
+    with toy.command(DOCKER_HOST=link.host) as command:
+        command.wait_for(lambda: is_resting(toy))
+        link.cut()
+        assert command.end() == 3
+
+    lost = read_run(toy.home / "runs" / toy.latest())
+    assert outcomes_of(lost) == {"quick": PASSED, "slow": LOST}
+    assert "Traceback" not in command.stderr
+    toy.run(PASSING)
+    assert things_of(lost.run.id) == []
+
+
+def test_an_engine_lost_while_an_image_is_built_is_no_fault_of_the_subject(
+    toy: Toy, link: EngineLink
+) -> None:
+    endless = EndlessBuild()
+    toy.write(PASSING, precompile=[endless.statement])
+
+    with toy.command(DOCKER_HOST=link.host) as command:
+        command.wait_for(lambda: endless.is_under_way(toy))
+        link.cut()
+        assert command.end() == 3
+
+    assert toy.ended(toy.latest(), 3).outcomes == {"plain": LOST}
+    assert "Traceback" not in command.stderr
+    assert wait_until(lambda: not endless.processes())
+
+
+def test_what_a_killed_run_left_is_swept_by_the_next(toy: Toy) -> None:
+    toy.write(RESTING, MODES, LIMITS)
+    with toy.command() as command:
+        command.wait_for(lambda: is_resting(toy))
+        command.end(signal.SIGKILL)
+    killed = toy.latest()
+
+    toy.run(PASSING)
+
+    assert things_of(killed) == []

@@ -1,0 +1,496 @@
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from factories import RUN, a_check, a_result, a_run, cells
+
+from matrixci import cli
+from matrixci import run as running
+from matrixci.errors import ExitCode, ResolverError
+from matrixci.judge import JudgedRun
+from matrixci.lock import Lock, Unsatisfiable, parse_lock
+from matrixci.model import Cell, CellOutcome, CheckOutcome, Reason
+from matrixci.pipeline import Settings
+from matrixci.run_folder import RunFolder
+
+MATRIX = """\
+subject: toy
+requires: [torch]
+axes:
+  python: {"3.12": , "3.13": }
+  numpy:
+    1.x: {id: numpy1, requires: numpy<2}
+    2.x: {id: numpy2, requires: numpy>=2}
+  device: {cpu: {id: cpu, torch-backend: cpu}, cuda: {id: cuda, gpu: true}}
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    code: int
+    out: list[str]
+    err: list[str]
+
+
+Command = Callable[..., Done]
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """Return a function that runs the command line in a folder with a matrix.yaml."""
+    (tmp_path / "matrix.yaml").write_text(MATRIX, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent.sock")
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # the tests' own stays
+
+    def run(*arguments: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["matrixci", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.err
+        code = caught.value.code
+        return Done(
+            code=code if isinstance(code, int) else 0,
+            out=[line.rstrip() for line in printed.out.splitlines()],
+            err=[line.rstrip() for line in printed.err.splitlines()],
+        )
+
+    return run
+
+
+@pytest.fixture
+def planned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list that takes the ids of the cells of which a plan is made."""
+    ids: list[str] = []
+
+    async def resolve(
+        _: Settings, of: Sequence[Cell], architecture: str
+    ) -> dict[str, Lock | Unsatisfiable]:
+        assert architecture
+        ids.extend(cell.id for cell in of)
+        return {cell.id: answer(cell) for cell in of}
+
+    monkeypatch.setattr(running, "resolve_only", resolve)
+    return ids
+
+
+def answer(cell: Cell) -> Lock | Unsatisfiable:
+    if cell.id.startswith("py3.13-numpy1"):
+        return Unsatisfiable(reason="no wheel of numpy[x]<2 for [/] \x1b[31m", detail="")
+    numpy = "1.26.4" if "numpy1" in cell.id else "2.5.5"
+    text = f"attrs==26.1.0\nnumpy=={numpy}\ntorch==2.15.0\ntoy==1.0\n"
+    return Lock(pins=parse_lock(text), torch_backend=None, fallback=not cell.gpu)
+
+
+EVERY = [
+    f"py{python}-{numpy}-{device}"
+    for python in ("3.12", "3.13")
+    for numpy in ("numpy1", "numpy2")
+    for device in ("cpu", "cuda")
+]
+
+
+# Choosing cells
+
+
+@pytest.mark.parametrize(
+    ("arguments", "chosen"),
+    [
+        ("", EVERY),
+        ("--python 3.12", EVERY[:4]),
+        ("--python=3.12", EVERY[:4]),
+        ("--python 3.12,3.13", EVERY),
+        ("--python 3.12 --python 3.13", EVERY),
+        ("--python 3.13 --numpy 2.x --device cpu", [EVERY[6]]),
+        ("--numpy numpy2 --device=cuda", [EVERY[3], EVERY[7]]),
+        ("--cell py3.12-*-cpu", [EVERY[0], EVERY[2]]),
+        ("--cell py3.12-numpy1-cpu --cell py3.13-numpy2-cuda", [EVERY[0], EVERY[7]]),
+        ("--cell *-cpu --python 3.13", [EVERY[4], EVERY[6]]),
+        ("--device cpu --jobs 2 --fresh --python 3.12", [EVERY[0], EVERY[2]]),
+    ],
+)
+def test_cells_are_chosen_by_axis_and_by_id(
+    command: Command, planned: list[str], arguments: str, chosen: list[str]
+) -> None:
+    assert command("matrix", "--plan", *arguments.split()).code == ExitCode.READY
+    assert planned == chosen
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("--pyton 3.12", 'There is no option --pyton; did you mean "--python"?'),
+        ("--devices=cpu", 'There is no option --devices=cpu; did you mean "--device"?'),
+        ("--subjet x", 'There is no option --subjet; did you mean "--subject"?'),
+        ("--instal-engine", 'There is no option --instal-engine; did you mean "--install-engine"?'),
+        ("-x", "There is no option -x; there is --python, --numpy, --device, --subject"),
+        ("py3.12-numpy1-cpu", "There is no option py3.12-numpy1-cpu; there is --python, "),
+        ("--python", "--python needs a value of the axis python."),
+        ("--python=", "--python= needs a value of the axis python."),
+        ("--python 3.9", 'python: no cell has the value "3.9". '),
+        ("--python 3.12,", 'python: no cell has the value "". There is 3.12, 3.13.'),
+        ("--cell py9*", 'No cell matches "py9*". There is py3.12-numpy1-cpu, '),
+        (
+            "--cell *-cpu --device cuda",
+            "No cell is all of this at once: device cuda, *-cpu. There is py3.12-numpy1-cpu, ",
+        ),
+        ("--numpy 3.x --device gpu", 'numpy: no cell has the value "3.x". '),
+    ],
+)
+def test_a_mistake_in_the_choice_is_told_with_what_there_is(
+    command: Command, planned: list[str], arguments: str, told: str
+) -> None:
+    done = command("matrix", "--plan", *arguments.split())
+    assert done.code == ExitCode.USAGE
+    assert done.err[0].startswith(told)
+    assert (done.out, planned) == ([], [])
+
+
+def test_every_mistake_in_the_choice_is_told_at_once(command: Command) -> None:
+    done = command("matrix", "--numpy", "3.x", "--device", "gpu", "--cell", "x")
+    assert len(done.err) == 3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["--jobs 0", "--jobs many", "--as-of yesterday", "--base elsewhere", "--as-of", "--matrix"],
+)
+def test_a_value_that_is_none_is_told(command: Command, arguments: str) -> None:
+    done = command("matrix", *arguments.split())
+    assert done.code == ExitCode.USAGE
+    assert any(arguments.split(maxsplit=1)[0] in line for line in done.err)
+
+
+def test_every_option_can_be_meant_by_a_mistyped_one(command: Command) -> None:
+    text = "\n".join(command("matrix", "--help").out)
+    assert set(re.findall(r"--[a-z-]+", text)) - {"--help", "--python", "--device", "--numpy"} == (
+        set(cli._OPTIONS)
+    )
+
+
+# What is wrong before anything is run
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("axes: {python: {3.10: }}", "3.10"),
+        ("{", "matrix.yaml:"),
+        ("", "matrix.yaml:"),
+        ("subject: toy\naxis: {}", 'did you mean "axes"?'),
+        ("\x00", "matrix.yaml"),
+    ],
+)
+def test_a_bad_matrix_file_is_told_with_its_place(
+    command: Command, tmp_path: Path, text: str, told: str
+) -> None:
+    (tmp_path / "matrix.yaml").write_text(text, encoding="utf-8")
+    done = command("matrix")
+    assert done.code == ExitCode.USAGE
+    assert all(line.startswith("matrix.yaml") for line in done.err)
+    assert any(told in line for line in done.err)
+    assert done.out == []
+
+
+def test_a_matrix_file_that_is_not_there_is_told(command: Command) -> None:
+    done = command("matrix", "--matrix", "other.yaml")
+    assert done.code == ExitCode.USAGE
+    assert done.err == ["other.yaml: there is no such file; write one, or name another"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("--subject ./absent", "The subject ./absent doesn't exist (looked for "),
+        ("--subject a==", "not a requirement: "),
+        ("--subject ftp://host.example/a", "not a URL that can be read"),
+        ("--checks empty", "There is no check in empty: no file named test_*.py."),
+        ("--checks absent", "There is no check in absent: no file named test_*.py."),
+    ],
+)
+def test_a_mistake_in_the_command_is_told(
+    command: Command, tmp_path: Path, arguments: str, told: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    done = command("matrix", *arguments.split())
+    assert done.code == ExitCode.USAGE
+    assert done.err[0].startswith(told)
+
+
+def test_without_an_engine_it_is_told_in_two_lines(command: Command, tmp_path: Path) -> None:
+    done = command("matrix")
+    assert done.code == ExitCode.INFRASTRUCTURE
+    assert done.err == [
+        "There is no container engine on this machine (/nonexistent.sock).",
+        "Start one, or run: nox -s matrix -- --install-engine",
+    ]
+    assert done.out == []
+    assert not (tmp_path / ".matrixci/runs").exists()  # no run that never was
+
+
+def test_cleaning_without_an_engine_is_told(command: Command) -> None:
+    assert command("clean").code == ExitCode.INFRASTRUCTURE
+
+
+def test_an_engine_that_can_not_be_installed_is_told(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "engine.sh").write_text('echo "$@" >asked; exit 1\n', encoding="utf-8")
+    (tmp_path / "test_x.py").touch()
+    monkeypatch.setattr(cli, "data_folder", lambda _: tmp_path)
+    done = command("matrix", "--install-engine")
+    assert (done.code, done.err) == (
+        ExitCode.INFRASTRUCTURE,
+        ["No container engine could be installed."],
+    )
+    assert (tmp_path / "asked").read_text(encoding="utf-8") == "install\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["matrix", "--help"], ["show", "--help"]])
+def test_help_is_had_without_a_matrix(
+    command: Command, tmp_path: Path, arguments: list[str]
+) -> None:
+    (tmp_path / "matrix.yaml").unlink()
+    assert any("Usage: " in line for line in command(*arguments).out)
+
+
+# The plan
+
+
+@pytest.mark.usefixtures("planned")
+def test_a_plan_shows_each_cell_with_its_lock(command: Command) -> None:
+    done = command("matrix", "--plan", "--device", "cpu")
+    assert done.code == ExitCode.READY
+    rows = [line.split(maxsplit=2) for line in done.out[1:-1]]
+    assert [row[0] for row in rows] == [EVERY[0], EVERY[2], EVERY[4], EVERY[6]]
+    assert rows[0][2] == "toy 1.0, torch 2.15.0, numpy 1.26.4 (default index)"
+    assert rows[1][2] == "toy 1.0, torch 2.15.0, numpy 2.5.5 (default index)"
+    assert rows[2][1] == "∅"
+    # What the resolver says is shown as it is: no markup, and no colours of its own.
+    assert rows[2][2] == r"unsatisfiable: no wheel of numpy[x]<2 for [/] \x1b[31m"
+    assert rows[1][1] == rows[3][1] != rows[0][1]
+    assert done.out[-1] == "4 cells, 2 distinct locks"
+
+
+def test_an_index_that_does_not_answer_is_infrastructure(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object) -> None:
+        msg = "The package index refuses: 403 Forbidden"
+        raise ResolverError(msg)
+
+    monkeypatch.setattr(running, "resolve_only", refuse)
+    done = command("matrix", "--plan")
+    assert done.code == ExitCode.INFRASTRUCTURE
+    assert done.err == ["The package index refuses: 403 Forbidden"]
+
+
+# A run
+
+
+def stored(home: Path, *results: CellOutcome, interrupted: bool = False) -> Path:
+    """Write a run of cells that came to these outcomes."""
+    of = cells(("3.10", "3.11", "3.12", "3.13"))[: len(results)]
+    folder = RunFolder.create(home, RUN)
+    folder.write_run(a_run(of, interrupted=interrupted))
+    for cell, outcome in zip(of, results, strict=True):
+        failed = outcome is CellOutcome.FAILED
+        checks = [a_check(outcome=CheckOutcome.FAILED)] if failed else None
+        reason = Reason.CHECKS if failed else None
+        folder.write_cell(a_result(cell, outcome, checks, reason=reason))
+    folder.point_latest()
+    return folder.path
+
+
+def test_what_the_command_asks_for_is_what_is_run(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[Settings, list[str], Sequence[str]]] = []
+
+    async def execute(
+        settings: Settings, plan: running.Plan, _: object, words: Sequence[str]
+    ) -> JudgedRun:
+        seen.append((settings, [cell.id for cell in plan.cells], words))
+        return running.judge_folder(stored(settings.home, CellOutcome.FAILED))
+
+    monkeypatch.setattr(running, "execute", execute)
+    checks = tmp_path / "mine"
+    checks.mkdir()
+    (checks / "test_x.py").touch()
+    line = "matrix --home kept --python 3.12 --device cpu --subject other>=1 --check not(slow) "
+    line += "--checks mine --as-of 2026-01-31 --jobs 3 --base assembled --fresh"
+    done = command(*line.split())
+    ((settings, ids, words),) = seen
+    assert done.code == ExitCode.FAILURES
+    assert done.out[1] == "NOT READY  1 cells: 1 failed"
+    assert f"locks, logs and results: kept/runs/{RUN}" in done.out
+    assert ids == [EVERY[0], EVERY[2]]
+    assert list(words) == line.split()
+    assert settings.subject.subject.requirement == "other>=1"
+    assert str(settings.as_of) == "2026-01-31"
+    assert (settings.home, settings.checks) == (Path("kept"), Path("mine"))
+    assert (settings.jobs, settings.fresh, settings.check_filter) == (3, True, "not(slow)")
+    assert settings.base_origin == "assembled"
+
+
+@pytest.mark.parametrize("where", ["the matrix", "the subject", "the run"])
+def test_an_interrupt_is_told_by_the_exit_code(
+    command: Command, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    name = {"the matrix": "load_matrix", "the subject": "resolve_subject", "the run": "running"}
+    if where == "the run":
+        monkeypatch.setattr(running, "execute", interrupt)
+    else:
+        monkeypatch.setattr(cli, name[where], interrupt)
+    assert command("matrix").code == ExitCode.INTERRUPTED
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_real_process_and_its_children_in_order(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    (tmp_path / "matrix.yaml").write_text(MATRIX, encoding="utf-8")
+    uv = tmp_path / "uv"
+    uv.write_text(f"#!/bin/sh\necho $$ >>{tmp_path}/pids\nexec sleep 60\n", encoding="utf-8")
+    uv.chmod(0o755)
+    starter = f"""
+import uv; uv.find_uv_bin = lambda: {str(uv)!r}
+import sys; sys.argv = ["matrixci", "matrix", "--plan", "--cell", "py3.12-numpy1-cuda"]
+from matrixci.cli import main
+main()
+"""
+    argv = [sys.executable, "-c", starter]
+    process = subprocess.Popen(
+        argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        end = time.monotonic() + 20
+        while not (tmp_path / "pids").exists() and time.monotonic() < end:
+            time.sleep(0.02)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == ExitCode.INTERRUPTED
+    assert "Traceback" not in err
+    assert out == ""
+    for pid in (tmp_path / "pids").read_text(encoding="utf-8").split():
+        stat = Path(f"/proc/{pid}/stat")
+        assert not stat.exists() or stat.read_text(encoding="utf-8").rpartition(") ")[2][0] in "ZX"
+
+
+# Showing a run again
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [
+        (CellOutcome.PASSED, ExitCode.READY),
+        (CellOutcome.PARTIAL, ExitCode.READY),
+        (CellOutcome.FAILED, ExitCode.FAILURES),
+        (CellOutcome.UNSATISFIABLE, ExitCode.FAILURES),
+        (CellOutcome.BLOCKED, ExitCode.FAILURES),
+        (CellOutcome.ERROR, ExitCode.INFRASTRUCTURE),
+        (CellOutcome.CANCELLED, ExitCode.FAILURES),
+    ],
+)
+def test_showing_a_run_exits_as_the_run_did(
+    command: Command, tmp_path: Path, outcome: CellOutcome, code: ExitCode
+) -> None:
+    stored(tmp_path / ".matrixci", outcome)
+    done = command("show")
+    assert done.code == code
+    word = "passed" if outcome is CellOutcome.PARTIAL else str(outcome)
+    assert any(word in line for line in done.out)
+    assert done.err == []
+
+
+def test_showing_an_interrupted_run_exits_as_it_did(command: Command, tmp_path: Path) -> None:
+    stored(tmp_path / ".matrixci", CellOutcome.PASSED, interrupted=True)
+    assert command("show").code == ExitCode.INTERRUPTED
+
+
+@pytest.mark.parametrize("how", ["latest", "id", "beginning", "path"])
+def test_a_run_is_shown_by_what_names_it(command: Command, tmp_path: Path, how: str) -> None:
+    path = stored(tmp_path / "home", CellOutcome.PASSED)
+    names = {"latest": [], "id": [RUN], "beginning": [RUN[:8]], "path": [str(path)]}
+    done = command("show", "--home", "home", *names[how])
+    assert done.code == ExitCode.READY
+    assert done.out[-1] == "READY  1 cells: 1 passed"
+
+
+@pytest.mark.parametrize("name", [[], ["2026"], ["/no/such/folder"], ["*"]])
+def test_a_run_that_is_not_there_is_told(command: Command, name: list[str]) -> None:
+    done = command("show", *name)
+    assert done.code == ExitCode.USAGE
+    assert len(done.err) == 1
+    assert done.err[0].startswith("No single run is meant by ")
+
+
+def test_a_run_that_can_not_be_read_is_told(command: Command, tmp_path: Path) -> None:
+    path = stored(tmp_path / ".matrixci", CellOutcome.PASSED)
+    (path / "run.json").write_text("{", encoding="utf-8")
+    done = command("show")
+    assert done.code == ExitCode.INFRASTRUCTURE
+    assert "run.json: " in done.err[0]
+
+
+def test_a_run_whose_results_are_gone_is_not_ready(command: Command, tmp_path: Path) -> None:
+    path = stored(tmp_path / ".matrixci", CellOutcome.PASSED)
+    next(path.glob("cells/*")).unlink()
+    assert command("show").code == ExitCode.INFRASTRUCTURE
+
+
+def test_a_table_is_shown_as_a_picture_as_well(command: Command, tmp_path: Path) -> None:
+    stored(tmp_path / ".matrixci", CellOutcome.PASSED, CellOutcome.FAILED)
+    done = command("show", "--svg", "deep/table.svg")
+    picture = (tmp_path / "deep/table.svg").read_text(encoding="utf-8")
+    assert done.code == ExitCode.FAILURES
+    assert any("✗" in line for line in done.out)
+    assert picture.startswith("<svg")
+    assert "✗" in picture
+    assert "nox" in picture
+
+
+def test_a_picture_that_can_not_be_written_is_told(command: Command, tmp_path: Path) -> None:
+    stored(tmp_path / ".matrixci", CellOutcome.PASSED)
+    (tmp_path / "in-the-way").touch()
+    done = command("show", "--svg", "in-the-way/table.svg")
+    assert done.code == ExitCode.INFRASTRUCTURE
+    assert "table.svg can't be written: " in done.err[-1]
+
+
+def test_a_command_to_reproduce_is_not_folded_where_there_is_no_terminal(
+    command: Command, tmp_path: Path
+) -> None:
+    stored(tmp_path / ".matrixci", CellOutcome.FAILED)
+    folder = tmp_path / ".matrixci/runs" / RUN / "run.json"
+    long = "transformers @ git+https://host.example/" + "x" * 200
+    text = folder.read_text(encoding="utf-8").replace('"spec": "transformers"', f'"spec": "{long}"')
+    folder.write_text(text, encoding="utf-8")
+    (line,) = (line for line in command("show").out if "reproduce: " in line)
+    assert shlex.split(line)[-1] == long
+
+
+def test_the_module_is_the_command_line_too(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "matrixci", "show"]
+    done = subprocess.run(
+        argv, cwd=tmp_path, env={**os.environ, "COLUMNS": "200"}, capture_output=True, check=False
+    )
+    assert done.returncode == ExitCode.USAGE
+    assert done.stderr.decode().startswith("No single run is meant by 'latest'; there is none in ")

@@ -1,0 +1,322 @@
+import asyncio
+import hashlib
+import json
+import os
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from matrixci.engine import Engine, GpuWay, _host
+from matrixci.errors import EngineError, ExitCode
+from matrixci.model import EngineFacts
+
+START_IT = "Start one, or run: nox -s matrix -- --install-engine"
+INFO = {
+    "ServerVersion": "26.1.5",
+    "Architecture": "x86_64",
+    "NCPU": 2,
+    "MemTotal": 2**34,
+    "Driver": "overlay2",
+}
+
+
+class _Server(socketserver.ThreadingUnixStreamServer):
+    answers: Mapping[str, tuple[int, object]]
+    daemon_threads = True
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+
+    def do_GET(self) -> None:
+        name = self.path.rpartition("/")[2]
+        status, answer = self.server.answers.get(name, (404, {"message": "no such page"}))
+        body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def address_string(self) -> str:
+        return "unix"
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+Serve = Callable[..., str]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Return a function that starts an engine of a few answers, and gives its address."""
+    servers: list[tuple[_Server, threading.Thread]] = []
+
+    def start(release: str = "26.1.5", **answers: tuple[int, object]) -> str:
+        path = tmp_path / f"engine{len(servers)}.sock"
+        server = _Server(str(path), _Handler)
+        about = {"Version": release, "ApiVersion": "1.45", "MinAPIVersion": "1.24"}
+        server.answers = {"version": (200, about), "info": (200, INFO), **answers}
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        servers.append((server, thread))
+        return f"unix://{path}"
+
+    yield start
+    for server, thread in servers:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Return a function that puts a program on PATH, where nothing else is."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+
+    def put(name: str, script: str) -> None:
+        path = folder / name
+        path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        path.chmod(0o755)
+
+    return put
+
+
+WITH_BUILDX = "echo github.com/docker/buildx v0.13.1 788433953af10f2a698f5c07611dddce2e08c7a0"
+
+
+def connected(monkeypatch: pytest.MonkeyPatch, host: str) -> EngineFacts:
+    monkeypatch.setenv("DOCKER_HOST", host)
+
+    async def connect() -> EngineFacts:
+        engine = await Engine.connect()
+        engine._client.close()
+        return engine.facts
+
+    return asyncio.run(connect())
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, host: str) -> list[str]:
+    with pytest.raises(EngineError) as caught:
+        connected(monkeypatch, host)
+    assert caught.value.exit_code is ExitCode.INFRASTRUCTURE
+    return str(caught.value).splitlines()
+
+
+# An engine that answers
+
+
+def test_an_engine_that_answers_is_described(
+    serve: Serve, programs: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs("docker", WITH_BUILDX)
+    assert connected(monkeypatch, serve()) == EngineFacts(
+        version="26.1.5",
+        buildx="v0.13.1",
+        architecture="x86_64",
+        cpus=2,
+        memory=2**34,
+        storage="overlay2",
+        gpu=None,
+    )
+
+
+def test_the_docker_command_meets_the_same_engine(
+    serve: Serve,
+    programs: Callable[[str, str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    programs("docker", f'echo "$DOCKER_HOST $*" >{tmp_path}/asked; {WITH_BUILDX}')
+    host = serve()
+    connected(monkeypatch, host)
+    asked = (tmp_path / "asked").read_text(encoding="utf-8")
+    assert asked == f"{host} buildx version\n"
+
+
+@pytest.mark.parametrize("version", ["23.0.0", "29.0", "100.1.2-ce", "27.0.0-rc.1", "dev", ""])
+def test_an_engine_that_is_new_enough_is_taken(
+    serve: Serve,
+    programs: Callable[[str, str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    version: str,
+) -> None:
+    programs("docker", WITH_BUILDX)
+    assert connected(monkeypatch, serve(version)).buildx == "v0.13.1"
+
+
+# An engine that doesn't
+
+
+@pytest.mark.parametrize("version", ["20.10.24+dfsg1", "22.06.0-beta.0", "1.13.1", "5.4.2"])
+def test_an_engine_that_is_too_old_is_told(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    host = serve(version)
+    first, second = refused(monkeypatch, host)
+    assert first.startswith(f"The container engine at {host} is version {version}; 23.0 or newer ")
+    assert second == "Upgrade it; on Debian and Ubuntu: docker/engine.sh install"
+
+
+@pytest.mark.parametrize("installed", [True, False])
+@pytest.mark.parametrize("left", ["nothing", "a file", "a socket"])
+def test_an_engine_that_does_not_listen_is_told(
+    programs: Callable[[str, str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    left: str,
+    *,
+    installed: bool,
+) -> None:
+    path = tmp_path / "docker.sock"
+    if left == "a file":
+        path.touch()
+    if left == "a socket":
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+    if installed:
+        programs("dockerd", "")
+        told = f"A container engine is installed, and is not running ({path})."
+    else:
+        told = f"There is no container engine on this machine ({path})."
+    assert refused(monkeypatch, f"unix://{path}") == [told, START_IT]
+
+
+def test_a_socket_that_is_not_open_to_this_user_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Root may open any, so the refusal is made up.
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    path = tmp_path / "docker.sock"
+    assert refused(monkeypatch, f"unix://{path}") == [
+        f"The container engine's socket {path} is not open to this user.",
+        "Join its group (sudo usermod -aG docker $USER, then log in again), or run as root.",
+    ]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may open any socket")
+def test_a_socket_with_the_mode_of_another_user_is_told(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = serve()
+    Path(host.removeprefix("unix://")).chmod(0)
+    assert "is not open to this user" in refused(monkeypatch, host)[0]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (500, {"message": "the engine is starting"}),
+        (503, b"<html>not here</html>"),
+        (200, b"not JSON"),
+        (200, b""),
+        (200, {"ApiVersion": "1.45"}),
+    ],
+)
+def test_what_is_no_engine_is_told(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, answer: tuple[int, Any]
+) -> None:
+    host = serve(version=answer)
+    first, *_, last = refused(monkeypatch, host)
+    assert first.startswith(f"No container engine answers at {host}: ")
+    assert last == START_IT
+
+
+@pytest.mark.parametrize("host", ["tcp://127.0.0.1:9", "http://127.0.0.1:9"])
+def test_a_remote_engine_that_does_not_answer_is_told(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    first, *_, last = refused(monkeypatch, host)
+    assert first.startswith(f"No container engine answers at {host}: ")
+    assert last == START_IT
+
+
+@pytest.mark.parametrize("host", ["what is this", "ftp://host.example", "tcp://", "unix://"])
+def test_an_address_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    assert refused(monkeypatch, host)[-1] == START_IT
+
+
+# The docker command
+
+
+@pytest.mark.usefixtures("programs")
+def test_without_a_docker_command_it_is_told(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refused(monkeypatch, serve()) == [
+        "There is no docker command on PATH.",
+        "Install it, or run: docker/engine.sh install",
+    ]
+
+
+@pytest.mark.parametrize("status", [1, 125])
+def test_a_docker_command_without_buildx_is_told(
+    serve: Serve,
+    programs: Callable[[str, str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+) -> None:
+    programs("docker", f"echo \"docker: 'buildx' is not a docker command.\" >&2; exit {status}")
+    assert refused(monkeypatch, serve()) == [
+        "The docker command has no buildx, which builds the images.",
+        "Install docker-buildx (or docker-buildx-plugin), or run: docker/engine.sh install",
+    ]
+
+
+# Where the engine listens
+
+
+def a_context(folder: Path, name: str, host: str) -> None:
+    (folder / "config.json").write_text(json.dumps({"currentContext": name}), encoding="utf-8")
+    meta = folder / "contexts/meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
+    meta.parent.mkdir(parents=True)
+    endpoints = {"docker": {"Host": host, "SkipTLSVerify": False}}
+    meta.write_text(
+        json.dumps({"Name": name, "Metadata": {}, "Endpoints": endpoints}), encoding="utf-8"
+    )
+
+
+def test_the_environment_goes_before_the_context(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    a_context(tmp_path, "remote", "tcp://engine.example:2376")
+    assert _host() == "tcp://engine.example:2376"
+    monkeypatch.setenv("DOCKER_HOST", "unix:///elsewhere.sock")
+    assert _host() == "unix:///elsewhere.sock"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [None, "{}", "{broken", '{"currentContext": "gone"}', '{"currentContext": "unreadable"}'],
+)
+def test_without_a_context_it_is_the_usual_socket(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, config: str | None
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    a_context(tmp_path, "unreadable", "tcp://engine.example:2376")
+    (tmp_path / "config.json").unlink()
+    next(tmp_path.rglob("meta.json")).write_text("{broken", encoding="utf-8")
+    if config is not None:
+        (tmp_path / "config.json").write_text(config, encoding="utf-8")
+    assert _host() == "unix:///var/run/docker.sock"
+
+
+def test_every_way_to_a_gpu_has_its_request() -> None:
+    driver, cdi = (way.request() for way in GpuWay)
+    assert (driver["Count"], driver["Capabilities"]) == (-1, [["gpu"]])
+    assert (cdi["Driver"], cdi["DeviceIDs"]) == ("cdi", ["nvidia.com/gpu=all"])

@@ -1,0 +1,319 @@
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from matrixci.bases import Base
+from matrixci.buildx import Build, BuildError
+from matrixci.images import BuiltImage, ImageRequest, Images, ImageSettings, _split
+from matrixci.lock import Lock, Pin, parse_lock
+from matrixci.model import BaseOrigin
+
+REAL = parse_lock((Path(__file__).parent / "data/resolver_lock.txt").read_text(encoding="utf-8"))
+LOCK = Lock(pins=REAL, torch_backend=None)
+SETTINGS = ImageSettings(
+    system="debian:bookworm-slim",
+    tools_python="3.13",
+    tools_base="python:3.13",
+    precompile=("import torch",),
+    wheel=None,
+    jobs=4,
+    time_limit=60,
+)
+
+
+def names(text: str) -> list[str]:
+    """Return the names that a file of requirements installs."""
+    return [pin.name for pin in parse_lock(text)]
+
+
+# A lock is split by how widely its files are shared
+
+
+def test_a_real_lock_is_split_into_cuda_torch_and_the_rest() -> None:
+    parts = _split(LOCK)
+    assert names(parts.nvidia) == ["nvidia-cublas"]
+    assert names(parts.torch) == ["cuda-toolkit", "torch", "triton", "typing-extensions"]
+    assert names(parts.rest) == ["accelerate", "my-own", "numpy", "packaging", "pytest"]
+
+
+def test_what_several_need_goes_with_torch_where_torch_needs_it() -> None:
+    def pin(name: str, *via: str) -> Pin:
+        return Pin(name=name, version="1", url=None, hashes=(f"sha256:{name}",), via=via)
+
+    pins = (
+        pin("nvidia-alone", "other"),
+        pin("nvidia-nccl-cu13", "torch", "other"),
+        pin("numpy", "transformers", "torch"),
+        pin("other"),
+        pin("torch", "other"),
+    )
+    parts = _split(Lock(pins=pins, torch_backend=None))
+    assert names(parts.nvidia) == ["nvidia-nccl-cu13"]
+    assert names(parts.torch) == ["numpy", "torch"]
+    assert names(parts.rest) == ["nvidia-alone", "other"]
+
+
+def test_a_lock_without_torch_is_all_rest() -> None:
+    pins = tuple(pin for pin in REAL if pin.name in {"numpy", "pytest", "nvidia-cublas"})
+    parts = _split(Lock(pins=pins, torch_backend=None))
+    assert (parts.nvidia, parts.torch) == ("", "")
+    assert names(parts.rest) == ["numpy", "nvidia-cublas", "pytest"]
+
+
+def test_every_pin_is_installed_once_and_with_its_hashes() -> None:
+    parts = _split(LOCK)
+    installed = parse_lock(parts.nvidia + parts.torch + parts.rest)
+    facts = {pin.name: (pin.version, pin.hashes) for pin in LOCK.pins}
+    assert {pin.name: (pin.version, pin.hashes) for pin in installed} == facts
+    assert len(installed) == len(LOCK.pins)
+
+
+def test_a_wheel_of_our_own_is_installed_from_the_contexts_folder() -> None:
+    url = "my-own @ file:///run/wheels/my_own-1.0%2Blocal-py3-none-any.whl"
+    assert url in _split(LOCK).rest
+
+
+FAILED = "it failed"
+
+# Building, with an engine, bases and builds that are none
+
+
+@dataclass
+class World:
+    """What the images of a run meet."""
+
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """Base image to digest, where it is another than its name."""
+    standing: set[str] = field(default_factory=set)
+    builds: list[Build] = field(default_factory=list)
+    contexts: list[dict[str, str]] = field(default_factory=list)
+    fails: str | None = None
+    """The target that can't be built."""
+    under_way: int = 0
+    most: int = 0
+
+    async def image_digest(self, name: str) -> str | None:
+        return f"sha256:{name}" if name in self.standing else None
+
+    async def python(self, name: str, _: str) -> Base:
+        digest = self.digests.get(name, name)
+        return Base(name=name, digest=digest, origin=BaseOrigin.REGISTRY)
+
+    async def named(self, name: str) -> Base:
+        return await self.python(name, "")
+
+    async def system(self, name: str) -> Base:
+        return await self.python(name, "")
+
+    async def tools(self, _: str) -> Lock:
+        return Lock(pins=parse_lock("uv==0.13.9 \\\n    --hash=sha256:00"), torch_backend=None)
+
+    async def build(self, _: object, what: Build, log: Path, __: float) -> None:
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        files = [path for path in what.context.rglob("*") if path.is_file()]
+        texts = {str(f.relative_to(what.context)): f.read_text(encoding="utf-8") for f in files}
+        self.contexts.append(texts)
+        self.builds.append(what)
+        log.write_text("", encoding="utf-8")
+        await asyncio.sleep(0.001)
+        self.under_way -= 1
+        if what.target == self.fails:
+            raise BuildError(FAILED)
+        if what.tag is not None:
+            self.standing.add(what.tag)
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    world = World()
+    monkeypatch.setattr("matrixci.images.build", world.build)
+    return world
+
+
+def images(world: World, logs: Path, settings: ImageSettings = SETTINGS) -> Images:
+    return Images(world, world, world, settings, logs)  # type: ignore[arg-type]
+
+
+def build_all(
+    world: World, logs: Path, *requests: ImageRequest, settings: ImageSettings = SETTINGS
+) -> list[BuiltImage | BaseException]:
+    async def build() -> list[BuiltImage | BaseException]:
+        made = images(world, logs, settings)
+        try:
+            return await asyncio.gather(
+                *(made.image(request) for request in requests), return_exceptions=True
+            )
+        finally:
+            await made.close()
+
+    return asyncio.run(build())
+
+
+def request(python: str = "3.12", lock: Lock = LOCK, **fields: object) -> ImageRequest:
+    plain = ImageRequest(lock=lock, python=python, base=f"python:{python}")
+    return replace(plain, **fields)  # type: ignore[arg-type]
+
+
+def with_rest(version: str) -> Lock:
+    """Return a lock that differs from LOCK in a package that torch doesn't need."""
+    pins = [replace(pin, version=version) if pin.name == "numpy" else pin for pin in REAL]
+    return replace(LOCK, pins=tuple(pins))
+
+
+def targets(world: World) -> list[str | None]:
+    return [build.target for build in world.builds]
+
+
+def test_an_image_is_built_from_its_shared_stages_up(world: World, tmp_path: Path) -> None:
+    (built,) = build_all(world, tmp_path, request())
+    assert isinstance(built, BuiltImage)
+    assert targets(world) == ["nvidia", "torch", "cell"]
+    nvidia, torch, cell = world.builds
+    assert (nvidia.tag, torch.tag) == (None, None)
+    assert cell.tag == built.record.tag
+    assert cell.arguments == {
+        "OS_BASE": "debian:bookworm-slim",
+        "TOOLS_BASE": "python:3.13",
+        "PYTHON_BASE": "python:3.12",
+        "TORCH_BACKEND": "",
+    }
+    assert cell.labels["org.matrixci.lock"] == LOCK.digest
+    assert built.record.reused is False
+    assert built.began <= built.ended
+    log = tmp_path.parent / str(built.record.log)
+    assert log.is_file()
+    assert log.parent == tmp_path
+
+
+def test_what_a_build_is_given(world: World, tmp_path: Path) -> None:
+    wheel = tmp_path / "my_own-1.0+local-py3-none-any.whl"
+    wheel.write_text("a wheel", encoding="utf-8")
+    build_all(world, tmp_path, request(), settings=replace(SETTINGS, wheel=wheel))
+    files = world.contexts[-1]
+    assert names(files["nvidia.txt"] + files["torch.txt"] + files["rest.txt"])
+    assert files["tools.txt"].startswith("uv==0.13.9")
+    assert files["precompile.txt"] == "import torch\n"
+    assert files[f"wheels/{wheel.name}"] == "a wheel"
+    assert "FROM" in files["Dockerfile"]
+    # Secrets lie beside the context, never in it.
+    assert not any("index" in name for name in files)
+    assert all(
+        build.context not in path.parents
+        for build in world.builds
+        for path in build.secrets.values()
+    )
+    assert not any(build.context.exists() for build in world.builds)  # and nothing is left
+
+
+def test_stages_that_cells_share_are_built_once(world: World, tmp_path: Path) -> None:
+    requests = [request(lock=with_rest(version)) for version in ("1.26.4", "2.5.5")]
+    build_all(world, tmp_path, *requests, request("3.13"), request(lock=with_rest("2.5.5")))
+    assert sorted(map(str, targets(world))) == ["cell"] * 3 + ["nvidia"] + ["torch"] * 2
+    order = targets(world)
+    assert order.index("nvidia") < order.index("torch") < order.index("cell")
+
+
+def test_another_backend_shares_no_stage(world: World, tmp_path: Path) -> None:
+    build_all(world, tmp_path, request(), request(lock=replace(LOCK, torch_backend="cpu")))
+    assert sorted(map(str, targets(world))) == [
+        "cell",
+        "cell",
+        "nvidia",
+        "nvidia",
+        "torch",
+        "torch",
+    ]
+
+
+def test_cells_with_one_lock_share_one_image(world: World, tmp_path: Path) -> None:
+    built = build_all(world, tmp_path, request(), request(), request())
+    assert built[0] == built[1] == built[2]
+    assert targets(world).count("cell") == 1
+
+
+def test_an_image_that_stands_is_not_built_again(world: World, tmp_path: Path) -> None:
+    (first,) = build_all(world, tmp_path, request())
+    builds = len(world.builds)
+    (second,) = build_all(world, tmp_path, request())
+    assert isinstance(first, BuiltImage)
+    assert isinstance(second, BuiltImage)
+    assert len(world.builds) == builds
+    assert second.record == first.record.model_copy(update={"reused": True, "log": None})
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_no_more_builds_are_under_way_than_allowed(world: World, tmp_path: Path, jobs: int) -> None:
+    requests = [request(lock=with_rest(f"2.{minor}")) for minor in range(6)]
+    build_all(world, tmp_path, *requests, settings=replace(SETTINGS, jobs=jobs))
+    assert world.most == jobs
+
+
+@pytest.mark.parametrize("target", ["nvidia", "torch", "cell"])
+def test_a_build_that_fails_blocks_those_who_need_it(
+    world: World, tmp_path: Path, target: str
+) -> None:
+    world.fails = target
+    built = build_all(world, tmp_path, request(), request(lock=with_rest("2.5.5")))
+    assert [str(error) for error in built] == [FAILED] * 2
+    assert targets(world).count(target) == (2 if target == "cell" else 1)
+
+
+def test_an_image_that_is_gone_after_its_build_is_told(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nowhere(*_: object) -> None:
+        return None
+
+    monkeypatch.setattr(world, "image_digest", nowhere)
+    (error,) = build_all(world, tmp_path, request())
+    assert isinstance(error, BuildError)
+    assert "vanished from the engine" in str(error)
+
+
+# The key: what an image is made of, and nothing else
+
+
+def tag(world: World, logs: Path, made: ImageRequest, **changed: object) -> str:
+    settings = replace(SETTINGS, **changed)  # type: ignore[arg-type]
+    (built,) = build_all(world, logs, made, settings=settings)
+    assert isinstance(built, BuiltImage)
+    return built.record.tag
+
+
+def test_what_an_image_is_made_of_gives_it_another_tag(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tags = [
+        tag(world, tmp_path, request()),
+        tag(world, tmp_path, request(lock=with_rest("2.5.5"))),
+        tag(world, tmp_path, request(lock=replace(LOCK, torch_backend="cpu"))),
+        tag(world, tmp_path, request("3.13")),
+        tag(world, tmp_path, request(), system="debian:trixie-slim"),
+        tag(world, tmp_path, request(), precompile=("import torch", "import numpy")),
+    ]
+    world.digests = {"python:3.12": "sha256:newer"}
+    tags.append(tag(world, tmp_path, request()))
+    world.digests = {"debian:bookworm-slim": "sha256:newer"}
+    tags.append(tag(world, tmp_path, request()))
+    world.digests = {}
+    recipe = tmp_path / "docker"
+    recipe.mkdir()
+    for name in ("Dockerfile", "install-locked.sh", "gather-interpreter.sh", "precompile.py"):
+        (recipe / name).write_text("FROM other\n", encoding="utf-8")
+    monkeypatch.setattr("matrixci.images.data_folder", lambda _: recipe)
+    tags.append(tag(world, tmp_path, request()))
+    assert len(set(tags)) == len(tags)
+    assert all(each.startswith("matrixci/cell:") for each in tags)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"jobs": 1}, {"time_limit": 5.0}, {"tools_python": "3.11", "tools_base": "other"}]
+)
+def test_what_an_image_is_not_made_of_leaves_its_tag(
+    world: World, tmp_path: Path, changed: dict[str, object]
+) -> None:
+    assert tag(world, tmp_path, request(), **changed) == tag(world, tmp_path, request())

@@ -1,0 +1,132 @@
+import io
+import re
+
+import pytest
+from factories import RUN, a_cell, a_result, cells
+from rich.console import Console
+
+from matrixci.glyphs import CELL_GLYPHS
+from matrixci.model import CellOutcome, StepName
+from matrixci.progress import Progress
+
+CELL = a_cell()
+SGR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+class Screen:
+    """A progress, and what it has written so far."""
+
+    def __init__(self, *, terminal: bool, width: int = 80) -> None:
+        self.file = io.StringIO()
+        self.console = Console(
+            file=self.file, width=width, force_terminal=terminal, color_system=None
+        )
+        self.progress = Progress(self.console)
+
+    @property
+    def lines(self) -> list[str]:
+        """What is written, without the clock that begins each line."""
+        lines = self.file.getvalue().splitlines()
+        assert all(re.match(r" *\d+:\d\d ", line) for line in lines)
+        return [line.partition(":")[2][3:] for line in lines]
+
+    def shown(self) -> list[str]:
+        """The table that a terminal shows now."""
+        with self.console.capture() as capture:
+            self.console.print(self.progress._render())
+        return [line.rstrip() for line in capture.get().splitlines()]
+
+
+def test_without_a_terminal_each_event_is_a_line() -> None:
+    screen = Screen(terminal=False)
+    with screen.progress.showing():
+        screen.progress.planned(cells(("3.12", "3.13")))
+        screen.progress.entered(CELL, StepName.RESOLVE)
+        screen.progress.said("no registry answers")
+        screen.progress.ended(a_result(CELL))
+    assert screen.lines == [
+        "2 cells",
+        "py3.12-numpy2-cpu: resolving",
+        "no registry answers",
+        "py3.12-numpy2-cpu: ✓ passed",
+    ]
+
+
+@pytest.mark.parametrize("step", StepName)
+def test_every_step_has_its_words(step: StepName) -> None:
+    screen = Screen(terminal=False)
+    screen.progress.entered(CELL, step)
+    (line,) = screen.lines
+    assert re.fullmatch(r"py3\.12-numpy2-cpu: [a-z ]+", line)
+
+
+@pytest.mark.parametrize("outcome", CellOutcome)
+def test_every_outcome_is_told_with_the_first_line_of_why(outcome: CellOutcome) -> None:
+    screen = Screen(terminal=False)
+    screen.progress.ended(a_result(CELL, outcome, message="why it is so\nand more"))
+    screen.progress.ended(a_result(CELL, outcome))
+    glyph = CELL_GLYPHS[outcome]
+    assert screen.lines == [
+        f"py3.12-numpy2-cpu: {glyph} {outcome}: why it is so",
+        f"py3.12-numpy2-cpu: {glyph} {outcome}",
+    ]
+
+
+def test_what_is_reused_is_told_with_where_it_is_from() -> None:
+    screen = Screen(terminal=False)
+    screen.progress.ended(a_result(CELL, reused_from=RUN))
+    assert screen.lines == [f"py3.12-numpy2-cpu: ✓ passed (reused from {RUN})"]
+
+
+def test_a_long_line_is_not_folded() -> None:
+    screen = Screen(terminal=False, width=40)
+    screen.progress.said("x" * 200)
+    assert screen.lines == ["x" * 200]
+
+
+def test_a_terminal_shows_each_cell_once_as_it_stands() -> None:
+    screen = Screen(terminal=True)
+    one, two, three = cells(("3.11", "3.12", "3.13"))
+    screen.progress.planned((one, two, three))
+    screen.progress.entered(one, StepName.RESOLVE)
+    screen.progress.entered(one, StepName.BUILD)
+    screen.progress.entered(two, StepName.CHECKS)
+    screen.progress.ended(a_result(two, CellOutcome.BLOCKED, message="pip failed\nat once"))
+    assert screen.file.getvalue() == ""
+    assert [" ".join(line.split()) for line in screen.shown()] == [
+        "0:00 1/3 cells step for",
+        "py3.11-numpy2-cpu building 0 s",
+        "py3.12-numpy2-cpu ■ blocked: pip failed",
+        "py3.13-numpy2-cpu waiting",
+    ]
+
+
+def test_a_terminal_keeps_the_table_and_the_remarks() -> None:
+    screen = Screen(terminal=True)
+    with screen.progress.showing():
+        screen.progress.planned((CELL,))
+        screen.progress.said("no registry answers")
+        screen.progress.ended(a_result(CELL))
+    text = SGR.sub("", screen.file.getvalue())
+    assert "no registry answers" in text
+    assert text.rstrip().endswith("py3.12-numpy2-cpu  ✓ passed")
+
+
+HOSTILE = "\x1b[31mred\x1b]0;title\x07 [bold]b[/bold] [/] \u202e"
+SHOWN = r"\x1b[31mred\x1b]0;title\x07 [bold]b[/bold] [/] \x202e"
+
+
+def test_hostile_text_is_shown_and_does_nothing() -> None:
+    screen = Screen(terminal=False, width=200)
+    screen.progress.said(HOSTILE)
+    screen.progress.ended(a_result(CELL, CellOutcome.BLOCKED, message=HOSTILE))
+    screen.progress.ended(a_result(CELL, reused_from=HOSTILE))
+    assert screen.lines == [
+        SHOWN,
+        f"py3.12-numpy2-cpu: ■ blocked: {SHOWN}",
+        f"py3.12-numpy2-cpu: ✓ passed (reused from {SHOWN})",
+    ]
+    on_screen = Screen(terminal=True, width=200)
+    on_screen.progress.planned((CELL,))
+    on_screen.progress.ended(a_result(CELL, CellOutcome.BLOCKED, message=HOSTILE))
+    assert on_screen.shown()[1].endswith(SHOWN)

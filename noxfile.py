@@ -69,6 +69,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def checkup(session: nox.Session) -> None:
+    """Check the checks: seeded defects have to be caught, real releases told as they are."""
+    _install(session)
+    session.run("python", "-m", "checkup", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Time two cells, cold, against a plain loop; empties the engine's build cache."""
     _install(session)

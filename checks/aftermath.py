@@ -61,7 +61,7 @@ class Watch:
         "sqlite3.connect": 0,
     }
     SPEAKS = {
-        "socket.connect": 1, "socket.sendto": 1, "socket.bind": 1, "socket.getaddrinfo": 0,
+        "socket.connect": 1, "socket.sendto": 1, "socket.getaddrinfo": 0,
         "socket.gethostbyname": 0, "urllib.Request": 0, "http.client.connect": 1,
     }
 
@@ -81,7 +81,7 @@ class Watch:
                 self.keep(self.written, os.path.abspath(os.fsdecode(place)))
         elif event in self.SPEAKS:
             address = args[self.SPEAKS[event]]
-            local = event in {"socket.connect", "socket.bind", "socket.sendto"}
+            local = event in {"socket.connect", "socket.sendto"}
             if not (local and isinstance(address, (str, bytes))):  # a socket of this machine's
                 self.keep(self.spoken, f"{event} {address!r}")
         elif event in {"subprocess.Popen", "os.system", "os.posix_spawn", "os.exec"}:

@@ -51,15 +51,24 @@ async def run_process(  # noqa: PLR0913
         TimeoutError: it took longer than `time_limit`; it and its children are gone.
         OSError: it could not be started.
     """
-    process = await asyncio.create_subprocess_exec(
-        *argv,
-        stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE if log is None else log,
-        stderr=asyncio.subprocess.PIPE if log is None else asyncio.subprocess.STDOUT,
-        env=env,
-        cwd=cwd,
-        start_new_session=True,  # the terminal's Ctrl-C reaches us alone; we end the group
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE if log is None else log,
+            stderr=asyncio.subprocess.PIPE if log is None else asyncio.subprocess.STDOUT,
+            env=env,
+            cwd=cwd,
+            start_new_session=True,  # the terminal's Ctrl-C reaches us alone; we end the group
+        )
     )
+    try:
+        process = await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        # Broken off in the middle of a start, asyncio kills the child alone, and waits for pipes
+        # that a grandchild may hold open.
+        await asyncio.shield(_end_started(starting))
+        raise
     try:
         async with asyncio.timeout(time_limit):
             out, err = await process.communicate(None if stdin is None else stdin.encode())
@@ -73,6 +82,10 @@ async def run_process(  # noqa: PLR0913
     )
 
 
+async def _end_started(starting: asyncio.Future[asyncio.subprocess.Process]) -> None:
+    await _end_group(await starting)
+
+
 async def _end_group(process: asyncio.subprocess.Process) -> None:
     """End a child and all it started: asked first, killed where that doesn't help."""
     with suppress(ProcessLookupError):
@@ -82,4 +95,8 @@ async def _end_group(process: asyncio.subprocess.Process) -> None:
             await process.wait()
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
+    # To the end of its pipes, so that the event loop can be closed; one that left the group may
+    # hold them open.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_GRACE_SECONDS):
+            await process.communicate()

@@ -34,13 +34,15 @@ def drive(job: dict[str, Any]) -> None:
     cell = json.loads((PLACE / "cell.json").read_text(encoding="utf-8"))
     (folder / "cell.json").write_text(json.dumps({**cell, "only": job["only"]}))
     home = folder / "home"
-    subprocess.run(  # noqa: S603 - the harness
+    subprocess.run(
         [sys.executable, str(PLACE / "harness" / "supervise.py"), str(folder / "cell.json")],
         env={**os.environ, "PYTHONPATH": str(overlay), "HOME": str(home)},
         timeout=job["limit"],
         check=True,
     )
-    shutil.copyfile(folder / "results" / "results.jsonl", PLACE / "results" / f"{job['name']}.jsonl")
+    shutil.copyfile(
+        folder / "results" / "results.jsonl", PLACE / "results" / f"{job['name']}.jsonl"
+    )
 
 
 def main() -> None:

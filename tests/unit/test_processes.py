@@ -186,7 +186,9 @@ def test_cancelled_a_second_time_it_still_kills(
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await asyncio.sleep(0.4)
+        async with asyncio.timeout(20):
+            while not is_gone(pid):
+                await asyncio.sleep(0.02)
         return pid
 
     assert is_gone(asyncio.run(cancel()))

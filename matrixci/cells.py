@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from matrixci.axes import PYTHON
-from matrixci.combinations import Combination, cell_id
 from matrixci.errors import UsageError
-from matrixci.formats import PYTHON_PLACE
-from matrixci.matrix import Matrix
+from matrixci.matrix.axes import PYTHON
+from matrixci.matrix.combinations import Combination, cell_id
+from matrixci.matrix.definition import Matrix
+from matrixci.matrix.formats import PYTHON_PLACE
 from matrixci.model import Cell
 from matrixci.wording import listed, nearest
 

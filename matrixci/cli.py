@@ -23,7 +23,7 @@ from matrixci.data import data_folder
 from matrixci.engine import Engine
 from matrixci.errors import EngineError, ExitCode, MatrixciError, UsageError
 from matrixci.lock import Lock, Unsatisfiable
-from matrixci.matrix_file import load_matrix
+from matrixci.matrix.file import load_matrix
 from matrixci.model import BaseOrigin
 from matrixci.pipeline import Settings
 from matrixci.progress import Progress

@@ -21,7 +21,7 @@ from matrixci.events import Listener
 from matrixci.images import BuiltImage, ImageRequest, Images, ImageSettings
 from matrixci.judge import GREEN, judge_cell
 from matrixci.lock import Lock, Resolver, Unsatisfiable
-from matrixci.matrix import Limits, Matrix
+from matrixci.matrix.definition import Limits, Matrix
 from matrixci.model import (
     SCHEMA_VERSION,
     BaseOrigin,

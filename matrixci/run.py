@@ -19,7 +19,7 @@ from matrixci.engine import Engine
 from matrixci.events import Listener
 from matrixci.judge import JudgedRun, judge
 from matrixci.lock import Lock, Unsatisfiable
-from matrixci.matrix import Matrix
+from matrixci.matrix.definition import Matrix
 from matrixci.model import Cell, Run, now
 from matrixci.pipeline import Pipeline, Settings, resolver_for
 from matrixci.processes import redact

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from matrixci.matrix import Matrix
+from matrixci.matrix.definition import Matrix
 from matrixci.model import CellResult, Run
 
 SCHEMA_FOLDER: Final = Path(__file__).parent / "schema"

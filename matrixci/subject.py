@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from matrixci.errors import RunFilesError, SubjectError
-from matrixci.matrix import SubjectKind, subject_kind
+from matrixci.matrix.definition import SubjectKind, subject_kind
 from matrixci.model import Subject
 from matrixci.processes import redact, run_process
 

@@ -4,8 +4,8 @@ import re
 from enum import StrEnum
 from typing import Final
 
-from matrixci import formats
 from matrixci.errors import SubjectError
+from matrixci.matrix import formats
 
 _GIT: Final = re.compile(r"git\+([a-z]+)://(\S*)", re.IGNORECASE)
 _GIT_SCHEMES: Final = frozenset({"https", "http", "ssh", "git", "file"})

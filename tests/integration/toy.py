@@ -20,7 +20,7 @@ from typing import Any
 from matrixci.cells import Selection
 from matrixci.events import Listener
 from matrixci.judge import JudgedRun
-from matrixci.matrix_file import load_matrix
+from matrixci.matrix.file import load_matrix
 from matrixci.model import Cell, CellOutcome, CellResult, Reason, StepName
 from matrixci.pipeline import Settings
 from matrixci.run import execute, plan

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from matrixci.cells import Selection, expand, select
 from matrixci.errors import ExitCode, UsageError
-from matrixci.matrix import Matrix
+from matrixci.matrix.definition import Matrix
 
 QUICK = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 

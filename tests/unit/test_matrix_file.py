@@ -8,8 +8,8 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from matrixci.errors import ExitCode, MatrixFileError
-from matrixci.matrix import Base, Limits, Matrix
-from matrixci.matrix_file import load_matrix
+from matrixci.matrix.definition import Base, Limits, Matrix
+from matrixci.matrix.file import load_matrix
 from matrixci.model import KnownIssue
 
 REAL = Path(__file__).parents[2] / "matrix.yaml"

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from matrixci.errors import MatrixFileError
-from matrixci.matrix_file import load_matrix
+from matrixci.matrix.file import load_matrix
 
 REAL = Path(__file__).parents[2] / "matrix.yaml"
 ISSUE = "{check: a*, where: {numpy: 2.x}, reference: r, reason: r, expires: 2027-06-30}"

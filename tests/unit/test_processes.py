@@ -187,7 +187,7 @@ def test_cancelled_a_second_time_it_still_kills(
         with pytest.raises(asyncio.CancelledError):
             await task
         async with asyncio.timeout(20):
-            while not is_gone(pid):
+            while not is_gone(pid):  # noqa: ASYNC110 (nothing tells of its end)
                 await asyncio.sleep(0.02)
         return pid
 

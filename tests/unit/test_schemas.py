@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from matrixci.matrix import Matrix
+from matrixci.matrix.definition import Matrix
 from matrixci.schemas import SCHEMA_FOLDER, schemas, write_schemas
 
 ROOT = Path(__file__).parents[2]

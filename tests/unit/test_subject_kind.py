@@ -1,7 +1,7 @@
 import pytest
 
 from matrixci.errors import SubjectError
-from matrixci.matrix import SubjectKind, subject_kind
+from matrixci.matrix.definition import SubjectKind, subject_kind
 
 
 @pytest.mark.parametrize(

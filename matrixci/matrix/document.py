@@ -13,8 +13,8 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.reader import ReaderError
 
-from matrixci.mistakes import KEY, Mistake, Path
-from matrixci.yaml_problems import Located, Spot, YamlError, character_error, syntax_error
+from matrixci.matrix.mistakes import KEY, Mistake, Path
+from matrixci.matrix.yaml_problems import Located, Spot, YamlError, character_error, syntax_error
 
 MAX_DEPTH: Final = 32
 MAX_VALUES: Final = 50_000  # with every alias written out

@@ -5,8 +5,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from matrixci.axes import AxisValue, Names, is_id, value_id
-from matrixci.mistakes import KEY, Mistake
+from matrixci.matrix.axes import AxisValue, Names, is_id, value_id
+from matrixci.matrix.mistakes import KEY, Mistake
 
 Axes = Mapping[str, Mapping[str, AxisValue]]
 Combination = dict[str, str]

@@ -4,8 +4,9 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
-from matrixci import formats
-from matrixci.axes import (
+from matrixci.errors import SubjectError
+from matrixci.matrix import formats
+from matrixci.matrix.axes import (
     AXIS_PATTERN,
     PYTHON,
     VERSION_PATTERN,
@@ -20,10 +21,9 @@ from matrixci.axes import (
     rule_mistakes,
     value_id,
 )
-from matrixci.combinations import Combination, combination_mistakes, kept, matches
-from matrixci.errors import SubjectError
-from matrixci.known_issues import KnownIssueEntry
-from matrixci.mistakes import Mistake, refuse
+from matrixci.matrix.combinations import Combination, combination_mistakes, kept, matches
+from matrixci.matrix.known_issues import KnownIssueEntry
+from matrixci.matrix.mistakes import Mistake, refuse
 from matrixci.subject_kind import SubjectKind, subject_kind
 
 __all__ = ["Base", "Limits", "Matrix", "SubjectKind", "subject_kind"]

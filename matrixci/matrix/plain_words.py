@@ -6,11 +6,11 @@ from typing import Final
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from matrixci.axes import AxisValue
-from matrixci.formats import begins_with_operator
-from matrixci.matrix import Base, Limits, Matrix
-from matrixci.matrix_yaml import Document, Place, quote
-from matrixci.mistakes import KEY, TYPE, Mistake, Path
+from matrixci.matrix.axes import AxisValue
+from matrixci.matrix.definition import Base, Limits, Matrix
+from matrixci.matrix.document import Document, Place, quote
+from matrixci.matrix.formats import begins_with_operator
+from matrixci.matrix.mistakes import KEY, TYPE, Mistake, Path
 from matrixci.model import KnownIssue
 from matrixci.wording import listed, nearest
 

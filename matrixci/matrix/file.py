@@ -7,13 +7,13 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from matrixci.axes import PYTHON, Names, axis_mistakes, empty_rule_mistakes, rule_mistakes
 from matrixci.errors import MatrixFileError
-from matrixci.matrix import Matrix
-from matrixci.matrix_yaml import Document, read_document
-from matrixci.mistakes import Mistake
-from matrixci.plain_words import in_words
-from matrixci.yaml_problems import Located, YamlError
+from matrixci.matrix.axes import PYTHON, Names, axis_mistakes, empty_rule_mistakes, rule_mistakes
+from matrixci.matrix.definition import Matrix
+from matrixci.matrix.document import Document, read_document
+from matrixci.matrix.mistakes import Mistake
+from matrixci.matrix.plain_words import in_words
+from matrixci.matrix.yaml_problems import Located, YamlError
 
 _LARGEST: Final = 128 * 1024
 _MOST_LINES: Final = 50

@@ -6,8 +6,8 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from matrixci import formats
-from matrixci.mistakes import KEY, Mistake, Path
+from matrixci.matrix import formats
+from matrixci.matrix.mistakes import KEY, Mistake, Path
 from matrixci.wording import did_you_mean
 
 PYTHON: Final = "python"

@@ -1,0 +1,1 @@
+"""matrix.yaml: what it may hold (definition), how it is read (file), and its mistakes in words."""

@@ -57,7 +57,8 @@ async def build(engine: Engine, what: Build, log: Path, time_limit: float) -> No
         _redact_file(log)
     if done.exit_status != 0:
         await engine.ping()
-        raise BuildError(_tail(log))
+        msg = f"{_tail(log)}\nthe whole log: {log.name}"
+        raise BuildError(msg)
 
 
 def _argv(what: Build) -> Sequence[str]:

@@ -15,6 +15,9 @@ from matrixci.model import CellOutcome, CheckOutcome, Need, Reason
 from matrixci.wording import in_line, printable
 
 _NEEDS: Final = {Need.GPU: "a GPU"}
+_REPEATED: Final = ("--matrix", "--checks", "--base")
+"""Options of a run without which a cell of it would be another one."""
+
 _SHOWN_CELLS: Final = 3
 _SHOWN_LINES: Final = 5
 _LABEL_WIDTH: Final = 32
@@ -220,6 +223,10 @@ def reproduction(judged: JudgedRun, cell: JudgedCell, check_id: str) -> list[str
         argv += ["--check", check_id.rpartition("::")[2].partition("[")[0]]
     argv += ["--subject", judged.run.subject.spec]
     argv += ["--as-of", judged.run.as_of.isoformat()] if judged.run.as_of else []
+    given = judged.run.command
+    for option in _REPEATED:
+        if option in given[:-1]:
+            argv += [option, given[given.index(option) + 1]]
     return argv
 
 

@@ -60,6 +60,11 @@ class Watch:
         "os.rename": 1, "os.link": 1, "os.symlink": 1, "shutil.copyfile": 1, "shutil.move": 1,
         "sqlite3.connect": 0,
     }
+    # Where the folder stands that a relative path is meant from, as an open file; -1 for none.
+    FOLDERS = {
+        "os.mkdir": 2, "os.remove": 1, "os.rmdir": 1, "os.chmod": 2,
+        "os.rename": 3, "os.link": 3, "os.symlink": 2,
+    }
     SPEAKS = {
         "socket.connect": 1, "socket.sendto": 1, "socket.getaddrinfo": 0,
         "socket.gethostbyname": 0, "urllib.Request": 0, "http.client.connect": 1,
@@ -78,7 +83,9 @@ class Watch:
         elif event in self.CHANGES:
             place = args[self.CHANGES[event]]
             if isinstance(place, (str, bytes, os.PathLike)):
-                self.keep(self.written, os.path.abspath(os.fsdecode(place)))
+                folder = args[self.FOLDERS[event]] if event in self.FOLDERS else -1
+                base = os.readlink(f"/proc/self/fd/{folder}") if folder != -1 else os.getcwd()
+                self.keep(self.written, os.path.normpath(os.path.join(base, os.fsdecode(place))))
         elif event in self.SPEAKS:
             address = args[self.SPEAKS[event]]
             local = event in {"socket.connect", "socket.sendto"}

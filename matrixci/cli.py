@@ -33,7 +33,7 @@ from matrixci.table import render
 from matrixci.wording import did_you_mean, in_line, printable
 
 HOME: Final = Path(".matrixci")
-_WIDTH: Final = 120  # of what is printed where there is no terminal, and of the picture
+_WIDTH: Final = 160  # of what is printed where there is no terminal, and of the picture
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 

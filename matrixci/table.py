@@ -31,7 +31,7 @@ def render(judged: JudgedRun, folder: str) -> RenderableType:
         judged: the judged run.
         folder: where its files lie, as the reader is told.
     """
-    parts: list[RenderableType] = [_header(judged), _headline(judged), "", _matrix(judged), ""]
+    parts: list[RenderableType] = [render_matrix(judged), ""]
     parts += _explanations(judged)
     if deviating := _deviating_checks(judged):
         parts += [deviating, ""]
@@ -39,6 +39,11 @@ def render(judged: JudgedRun, folder: str) -> RenderableType:
     parts += [Text(f"locks, logs and results: {in_line(folder)}", style="dim"), ""]
     parts.append(_verdict(judged))
     return Group(*parts)
+
+
+def render_matrix(judged: JudgedRun) -> RenderableType:
+    """Return what is seen at one look: versions, verdict and the matrix itself."""
+    return Group(_header(judged), _headline(judged), "", _matrix(judged))
 
 
 def headline_versions(judged: JudgedRun) -> dict[str, str]:

@@ -465,6 +465,7 @@ def test_a_table_is_shown_as_a_picture_as_well(command: Command, tmp_path: Path)
     assert picture.startswith("<svg")
     assert "✗" in picture
     assert "nox" in picture
+    assert "@font-face" not in picture
 
 
 def test_a_picture_that_can_not_be_written_is_told(command: Command, tmp_path: Path) -> None:

@@ -151,6 +151,9 @@ def main() -> None:
     """Run the command line; mistakes and failures are told in plain words."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     with suppress(ValueError):  # not in the main thread
+        # A shell starts what it puts in the background with this signal ignored; a run must end in
+        # order there as well.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, _interrupt)
     try:
         app()

@@ -26,8 +26,8 @@ STACK = {  # what the shared interpreter imports: entry to the distribution it n
     "transformers.AutoModel": "transformers",
 }
 FOUNDATION = {  # the slowest imports below the subject; none of them asks for another framework
+    "torch": "torch",  # first, as it is nowhere else
     "numpy": "numpy",
-    "torch": "torch",
     "torch.distributed.fsdp": "torch",
     "torch._dynamo": "torch",
 }
@@ -116,9 +116,10 @@ def _shared(entries: Mapping[str, str]) -> Interpreter:
 def imported(*entries: str) -> Interpreter:
     """Return the interpreter of the stack; the claim fails where an entry couldn't be imported."""
     applies_to(*(STACK.get(entry, subject()) for entry in entries))
-    interpreter = stack()
-    if interpreter.failure is not None and set(entries) <= set(FOUNDATION):
-        interpreter = foundation()  # what failed lies above what this claim is about
+    # A claim about what lies below the subject neither waits for the subject, nor falls with it.
+    below = set(entries) <= set(FOUNDATION)
+    stands = stack.cache_info().currsize > 0 and stack().failure is None
+    interpreter = foundation() if below and not stands else stack()
     if interpreter.failure is not None:
         refute(expected="the stack can be imported", seen=interpreter.failure)
     for entry in entries:

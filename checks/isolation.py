@@ -1,8 +1,9 @@
 """Probes in front of decoys: which frameworks the import or the use of the subject executes.
 
-Each setting is probed jointly first: one interpreter in front of believable decoys enters
-everything. Only where that shows something is each entry probed apart, so that a clean subject
-costs one start of an interpreter, and a dirty one is told entry by entry with its importers.
+Each setting is probed jointly first: one interpreter, which has imported what lies below the
+subject and nothing of it, enters everything in front of believable decoys. Only where that shows
+something is each entry probed apart, so that a clean subject costs one fork, and a dirty one is
+told entry by entry with its importers.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 from aftermath import AFTERMATH, MARK
 from claims import foundation, installed, refute, seen_of, subject, subject_modules
 from decoy import BELIEVED, SEEN, VERSION, WITNESSED, Manner, make_decoys
-from probe import Interpreter, Observation, environment, run_fresh
 from tiny import TINY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from probe import Interpreter, Observation
 
 OWN = subject() == "transformers"
 ENTRIES = (
@@ -100,7 +102,8 @@ TENSORFLOW = ("tensorflow",)
 JAX = ("jax", "jaxlib", "flax")
 NOTHING = "nothing set"
 TENSORFLOW_OFF = ("USE_TF=0", "USE_TORCH=1", "TRANSFORMERS_NO_TF=1")
-JAX_OFF = "USE_FLAX=0"
+# Transformers reads the first, Diffusers the second; a TensorFlow that is there is no matter of it.
+JAX_OFF = "USE_FLAX=0 USE_JAX=0 USE_TF=0"
 
 
 def statements() -> dict[str, str]:
@@ -184,7 +187,7 @@ class Decoyed:
         if key not in self.made:
             self.made[key] = self._observe(setting, names, manner, entries)
         sound(self.made[key])
-        return list(entered(self.made[key], entries))
+        return list(entered(self.made[key], entries, names))
 
     def _observe(
         self, setting: str, names: tuple[str, ...], manner: Manner, entries: list[str]
@@ -206,20 +209,28 @@ STATEMENTS, CONTROL, MARK = {STATEMENTS!r}, {inert}, {MARK!r}
         source = f"{BELIEVED}\n{WITNESSED}\n{AFTERMATH}\n{constants}\n{EACH}"
         paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
         changes: dict[str, str | None] = {
-            **(dict([setting.split("=", 1)]) if setting != NOTHING else {}),
+            **switches(setting),
             SEEN: str(self.folder / f"seen-{number}"),
             MARK: f"{os.getpid()}-{number}",
             "PYTHONPATH": os.pathsep.join(paths),  # a process that the import starts finds them too
         }
-        # The claim itself starts from nothing; the rest from what lies below the subject.
-        if inert and setting == TENSORFLOW_OFF[0] and entries is EVERYTHING:
-            return run_fresh(source, environment=environment(changes), paths=[folder], folder=work)
         return base().run(source, environment=changes, paths=[folder], folder=work)
 
 
-def entered(observation: Observation, entries: list[str]) -> Iterator[Entered]:
-    """Yield what each entry came to, also those that the probe didn't get to."""
+def switches(setting: str) -> dict[str, str]:
+    """Return the variables that a setting sets."""
+    return dict(one.split("=", 1) for one in setting.split()) if setting != NOTHING else {}
+
+
+def entered(
+    observation: Observation, entries: list[str], names: tuple[str, ...]
+) -> Iterator[Entered]:
+    """Yield what each entry came to, also those that the probe didn't get to.
+
+    What else than the named frameworks was executed is the matter of other claims.
+    """
     notes = [note for note in observation.notes if "entry" in note]
+    chains = {one: by for one, by in observation.chains.items() if one.partition(".")[0] in names}
     for note in notes:
         last = len(notes) == len(entries) and note is notes[-1]
         unseen = {one["name"]: witness_chain(one) for one in note["unseen"]}
@@ -229,13 +240,13 @@ def entered(observation: Observation, entries: list[str]) -> Iterator[Entered]:
             ending=seen_of(observation) if last and not observation.well else "",
             absent=note["absent"],
             error=note["error"],
-            executed=tuple(note["executed"]),
-            seen=tuple(note["seen"]),
-            chains={**unseen, **observation.chains},
+            executed=tuple(one for one in note["executed"] if one.partition(".")[0] in names),
+            seen=tuple(one for one in note["seen"] if one in names),
+            chains={**unseen, **chains},
         )
     ending = seen_of(observation)
     for entry in entries[len(notes) :]:
-        yield Entered(entry, ending, chains=observation.chains)
+        yield Entered(entry, ending, chains=chains)
         ending = "was not reached: the import before it took the interpreter down"
 
 

@@ -22,7 +22,10 @@ IMPORTS = (
     "from accelerate import Accelerator\nfrom transformers import Trainer, TrainingArguments\n"
 )
 STATES = ("PartialState", "AcceleratorState", "GradientState")
-ANSWERS = ("distributed_type", "device", "num_processes", "mixed_precision")
+ANSWERS = (
+    *("distributed_type", "device", "mixed_precision"),
+    *("num_processes", "process_index", "local_process_index", "is_main_process"),
+)
 
 OBSERVER = f"""\
 import enum, os
@@ -132,13 +135,20 @@ def changes(
 
 
 def holds_state(
-    story: Story, name: str, folder: Path, environment: Mapping[str, str | None] | None = None
+    story: Story,
+    names: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str | None] | None = None,
 ) -> None:
-    """Assert that a state is after the story what it was before."""
-    expected = f"{name} is as it was configured"
+    """Assert that some of the states are after the story what they were before."""
+    expected = f"{' and '.join(names)} as configured"
     before, after = looks(story, folder, expected, environment)
-    if not before.states[name]:
-        refute(expected=f"{name} is configured", seen="it is empty", script=story.script)
-    if lost := changes(before.states[name], after.states[name]):
-        count = f"{len(lost)} of {len(before.states[name])} keys changed\n  "
-        refute(expected=expected, seen=count + "\n  ".join(lost), script=story.script)
+    found: list[str] = []
+    for name in names:
+        if not before.states[name]:
+            refute(expected=f"{name} is configured", seen="it is empty", script=story.script)
+        if lost := changes(before.states[name], after.states[name]):
+            count = f"{name}: {len(lost)} of {len(before.states[name])} keys changed"
+            found.append("\n  ".join([count, *lost]))
+    if found:
+        refute(expected=expected, seen="\n".join(found), script=story.script)

@@ -45,7 +45,9 @@ def stays_out(decoyed: Decoyed, setting: str, names: tuple[str, ...], entry: str
 
 def what_came(seen: Entered) -> str:
     """Say what an entry came to."""
-    said = [f"executed: {', '.join(seen.executed or seen.chains or seen.seen) or 'none of them'}"]
+    executed = list(seen.executed or seen.chains or seen.seen)
+    more = f" and {len(executed) - 10} more modules" if len(executed) > 10 else ""
+    said = [f"executed: {', '.join(executed[:10]) or 'none of them'}{more}"]
     return "\n".join([*said, *(text for text in (seen.absent, seen.ending, seen.error) if text)])
 
 

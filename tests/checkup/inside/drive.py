@@ -1,7 +1,7 @@
 """In a cell's container: one run of the checks for each seeded defect, by the harness itself.
 
-Usage: python drive.py; beside it lie jobs.json and overlay.py, and the cell, the harness and the
-checks where the engine puts them. Each job leaves its result file, or why it has none.
+Usage: python drive.py; beside it lie jobs.json and the rest of this folder; the cell, the harness
+and the checks lie where the engine puts them. Each job leaves its result file, or why it has none.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from overlay import apply
 
 PLACE = Path("/matrixci")
+INSIDE = Path(__file__).parent
 SCRATCH = Path("/tmp/checkup")  # noqa: S108 - the container's own
 
 
@@ -35,7 +36,7 @@ def drive(job: dict[str, Any]) -> None:
     (folder / "cell.json").write_text(json.dumps({**cell, "only": job["only"]}))
     home = folder / "home"
     subprocess.run(
-        [sys.executable, str(PLACE / "harness" / "supervise.py"), str(folder / "cell.json")],
+        [sys.executable, str(INSIDE / "checks_alone.py"), str(folder / "cell.json")],
         env={**os.environ, "PYTHONPATH": str(overlay), "HOME": str(home)},
         timeout=job["limit"],
         check=True,
@@ -47,7 +48,7 @@ def drive(job: dict[str, Any]) -> None:
 
 def main() -> None:
     """Run all jobs; one that fails takes no other along."""
-    jobs = json.loads(Path(__file__).with_name("jobs.json").read_text(encoding="utf-8"))
+    jobs = json.loads((INSIDE / "jobs.json").read_text(encoding="utf-8"))
     for job in jobs:
         began = time.monotonic()
         try:

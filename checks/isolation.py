@@ -25,19 +25,16 @@ if TYPE_CHECKING:
     from probe import Interpreter, Observation
 
 OWN = subject() == "transformers"
-ENTRIES = (
-    [
-        "transformers",
-        "transformers.Trainer",
-        "transformers.pipeline",
-        "transformers.AutoModel",
-        "transformers.image_transforms",
-        "transformers.loss.loss_utils",
-        "transformers.integrations.integration_utils",
-    ]
-    if OWN
-    else subject_modules()
-)
+TRANSFORMERS = [
+    "transformers",
+    "transformers.Trainer",
+    "transformers.pipeline",
+    "transformers.AutoModel",
+    "transformers.image_transforms",
+    "transformers.loss.loss_utils",
+    "transformers.integrations.integration_utils",
+]
+ENTRIES = TRANSFORMERS if OWN else subject_modules()
 
 # What users go on to do; each is told like an entry.
 USES = {
@@ -114,6 +111,8 @@ def statements() -> dict[str, str]:
 
 STATEMENTS = statements()
 EVERYTHING = [*ENTRIES, *STATEMENTS]
+# The checks are the same for every subject; those that make no sense for one say so.
+CLAIMED = list(dict.fromkeys([*EVERYTHING, *TRANSFORMERS, *USES]))
 
 EACH = """\
 note({"doubts": believed(FOLDER, DECOYS)})

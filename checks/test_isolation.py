@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from claims import Figure, refute
+from claims import Figure, refute, subject
 from decoy import Manner
 from isolation import (
+    CLAIMED,
     EVERYTHING,
     JAX,
     JAX_OFF,
@@ -29,6 +30,8 @@ def decoyed(tmp_path_factory: pytest.TempPathFactory) -> Decoyed:
 
 def stays_out(decoyed: Decoyed, setting: str, names: tuple[str, ...], entry: str) -> None:
     """Assert that none of the named frameworks is executed by the import of an entry."""
+    if entry not in EVERYTHING:
+        pytest.skip(why_not(entry))
     seen = decoyed.apart(setting, names, entry)
     if seen.absent is not None and "." in entry:  # the subject itself must be there
         pytest.skip(f"the installed release has no {entry}: {seen.absent}")
@@ -43,6 +46,13 @@ def stays_out(decoyed: Decoyed, setting: str, names: tuple[str, ...], entry: str
     )
 
 
+def why_not(entry: str) -> str:
+    """Say why a claim about an entry makes no sense in this cell."""
+    if subject() != "transformers":
+        return f"{entry} is no entry of {subject()}, which is the subject"
+    return f"{entry} needs a package that is not installed"
+
+
 def what_came(seen: Entered) -> str:
     """Say what an entry came to."""
     executed = list(seen.executed or seen.chains or seen.seen)
@@ -51,14 +61,14 @@ def what_came(seen: Entered) -> str:
     return "\n".join([*said, *(text for text in (seen.absent, seen.ending, seen.error) if text)])
 
 
-@pytest.mark.parametrize("entry", EVERYTHING)
+@pytest.mark.parametrize("entry", CLAIMED)
 @pytest.mark.parametrize("setting", TENSORFLOW_OFF)
 def test_tensorflow_stays_out(decoyed: Decoyed, setting: str, entry: str) -> None:
     """TensorFlow stays out when it is switched off."""
     stays_out(decoyed, setting, TENSORFLOW, entry)
 
 
-@pytest.mark.parametrize("entry", EVERYTHING)
+@pytest.mark.parametrize("entry", CLAIMED)
 def test_jax_stays_out(decoyed: Decoyed, entry: str) -> None:
     """JAX and Flax stay out when they are switched off."""
     stays_out(decoyed, JAX_OFF, JAX, entry)

@@ -1,0 +1,157 @@
+"""A judged run: the data that every report shows, and nothing else is needed to make one.
+
+It is the contract between the judgement and the reports, and the published JSON report itself.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+from pydantic import AwareDatetime, Field
+
+from matrixci.model import (
+    Cell,
+    CellOutcome,
+    CellResult,
+    CheckOutcome,
+    CheckResult,
+    Frozen,
+    Reason,
+    Run,
+)
+
+REPORT_VERSION: Final = 1
+
+
+class Verdict(StrEnum):
+    """May the release be made?"""
+
+    READY = "READY"
+    NOT_READY = "NOT READY"
+
+
+class GateOutcome(StrEnum):
+    """What a condition of the release came to."""
+
+    MET = "met"
+    UNMET = "unmet"
+    UNVERIFIED = "unverified"
+    """What it asks for was not looked at: cells left out, no GPU, no baseline."""
+
+
+class Gate(Frozen):
+    """One condition of the release, with its evidence."""
+
+    name: str = Field(description="its key in the matrix's gates")
+    asks: str = Field(description="the condition, as a sentence")
+    outcome: GateOutcome
+    required: bool = Field(description="False: told, and not held against the release")
+    evidence: tuple[str, ...] = Field(description="what it was judged by, a line each")
+
+
+class Change(StrEnum):
+    """What became of a check or a cell since the baseline."""
+
+    REGRESSED = "regressed"
+    FIXED = "fixed"
+    APPEARED = "appeared"
+    DISAPPEARED = "disappeared"
+    NEWLY_UNSATISFIABLE = "newly unsatisfiable"
+    NEWLY_SATISFIABLE = "newly satisfiable"
+    OTHER = "other"
+    """Another outcome, neither better nor worse: passed to skipped, failed to crashed."""
+
+
+class CheckChange(Frozen):
+    """A check that isn't what it was; what stayed the same is left out."""
+
+    check: str
+    change: Change
+    before: CheckOutcome | None = Field(description="None: it was not there")
+    after: CheckOutcome | None = Field(description="None: it is not there")
+
+
+class PackageChange(Frozen):
+    """A package of which a cell's two locks have different versions."""
+
+    name: str
+    before: str | None = Field(description="None: it was not in the lock")
+    after: str | None = Field(description="None: it is not in the lock")
+
+
+class CellChange(Frozen):
+    """How a cell differs from the baseline's."""
+
+    cell: str
+    change: Change | None = Field(description="None: it comes to the same")
+    before: CellOutcome | None
+    after: CellOutcome | None
+    checks: tuple[CheckChange, ...] = ()
+    packages: tuple[PackageChange, ...] = ()
+    python: tuple[str, str] | None = Field(
+        default=None, description="X.Y.Z before and after, where they differ"
+    )
+    figures: dict[str, tuple[float, float]] = Field(
+        default_factory=dict, description="figures that changed by a fifth or more, as check: name"
+    )
+
+
+class Comparison(Frozen):
+    """The difference of two runs, cell by cell; cells without any are left out."""
+
+    before: str = Field(description="id of the baseline")
+    before_began: AwareDatetime
+    before_subject: str = Field(description="its subject with the version that most cells had")
+    before_commit: str | None
+    before_verdict: Verdict
+    cells: tuple[CellChange, ...]
+
+    def cell(self, cell_id: str) -> CellChange | None:
+        """Return how a cell differs, None where it doesn't."""
+        return next((one for one in self.cells if one.cell == cell_id), None)
+
+
+class JudgedCell(Frozen):
+    """A cell after judgement."""
+
+    cell: Cell
+    outcome: CellOutcome
+    reason: Reason | None
+    message: str
+    checks: tuple[CheckResult, ...]
+    result: CellResult | None = Field(
+        description="as stored, its checks left out; None where the cell never reported"
+    )
+    reproduce: tuple[str, ...] = Field(default=(), description="argv that runs the cell again")
+
+    def count(self, *outcomes: CheckOutcome) -> int:
+        """Count the checks that came to one of these."""
+        return sum(check.outcome in outcomes for check in self.checks)
+
+
+class KnownFailure(Frozen):
+    """A known issue that spoke of something in this run."""
+
+    check: str
+    reference: str
+    reason: str
+    expires: str = Field(description="day, ISO 8601")
+    days_left: int
+    checks: tuple[str, ...] = Field(description="the checks it excused")
+    cells: tuple[str, ...]
+
+
+class JudgedRun(Frozen):
+    """A run after judgement: all that a report is made from."""
+
+    report_version: int = REPORT_VERSION
+    run: Run
+    cells: tuple[JudgedCell, ...]
+    verdict: Verdict
+    reasons: tuple[str, ...] = Field(description="why it is not ready, each in a line")
+    remarks: tuple[str, ...] = Field(description="what a reader must know beside")
+    gates: tuple[Gate, ...] = ()
+    unverified: tuple[str, ...] = Field(
+        default=(), description="what no evidence speaks of: no GPU here, cells left out"
+    )
+    known: tuple[KnownFailure, ...] = ()
+    comparison: Comparison | None = Field(default=None, description="with the baseline")

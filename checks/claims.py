@@ -7,7 +7,7 @@ import functools
 import importlib.metadata
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import pytest
 from probe import Interpreter, Observation, environment
@@ -62,13 +62,24 @@ def installed(distribution: str) -> bool:
 
 
 @functools.cache
-def subject() -> str:
-    """Return the name of the distribution under test; also while the checks are collected."""
+def told() -> Mapping[str, Any]:
+    """Return what the container was told of its cell; also while the checks are collected."""
     file = Path(__file__).resolve().parent.parent / "cell.json"
     if not file.exists():
-        return "transformers"
-    name: str = json.loads(file.read_text(encoding="utf-8"))["subject"]
+        return {"subject": "transformers"}
+    cell: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return cell
+
+
+def subject() -> str:
+    """Return the name of the distribution under test."""
+    name: str = told()["subject"]
     return name
+
+
+def listed_entries() -> list[str]:
+    """Return what the matrix says that users import of the subject; nothing of another's."""
+    return [one for one in told().get("entries", ()) if one.partition(".")[0] in subject_modules()]
 
 
 @functools.cache

@@ -14,7 +14,15 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from aftermath import AFTERMATH, MARK
-from claims import foundation, installed, refute, seen_of, subject, subject_modules
+from claims import (
+    foundation,
+    installed,
+    listed_entries,
+    refute,
+    seen_of,
+    subject,
+    subject_modules,
+)
 from decoy import BELIEVED, SEEN, VERSION, WITNESSED, Manner, make_decoys
 from tiny import TINY
 
@@ -34,7 +42,8 @@ TRANSFORMERS = [
     "transformers.loss.loss_utils",
     "transformers.integrations.integration_utils",
 ]
-ENTRIES = TRANSFORMERS if OWN else subject_modules()
+# What the matrix lists, or else what is known of the subject.
+ENTRIES = listed_entries() or (TRANSFORMERS if OWN else subject_modules())
 
 # What users go on to do; each is told like an entry.
 USES = {

@@ -6,7 +6,7 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
-from claims import imported, refute, reported
+from claims import applies_to, imported, refute, reported
 from stories import ANSWERS, IMPORTS, STATES, Story, changes, holds_state, looks, run, trainers
 
 if TYPE_CHECKING:
@@ -310,6 +310,28 @@ def test_distributed_state_is_kept(device: str, tmp_path: Path) -> None:
     state = before.states["PartialState"]
     if "MULTI_" not in state.get("distributed_type", ""):
         refute(expected="with LOCAL_RANK set an Accelerator is distributed", seen=str(state))
+    if lost := changes(state, after.states["PartialState"]):
+        refute(expected=expected, seen="\n  ".join(lost), script=story.script)
+
+
+DEEPSPEED = """\
+import deepspeed.ops
+deepspeed.ops.__compatible_ops__.clear()  # there may be no compiler; the state needs none of them
+from accelerate import DeepSpeedPlugin
+"""
+
+
+def test_deepspeed_state_is_kept(device: str, tmp_path: Path) -> None:
+    """TrainingArguments() with use_configured_state keeps a PartialState of DeepSpeed."""
+    applies_to("deepspeed")
+    configure = f"{DEEPSPEED}accelerator = Accelerator(deepspeed_plugin=DeepSpeedPlugin())"
+    story = Story(configure, CONFIGURED, "PartialState._shared_state")
+    backend = {"DS_ACCELERATOR": "cpu"} if device == "cpu" else {}
+    expected = "PartialState stays that of DeepSpeed"
+    before, after = looks(story, tmp_path, expected, {**job(1), **backend})
+    state = before.states["PartialState"]
+    if state.get("distributed_type") != "DistributedType.DEEPSPEED":
+        refute(expected="an Accelerator with a DeepSpeedPlugin is DEEPSPEED", seen=str(state))
     if lost := changes(state, after.states["PartialState"]):
         refute(expected=expected, seen="\n  ".join(lost), script=story.script)
 

@@ -25,7 +25,7 @@ from matrixci.model import (
     Need,
     Reason,
 )
-from matrixci.result_file import Attested, ResultFile, read
+from matrixci.result_file import Again, Attested, Begin, End, ResultFile, read
 
 SCHEMA: Final = 1
 NAMED: Final = 5  # checks, or differences, that a message names before it only counts
@@ -342,12 +342,13 @@ def _attestation(line: Attested | None) -> Attestation | None:
 def _results(file: ResultFile) -> Iterator[CheckResult]:
     """Return the result of each collected check, missing where it never ended."""
     for name, check in (file.collected or {}).items():
-        begin, end = file.begun.get(name), file.ended.get(name)
+        begin, end, again = file.begun.get(name), file.ended.get(name), file.again.get(name)
+        flaky = again is not None and again.outcome is CheckOutcome.PASSED
         yield CheckResult(
             id=name,
             claim=check.claim,
-            outcome=CheckOutcome(end.outcome) if end else CheckOutcome.MISSING,
-            reason=end.reason if end else "never ended" if begin else "never began",
+            outcome=CheckOutcome.FLAKY if flaky else _outcome(end),
+            reason=_reason(begin, end, again),
             need=end.need if end else None,
             reference=check.reference,
             message=end.message if end else "",
@@ -356,6 +357,22 @@ def _results(file: ResultFile) -> Iterator[CheckResult]:
             began=begin.at if begin else None,
             ended=end.at if end else None,
         )
+
+
+def _outcome(end: End | None) -> CheckOutcome:
+    """Return what a check came to, missing where it never ended."""
+    return CheckOutcome.MISSING if end is None else CheckOutcome(end.outcome)
+
+
+def _reason(begin: Begin | None, end: End | None, again: Again | None) -> str:
+    """Say why a check came to what it did, where that needs words."""
+    if end is None:
+        return "never ended" if begin else "never began"
+    if again is None:
+        return end.reason
+    second = "passed" if again.outcome is CheckOutcome.PASSED else f"{again.outcome} again"
+    first = f"{end.outcome} ({end.reason})" if end.reason else end.outcome
+    return f"{first}, then {second} when run alone"
 
 
 def _listed(names: Sequence[str], separator: str = ", ") -> str:

@@ -191,16 +191,18 @@ def applies(issue: KnownIssue, cell: Cell, check: str, versions: Mapping[str, st
     """Return whether a known issue speaks of this check in this cell."""
     # Brackets stand for themselves: they are part of a parametrised check's id.
     pattern = issue.check.replace("[", "[[]")
-    return (
-        (check == issue.check or fnmatchcase(check, pattern))
-        and all(
-            cell.axes.get(axis) in ((values,) if isinstance(values, str) else values)
-            for axis, values in issue.where.items()
-        )
-        and all(
-            _fits(versions.get(canonicalize_name(package)), specifier)
-            for package, specifier in issue.versions.items()
-        )
+    named = check == issue.check or fnmatchcase(check, pattern)
+    return named and speaks_of(issue, cell, versions)
+
+
+def speaks_of(issue: KnownIssue, cell: Cell, versions: Mapping[str, str]) -> bool:
+    """Return whether a known issue holds in a cell, whatever its checks."""
+    return all(
+        cell.axes.get(axis) in ((values,) if isinstance(values, str) else values)
+        for axis, values in issue.where.items()
+    ) and all(
+        _fits(versions.get(canonicalize_name(package)), specifier)
+        for package, specifier in issue.versions.items()
     )
 
 

@@ -115,6 +115,9 @@ class Cell(Frozen):
     torch_backend: str | None = Field(description="as uv's --torch-backend; None: default index")
     base: str | None = Field(description="base image of the interpreter; None: the matrix's")
     gpu: bool = Field(description="the cell's container asks for a GPU")
+    entries: tuple[str, ...] = Field(
+        default=(), description="what users import of the subject; empty: the checks find it"
+    )
 
 
 class Subject(Frozen):

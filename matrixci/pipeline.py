@@ -19,7 +19,7 @@ from matrixci.engine import LABEL, ContainerEnd, ContainerSpec, Engine, GpuWay
 from matrixci.errors import BaseImageError, EngineError, ResolverError
 from matrixci.events import Listener
 from matrixci.images import BuiltImage, ImageRequest, Images, ImageSettings
-from matrixci.judge import GREEN, judge_cell
+from matrixci.judge import GREEN, judge_cell, speaks_of
 from matrixci.lock import Lock, Resolver, Unsatisfiable
 from matrixci.matrix.definition import Limits, Matrix
 from matrixci.model import (
@@ -335,6 +335,7 @@ class Pipeline:
 
     def _told(self, cell: Cell, lock: LockRecord, nonce: str) -> dict[str, object]:
         """Return what the container is told of its cell."""
+        limits = self._settings.matrix.limits
         return {
             "schema": SCHEMA_VERSION,
             "nonce": nonce,
@@ -349,7 +350,17 @@ class Pipeline:
             "torch_fallback": lock.fallback,
             "select": self._settings.check_filter,
             "only": None,
-            "limits": {"check_seconds": self._settings.matrix.limits.check},
+            "entries": list(cell.entries),
+            "known": [
+                issue.check
+                for issue in self._run.known_issues
+                if speaks_of(issue, cell, lock.versions)
+            ],
+            "limits": {
+                "check_seconds": limits.check,
+                "cell_seconds": limits.cell,
+                "again": limits.again,
+            },
         }
 
     def _examine(self, draft: _Draft, told: Mapping[str, object], end: ContainerEnd) -> CellResult:

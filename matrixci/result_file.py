@@ -104,6 +104,20 @@ class End(Line):
     figures: dict[str, FiniteFloat]
 
 
+class Again(Line):
+    """What a check that failed came to when it was run once more, alone."""
+
+    kind: Literal["again"]
+    id: str
+    outcome: Literal[
+        CheckOutcome.PASSED,
+        CheckOutcome.FAILED,
+        CheckOutcome.SKIPPED,
+        CheckOutcome.CRASHED,
+        CheckOutcome.TIMED_OUT,
+    ]
+
+
 class Footer(Line):
     """All was done. Anything after it is foreign."""
 
@@ -112,7 +126,7 @@ class Footer(Line):
     ended: int
 
 
-AnyLine = Header | Attested | Collected | Begin | End | Footer
+AnyLine = Header | Attested | Collected | Begin | End | Again | Footer
 _LINE: Final[TypeAdapter[AnyLine]] = TypeAdapter(Annotated[AnyLine, Field(discriminator="kind")])
 
 
@@ -129,6 +143,7 @@ class ResultFile:
     collected: dict[str, CollectedCheck] | None = None
     begun: dict[str, Begin] = field(default_factory=dict)
     ended: dict[str, End] = field(default_factory=dict)
+    again: dict[str, Again] = field(default_factory=dict)
     footer: Footer | None = None
     bad: str | None = None
     """what is wrong with the file, None where nothing is"""
@@ -159,6 +174,8 @@ class ResultFile:
                 self._begin(line)
             case End():
                 self._end(line)
+            case Again():
+                self._repeat(line)
             case Footer():
                 self._close(line)
 
@@ -182,6 +199,14 @@ class ResultFile:
         if line.id not in self.begun or line.id in self.ended:
             _refuse("a check that never began, or ended before, ends")
         self.ended[line.id] = line
+
+    def _repeat(self, line: Again) -> None:
+        first = self.ended.get(line.id)
+        if first is None or line.id in self.again:
+            _refuse("a check that never ended, or was run again before, is run again")
+        if first.outcome in {CheckOutcome.PASSED, CheckOutcome.SKIPPED}:
+            _refuse("a check that did not fail is run again")
+        self.again[line.id] = line
 
     def _close(self, line: Footer) -> None:
         if (line.checks, line.ended) != (len(self.collected or {}), len(self.ended)):

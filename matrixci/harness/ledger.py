@@ -7,7 +7,7 @@ import os
 import sys
 from datetime import datetime, timezone
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import wire
 
@@ -43,17 +43,25 @@ class Results:
             data = data[os.write(self._descriptor, data) :]
 
 
+class Records(Protocol):
+    """Where a ledger writes to."""
+
+    def write(self, kind: str, **fields: Any) -> None:  # noqa: ANN401 - JSON
+        """Keep one record."""
+
+
 class Ledger:
     """Takes what the plugin says, in order or not at all, and writes what the contract asks for.
 
     The process that says it is the one under test: nothing it says is trusted beyond that.
     """
 
-    def __init__(self, results: Results) -> None:
+    def __init__(self, results: Records) -> None:
         """Begin with nothing known."""
         self.results = results
         self.checks: list[str] | None = None  # what was collected; None: not yet
         self.ended = 0
+        self.failed: list[str] = []  # what ended otherwise than passed or skipped, in order
         self.collecting = False
         self.since = monotonic()  # when the last thing changed
         self._found: list[dict[str, Any]] = []  # in the collection under way
@@ -200,6 +208,8 @@ class Ledger:
             figures={name: float(value) for name, value in fields["figures"].items()},
         )
         self.ended += 1
+        if fields["outcome"] not in ("passed", "skipped"):
+            self.failed.append(check)
 
 
 def _parsed(line: bytes) -> dict[str, Any]:

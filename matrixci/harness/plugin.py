@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import importlib.metadata
 import math
 import os
 import termios
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 READ_SECONDS = 1.0
 FIGURES = 200  # of one check
 NAME_CHARACTERS = 100  # of a figure
+PROVIDERS = {"distributed": "torch", "deepspeed": "deepspeed"}  # a need to the distribution
 EXPECTED = "expected failures belong in matrix.yaml's known-issues"
 MARKERS = (
     "reference(name): where the claim comes from, as owner/repository#number",
-    "needs(what): what the machine must have, or the check is skipped: 'gpu'",
+    "needs(*what, count=1): without it the check is skipped: 'gpu', 'distributed', 'deepspeed'",
     "severity(level): 'error' or 'warning'",
 )
 
@@ -147,9 +149,13 @@ class Plugin:
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Skip a check that needs what the machine lacks."""
         for mark in item.iter_markers("needs"):
-            if mark.args != ("gpu",):
-                pytest.fail(f"unknown need {mark.args!r}", pytrace=False)
-            self.require_gpu()
+            for need in mark.args:
+                if need == "gpu":
+                    self.require_gpu(**mark.kwargs)
+                elif need in PROVIDERS:
+                    require_provider(need)
+                else:
+                    pytest.fail(f"unknown need {need!r}", pytrace=False)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -177,11 +183,14 @@ class Plugin:
         self.say_end(nodeid, self.end)
         print(f"{nodeid}: {self.end['outcome']}")  # noqa: T201 - for the log
 
-    def require_gpu(self) -> None:
-        """Skip the check under way where torch sees no GPU."""
-        if not self.orders["gpus"]:
+    def require_gpu(self, count: int = 1) -> None:
+        """Skip the check under way where torch sees fewer GPUs, or the cell is not of a GPU."""
+        device = self.orders["cell"]["device"]
+        if device != "cuda":
+            pytest.skip(f"the cell's device is {device}")
+        if self.orders["gpus"] < count:
             self.end["need"] = "gpu"
-            pytest.skip("no GPU")
+            pytest.skip("no GPU" if not self.orders["gpus"] else f"fewer than {count} GPUs")
 
     # Fixtures
 
@@ -215,6 +224,14 @@ class Plugin:
             figures[name] = number
 
         return record
+
+
+def require_provider(need: str) -> None:
+    """Skip the check under way where what provides its need is not in the cell."""
+    try:
+        importlib.metadata.version(PROVIDERS[need])
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip(f"{PROVIDERS[need]} is not installed")
 
 
 def ended(outcome: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON

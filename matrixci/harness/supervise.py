@@ -8,6 +8,7 @@ process. It exits 0 when it got to the footer, whatever the checks came to.
 from __future__ import annotations
 
 import json
+import math
 import signal
 import sys
 from contextlib import closing
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import wire
 from child import Child
 from ledger import Ledger, Results
+from rerun import Heard, to_run_again
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -51,25 +53,40 @@ class Supervisor:
         self.check_seconds: float = limits["check_seconds"]
         self.start_seconds: float = limits.get("start_seconds", START_SECONDS)
         self.gpus = 0
+        self.deadline = monotonic() + limits.get("cell_seconds", math.inf)
         self.results = Results(self.folder / "results" / "results.jsonl")
         named = {key: self.cell[key] for key in ("nonce", "run", "cell")}
         self.results.write("header", schema=SCHEMA, **named)
         self.ledger = Ledger(self.results)
 
     def run(self) -> None:
-        """Attest, run the checks, and write the footer."""
+        """Attest, run the checks, those that failed once more, and write the footer."""
         self.attest()
         only = self.cell["only"]
         steps = -1
         # Each start begins a check or finds a broken file, or it was the last one.
         while steps < self.ledger.steps and only != []:
             steps = self.ledger.steps
-            self.start(only)
+            self.start(self.ledger, only)
             if self.ledger.checks is not None:
                 only = self.ledger.left
         if only != []:
             wire.note("pytest ended and had begun nothing; what is left stays unreported")
+        self.run_again()
         self.ledger.close()
+
+    def run_again(self) -> None:
+        """Run each check that failed once more, in a process of its own: it may be flaky."""
+        most: int = self.cell["limits"].get("again", 0)
+        for check in to_run_again(self.ledger.failed, self.cell.get("known", ()), most):
+            if monotonic() + self.start_seconds + self.check_seconds > self.deadline:
+                wire.note(f"{check}: not run again, for the cell's time would be over")
+                return
+            wire.note(f"{check}: once more, alone")
+            heard = Heard()
+            self.start(Ledger(heard), [check])
+            if heard.outcome is not None:
+                self.results.write("again", id=check, outcome=heard.outcome)
 
     def attest(self) -> None:
         """Have a fresh interpreter tell what is installed; write the most that it told."""
@@ -88,7 +105,7 @@ class Supervisor:
             self.results.write("attestation", **told)
             self.gpus = told["gpus"]
 
-    def start(self, only: list[str] | None) -> None:
+    def start(self, ledger: Ledger, only: list[str] | None) -> None:
         """Run pytest once, to its end or until a check takes it down or outlasts its time."""
         orders = {
             "cell": self.cell,
@@ -97,38 +114,33 @@ class Supervisor:
             "ignore": self.ledger.broken,
             "gpus": self.gpus,
         }
-        self.ledger.restart()
+        ledger.restart()
         with closing(Child("run_checks.py", orders)) as child:
             hung = False
             while not hung and not child.exited():
                 for line in child.pump(TICK_SECONDS):
-                    self.take(line, child)
-                hung = self.overdue()
+                    take(ledger, line, child)
+                hung = self.overdue(ledger)
             if hung:
                 child.ask_stacks()
             status, left = child.end()
             for line in left:
-                self.take(line, child)
-            self.account(status, child, hung=hung)
+                take(ledger, line, child)
+            self.account(ledger, status, child, hung=hung)
 
-    def take(self, line: bytes, child: Child) -> None:
-        """Act on what the child said; what it printed before a begin is not of what began."""
-        if self.ledger.take(line, child.output):
-            child.forget_output()
-
-    def overdue(self) -> bool:
+    def overdue(self, ledger: Ledger) -> bool:
         """Tell whether the child has said nothing for longer than it may."""
-        if self.ledger.under_way:
+        if ledger.under_way:
             limit = self.check_seconds
-        elif self.ledger.collecting:
+        elif ledger.collecting:
             limit = self.start_seconds
         else:
             limit = min(PAUSE_SECONDS, self.check_seconds)
-        return monotonic() - self.ledger.since > limit
+        return monotonic() - ledger.since > limit
 
-    def account(self, status: int, child: Child, *, hung: bool) -> None:
+    def account(self, ledger: Ledger, status: int, child: Child, *, hung: bool) -> None:
         """Record what was under way when the child ended: a check, a file's import, or neither."""
-        if self.ledger.under_way is None:
+        if ledger.under_way is None:
             if hung or status not in (0, 1, 5):  # pytest's own: all well, failures, no checks
                 wire.note(f"pytest {'hung' if hung else death(status)} outside of any check")
             return
@@ -137,10 +149,10 @@ class Supervisor:
         if hung:
             limit = f"{self.check_seconds:g} s"
             message = f"It did not end within {limit}{self.where(stacks)}."
-            self.ledger.lose("timed-out", f"after {limit}", message, detail)
+            ledger.lose("timed-out", f"after {limit}", message, detail)
         else:
             message = f"It took its process down: {death(status)}{self.where(stacks)}."
-            self.ledger.lose("crashed", death(status), message, detail)
+            ledger.lose("crashed", death(status), message, detail)
 
     def where(self, stacks: str) -> str:
         """Return the innermost line of the checks' own in the stacks, else the innermost."""
@@ -148,6 +160,12 @@ class Supervisor:
         checks = f'"{self.folder / "checks"}/'
         line = next((line for line in lines if checks in line), lines[0] if lines else "")
         return line and f", at {line}".replace(checks, '"')
+
+
+def take(ledger: Ledger, line: bytes, child: Child) -> None:
+    """Act on what the child said; what it printed before a begin is not of what began."""
+    if ledger.take(line, child.output):
+        child.forget_output()
 
 
 def attested(line: bytes) -> dict[str, Any] | None:

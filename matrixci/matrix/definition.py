@@ -97,6 +97,12 @@ class Limits(Entry):
     pids: int = Field(default=512, gt=0, description="Processes and threads of a container.")
     cpus: float = Field(default=1, gt=0, allow_inf_nan=False, description="CPUs of a container.")
     scratch: Size = Field(default=2 * 2**30, description="The writable /tmp of a container.")
+    again: int = Field(
+        default=10,
+        ge=0,
+        description="Failed checks that are run once more, alone: one that passes then is flaky. "
+        "Where more have failed, none is run again.",
+    )
     log: Size = Field(default=10 * 2**20, description="What is kept of a container's output.")
     result: Size = Field(default=32 * 2**20, description="The largest result file that is read.")
 
@@ -111,6 +117,11 @@ class Matrix(Entry):
     )
     requires: Requirements = Field(
         default=(), description="Requirements beside the subject, in every cell (PEP 508)."
+    )
+    entries: tuple[Annotated[str, AfterValidator(formats.entry)], ...] = Field(
+        default=(),
+        description="What users import of the subject, as `package.module` or `package.Name`. "
+        "Left out: the checks find it from the package.",
     )
     axes: dict[str, dict[str, Value]] = Field(
         description="Axis to its values. The last axis runs across in the table, the others down.",

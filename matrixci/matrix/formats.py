@@ -182,6 +182,14 @@ def statement(text: str) -> str:
     return text.strip()
 
 
+def entry(text: str) -> str:
+    """Return what users import, as a dotted name."""
+    if not all(part.isidentifier() for part in text.split(".")):
+        msg = "not the name of a module, or of something in one; write one such as pkg.module.Name"
+        raise ValueError(msg)
+    return text
+
+
 def filled(text: str) -> str:
     """Return text that says something."""
     if not text.strip():

@@ -605,3 +605,50 @@ JSON = st.recursive(
 @given(st.integers(0, FOOTER), st.sampled_from(["id", "at", "kind", "checks", "figures"]), JSON)
 def test_no_value_raises(index: int, key: str, value: object) -> None:
     examined(changed(index, **{key: value})(records()))
+
+
+def again(outcome: str, check: str = "b") -> dict[str, Any]:
+    return {"kind": "again", "at": AT, "id": check, "outcome": outcome}
+
+
+@pytest.mark.parametrize(
+    ("second", "comes_to", "reason"),
+    [
+        ("passed", CheckOutcome.FLAKY, "failed, then passed when run alone"),
+        ("failed", CheckOutcome.FAILED, "failed, then failed again when run alone"),
+        ("timed-out", CheckOutcome.FAILED, "failed, then timed-out again when run alone"),
+        ("skipped", CheckOutcome.FAILED, "failed, then skipped again when run alone"),
+    ],
+)
+def test_a_check_that_was_run_again(second: str, comes_to: CheckOutcome, reason: str) -> None:
+    lines = records()
+    lines[END_B] = end("b", "failed")
+    lines.insert(FOOTER, again(second))
+
+    found = examined(lines)
+
+    assert found.problem is None
+    check = next(check for check in found.checks if check.id == "b")
+    assert (check.outcome, check.reason) == (comes_to, reason)
+    # Neither is green: a check that passes now and then shows nothing.
+    assert cell_outcome(found.checks, None).outcome is CellOutcome.FAILED
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        pytest.param([again("passed", "a")], id="it had passed"),
+        pytest.param([again("passed", "z")], id="it was never run"),
+        pytest.param([again("passed"), again("failed")], id="twice"),
+        pytest.param([again("known")], id="an outcome that is the host's to give"),
+    ],
+)
+def test_a_second_run_that_cannot_be(lines: Records) -> None:
+    file = records()
+    file[END_B] = end("b", "failed")
+    file[FOOTER:FOOTER] = lines
+
+    found = examined(file)
+
+    assert found.problem is not None
+    assert found.problem.reason is Reason.INVALID_RESULT

@@ -222,6 +222,11 @@ PLAIN = {
             raise AssertionError
 
 
+        @pytest.mark.needs("deepspeed")
+        def test_needs_deepspeed():
+            raise AssertionError
+
+
         @pytest.mark.needs("time")
         def test_needs_unknown():
             pass
@@ -361,7 +366,7 @@ def test_claims(plain: Told) -> None:
         ("teardown", "failed", "ValueError: after"),
         ("fails_twice", "failed", "ValueError: in the middle"),
         ("skips", "skipped", ""),
-        ("needs_unknown", "failed", "unknown need ('time',)"),
+        ("needs_unknown", "failed", "unknown need 'time'"),
         ("expected_to_fail", "failed", "expected failures belong in matrix.yaml's known-issues"),
         (
             "expected_to_fail_and_passes",
@@ -387,7 +392,8 @@ def test_plain_outcomes(plain: Told, check: str, outcome: str, says: str) -> Non
     [
         ("test_plain.py::test_skips", "not today", None),
         ("test_plain.py::test_skipped_by_mark", "never", None),
-        ("test_plain.py::test_needs_gpu", "no GPU", "gpu"),
+        ("test_plain.py::test_needs_gpu", "the cell's device is cpu", None),
+        ("test_plain.py::test_needs_deepspeed", "deepspeed is not installed", None),
         ("test_left_out.py", "not on this machine", None),
     ],
 )
@@ -1011,6 +1017,84 @@ def test_attestation(tmp_path: Path) -> None:
     assert attested["modules"] == {"numpy": "2.0", "torch": "2.0+cu130"}
     assert (attested["torch_cuda"], attested["gpus"]) == ("13.0", 2)
     assert told.outcomes == {"test_it.py::test_device": "passed"}
+
+
+ONCE_MORE = """
+    import os
+    import pathlib
+    import pytest
+
+    RUNS = pathlib.Path({runs!r})
+
+    def nth(name):
+        with (RUNS / name).open("a") as file:
+            file.write("x")
+        return len((RUNS / name).read_text())
+
+    def test_passes():
+        assert nth("passes") == 1
+
+    def test_flaky():
+        assert nth("flaky") == 2
+
+    def test_fails():
+        nth("fails")
+        raise AssertionError
+
+    def test_known():
+        nth("known")
+        raise AssertionError
+
+    def test_dies_once():
+        if nth("dies") == 1:
+            os._exit(3)
+
+    @pytest.mark.parametrize("one", ["a", "b"])
+    def test_each(one):
+        assert nth(one) == (2 if one == "a" else 1)
+"""
+
+
+def ran_again(folder: Path, **cell: object) -> tuple[Told, dict[str, str], dict[str, int]]:
+    """Return what was told, what came of the second runs, and how often each check ran."""
+    (folder / "runs").mkdir()
+    text = ONCE_MORE.format(runs=str(folder / "runs"))
+    told = supervise(folder, text, None, **cell)
+    again = {one["id"].partition("::")[2]: one["outcome"] for one in told.of("again")}
+    return told, again, {file.name: len(file.read_text()) for file in (folder / "runs").iterdir()}
+
+
+def test_what_failed_is_run_once_more_alone(tmp_path: Path) -> None:
+    limits = {**CELL["limits"], "again": 10, "cell_seconds": 3600}
+    told, again, ran = ran_again(tmp_path, limits=limits, known=["test_it.py::test_kno*"])
+
+    assert told.complete
+    assert again == {
+        "test_flaky": "passed",
+        "test_fails": "failed",
+        "test_dies_once": "passed",
+        "test_each[a]": "passed",
+    }
+    assert ran == {"passes": 1, "flaky": 2, "fails": 2, "known": 1, "dies": 2, "a": 2, "b": 1}
+    assert told.outcomes["test_it.py::test_dies_once"] == "crashed"  # the first run stands
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        ({"again": 3}, "5 checks failed, more than the 3 that would be run again"),
+        ({"again": 0}, ""),
+        ({}, ""),
+        ({"again": 10, "cell_seconds": 60}, "not run again, for the cell's time would be over"),
+    ],
+)
+def test_what_is_not_run_again(tmp_path: Path, limits: dict[str, object], says: str) -> None:
+    told, again, ran = ran_again(tmp_path, limits={**CELL["limits"], **limits})
+
+    assert told.complete
+    assert again == {}
+    assert set(ran.values()) == {1}
+    assert says in told.log
 
 
 def test_cuda_cell_without_a_gpu(tmp_path: Path) -> None:

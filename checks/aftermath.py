@@ -100,8 +100,22 @@ class Watch:
             kept[what] = importers()
             self.on = True
 
-def importers():
-    links, frame = [], sys._getframe(3)
+def watch_cuda(module):
+    # A machine without a GPU refuses to initialise CUDA; that it was tried is what is asked. The
+    # code is replaced and not the function, of which others hold a copy already.
+    lazy_init = module._lazy_init
+    module._matrixci_tried = []
+    module._matrixci_lazy_init = type(lazy_init)(lazy_init.__code__, module.__dict__)
+    module._matrixci_importers = importers
+
+    def tried():
+        _matrixci_tried.append(_matrixci_importers(2))
+        return _matrixci_lazy_init()
+
+    lazy_init.__code__ = tried.__code__
+
+def importers(depth=3):
+    links, frame = [], sys._getframe(depth)
     while frame is not None:
         name = str(frame.f_globals.get("__name__", ""))
         file = frame.f_code.co_filename

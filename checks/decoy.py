@@ -90,6 +90,8 @@ os.abort()
 # Package to its submodules that are imported by name.
 FRAMEWORKS = {
     "tensorflow": ("keras", "python"),
+    "keras": ("layers", "models"),
+    "tf_keras": ("layers", "models"),
     "jax": ("numpy", "random", "tree_util"),
     "jaxlib": ("xla_extension",),
     "flax": ("linen", "core", "traverse_util"),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 INSIDE = Path(__file__).with_name("probe_inside.py")
 TAIL = 8 * 1024  # bytes of output that are kept
 MOST = 8 * 1024 * 1024  # bytes of result that are read
-FORBIDDEN = ("tensorflow", "jax", "jaxlib", "flax")
+FORBIDDEN = ("tensorflow", "keras", "tf_keras", "jax", "jaxlib", "flax")
 
 # What a claim sets by itself, and so must not find set.
 SWITCHES = (

@@ -43,6 +43,7 @@ class Recorder:
         self.executed: list[str] = []
         self.chains: dict[str, list[str]] = {}
         self.tell: Callable[[str, list[str]], None] = lambda _name, _chain: None
+        self.after: dict[str, Callable[[ModuleType], None]] = {}  # module to what is done then
 
     def install(self) -> None:
         """Wrap the loaders; what was executed before is not recorded."""
@@ -53,6 +54,8 @@ class Recorder:
         def exec_module(loader: object, module: ModuleType) -> None:
             self.add(module.__name__)
             execute(loader, module)
+            if module.__name__ in self.after:
+                self.after[module.__name__](module)
 
         return exec_module
 

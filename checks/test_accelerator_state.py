@@ -6,7 +6,7 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
-from claims import applies_to, imported, refute, reported
+from claims import imported, refute, reported
 from stories import ANSWERS, IMPORTS, STATES, Story, changes, holds_state, looks, run, trainers
 
 if TYPE_CHECKING:
@@ -121,6 +121,28 @@ def test_copies_keep_state(device: str, copy: str, tmp_path: Path) -> None:
     holds_state(Story(configured(device), act), STATES, tmp_path)
 
 
+@PATHS
+@pytest.mark.parametrize(
+    "ask",
+    [
+        pytest.param("repr(arguments)", id="repr"),
+        pytest.param("arguments.to_dict()", id="to_dict"),
+        pytest.param("arguments.to_json_string()", id="to_json_string"),
+        pytest.param(
+            "(arguments.device, arguments.n_gpu, arguments.world_size, arguments.parallel_mode)",
+            id="device",
+        ),
+    ],
+)
+def test_asking_keeps_state(device: str, arguments: str, ask: str, tmp_path: Path) -> None:
+    """Asking TrainingArguments for what they hold leaves the state as it is."""
+    # On either path: what the arguments left there must outlive the question.
+    configure = f"arguments = {arguments}\n{configured(device)}"
+    if arguments == CONFIGURED:
+        configure = f"{configured(device)}\narguments = {arguments}"
+    holds_state(Story(configure, ask), STATES, tmp_path)
+
+
 LEARNER = """\
 import torch
 
@@ -146,12 +168,15 @@ def with_more(arguments: str, more: str) -> str:
 
 
 def test_training_keeps_mixed_precision(device: str, tmp_path: Path) -> None:
-    """A Trainer with use_configured_state and bf16 trains and keeps the state."""
+    """A Trainer with use_configured_state and bf16 trains, evaluates and keeps the state."""
     # Without use_cpu a machine without a GPU refuses bf16: its limit, and no defect.
     precision = "bf16=True" + (", use_cpu=True" if device == "cpu" else "")
     act = (
         f"arguments = {with_more(CONFIGURED, f'{precision}, **STEPS')}\n"
-        "Trainer(model=Learner(), args=arguments, train_dataset=DATA).train()"
+        "trainer = Trainer(model=Learner(), args=arguments, train_dataset=DATA)\n"
+        "trainer.train()\n"
+        "trainer.evaluate(DATA)\n"
+        "trainer.predict(DATA)"
     )
     story = Story(f"{LEARNER}{configured(device)}", act, "accelerator.mixed_precision")
     expected = "mixed_precision stays bf16, and the state what it was"
@@ -302,6 +327,7 @@ def job(processes: int) -> dict[str, str | None]:
     return {**size, **place, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": None}
 
 
+@pytest.mark.needs("distributed")
 def test_distributed_state_is_kept(device: str, tmp_path: Path) -> None:
     """TrainingArguments() with use_configured_state keeps a distributed PartialState."""
     story = Story(accelerator(device), CONFIGURED, "PartialState._shared_state")
@@ -321,9 +347,9 @@ from accelerate import DeepSpeedPlugin
 """
 
 
+@pytest.mark.needs("deepspeed")
 def test_deepspeed_state_is_kept(device: str, tmp_path: Path) -> None:
     """TrainingArguments() with use_configured_state keeps a PartialState of DeepSpeed."""
-    applies_to("deepspeed")
     configure = f"{DEEPSPEED}accelerator = Accelerator(deepspeed_plugin=DeepSpeedPlugin())"
     story = Story(configure, CONFIGURED, "PartialState._shared_state")
     backend = {"DS_ACCELERATOR": "cpu"} if device == "cpu" else {}
@@ -352,7 +378,7 @@ def place():
     state = dict(PartialState._shared_state)
     return {{name: str(state.get(name)) for name in {PLACE!r}}}
 
-accelerator = Accelerator(cpu=True)
+accelerator = Accelerator(cpu=CPU)
 before = place()
 arguments = ARGUMENTS
 seen = {{
@@ -373,13 +399,26 @@ report([seen, json.loads(pathlib.Path("second.json").read_text())])
 
 
 @FORMS
+@pytest.mark.needs("distributed")
 def test_two_processes_stay_two(arguments: str, tmp_path: Path) -> None:
     """TrainingArguments() leaves two processes on the CPU what they are, and says so."""
+    if arguments == DEFAULT and imported("torch").run(HAS_GPU).value:
+        pytest.skip("without use_cpu the arguments take the GPU that is here")
+    two_stay_two(arguments, "MULTI_CPU", tmp_path)
+
+
+@PATHS
+@pytest.mark.needs("gpu", count=2)
+def test_two_gpus_stay_two(arguments: str, tmp_path: Path) -> None:
+    """TrainingArguments() leaves two processes on two GPUs what they are, and says so."""
+    two_stay_two(arguments, "MULTI_GPU", tmp_path)
+
+
+def two_stay_two(arguments: str, kind: str, tmp_path: Path) -> None:
+    """Assert that two processes of a kind stay two, each with its place, in all that tells it."""
     entries = ("torch", "accelerate", "transformers.TrainingArguments")
     interpreter = imported(*entries)
-    if arguments == DEFAULT and interpreter.run(HAS_GPU).value:
-        pytest.skip("without use_cpu the arguments take the GPU that is here")
-    source = TWO.replace("ARGUMENTS", arguments)
+    source = f"CPU = {kind == 'MULTI_CPU'}\n{TWO.replace('ARGUMENTS', arguments)}"
     environment = job(2)
     variables = " ".join(f"{name}={value}" for name, value in environment.items() if value)
     expected = "two processes, each with its own index, in the state and in the arguments"
@@ -388,8 +427,8 @@ def test_two_processes_stay_two(arguments: str, tmp_path: Path) -> None:
     reported(observation, expected=expected, script=script)
     lines: list[str] = []
     for rank, seen in enumerate(observation.value):
-        if "MULTI_CPU" not in seen["before"]["distributed_type"]:
-            refute(expected="Accelerator(cpu=True) joins the job", seen=str(seen["before"]))
+        if kind not in seen["before"]["distributed_type"]:
+            refute(expected=f"the Accelerator joins the job as {kind}", seen=str(seen["before"]))
         lines += [f"process {rank}: {line}" for line in changes(seen["before"], seen["after"])]
         if seen["arguments"] != seen["group"]:
             said, held = ("{1} of {0}".format(*seen[name]) for name in ("arguments", "group"))

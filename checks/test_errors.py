@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from claims import applies_to, foundation, imported, refute, seen_of
+from claims import applies_to, foundation, imported, refute, reported, seen_of
 from decoy import add_metadata
 from probe import Observation, environment, run_fresh
 from tiny import TINY
@@ -92,6 +92,31 @@ def test_absent_torch_is_told(tmp_path: Path) -> None:
     source = f"HIDE = 'torch'\n{HIDDEN}{use}"
     observation = run_fresh(source, environment=environment(), folder=tmp_path)
     import_error(observation, source.replace("report(", "print("), "PyTorch")
+
+
+WITHOUT_TORCH = f"""\
+{HIDDEN}
+from transformers import AutoConfig, AutoTokenizer, BertConfig, PreTrainedTokenizerFast
+from tokenizers import Tokenizer, models, pre_tokenizers
+plain = Tokenizer(models.WordLevel({{"[UNK]": 0, "good": 1, "day": 2}}, unk_token="[UNK]"))
+plain.pre_tokenizer = pre_tokenizers.Whitespace()
+PreTrainedTokenizerFast(tokenizer_object=plain, unk_token="[UNK]").save_pretrained("tiny")
+BertConfig(hidden_size=24).save_pretrained("tiny")
+ids = AutoTokenizer.from_pretrained("tiny")("good day", return_tensors="np")["input_ids"]
+report([ids.tolist(), AutoConfig.from_pretrained("tiny").hidden_size])
+"""
+
+
+def test_tokenizer_works_without_torch(tmp_path: Path) -> None:
+    """Without torch, the package is imported, and a tokenizer and a configuration are loaded."""
+    applies_to("transformers", "torch", "tokenizers")
+    source = f"HIDE = 'torch'\n{WITHOUT_TORCH}"
+    expected = "the tokens 1 and 2, and the configuration that was saved"
+    observation = run_fresh(source, environment=environment(), folder=tmp_path)
+    script = source.replace("report(", "print(")
+    value = reported(observation, expected=expected, script=script).value
+    if value != [[[1, 2]], 24]:
+        refute(expected=expected, seen=str(value), script=script)
 
 
 def test_absent_accelerate_is_told(tmp_path: Path) -> None:

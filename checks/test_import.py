@@ -38,6 +38,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 26, 1 << 26))
 printed, stdout = os.memfd_create("stdout"), os.dup(1)
 os.dup2(printed, 1)
 watch = Watch()
+recorder.after["torch.cuda"] = watch_cuda
 with warnings.catch_warnings(record=True) as warned:
     warnings.simplefilter("always")
     for entry in ENTRIES:
@@ -59,6 +60,7 @@ report({
     "threads": [one.name for one in threads_left()],
     "processes": processes_left(os.environ[MARK]),
     "cuda": bool(torch and torch.cuda.is_initialized()),
+    "cuda_tried": getattr(torch and torch.cuda, "_matrixci_tried", []),
     "stdout": [os.fstat(printed).st_size, os.read(printed, 500).decode(errors="replace")],
     "written": watch.written,
     "spoken": watch.spoken,
@@ -181,6 +183,10 @@ def test_import_leaves_cuda_alone(watched: Watched) -> None:
         refute(
             expected="torch.cuda.is_initialized() is False", seen="it is True", script=script(show)
         )
+    if tried := observation.value["cuda_tried"]:
+        show = "# with torch.cuda._lazy_init made to print where it is called from"
+        expected = "nothing of torch.cuda is used that initialises CUDA"
+        refute(expected=expected, seen="it was tried", chain=tried[0], script=script(show))
 
 
 def test_import_speaks_to_nobody(watched: Watched) -> None:

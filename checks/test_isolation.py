@@ -55,9 +55,10 @@ def why_not(entry: str) -> str:
 
 def what_came(seen: Entered) -> str:
     """Say what an entry came to."""
-    executed = list(seen.executed or seen.chains or seen.seen)
-    more = f" and {len(executed) - 10} more modules" if len(executed) > 10 else ""
-    said = [f"executed: {', '.join(executed[:10]) or 'none of them'}{more}"]
+    everything = seen.executed or tuple(seen.chains) or seen.seen
+    executed = sorted(everything, key=lambda name: (name.count("."), name))
+    more = f" and {len(executed) - 5} more modules" if len(executed) > 5 else ""
+    said = [f"executed: {', '.join(executed[:5]) or 'none of them'}{more}"]
     return "\n".join([*said, *(text for text in (seen.absent, seen.ending, seen.error) if text)])
 
 

@@ -10,9 +10,10 @@ from claims import applies_to, imported, refute, reported
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+LATE = ("uint16", "uint32", "uint64")  # torch has few of its operations for them
 DTYPES = (
     *("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64"),
-    *("complex64", "complex128", "uint16", "uint32", "uint64"),
+    *("complex64", "complex128", *LATE),
 )
 
 BRIDGE = """\
@@ -60,7 +61,10 @@ else:
         hold(f"torch.tensor() of {shape}", there, torch.tensor(there).numpy())
         hold(f"torch.from_numpy() of {shape}", there, torch.from_numpy(there).numpy())
         hold(f"torch.as_tensor() of {shape}", there, torch.as_tensor(there).numpy())
+        hold(f"torch.asarray() of {shape}", there, torch.asarray(there).numpy())
         hold(f"np.asarray() of a tensor of {shape}", there, np.asarray(torch.tensor(there)))
+        forced = torch.tensor(there).numpy(force=True)
+        hold(f"Tensor.numpy(force=True) of {shape}", there, forced)
         if torch.tensor(there).dtype is not getattr(torch, NAME):
             problems.append(f"torch.tensor() of {shape}: its dtype is {torch.tensor(there).dtype}")
     for where, there in shapes.items():
@@ -78,6 +82,14 @@ else:
     torch.from_numpy(shared)[0] = 1
     if shared[0] != 1:
         problems.append("torch.from_numpy(): the memory is not shared")
+    tensor = torch.tensor(base)
+    tensor.numpy()[0] = 1
+    if tensor[0].item() != 1:
+        problems.append("Tensor.numpy(): the memory is not shared")
+    for value, held in zip(base, torch.tensor(base)):
+        hold("Tensor.item()", value, np.array(held.item(), dtype=base.dtype))
+        if NAME not in LATE:  # these come from a scalar only by way of another dtype
+            hold("torch.tensor() of a NumPy scalar", value, torch.tensor(value).numpy())
     report({"problems": problems})
 """
 
@@ -111,12 +123,12 @@ def test_bridge_both_ways(dtype: str) -> None:
         f"array = numpy.ones(3, dtype={dtype!r})\n"
         "print(torch.tensor(array), torch.from_numpy(array), torch.tensor(array).numpy())"
     )
-    if lacks := bridged(f"NAME = {dtype!r}\n{BOTH_WAYS}", script).get("lacks"):
+    if lacks := bridged(f"NAME, LATE = {dtype!r}, {LATE!r}\n{BOTH_WAYS}", script).get("lacks"):
         pytest.skip(lacks)
 
 
 def test_bridge_from_device(device: str) -> None:
     """NumPy and torch exchange arrays by way of the cell's device without loss."""
     script = f"import torch; print(torch.ones(2, 3).to({device!r}).T.cpu().numpy())"
-    names = [name for name in DTYPES if name not in {"uint16", "uint32", "uint64"}]
+    names = [name for name in DTYPES if name not in LATE]
     bridged(f"NAMES, DEVICE = {names!r}, {device!r}\n{ACROSS}", script)

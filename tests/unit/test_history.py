@@ -636,12 +636,10 @@ for day in range(first, last):
 """
 
 
-def child(*arguments: object, **options: object) -> subprocess.Popen[str]:
+def child(*arguments: object) -> subprocess.Popen[str]:
     folders = ":".join([str(Path(schema.__file__).parents[2]), str(Path(__file__).parent)])
     argv = [sys.executable, "-c", CHILD, folders, *map(str, arguments)]
-    return subprocess.Popen(
-        argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
-    )  # type: ignore[call-overload, no-any-return]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 @pytest.mark.parametrize("begun", ["new", "standing"])

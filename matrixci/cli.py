@@ -22,6 +22,7 @@ from rich.text import Text
 from matrixci import cli_history
 from matrixci import run as running
 from matrixci.cells import Selection
+from matrixci.cli_constraints import print_constraints
 from matrixci.cli_options import HOME, WIDTH, HomeOption, checks_folder, console
 from matrixci.data import data_folder
 from matrixci.engine import Engine
@@ -38,6 +39,7 @@ from matrixci.wording import did_you_mean, in_line, printable
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(cli_history.app, name="history")
+app.command("constraints")(print_constraints)
 
 MatrixOption = Annotated[Path, typer.Option("--matrix", help="The matrix file.")]
 

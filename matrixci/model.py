@@ -130,9 +130,7 @@ class Subject(Frozen):
 class LockRecord(Frozen):
     """The exact requirements of a cell; the file beside the run holds them with hashes."""
 
-    digest: str = Field(
-        description="SHA-256 of backend and requirement lines, in hex"
-    )
+    digest: str = Field(description="SHA-256 of backend and requirement lines, in hex")
     file: str = Field(description="path within the run's folder")
     versions: dict[str, str] = Field(description="normalised name to version")
     torch_backend: str | None = Field(description="the backend that served, None: default index")

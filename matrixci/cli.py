@@ -24,6 +24,7 @@ from matrixci import run as running
 from matrixci.cells import Selection
 from matrixci.cli_constraints import print_constraints
 from matrixci.cli_options import HOME, WIDTH, HomeOption, checks_folder, console
+from matrixci.cli_reproduce import reproduce
 from matrixci.data import data_folder
 from matrixci.engine import Engine
 from matrixci.errors import EngineError, ExitCode, MatrixciError, UsageError
@@ -40,6 +41,7 @@ from matrixci.wording import did_you_mean, in_line, printable
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(cli_history.app, name="history")
 app.command("constraints")(print_constraints)
+app.command()(reproduce)
 
 MatrixOption = Annotated[Path, typer.Option("--matrix", help="The matrix file.")]
 

@@ -35,11 +35,10 @@ from matrixci.model import (
 from matrixci.reuse import ResultStore, digest_of
 from matrixci.run_folder import RunFolder
 from matrixci.sandbox import Sandbox
-from matrixci.setup import image_request, image_settings, setup_of
+from matrixci.setup import image_request, image_settings, resolver_of, setup_of
 from matrixci.subject import ResolvedSubject
 
 _log = logging.getLogger(__name__)
-_GLIBC = "manylinux_2_36"  # of the Debian release that the base images are
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +60,7 @@ class Settings:
 
 def resolver_for(settings: Settings, architecture: str) -> Resolver:
     """Return the resolver for containers of an architecture, as the kernel names it."""
-    return Resolver(
-        settings.home / "locks",
-        f"{architecture}-{_GLIBC}",
-        settings.as_of,
-        fresh=settings.fresh,
-    )
+    return resolver_of(settings.home, architecture, settings.as_of, fresh=settings.fresh)
 
 
 def default_jobs(engine: Engine, limits: Limits) -> int:

@@ -1,17 +1,21 @@
 """What a run records of its matrix and its command, so that a cell of it can be made again."""
 
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
+from typing import Final
 
 from packaging.version import Version
 
 from matrixci.container_files import checks_digest
 from matrixci.data import data_folder
 from matrixci.images import ImageRequest, ImageSettings
-from matrixci.lock import Lock
+from matrixci.lock import Lock, Resolver
 from matrixci.matrix.definition import Matrix
 from matrixci.model import BaseOrigin, Cell, Limits, Setup
 from matrixci.sandbox import ENVIRONMENT
+
+_GLIBC: Final = "manylinux_2_36"  # of the Debian release that the base images are
 
 
 def setup_of(matrix: Matrix, checks: Path, base_origin: BaseOrigin | None) -> Setup:
@@ -32,6 +36,18 @@ def setup_of(matrix: Matrix, checks: Path, base_origin: BaseOrigin | None) -> Se
         checks=None if checks == data_folder("checks") else str(checks),
         checks_digest=checks_digest(checks),
     )
+
+
+def resolver_of(home: Path, architecture: str, as_of: date | None, *, fresh: bool) -> Resolver:
+    """Return the resolver for containers of an architecture, as the kernel names it.
+
+    Args:
+        home: where answers are kept.
+        architecture: as the kernel names it.
+        as_of: only what was published up to the end of this day exists.
+        fresh: kept answers are not used.
+    """
+    return Resolver(home / "locks", f"{architecture}-{_GLIBC}", as_of, fresh=fresh)
 
 
 def image_settings(

@@ -23,8 +23,9 @@ from matrixci import cli_history
 from matrixci import run as running
 from matrixci.cells import Selection
 from matrixci.cli_constraints import print_constraints
-from matrixci.cli_options import HOME, WIDTH, HomeOption, checks_folder, console
+from matrixci.cli_options import HOME, HomeOption, checks_folder
 from matrixci.cli_reproduce import reproduce
+from matrixci.console import WIDTH, console
 from matrixci.data import data_folder
 from matrixci.engine import Engine
 from matrixci.errors import EngineError, ExitCode, MatrixciError, UsageError
@@ -232,10 +233,10 @@ def _show_plan(settings: Settings, planned: running.Plan) -> None:
                 table.add_row(cell.id, "∅", Text(in_line(f"unsatisfiable: {proof.reason}")))
             case _ as never:
                 assert_never(never)
-    screen = console()
-    screen.print(table)
+    out = console()
+    out.print(table)
     distinct = {lock.digest for lock in locks.values() if isinstance(lock, Lock)}
-    screen.print(f"{len(planned.cells)} cells, {len(distinct)} distinct locks")
+    out.print(f"{len(planned.cells)} cells, {len(distinct)} distinct locks")
 
 
 def _without_fonts(picture: str) -> str:

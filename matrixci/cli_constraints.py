@@ -7,7 +7,8 @@ import typer
 from rich.text import Text
 
 from matrixci import run as running
-from matrixci.cli_options import HOME, HomeOption, RunOption, console
+from matrixci.cli_options import HOME, HomeOption, RunOption
+from matrixci.console import console
 from matrixci.constraints import constraints, needs_several
 from matrixci.errors import UsageError
 from matrixci.run_folder import find_run, write_whole

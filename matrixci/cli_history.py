@@ -10,7 +10,8 @@ from rich.text import Text
 
 from matrixci import history_table as shown
 from matrixci import run as running
-from matrixci.cli_options import HOME, HomeOption, console
+from matrixci.cli_options import HOME, HomeOption
+from matrixci.console import console
 from matrixci.errors import UsageError
 from matrixci.history.queries import cell_series, check_series
 from matrixci.history.store import History
@@ -44,7 +45,7 @@ def add(
     history: HistoryOption = None,
 ) -> None:
     """Take runs in; one that is there already changes nothing, or is brought up to date."""
-    folders = [find_run(home, name) for name in (runs or [None])]
+    folders = [find_run(home, name) for name in runs or (None,)]
     with History.writing(history or home / FILE, _warn) as opened:
         for folder in folders:
             judged = running.judge_folder(folder)

@@ -11,7 +11,8 @@ import typer
 from rich.text import Text
 
 from matrixci.buildx import BuildError
-from matrixci.cli_options import HOME, HomeOption, RunOption, checks_folder, console
+from matrixci.cli_options import HOME, HomeOption, RunOption, checks_folder
+from matrixci.console import console
 from matrixci.engine import Engine
 from matrixci.errors import ExitCode
 from matrixci.glyphs import CELL_GLYPHS, CHECK_GLYPHS, STYLES
@@ -119,8 +120,8 @@ def _tell(what: Reproduction, result: CellResult, folder: Path) -> int:
     again = judge_cell(result, what.run.known_issues, today)
     before = judge_cell(what.before, what.run.known_issues, today)
     earlier = {check.id: check.outcome for check in before.checks}
-    screen = console()
-    screen.print()
+    out = console()
+    out.print()
     for check in again.checks:
         was = earlier.get(check.id)
         text = Text(f"{CHECK_GLYPHS[check.outcome]} {check.outcome}  {in_line(check.id)}")
@@ -128,7 +129,7 @@ def _tell(what: Reproduction, result: CellResult, folder: Path) -> int:
         for line in [*check.reason.splitlines(), *check.message.splitlines()]:
             if check.outcome is not CheckOutcome.PASSED:
                 text.append(f"\n    {in_line(line)}")
-        screen.print(text, soft_wrap=True)
+        out.print(text, soft_wrap=True)
     cell = again.cell.id
     text = Text(f"{CELL_GLYPHS[again.outcome]} {cell}: {again.outcome}", STYLES[again.outcome])
     text.append(f" ({again.reason})" if again.reason else "", style="default")
@@ -136,7 +137,7 @@ def _tell(what: Reproduction, result: CellResult, folder: Path) -> int:
         text.append(f"; in the run: {before.outcome}", style="default")
     for line in again.message.splitlines():
         text.append(f"\n    {in_line(line)}", style="default")
-    screen.print(text, soft_wrap=True)
+    out.print(text, soft_wrap=True)
     _say(f"log and result: {folder}")
     return _exit_code(again.outcome)
 

@@ -52,6 +52,24 @@ def show(session: nox.Session) -> None:
 
 
 @nox.session
+def history(session: nox.Session) -> None:
+    """Keep runs in a file and ask it; after `--`: add [RUN...], list, show [CELL], prune."""
+    _become(session, "history")
+
+
+@nox.session
+def constraints(session: nox.Session) -> None:
+    """Print the known-good constraints of the cell given after `--`."""
+    _become(session, "constraints")
+
+
+@nox.session
+def reproduce(session: nox.Session) -> None:
+    """Run a cell of a run again, or one check of it, as it was: CELL [CHECK] [--shell]."""
+    _become(session, "reproduce")
+
+
+@nox.session
 def clean(session: nox.Session) -> None:
     """Remove what the project made on the engine; with `-- --all` its build cache as well."""
     _install(session)

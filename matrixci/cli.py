@@ -19,8 +19,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from matrixci import cli_history
 from matrixci import run as running
 from matrixci.cells import Selection
+from matrixci.cli_constraints import print_constraints
+from matrixci.cli_options import HOME, HomeOption, checks_folder
+from matrixci.cli_reproduce import reproduce
+from matrixci.console import WIDTH, console
 from matrixci.data import data_folder
 from matrixci.engine import Engine
 from matrixci.errors import EngineError, ExitCode, MatrixciError, UsageError
@@ -34,13 +39,12 @@ from matrixci.subject import resolve_subject
 from matrixci.table import render, render_matrix
 from matrixci.wording import did_you_mean, in_line, printable
 
-HOME: Final = Path(".matrixci")
-_WIDTH: Final = 160  # of what is printed where there is no terminal, and of the picture
-
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app.add_typer(cli_history.app, name="history")
+app.command("constraints")(print_constraints)
+app.command()(reproduce)
 
 MatrixOption = Annotated[Path, typer.Option("--matrix", help="The matrix file.")]
-HomeOption = Annotated[Path, typer.Option("--home", help="Where runs and caches are kept.")]
 
 
 @app.callback()
@@ -94,7 +98,7 @@ def matrix(  # noqa: PLR0913
     settings = Settings(
         matrix=loaded,
         subject=asyncio.run(resolve_subject(subject or loaded.subject, home / "subjects")),
-        checks=_checks_folder(checks),
+        checks=checks_folder(checks),
         home=home,
         check_filter=check,
         as_of=as_of.date() if as_of else None,
@@ -107,10 +111,10 @@ def matrix(  # noqa: PLR0913
         return
     if install_engine:
         _install_engine()
-    progress = Progress(_console(stderr=True))
+    progress = Progress(console(stderr=True))
     with progress.showing():
         judged = asyncio.run(running.execute(settings, planned, progress, sys.argv[1:]))
-    _console().print(render(judged, str(home / RUNS / judged.run.id)), crop=False)
+    console().print(render(judged, str(home / RUNS / judged.run.id)), crop=False)
     raise typer.Exit(judged.exit_code)
 
 
@@ -124,9 +128,9 @@ def show(
     """Print the table of a run again, from its files alone."""
     folder = find_run(home, run)
     judged = running.judge_folder(folder)
-    _console().print(render(judged, str(folder)), crop=False)
+    console().print(render(judged, str(folder)), crop=False)
     if svg is not None:
-        picture = Console(record=True, file=StringIO(), width=_WIDTH, force_terminal=True)
+        picture = Console(record=True, file=StringIO(), width=WIDTH, force_terminal=True)
         picture.print(render_matrix(judged))
         write_whole(svg, _without_fonts(picture.export_svg(title="nox -s matrix")))
     raise typer.Exit(judged.exit_code)
@@ -140,7 +144,7 @@ def clean(
     ] = False,
 ) -> None:
     """Remove containers, volumes and images that the project made; runs are kept."""
-    _console().print(asyncio.run(_clean(everything=everything)))
+    console().print(asyncio.run(_clean(everything=everything)))
 
 
 async def _clean(*, everything: bool) -> str:
@@ -159,7 +163,7 @@ def main() -> None:
         app()
     except MatrixciError as error:
         told = "\n".join(map(printable, str(error).splitlines()))
-        _console(stderr=True).print(Text(told), soft_wrap=True)
+        console(stderr=True).print(Text(told), soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
@@ -191,19 +195,6 @@ def _axis_options(words: list[str], axes: Sequence[str]) -> dict[str, tuple[str,
             raise UsageError(msg)
         wanted.setdefault(name, []).extend(value.split(","))
     return {name: tuple(values) for name, values in wanted.items()}
-
-
-def _checks_folder(folder: Path | None) -> Path:
-    """Return the folder of checks.
-
-    Raises:
-        UsageError: it holds none.
-    """
-    path = folder or data_folder("checks")
-    if not any(path.rglob("test_*.py")):
-        msg = f"There is no check in {path}: no file named test_*.py."
-        raise UsageError(msg)
-    return path
 
 
 def _install_engine() -> None:
@@ -242,21 +233,15 @@ def _show_plan(settings: Settings, planned: running.Plan) -> None:
                 table.add_row(cell.id, "∅", Text(in_line(f"unsatisfiable: {proof.reason}")))
             case _ as never:
                 assert_never(never)
-    console = _console()
-    console.print(table)
+    out = console()
+    out.print(table)
     distinct = {lock.digest for lock in locks.values() if isinstance(lock, Lock)}
-    console.print(f"{len(planned.cells)} cells, {len(distinct)} distinct locks")
+    out.print(f"{len(planned.cells)} cells, {len(distinct)} distinct locks")
 
 
 def _without_fonts(picture: str) -> str:
     """Take out the fonts that a picture would fetch from elsewhere: nobody is told who looks."""
     return re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL)
-
-
-def _console(*, stderr: bool = False) -> Console:
-    console = Console(stderr=stderr, highlight=False)
-    # Where there is no terminal the table goes to a file or a log, which has no width.
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=_WIDTH)
 
 
 # What a mistyped axis option may have meant.

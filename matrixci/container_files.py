@@ -9,7 +9,7 @@ from typing import Final
 
 from matrixci.data import data_folder
 from matrixci.engine import MOUNT_POINT, USER_ID
-from matrixci.reuse import source_files
+from matrixci.reuse import digest_of_folders, source_files
 
 COMMAND: Final = ("python3", f"{MOUNT_POINT}/harness/supervise.py")
 RESULTS: Final = "results"
@@ -32,6 +32,11 @@ def pack(cell: Mapping[str, object], checks: Path) -> bytes:
                 _add(archive, f"{name}/{path.relative_to(folder)}", path.read_bytes())
         _add_folder(archive, RESULTS, owner=USER_ID)
     return buffer.getvalue()
+
+
+def checks_digest(checks: Path) -> str:
+    """Return a digest of a folder of checks and of the harness, which runs them."""
+    return digest_of_folders(checks, data_folder("harness"))
 
 
 def unpack_results(archive: bytes | None, limit: int) -> bytes | None:

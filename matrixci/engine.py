@@ -8,8 +8,8 @@ import re
 import shutil
 import socket
 import tarfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -37,6 +37,7 @@ MOUNT_POINT: Final = "/matrixci"
 _OWNER: Final = f"{LABEL}.owner"
 _OLDEST: Final = 23  # the first whose builds are BuildKit's
 _DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
+_FOLLOW_SECONDS: Final = 10.0  # for the rest of an output, after the container's end
 _START_IT: Final = "Start one, or run: nox -s matrix -- --install-engine"
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -80,6 +81,11 @@ class ContainerSpec:
     cpus: float
     time_limit: float
     gpu: "GpuWay | None"
+    keep: bool = False
+    """It stays on the engine after its end, for a look inside, until it is cleaned up."""
+    interactive: bool = False
+    """Its standard input can be written to."""
+    terminal: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +99,8 @@ class ContainerEnd:
     ended: datetime
     archive: bytes | None = field(repr=False)
     """The collected path as a tar archive; None where there was none, or it was too large."""
+    kept: str | None = None
+    """The container's id, where it stays."""
 
 
 class Engine:
@@ -218,32 +226,27 @@ class Engine:
                 _remove_container(container)
         return None
 
-    async def run(self, spec: ContainerSpec, log: Path) -> ContainerEnd:
+    async def run(
+        self, spec: ContainerSpec, log: Path, follow: Callable[[bytes], None] | None = None
+    ) -> ContainerEnd:
         """Run one container from its making to its removal.
 
-        Nothing of it is left on the engine, whatever happens. Its output goes to the file `log`.
+        Nothing of it is left on the engine, whatever happens, unless it is to be kept.
+
+        Args:
+            spec: the container.
+            log: the file that takes its output.
+            follow: given the output in pieces as it comes, from a thread.
 
         Raises:
             EngineError: the engine could not make, start or observe it.
         """
-        try:
-            make = partial(self._client.volumes.create, labels=_labels("volume", spec.labels))
-            volume, cancelled = await _to_the_end(make)
-            try:
-                _feel(cancelled=cancelled)
-                return await self._run_with(volume.name, spec, log)
-            finally:
-                await _finish(_remove_volume, volume)
-        except (DockerException, requests.RequestException) as error:
-            raise _lost(error) from error
-
-    async def _run_with(self, volume: str, spec: ContainerSpec, log: Path) -> ContainerEnd:
-        container, cancelled = await _to_the_end(partial(self._create, volume, spec))
-        try:
-            _feel(cancelled=cancelled)
-            await asyncio.to_thread(container.put_archive, MOUNT_POINT, spec.files)
+        async with self._container(spec) as container:
             started = now()
             await asyncio.to_thread(container.start)
+            following = None
+            if follow is not None:
+                following = asyncio.ensure_future(asyncio.to_thread(_follow, container, follow))
             timed_out = False
             try:
                 async with asyncio.timeout(spec.time_limit):
@@ -253,14 +256,14 @@ class Engine:
                 await asyncio.to_thread(_kill, container)
                 await self._wait(container)
             ended = now()
+            if following is not None:
+                await asyncio.wait([following], timeout=_FOLLOW_SECONDS)
             await asyncio.to_thread(container.reload)
             state = container.attrs["State"]
             await asyncio.to_thread(_save_log, container, log, spec.log)
             archive = await asyncio.to_thread(
                 _collect, container, f"{MOUNT_POINT}/{spec.results}", spec.result
             )
-        finally:
-            await _finish(_remove_container, container)
         return ContainerEnd(
             exit_status=state["ExitCode"],
             oom_killed=state["OOMKilled"],
@@ -268,7 +271,56 @@ class Engine:
             started=started,
             ended=ended,
             archive=archive,
+            kept=str(container.short_id) if spec.keep else None,
         )
+
+    async def attach(self, spec: ContainerSpec) -> int:
+        """Run one container at this process's own terminal; return its exit status.
+
+        The command line client does it: it knows how to hand over a terminal. There is no time
+        limit, and nothing of the container is left, unless it is to be kept.
+
+        Raises:
+            EngineError: the engine could not make the container.
+        """
+        async with self._container(spec) as container:
+            argv = ["docker", "start", "--attach", "--interactive", str(container.id)]
+            # In our own process group, or it could not read from the terminal.
+            process = await asyncio.create_subprocess_exec(*argv, env=self.environment())
+            try:
+                return await process.wait()
+            finally:
+                if process.returncode is None:  # we are being cancelled
+                    process.terminate()
+                    await process.wait()
+
+    @asynccontextmanager
+    async def _container(self, spec: ContainerSpec) -> AsyncIterator[Container]:
+        """Make a container with its volume, its files laid in; remove both at the end.
+
+        Raises:
+            EngineError: the engine failed, also in the context.
+        """
+        try:
+            labels = _labels("volume", spec.labels, owned=not spec.keep)
+            make = partial(self._client.volumes.create, labels=labels)
+            volume, cancelled = await _to_the_end(make)
+            try:
+                _feel(cancelled=cancelled)
+                make_container = partial(self._create, volume.name, spec)
+                container, cancelled = await _to_the_end(make_container)
+                try:
+                    _feel(cancelled=cancelled)
+                    await asyncio.to_thread(container.put_archive, MOUNT_POINT, spec.files)
+                    yield container
+                finally:
+                    if not spec.keep:
+                        await _finish(_remove_container, container)
+            finally:
+                if not spec.keep:
+                    await _finish(_remove_volume, volume)
+        except (DockerException, requests.RequestException) as error:
+            raise _lost(error) from error
 
     def _create(self, volume: str, spec: ContainerSpec) -> Container:
         scratch = f"rw,nosuid,nodev,exec,size={spec.scratch},mode=1777"
@@ -276,7 +328,9 @@ class Engine:
             spec.image,
             list(spec.command),
             environment=dict(spec.environment),
-            labels=_labels("cell", spec.labels),
+            labels=_labels("cell", spec.labels, owned=not spec.keep),
+            stdin_open=spec.interactive,
+            tty=spec.terminal,
             user=f"{USER_ID}:{USER_ID}",
             network_mode="none",
             read_only=True,
@@ -382,8 +436,10 @@ class Engine:
         return f"removed {said}"
 
 
-def _labels(kind: str, labels: Mapping[str, str]) -> dict[str, str]:
-    return {LABEL: kind, _OWNER: owner.this_process(), **labels}
+def _labels(kind: str, labels: Mapping[str, str], *, owned: bool = True) -> dict[str, str]:
+    """Return what is made is labelled with; what nobody owns isn't swept up after its maker."""
+    ours = {_OWNER: owner.this_process()} if owned else {}
+    return {LABEL: kind, **ours, **labels}
 
 
 def _host() -> str:
@@ -485,6 +541,15 @@ def _save_log(container: Container, path: Path, limit: int) -> None:
             if written >= limit:
                 file.write(b"\n[cut: the log's limit is reached]\n")
                 break
+
+
+def _follow(container: Container, take: Callable[[bytes], None]) -> None:
+    """Hand on a container's output as it comes; where it breaks off, the log still has all."""
+    try:
+        for piece in container.logs(stream=True, follow=True):
+            take(piece)
+    except (DockerException, requests.RequestException, OSError) as error:
+        _log.debug("the output could not be followed: %s", error)
 
 
 def _kill(container: Container) -> None:

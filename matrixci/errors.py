@@ -47,3 +47,25 @@ class BaseImageError(MatrixciError):
 
 class RunFilesError(MatrixciError):
     """The run's folder can't be written or read."""
+
+
+class HistoryError(MatrixciError):
+    """The history can't be read or written: locked, read-only, of a newer version."""
+
+
+class DamagedHistoryError(HistoryError):
+    """The history's file is no SQLite database, or a broken one."""
+
+
+class ReadOnlyHistoryError(HistoryError):
+    """The history's file or folder is not open to changes."""
+
+
+class NotReproducibleError(UsageError):
+    """A cell or a check that can't be run again from the run's files; another command can."""
+
+
+class NotGreenError(MatrixciError):
+    """Constraints are asked of a cell that wasn't verified."""
+
+    exit_code = ExitCode.FAILURES

@@ -94,6 +94,14 @@ class Lock:
         """The lock as a constraints file, one that `pip install -c` accepts."""
         return "".join(f"{pin.line()}\n" for pin in self.pins)
 
+    @property
+    def annotated(self) -> str:
+        """The same with who asks for each, as comments: all that an image is made from."""
+        return "".join(
+            f"{pin.line()}\n" + (f"    # via {', '.join(pin.via)}\n" if pin.via else "")
+            for pin in self.pins
+        )
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of what is installed and from which kind of index, in hex."""

@@ -133,7 +133,7 @@ class Subject(Frozen):
 class LockRecord(Frozen):
     """The exact requirements of a cell; the file beside the run holds them with hashes."""
 
-    digest: str = Field(description="SHA-256 of the file's requirement lines, in hex")
+    digest: str = Field(description="SHA-256 of backend and requirement lines, in hex")
     file: str = Field(description="path within the run's folder")
     versions: dict[str, str] = Field(description="normalised name to version")
     torch_backend: str | None = Field(description="the backend that served, None: default index")
@@ -235,6 +235,34 @@ class EngineFacts(Frozen):
     gpu: str | None = Field(description="how a GPU is attached, None where there is none")
 
 
+class Limits(Frozen):
+    """What one cell may take; times are seconds, sizes bytes."""
+
+    check: float
+    cell: float
+    build: float
+    memory: int
+    pids: int
+    cpus: float
+    scratch: int
+    log: int
+    result: int
+    again: int = 0
+
+
+class Setup(Frozen):
+    """What all containers and images of a run have in common: enough to make them again."""
+
+    limits: Limits
+    environment: dict[str, str] = Field(description="set in every container, under the cell's own")
+    system: str = Field(description="base image of the operating system")
+    python: str = Field(description="base image of the interpreter; {python} stands for X.Y")
+    precompile: tuple[str, ...] = Field(description="statements run once while an image is built")
+    base_origin: BaseOrigin | None = Field(description="how bases had to come to be; None: either")
+    checks: str | None = Field(description="folder of checks, as the command named it")
+    checks_digest: str = Field(description="SHA-256 of the checks and of what runs them, in hex")
+
+
 class Run(Frozen):
     """All cells of one matrix at one time."""
 
@@ -262,3 +290,4 @@ class Run(Frozen):
         default_factory=dict, description="cell to package that others have newer, to the reason"
     )
     interrupted: bool = False
+    setup: Setup | None = Field(default=None, description="None: made before it was recorded")

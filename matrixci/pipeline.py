@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -11,19 +10,17 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from matrixci import container_files, evidence
+from matrixci import evidence
 from matrixci.bases import Bases
 from matrixci.buildx import BuildError
-from matrixci.data import data_folder
-from matrixci.engine import LABEL, ContainerEnd, ContainerSpec, Engine, GpuWay
+from matrixci.engine import Engine, GpuWay
 from matrixci.errors import BaseImageError, EngineError, ResolverError
 from matrixci.events import Listener
-from matrixci.images import BuiltImage, ImageRequest, Images, ImageSettings
-from matrixci.judge import GREEN, judge_cell, speaks_of
+from matrixci.images import BuiltImage, Images
+from matrixci.judge import GREEN, judge_cell
 from matrixci.lock import Lock, Resolver, Unsatisfiable
 from matrixci.matrix.definition import Limits, Matrix
 from matrixci.model import (
-    SCHEMA_VERSION,
     BaseOrigin,
     Cell,
     CellOutcome,
@@ -35,18 +32,13 @@ from matrixci.model import (
     StepName,
     now,
 )
-from matrixci.reuse import ResultStore, digest_of, digest_of_folders
+from matrixci.reuse import ResultStore, digest_of
 from matrixci.run_folder import RunFolder
+from matrixci.sandbox import Sandbox
+from matrixci.setup import image_request, image_settings, resolver_of, setup_of
 from matrixci.subject import ResolvedSubject
 
-NONCE_BYTES = 16
 _log = logging.getLogger(__name__)
-_GLIBC = "manylinux_2_36"  # of the Debian release that the base images are
-_ENVIRONMENT = {
-    "HOME": "/tmp/home",  # noqa: S108 (a file system of the container's own)
-    "TMPDIR": "/tmp",  # noqa: S108
-    "PYTHONDONTWRITEBYTECODE": "1",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,31 +60,7 @@ class Settings:
 
 def resolver_for(settings: Settings, architecture: str) -> Resolver:
     """Return the resolver for containers of an architecture, as the kernel names it."""
-    return Resolver(
-        settings.home / "locks",
-        f"{architecture}-{_GLIBC}",
-        settings.as_of,
-        fresh=settings.fresh,
-    )
-
-
-def python_base(matrix: Matrix, python: str) -> str:
-    """Return the name of the base image for Python X.Y."""
-    return matrix.base.python.replace("{python}", python)
-
-
-def image_settings(settings: Settings, cells: Sequence[Cell], jobs: int) -> ImageSettings:
-    """Return what all images of a run have in common."""
-    newest = max((cell.python for cell in cells), key=Version)
-    return ImageSettings(
-        system=settings.matrix.base.os,
-        tools_python=newest,
-        tools_base=python_base(settings.matrix, newest),
-        precompile=settings.matrix.precompile,
-        wheel=settings.subject.wheel,
-        jobs=jobs,
-        time_limit=settings.matrix.limits.build,
-    )
+    return resolver_of(settings.home, architecture, settings.as_of, fresh=settings.fresh)
 
 
 def default_jobs(engine: Engine, limits: Limits) -> int:
@@ -156,6 +124,8 @@ class Pipeline:
         self._engine = engine
         self._listener = listener
         limits = settings.matrix.limits
+        setup = setup_of(settings.matrix, settings.checks, settings.base_origin)
+        self._setup = setup
         jobs = settings.jobs or default_jobs(engine, limits)
         self._slots = asyncio.Semaphore(jobs)
         self._store = ResultStore(settings.home / "results")
@@ -165,10 +135,19 @@ class Pipeline:
             engine,
             self._bases,
             self._resolver,
-            image_settings(settings, run.cells, jobs),
+            image_settings(setup, run.cells, settings.subject.wheel, jobs),
             folder.logs,
         )
-        self._checks_digest = digest_of_folders(settings.checks, data_folder("harness"))
+        self._sandbox = Sandbox(
+            run=run.id,
+            subject=settings.subject.subject.name,
+            checks=settings.checks,
+            select=settings.check_filter,
+            only=None,
+            limits=setup.limits,
+            environment=setup.environment,
+            known_issues=run.known_issues,
+        )
 
     async def execute(self) -> tuple[dict[str, CellResult], bool]:
         """Take all cells of the run to their results; each is written as it ends.
@@ -246,7 +225,7 @@ class Pipeline:
     def _record(self, cell: Cell, lock: Lock) -> LockRecord:
         return LockRecord(
             digest=lock.digest,
-            file=self._folder.write_lock(cell.id, lock.text),
+            file=self._folder.write_lock(cell.id, lock.annotated),
             versions=lock.versions,
             torch_backend=lock.torch_backend,
             fallback=lock.fallback,
@@ -256,13 +235,7 @@ class Pipeline:
         cell = draft.cell
         asked = now()
         self._listener.entered(cell, StepName.BUILD)
-        request = ImageRequest(
-            lock=lock,
-            python=cell.python,
-            base=cell.base or python_base(self._settings.matrix, cell.python),
-            base_is_own=cell.base is not None,
-        )
-        image = await self._images.image(request)
+        image = await self._images.image(image_request(self._setup, cell, lock))
         # Another cell may have had the same image built before this one asked for it.
         began = max(asked, image.began)
         draft.add(StepName.WAIT_BUILD, asked, began)
@@ -277,11 +250,11 @@ class Pipeline:
                 "subject": self._settings.subject.subject.name,
                 "lock": lock.digest,
                 "image": image.record.tag,
-                "checks": self._checks_digest,
+                "checks": self._setup.checks_digest,
                 "filter": self._settings.check_filter,
                 "limits": self._settings.matrix.limits.model_dump(mode="json"),
                 "gpu": gpu,
-                "environment": _ENVIRONMENT,
+                "environment": self._setup.environment,
             }
         )
 
@@ -305,25 +278,8 @@ class Pipeline:
     async def _check(
         self, draft: _Draft, lock: LockRecord, image: BuiltImage, gpu: GpuWay | None
     ) -> CellResult:
-        nonce = secrets.token_hex(NONCE_BYTES)
-        limits = self._settings.matrix.limits
-        told = self._told(draft.cell, lock, nonce)
-        spec = ContainerSpec(
-            image=image.record.tag,
-            command=container_files.COMMAND,
-            labels={f"{LABEL}.run": self._run.id, f"{LABEL}.cell": draft.cell.id},
-            environment={**_ENVIRONMENT, **draft.cell.environment},
-            files=container_files.pack(told, self._settings.checks),
-            results=container_files.RESULTS,
-            memory=limits.memory,
-            scratch=limits.scratch,
-            log=limits.log,
-            result=limits.result,
-            pids=limits.pids,
-            cpus=limits.cpus,
-            time_limit=limits.cell,
-            gpu=gpu,
-        )
+        told = self._sandbox.told(draft.cell, lock)
+        spec = self._sandbox.container(draft.cell, told, image.record.tag, gpu)
         draft.found["log"] = f"logs/{draft.cell.id}.log"
         asked = now()
         self._listener.entered(draft.cell, StepName.CHECKS)
@@ -331,53 +287,7 @@ class Pipeline:
         draft.add(StepName.START, asked, end.started)
         draft.add(StepName.CHECKS, end.started, end.ended)
         draft.add(StepName.COLLECT, end.ended, now())
-        return self._examine(draft, told, end)
-
-    def _told(self, cell: Cell, lock: LockRecord, nonce: str) -> dict[str, object]:
-        """Return what the container is told of its cell."""
-        limits = self._settings.matrix.limits
-        return {
-            "schema": SCHEMA_VERSION,
-            "nonce": nonce,
-            "run": self._run.id,
-            "cell": cell.id,
-            "axes": cell.axes,
-            "device": "cuda" if cell.gpu else "cpu",
-            "subject": self._settings.subject.subject.name,
-            "requires": list(cell.requires),
-            "lock": lock.versions,
-            "torch_backend": cell.torch_backend,
-            "torch_fallback": lock.fallback,
-            "select": self._settings.check_filter,
-            "only": None,
-            "entries": list(cell.entries),
-            "known": [
-                issue.check
-                for issue in self._run.known_issues
-                if speaks_of(issue, cell, lock.versions)
-            ],
-            "limits": {
-                "check_seconds": limits.check,
-                "cell_seconds": limits.cell,
-                "again": limits.again,
-            },
-        }
-
-    def _examine(self, draft: _Draft, told: Mapping[str, object], end: ContainerEnd) -> CellResult:
-        """Judge what the container left by the rule of evidence."""
-        limit = self._settings.matrix.limits.result
-        found = evidence.examine(
-            container_files.unpack_results(end.archive, limit),
-            evidence.Expected(
-                run=self._run.id,
-                nonce=str(told["nonce"]),
-                cell=draft.cell,
-                lock=LockRecord.model_validate(draft.found["lock"]),
-            ),
-            evidence.Exit(
-                status=end.exit_status, oom_killed=end.oom_killed, timed_out=end.timed_out
-            ),
-        )
+        found = self._sandbox.examine(draft.cell, lock, told, end)
         draft.found["attestation"] = found.attestation
         draft.found["checks"] = found.checks
         return draft.end(*evidence.cell_outcome(found.checks, found.problem))

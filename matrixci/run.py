@@ -24,6 +24,7 @@ from matrixci.model import Cell, Run, now
 from matrixci.pipeline import Pipeline, Settings, resolver_for
 from matrixci.processes import redact
 from matrixci.run_folder import RunFolder, new_run_id, read_run
+from matrixci.setup import setup_of
 
 _THREADS: Final = 64  # each container's life blocks one now and then
 
@@ -131,6 +132,7 @@ def _new_run(settings: Settings, planned: Plan, command: Sequence[str]) -> Run:
         check_filter=settings.check_filter,
         known_issues=matrix.known_issues,
         resolver=f"uv {distribution_version('uv')}",
+        setup=setup_of(matrix, settings.checks, settings.base_origin),
     )
 
 

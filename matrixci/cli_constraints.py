@@ -1,0 +1,52 @@
+"""The command that prints what is known to be good."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from matrixci import run as running
+from matrixci.cli_options import HOME, HomeOption, RunOption
+from matrixci.console import console
+from matrixci.constraints import constraints, needs_several
+from matrixci.errors import UsageError
+from matrixci.run_folder import find_run, write_whole
+from matrixci.wording import in_line, listed
+
+
+def print_constraints(
+    cell: Annotated[str, typer.Argument(metavar="CELL", help="Cell id, or a glob with --out.")],
+    *,
+    run: RunOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE|DIR", help="Write it there; for a glob: one file a cell."),
+    ] = None,
+    home: HomeOption = HOME,
+) -> None:
+    """Print the constraints file of a green cell, with hashes, headed by what it is good for."""
+    folder = find_run(home, run)
+    judged = running.judge_folder(folder)
+    files = constraints(judged, folder, cell)
+    if not needs_several(cell, judged.run.cells):
+        text = files[cell]
+        if out is None:
+            typer.echo(text, nl=False)
+            return
+        path = out / f"{cell}.txt" if out.is_dir() else out
+        write_whole(path, text)
+        _say(f"written: {path}")
+        return
+    if out is None:
+        msg = f"{cell} names {len(files)} green cells: {listed(files)}.\nGive a folder: --out DIR"
+        raise UsageError(msg)
+    for name, text in files.items():
+        write_whole(out / f"{name}.txt", text)
+        _say(f"written: {out / name}.txt")
+    if left := [each.id for each in judged.run.cells if each.id not in files]:
+        _say(f"not green, or not asked for: {listed(left)}")
+
+
+def _say(text: str) -> None:
+    console(stderr=True).print(Text(in_line(text)), soft_wrap=True)

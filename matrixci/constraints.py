@@ -1,0 +1,144 @@
+"""Known-good constraints: a green cell's lock, headed by what it was verified for."""
+
+from collections import Counter
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+
+from matrixci.errors import NotGreenError, UsageError
+from matrixci.judged import JudgedCell, JudgedRun
+from matrixci.model import Cell, CellOutcome, CheckOutcome, CheckResult
+from matrixci.stored_lock import read_lock
+from matrixci.wording import did_you_mean, in_line, listed
+
+_GREEN: Final = frozenset({CellOutcome.PASSED, CellOutcome.PARTIAL})
+_RULE: Final = "#" + "-" * 78
+
+
+def constraints(judged: JudgedRun, folder: Path, pattern: str) -> dict[str, str]:
+    """Return the constraints files of the green cells that a pattern names, by cell id.
+
+    A cell that is named by its id must be green; of those that a glob matches the others are left
+    out, as long as one of them is.
+
+    Args:
+        judged: the judged run.
+        folder: its folder, which holds the locks.
+        pattern: a cell's id, or a glob over the ids.
+
+    Raises:
+        UsageError: the run has no such cell.
+        NotGreenError: none of them is green, so there is nothing known to be good.
+        RunFilesError: a lock can't be read, or was changed.
+    """
+    cells = [cell for cell in judged.cells if fnmatchcase(cell.cell.id, pattern)]
+    if not cells:
+        ids = [cell.cell.id for cell in judged.cells]
+        msg = f"The run {judged.run.id} has no cell {pattern}; {did_you_mean(pattern, ids)}"
+        raise UsageError(msg)
+    green = [cell for cell in cells if _is_green(cell)]
+    if not green:
+        raise NotGreenError(_refusal(judged, cells))
+    return {cell.cell.id: _file(judged, cell, folder) for cell in green}
+
+
+def _is_green(cell: JudgedCell) -> bool:
+    return cell.outcome in _GREEN and cell.result is not None and cell.result.lock is not None
+
+
+def _refusal(judged: JudgedRun, cells: Iterable[JudgedCell]) -> str:
+    lines = []
+    for cell in cells:
+        why = cell.message.splitlines()[0] if cell.message else str(cell.reason or "no reason")
+        lines.append(f"{cell.cell.id} is {cell.outcome}, so nothing is known to be good: {why}")
+    others = [cell.cell.id for cell in judged.cells if _is_green(cell)]
+    green = f"Green are: {listed(others)}" if others else "No cell of the run is green."
+    return "\n".join([*lines, green])
+
+
+def _file(judged: JudgedRun, cell: JudgedCell, folder: Path) -> str:
+    result = cell.result
+    if result is None or result.lock is None:
+        msg = f"{cell.cell.id} has no lock."
+        raise NotGreenError(msg)
+    lock = read_lock(folder, result.lock, judged.run.subject)
+    # A value may come from a container: a line end in it would become a requirement.
+    head = "".join(f"# {in_line(line)}".rstrip() + "\n" for line in _header(judged, cell))
+    # From the pins alone, so no index, no option and no credentials can be in it.
+    return f"{_RULE}\n{head}{_RULE}\n{lock.text}"
+
+
+def _header(judged: JudgedRun, cell: JudgedCell) -> Iterable[str]:
+    run, result = judged.run, cell.result
+    versions = result.lock.versions if result and result.lock else {}
+    name = run.subject.name
+    yield f"Known-good constraints for {name} {versions.get(name, '(not in the lock)')}"
+    yield ""
+    yield f"verified for: {', '.join(f'{axis} {value}' for axis, value in cell.cell.axes.items())}"
+    attested = result.attestation if result else None
+    if attested is not None:
+        yield f"ran on:       Python {attested.python}, {attested.machine}"
+    yield f"checks:       {_counts(cell)}"
+    for check in cell.checks:
+        if check.outcome is CheckOutcome.KNOWN:
+            yield f"known issue:  {check.id}: {check.reason}"
+    for what in _unverified(judged, cell):
+        yield f"NOT verified: {what}"
+    yield f"cell:         {cell.cell.id}"
+    yield f"run:          {run.id}, {run.began:%Y-%m-%d}" + (
+        f", as of {run.as_of}" if run.as_of else ""
+    )
+    if result and result.reused_from:
+        yield f"results from: run {result.reused_from}, which had the same lock and checks"
+    yield f"made by:      matrixci {run.matrixci}, {run.resolver}"
+    yield from _remarks(judged, cell)
+
+
+def _counts(cell: JudgedCell) -> str:
+    count = Counter(check.outcome for check in cell.checks)
+    passed = count[CheckOutcome.PASSED] + count[CheckOutcome.FIXED]
+    others = [
+        f"{count[outcome]} {word}"
+        for outcome, word in (
+            (CheckOutcome.KNOWN, "failed as known issues say"),
+            (CheckOutcome.SKIPPED, "skipped"),
+        )
+        if count[outcome]
+    ]
+    return ", ".join([f"{passed} of {len(cell.checks)} passed", *others])
+
+
+def _unverified(judged: JudgedRun, cell: JudgedCell) -> Iterable[str]:
+    skipped = [check for check in cell.checks if check.outcome is CheckOutcome.SKIPPED]
+    reasons = Counter(_why(check) for check in skipped)
+    for reason, number in reasons.items():
+        yield f"{number} checks ({reason})"
+    if not _gpu_was_there(cell):
+        yield "anything on a GPU" + (", for the engine had none" if cell.cell.gpu else "")
+    if judged.run.check_filter is not None:
+        yield f"the checks that don't match {judged.run.check_filter!r}"
+
+
+def _why(check: CheckResult) -> str:
+    return check.reason or (f"need a {check.need}" if check.need else "no reason given")
+
+
+def _gpu_was_there(cell: JudgedCell) -> bool:
+    attested = cell.result.attestation if cell.result else None
+    return cell.cell.gpu and attested is not None and attested.gpus > 0
+
+
+def _remarks(judged: JudgedRun, cell: JudgedCell) -> Iterable[str]:
+    lock = cell.result.lock if cell.result else None
+    if lock is not None and lock.torch_backend is not None:
+        yield f"torch is the {lock.torch_backend} build of PyTorch's own index: name that index,"
+        yield f"or use uv with --torch-backend {lock.torch_backend}"
+    if judged.run.subject.wheel is not None:
+        yield f"{judged.run.subject.name} is a wheel of one's own, {judged.run.subject.wheel}:"
+        yield "where it lies is said with --find-links"
+
+
+def needs_several(cell_pattern: str, cells: Iterable[Cell]) -> bool:
+    """Return whether a pattern may name more cells than one."""
+    return not any(cell.id == cell_pattern for cell in cells)

@@ -1,0 +1,101 @@
+"""The trends that reports draw, of the cells of one run."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from matrixci.history.file import told
+from matrixci.history.rows import definition_of, moment
+from matrixci.history.store import History
+from matrixci.history.trend import Trend, trend_key
+from matrixci.model import Run
+
+TREND_RUNS: Final = 20
+"""How many of a subject's last runs a trend is made of."""
+
+
+def trends(
+    history: History, run: Run, *, runs: int = TREND_RUNS, steady: bool = True
+) -> dict[str, Trend]:
+    """Return how the cells of a run and their checks went up to it, by `trend_key`.
+
+    Args:
+        history: the history.
+        run: its subject and its cells; what came after it isn't looked at.
+        runs: how many of the last runs are looked at.
+        steady: also checks that always came to the same and have no figures; of a large matrix they
+            are by far the most, and there is nothing to draw of them.
+
+    Raises:
+        HistoryError: the file can't be read.
+    """
+    connection = history.connection
+    with told(history.path):
+        last = _last_runs(connection, run, runs)
+        cells = _cells_of(connection, run)
+        found = _cell_trends(connection, last, cells)
+        for cell, check, trend in _check_trends(connection, last, cells):
+            if steady or trend.figures or len(set(trend.outcomes)) > 1:
+                found[trend_key(cell, check)] = trend
+    return found
+
+
+def _last_runs(connection: sqlite3.Connection, run: Run, count: int) -> list[int]:
+    """Return the numbers of a subject's last runs up to this one, oldest first."""
+    until = moment(run.began, run.as_of).isoformat(timespec="microseconds")
+    query = """
+        SELECT key FROM runs WHERE subject = ? AND moment <= ?
+        ORDER BY moment DESC, began DESC, id DESC LIMIT ?
+    """
+    rows = connection.execute(query, (run.subject.name, until, count)).fetchall()
+    return [key for (key,) in reversed(rows)]
+
+
+def _cells_of(connection: sqlite3.Connection, run: Run) -> dict[int, str]:
+    """Return the numbers of a run's cells, with their ids."""
+    wanted = {(cell.id, definition_of(cell)) for cell in run.cells}
+    query = "SELECT key, id, definition FROM cells WHERE subject = ?"
+    rows = connection.execute(query, (run.subject.name,))
+    return {key: cell for key, cell, definition in rows if (cell, definition) in wanted}
+
+
+def _cell_trends(
+    connection: sqlite3.Connection, runs: Sequence[int], cells: Mapping[int, str]
+) -> dict[str, Trend]:
+    outcomes: dict[str, list[str]] = {}
+    query = "SELECT cell, outcome FROM cell_results WHERE run = ?"
+    for run in runs:
+        for cell, outcome in connection.execute(query, (run,)):
+            if cell in cells:
+                outcomes.setdefault(cells[cell], []).append(outcome)
+    return {cell: Trend(outcomes=tuple(found)) for cell, found in outcomes.items()}
+
+
+def _check_trends(
+    connection: sqlite3.Connection, runs: Sequence[int], cells: Mapping[int, str]
+) -> Iterator[tuple[str, str, Trend]]:
+    checks = dict(connection.execute("SELECT key, id FROM checks"))
+    words = dict(connection.execute("SELECT key, word FROM check_outcomes"))
+    names = dict(connection.execute("SELECT key, name FROM figure_names"))
+    outcomes: dict[tuple[int, int], list[int]] = {}
+    values: dict[tuple[int, int], dict[str, list[float]]] = {}
+    for run in runs:
+        query = 'SELECT cell, "check", outcome FROM check_results WHERE run = ?'
+        for cell, check, outcome in connection.execute(query, (run,)):
+            if cell in cells:
+                outcomes.setdefault((cell, check), []).append(outcome)
+        query = 'SELECT cell, "check", name, value FROM figures WHERE run = ?'
+        for cell, check, name, value in connection.execute(query, (run,)):
+            if cell in cells:
+                figures = values.setdefault((cell, check), {})
+                figures.setdefault(names[name], []).append(value)
+    plain: dict[tuple[int, ...], Trend] = {}  # most are alike, so they share what they are
+    for (cell, check), found in outcomes.items():
+        alike = tuple(found)
+        trend = plain.get(alike)
+        if trend is None:
+            trend = plain[alike] = Trend(outcomes=tuple(words[number] for number in found))
+        if figures := values.get((cell, check), {}):
+            of_check = {name: tuple(series) for name, series in figures.items()}
+            trend = Trend(outcomes=trend.outcomes, figures=of_check)
+        yield cells[cell], checks[check], trend

@@ -1,0 +1,259 @@
+"""One cell of a run, or one check of it, run again as it was: from the run's files alone."""
+
+import hashlib
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from matrixci import evidence
+from matrixci.bases import Bases
+from matrixci.container_files import checks_digest
+from matrixci.engine import Engine, GpuWay
+from matrixci.errors import NotReproducibleError, UsageError
+from matrixci.images import Images
+from matrixci.lock import Lock
+from matrixci.model import CellOutcome, CellResult, LockRecord, Run, Setup, Subject
+from matrixci.reproduction import anew_command
+from matrixci.run_folder import StoredRun
+from matrixci.sandbox import Sandbox
+from matrixci.setup import image_request, image_settings, resolver_of
+from matrixci.stored_lock import read_lock
+from matrixci.wording import did_you_mean, listed
+
+SHELL: Final = ("sh", "-c", "command -v bash >/dev/null && exec bash; exec sh")
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reproduction:
+    """All that it takes to run a cell again, and what it came to before."""
+
+    id: str
+    """Of this reproduction: what it makes on the engine is labelled with it."""
+    run: Run
+    setup: Setup
+    before: CellResult
+    record: LockRecord
+    lock: Lock
+    sandbox: Sandbox
+    remarks: tuple[str, ...]
+    """What isn't as it was, each in a line."""
+    keep: bool = False
+    """The container stays on the engine."""
+
+    @property
+    def only(self) -> tuple[str, ...] | None:
+        """The ids of the checks that run; None: all that ran before."""
+        return None if self.sandbox.only is None else tuple(self.sandbox.only)
+
+
+def prepare(
+    stored: StoredRun,
+    cell_id: str,
+    check: str | None,
+    checks: Callable[[str | None], Path],
+    name: str,
+) -> Reproduction:
+    """Return all that it takes to run a cell of a stored run again.
+
+    Args:
+        stored: the run.
+        cell_id: the cell.
+        check: a check's id, or a glob over the ids; None: all that ran.
+        checks: returns the folder of checks, from how the run's command named it.
+        name: the id of the reproduction.
+
+    Raises:
+        UsageError: the run has no such cell or check.
+        NotReproducibleError: the run's files don't say enough; the message has another command.
+        RunFilesError: the lock can't be read, or was changed.
+    """
+    run, before = stored.run, _result(stored, cell_id)
+    anew = shlex.join(anew_command(run, cell_id))
+    if before.lock is None:
+        why = before.message.partition("\n")[0] or str(before.reason or "it never got that far")
+        msg = (
+            f"{cell_id} came to {before.outcome} before it had a lock, so there is no container to "
+            f"run again: {why}\nTry it from its requirements on: {anew}"
+        )
+        raise NotReproducibleError(msg)
+    if run.setup is None:
+        msg = (
+            f"The run {run.id} is of an older matrixci, and doesn't say how its containers were "
+            f"set up.\nRun the cell anew: {anew}"
+        )
+        raise NotReproducibleError(msg)
+    folder = checks(run.setup.checks)
+    sandbox = Sandbox(
+        run=name,
+        subject=run.subject.name,
+        checks=folder,
+        select=run.check_filter,
+        only=_only(stored, cell_id, check),
+        limits=run.setup.limits.model_copy(update={"again": 0}),  # it is seen at once
+        environment=run.setup.environment,
+    )
+    changed = checks_digest(folder) != run.setup.checks_digest
+    remark = f"the checks in {folder}, or what runs them, were changed since the run"
+    return Reproduction(
+        id=name,
+        run=run,
+        setup=run.setup,
+        before=before,
+        record=before.lock,
+        lock=read_lock(stored.folder, before.lock, run.subject),
+        sandbox=sandbox,
+        remarks=(remark,) if changed else (),
+    )
+
+
+async def image_of(engine: Engine, what: Reproduction, home: Path, logs: Path, say: Say) -> str:
+    """Return the image that the cell ran in, built anew from its lock where it is gone.
+
+    Args:
+        engine: where it stands, or is to stand.
+        what: the cell.
+        home: where caches and built wheels lie.
+        logs: the folder that takes the logs of a build.
+        say: told where it isn't the very image, in a line.
+
+    Raises:
+        BuildError: it could not be built.
+        BaseImageError: a base image of it can't be had.
+        ResolverError: what installs the others could not be resolved.
+        NotReproducibleError: the subject's wheel is gone.
+    """
+    image = what.before.image
+    if image is not None and await engine.image_digest(image.id) is not None:
+        return image.id
+    say("the image of the run is gone, so it is built anew from the stored lock")
+    wheel = _wheel(what.run.subject, home)
+    resolver = resolver_of(home, engine.facts.architecture, None, fresh=False)
+    bases = Bases(engine, what.setup.base_origin, logs, say)
+    settings = image_settings(what.setup, what.run.cells, wheel, 1)
+    images = Images(engine, bases, resolver, settings, logs)
+    try:
+        built = await images.image(image_request(what.setup, what.before.cell, what.lock))
+    finally:
+        await images.close()
+        await bases.close()
+        await resolver.close()
+    if image is not None and built.record.tag != image.tag:
+        say("it is made otherwise than before: from another base image, or by another recipe")
+    return built.record.tag
+
+
+async def run_again(
+    engine: Engine,
+    what: Reproduction,
+    image: str,
+    log: Path,
+    follow: Callable[[bytes], None],
+) -> tuple[CellResult, str | None]:
+    """Run the checks again; return what they came to, and the container's id where it is kept.
+
+    Args:
+        engine: the engine.
+        what: the cell.
+        image: what it runs in.
+        log: the file that takes the container's output.
+        follow: given the output as it comes.
+
+    Raises:
+        EngineError: the engine could not run it.
+    """
+    cell = what.before.cell
+    told = what.sandbox.told(cell, what.record)
+    spec = what.sandbox.container(cell, told, image, await _gpu(engine, what, image))
+    end = await engine.run(replace(spec, keep=what.keep), log, follow)
+    found = what.sandbox.examine(cell, what.record, told, end)
+    outcome, reason, message = evidence.cell_outcome(found.checks, found.problem)
+    result = CellResult(
+        run=what.id,
+        cell=cell,
+        outcome=outcome,
+        reason=reason,
+        message=message,
+        lock=what.record,
+        attestation=found.attestation,
+        checks=found.checks,
+    )
+    return result, end.kept
+
+
+async def open_shell(engine: Engine, what: Reproduction, image: str, *, terminal: bool) -> int:
+    """Open a shell in the cell's container; return its exit status.
+
+    Raises:
+        EngineError: the engine could not make the container.
+    """
+    cell = what.before.cell
+    told = what.sandbox.told(cell, what.record)
+    spec = what.sandbox.container(cell, told, image, await _gpu(engine, what, image))
+    shell = replace(spec, command=SHELL, interactive=True, terminal=terminal, keep=what.keep)
+    return await engine.attach(shell)
+
+
+async def _gpu(engine: Engine, what: Reproduction, image: str) -> GpuWay | None:
+    return await engine.gpu(image) if what.before.cell.gpu else None
+
+
+def _result(stored: StoredRun, cell_id: str) -> CellResult:
+    """Return what a cell came to; one that never reported has come to an error."""
+    cell = next((cell for cell in stored.run.cells if cell.id == cell_id), None)
+    if cell is None:
+        ids = [each.id for each in stored.run.cells]
+        msg = f"The run {stored.run.id} has no cell {cell_id}; {did_you_mean(cell_id, ids)}"
+        raise UsageError(msg)
+    nothing = CellResult(run=stored.run.id, cell=cell, outcome=CellOutcome.ERROR)
+    return stored.results.get(cell_id, nothing)
+
+
+def _only(stored: StoredRun, cell_id: str, check: str | None) -> tuple[str, ...] | None:
+    """Return the ids that a check's id or glob names, among those of the cell or else of the run.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if check is None:
+        return None
+    own = stored.results.get(cell_id)
+    ids = [each.id for each in own.checks] if own else []
+    if not ids:  # the container left nothing, and the other cells had the same checks
+        ids = [each.id for result in stored.results.values() for each in result.checks]
+    if check in ids:
+        return (check,)
+    pattern = check.replace("[", "[[]")  # part of a parametrised check's id
+    found = tuple(dict.fromkeys(each for each in ids if fnmatchcase(each, pattern)))
+    if not found and "::" in check and not ids:
+        return (check,)  # nothing is known of any check, so it is taken at its word
+    if not found:
+        near = did_you_mean(check, dict.fromkeys(ids))
+        msg = f"{cell_id} has no check {check}; {near}"
+        raise UsageError(msg)
+    return found
+
+
+def _wheel(subject: Subject, home: Path) -> Path | None:
+    """Return the subject's wheel, where it is one of our own.
+
+    Raises:
+        NotReproducibleError: it is gone, or another file by now.
+    """
+    if subject.wheel is None:
+        return None
+    url = subject.requirement.partition(" @ ")[2].partition("#")[0]
+    places = [Path(unquote(urlsplit(url).path)), *(home / "subjects").glob(f"*/{subject.wheel}")]
+    for place in places:
+        if place.is_file() and hashlib.sha256(place.read_bytes()).hexdigest() == subject.digest:
+            return place
+    looked = listed(str(place) for place in places)
+    msg = (
+        f"The image is gone, and so is the wheel that it was made of: {subject.wheel} with SHA-256 "
+        f"{subject.digest} (looked for {looked}).\nPut it back there, or run the matrix anew."
+    )
+    raise NotReproducibleError(msg)

@@ -1,0 +1,39 @@
+"""The commands that run a cell again; each failure in every report carries one."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from matrixci.model import Run
+
+_NOX: Final = ("python3", "-m", "nox", "-s")
+_REPEATED: Final = ("--matrix", "--checks", "--base", "--home")
+"""Options of a run without which a cell of it would be another one."""
+
+
+def reproduce_command(run: Run, cell_id: str, check_id: str = "") -> tuple[str, ...]:
+    """Return the command that runs a cell, or one of its checks, again as it was in a run."""
+    check = (check_id,) if check_id else ()
+    home = _given(run.command, "--home")
+    elsewhere = ("--home", home) if home else ()
+    return (*_NOX, "reproduce", "--", cell_id, *check, "--run", run.id, *elsewhere)
+
+
+def anew_command(run: Run, cell_id: str) -> tuple[str, ...]:
+    """Return the command that runs a cell from its requirements on, as a run of its own."""
+    argv = [*_NOX, "matrix", "--", "--cell", cell_id, "--subject", run.subject.spec]
+    argv += ["--as-of", run.as_of.isoformat()] if run.as_of else []
+    for option in _REPEATED:
+        value = _given(run.command, option)
+        argv += [option, value] if value else []
+    return tuple(argv)
+
+
+def _given(command: Sequence[str], option: str) -> str | None:
+    """Return what a command gives for an option, None where it gives nothing."""
+    found = None
+    for word, following in zip(command, [*command[1:], ""], strict=True):
+        if word == option:
+            found = following
+        elif word.startswith(f"{option}="):
+            found = word.partition("=")[2]
+    return found or None

@@ -1,0 +1,87 @@
+"""What a run records of its matrix and its command, so that a cell of it can be made again."""
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+from packaging.version import Version
+
+from matrixci.container_files import checks_digest
+from matrixci.data import data_folder
+from matrixci.images import ImageRequest, ImageSettings
+from matrixci.lock import Lock, Resolver
+from matrixci.matrix.definition import Matrix
+from matrixci.model import BaseOrigin, Cell, Limits, Setup
+from matrixci.sandbox import ENVIRONMENT
+
+_GLIBC: Final = "manylinux_2_36"  # of the Debian release that the base images are
+
+
+def setup_of(matrix: Matrix, checks: Path, base_origin: BaseOrigin | None) -> Setup:
+    """Return what the containers and images of a run have in common.
+
+    Args:
+        matrix: the matrix.
+        checks: the folder of checks.
+        base_origin: how base images must come to be; None: either way.
+    """
+    return Setup(
+        limits=Limits.model_validate(matrix.limits.model_dump()),
+        environment=dict(ENVIRONMENT),
+        system=matrix.base.os,
+        python=matrix.base.python,
+        precompile=matrix.precompile,
+        base_origin=base_origin,
+        checks=None if checks == data_folder("checks") else str(checks),
+        checks_digest=checks_digest(checks),
+    )
+
+
+def resolver_of(home: Path, architecture: str, as_of: date | None, *, fresh: bool) -> Resolver:
+    """Return the resolver for containers of an architecture, as the kernel names it.
+
+    Args:
+        home: where answers are kept.
+        architecture: as the kernel names it.
+        as_of: only what was published up to the end of this day exists.
+        fresh: kept answers are not used.
+    """
+    return Resolver(home / "locks", f"{architecture}-{_GLIBC}", as_of, fresh=fresh)
+
+
+def image_settings(
+    setup: Setup, cells: Sequence[Cell], wheel: Path | None, jobs: int
+) -> ImageSettings:
+    """Return what all images of a run have in common.
+
+    Args:
+        setup: the run's.
+        cells: all cells of the run.
+        wheel: the subject's, where it is one of our own.
+        jobs: builds under way at once.
+    """
+    newest = max((cell.python for cell in cells), key=Version)
+    return ImageSettings(
+        system=setup.system,
+        tools_python=newest,
+        tools_base=_python_base(setup, newest),
+        precompile=setup.precompile,
+        wheel=wheel,
+        jobs=jobs,
+        time_limit=setup.limits.build,
+    )
+
+
+def image_request(setup: Setup, cell: Cell, lock: Lock) -> ImageRequest:
+    """Return what a cell's own image is made of."""
+    return ImageRequest(
+        lock=lock,
+        python=cell.python,
+        base=cell.base or _python_base(setup, cell.python),
+        base_is_own=cell.base is not None,
+    )
+
+
+def _python_base(setup: Setup, python: str) -> str:
+    return setup.python.replace("{python}", python)

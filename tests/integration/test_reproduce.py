@@ -1,0 +1,169 @@
+"""A cell of a run is run again as it was, and nothing is left of it."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .observed import docker, things_of, wait_until
+from .toy import PASSING, Ran, Toy
+
+INSIDE = Path(__file__).with_name("inside.py")
+MIXED = {
+    "test_toy.py": """
+        import pytest
+        import toysubject
+
+        def test_answers():
+            '''The toy knows the answer.'''
+            print("said by the check that passes")
+            assert toysubject.ANSWER == 42
+
+        @pytest.mark.parametrize("number", [1, 2])
+        def test_fails(number):
+            '''The toy knows no other.'''
+            print("said by the check that fails", number)
+            assert toysubject.ANSWER == number
+    """
+}
+FAILS = "test_toy.py::test_fails[1]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Again:
+    """What a reproduction came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+def arguments(toy: Toy, ran: Ran, *words: str) -> list[str]:
+    (cell,) = ran.stored.results
+    argv = [sys.executable, "-m", "matrixci", "reproduce", cell, *words]
+    return [*argv, "--run", ran.run, "--home", str(toy.home)]
+
+
+def again(toy: Toy, ran: Ran, *words: str, typed: str = "") -> Again:
+    """Run a cell again, which must leave nothing behind."""
+    done = subprocess.run(
+        arguments(toy, ran, *words),
+        input=typed,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=toy.folder,
+        env=dict(os.environ),
+    )
+    assert "Traceback" not in done.stderr
+    if "--keep" not in words:
+        assert [thing for name in names(toy) for thing in things_of(name)] == []
+    return Again(code=done.returncode, out=done.stdout, err=done.stderr)
+
+
+def names(toy: Toy) -> Sequence[str]:
+    """Return the ids of the reproductions that there were."""
+    return [path.name for path in (toy.home / "reproductions").glob("*")]
+
+
+def test_a_cell_is_run_again_with_all_its_checks(toy: Toy) -> None:
+    ran = toy.run(MIXED)
+    done = again(toy, ran)
+    assert done.code == ran.exit_code == 1
+    assert "said by the check that passes" in done.out
+    assert "said by the check that fails 2" in done.out
+    assert f"failed  {FAILS}  (in the run: failed)" in done.out
+    assert "note:" not in done.err
+    assert "built anew" not in done.err
+
+
+def test_a_check_is_run_again_alone(toy: Toy) -> None:
+    ran = toy.run(MIXED)
+    done = again(toy, ran, FAILS)
+    assert done.code == 1
+    assert "said by the check that fails 1" in done.out
+    assert "said by the check that fails 2" not in done.out
+    assert "said by the check that passes" not in done.out
+    assert again(toy, ran, "*test_answers").code == 0
+
+
+def test_it_is_shut_in_as_before(toy: Toy) -> None:
+    modes = {"plain": {"environment": {"OF_THE_CELL": "1"}}}
+    ran = toy.run({"test_inside.py": INSIDE.read_text()}, modes)
+    done = again(toy, ran)
+    assert done.code == 0, done.out
+
+
+def test_checks_that_were_changed_are_told(toy: Toy) -> None:
+    ran = toy.run(MIXED)
+    toy.write(PASSING)
+    done = again(toy, ran)
+    assert done.code == 0
+    assert "were changed since the run" in done.err
+
+
+def test_an_image_that_is_gone_is_built_from_the_stored_lock(toy: Toy) -> None:
+    ran = toy.run(PASSING, precompile=["import pytest", "import json"])
+    (cell,) = ran.cells.values()
+    assert cell.image is not None
+    docker("image", "rm", "--force", cell.image.tag)
+    done = again(toy, ran)
+    assert done.code == 0, done.err
+    assert "built anew from the stored lock" in done.err
+    assert "made otherwise" not in done.err
+    assert docker("image", "ls", "--quiet", cell.image.tag).split()
+
+
+def test_a_shell_is_opened_where_the_checks_are(toy: Toy) -> None:
+    ran = toy.run(MIXED)
+    script = """
+        python3 -c 'import toysubject; print("answer", toysubject.ANSWER)'
+        python3 /matrixci/harness/supervise.py >/dev/null
+        tail -n 1 /matrixci/results/results.jsonl
+        touch /written 2>/dev/null || echo shut in
+        exit 5
+    """
+    done = again(toy, ran, FAILS, "--shell", typed=script)
+    assert done.code == 5, done.err
+    assert "answer 42" in done.out
+    assert '"kind": "footer"' in done.out
+    assert "shut in" in done.out
+
+
+def test_a_container_can_be_kept(toy: Toy) -> None:
+    ran = toy.run(MIXED)
+    done = again(toy, ran, "--keep")
+    (name,) = names(toy)
+    try:
+        container, volume = things_of(name)
+        assert container in done.err
+        # Runs that come later sweep up what was lost, and nothing else.
+        toy.run(PASSING)
+        assert things_of(name) == [container, volume]
+        assert docker("cp", f"{container}:/matrixci/results/results.jsonl", str(toy.folder)) == ""
+    finally:
+        for container in docker("ps", "-aq", "--filter", f"label=org.matrixci.run={name}").split():
+            docker("rm", "--force", "--volumes", container)
+        for volume in things_of(name):
+            docker("volume", "rm", volume)
+
+
+def test_an_interruption_leaves_nothing(toy: Toy) -> None:
+    slow = "import time\n\ndef test_slow():\n    print('begun', flush=True)\n    time.sleep({})\n"
+    ran = toy.run({"test_toy.py": slow.format(0)})
+    toy.write({"test_toy.py": slow.format(300)})
+    with subprocess.Popen(
+        arguments(toy, ran), stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=toy.folder
+    ) as process:
+        try:
+            began = wait_until(lambda: [t for name in names(toy) for t in things_of(name)])
+            assert began
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 130
+    assert [thing for name in names(toy) for thing in things_of(name)] == []

@@ -1,0 +1,195 @@
+"""One container's life, with a client that keeps what it is asked for."""
+
+import asyncio
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from docker.errors import APIError, NotFound
+
+from matrixci.engine import ContainerSpec, Engine
+from matrixci.errors import EngineError
+from matrixci.model import EngineFacts
+
+OWNER = "org.matrixci.owner"
+FACTS = EngineFacts(
+    version="26.1.5",
+    buildx="0.13.1",
+    architecture="x86_64",
+    cpus=2,
+    memory=2**34,
+    storage="overlay2",
+    gpu=None,
+)
+SPEC = ContainerSpec(
+    image="image",
+    command=("true",),
+    labels={"org.matrixci.run": "r"},
+    environment={},
+    files=b"tar",
+    results="results",
+    memory=1,
+    scratch=1,
+    log=1000,
+    result=1000,
+    pids=1,
+    cpus=1,
+    time_limit=60,
+    gpu=None,
+)
+
+
+@dataclass
+class FakeContainer:
+    """Ends at once."""
+
+    options: Mapping[str, Any]
+    fails: str | None
+    asked: list[str]
+    status: str = "exited"
+    id: str = "0123456789abcdef"
+    short_id: str = "0123456789ab"
+    attrs: Mapping[str, Any] = field(
+        default_factory=lambda: {"State": {"ExitCode": 0, "OOMKilled": False}}
+    )
+
+    def _do(self, what: str) -> None:
+        self.asked.append(what)
+        if self.fails == what:
+            msg = f"{what} failed"
+            raise APIError(msg)
+
+    def put_archive(self, *_: object) -> None:
+        self._do("put")
+
+    def start(self) -> None:
+        self._do("start")
+
+    def reload(self) -> None:
+        """Nothing changes."""
+
+    def logs(self, *, stream: bool, follow: bool = False, **_: object) -> Iterator[bytes]:
+        assert stream
+        if follow:
+            self._do("follow")
+        return iter([b"one ", b"two\n"])
+
+    def get_archive(self, _: str) -> tuple[Iterator[bytes], object]:
+        msg = "nothing"
+        raise NotFound(msg)
+
+    def remove(self, *, force: bool) -> None:
+        assert force
+        self._do("remove")
+
+
+@dataclass
+class FakeClient:
+    """Makes one volume and one container, and is what makes them, too."""
+
+    fails: str | None = None
+    asked: list[str] = field(default_factory=list)
+    made: dict[str, Any] = field(default_factory=dict)
+    name: str = "volume"
+
+    @property
+    def volumes(self) -> "FakeVolumes":
+        return FakeVolumes(self)
+
+    @property
+    def containers(self) -> "FakeContainers":
+        return FakeContainers(self)
+
+
+@dataclass
+class FakeVolumes:
+    client: FakeClient
+    name: str = "volume"
+
+    def create(self, labels: Mapping[str, str]) -> "FakeVolumes":
+        self.client.made["volume"] = labels
+        return self
+
+    def remove(self, *, force: bool) -> None:
+        assert force
+        self.client.asked.append("remove volume")
+
+
+@dataclass
+class FakeContainers:
+    client: FakeClient
+
+    def create(self, *_: object, **options: object) -> FakeContainer:
+        self.client.made["container"] = options
+        return FakeContainer(options=options, fails=self.client.fails, asked=self.client.asked)
+
+
+def engine(client: FakeClient) -> Engine:
+    return Engine(client, "unix:///nowhere.sock", FACTS)  # type: ignore[arg-type]
+
+
+def test_a_container_is_gone_after_its_end(tmp_path: Path) -> None:
+    client = FakeClient()
+    end = asyncio.run(engine(client).run(SPEC, tmp_path / "log"))
+    assert client.asked == ["put", "start", "remove", "remove volume"]
+    assert (end.exit_status, end.archive, end.kept) == (0, None, None)
+    assert (tmp_path / "log").read_bytes() == b"one two\n"
+    options = client.made["container"]
+    assert (options["stdin_open"], options["tty"]) == (False, False)
+    assert OWNER in options["labels"]
+    assert OWNER in client.made["volume"]
+
+
+def test_its_output_is_followed(tmp_path: Path) -> None:
+    pieces: list[bytes] = []
+    asyncio.run(engine(FakeClient()).run(SPEC, tmp_path / "log", pieces.append))
+    assert pieces == [b"one ", b"two\n"]
+
+
+def test_an_output_that_can_not_be_followed_is_in_the_log(tmp_path: Path) -> None:
+    pieces: list[bytes] = []
+    client = FakeClient(fails="follow")
+    end = asyncio.run(engine(client).run(SPEC, tmp_path / "log", pieces.append))
+    assert (end.exit_status, pieces) == (0, [])
+    assert (tmp_path / "log").read_bytes() == b"one two\n"
+
+
+@pytest.mark.parametrize("fails", ["put", "start"])
+def test_nothing_is_left_of_one_that_fails(tmp_path: Path, fails: str) -> None:
+    client = FakeClient(fails=fails)
+    with pytest.raises(EngineError, match=f"{fails} failed"):
+        asyncio.run(engine(client).run(SPEC, tmp_path / "log"))
+    assert client.asked[-2:] == ["remove", "remove volume"]
+
+
+def test_one_that_is_kept_belongs_to_nobody(tmp_path: Path) -> None:
+    client = FakeClient()
+    end = asyncio.run(engine(client).run(replace(SPEC, keep=True), tmp_path / "log"))
+    assert end.kept == "0123456789ab"
+    assert client.asked == ["put", "start"]
+    labels = client.made["container"]["labels"]
+    assert labels == {"org.matrixci": "cell", "org.matrixci.run": "r"}
+    assert OWNER not in client.made["volume"]
+
+
+def test_a_terminal_is_handed_over_to_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "docker"
+    script.write_text('#!/bin/sh\necho "$DOCKER_HOST $*" > "$0.said"\nexit 7\n', encoding="utf-8")
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    client = FakeClient()
+    shell = replace(SPEC, interactive=True, terminal=True)
+    assert asyncio.run(engine(client).attach(shell)) == 7
+    said = (tmp_path / "docker.said").read_text(encoding="utf-8").split()
+    assert said == [
+        *("unix:///nowhere.sock", "start", "--attach", "--interactive", "0123456789abcdef"),
+    ]
+    assert client.asked == ["put", "remove", "remove volume"]
+    options = client.made["container"]
+    assert (options["stdin_open"], options["tty"]) == (True, True)

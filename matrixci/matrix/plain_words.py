@@ -10,6 +10,7 @@ from matrixci.matrix.axes import AxisValue
 from matrixci.matrix.definition import Base, Limits, Matrix
 from matrixci.matrix.document import Document, Place, quote
 from matrixci.matrix.formats import begins_with_operator
+from matrixci.matrix.gates import Gates
 from matrixci.matrix.mistakes import KEY, TYPE, Mistake, Path
 from matrixci.model import KnownIssue
 from matrixci.wording import listed, nearest
@@ -67,6 +68,11 @@ def _mistake(error: ErrorDetails) -> Mistake:
             return Mistake(path=path, message=f'the key "{path[-1]}" is missing; write it')
         case "greater_than":
             return Mistake(path=path, message=f"write a number over {context['gt']:g}")
+        case "greater_than_equal":
+            return Mistake(path=path, message=f"write {context['ge']:g} or a higher number")
+        case "enum":
+            expected = context["expected"].replace("'", "")
+            return Mistake(path=path, message=f"write {expected}")
         case "value_error":
             return Mistake(path=path, message=str(context["error"]))
         case kind if kind == TYPE:
@@ -111,6 +117,8 @@ def _keys(path: Path) -> list[str]:
             model = Base
         case ("limits",):
             model = Limits
+        case ("gates",):
+            model = Gates
         case ("known-issues", _):
             model = KnownIssue
         case _:

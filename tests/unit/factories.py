@@ -5,6 +5,8 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from matrixci.model import (
     Cell,
     CellOutcome,
@@ -50,7 +52,9 @@ def a_check(
     **fields: object,
 ) -> CheckResult:
     claim = fields.pop("claim", f"{name.rpartition('::')[2]} holds.")
-    return CheckResult.model_validate({"id": name, "claim": claim, "outcome": outcome, **fields})
+    return TypeAdapter(CheckResult).validate_python(
+        {"id": name, "claim": claim, "outcome": outcome, **fields}
+    )
 
 
 def a_lock(versions: dict[str, str] | None = None, **fields: object) -> LockRecord:

@@ -24,14 +24,17 @@ from matrixci.cells import Selection
 from matrixci.data import data_folder
 from matrixci.engine import Engine
 from matrixci.errors import EngineError, ExitCode, MatrixciError, UsageError
+from matrixci.judge import exit_code
 from matrixci.lock import Lock, Unsatisfiable
 from matrixci.matrix.file import load_matrix
 from matrixci.model import BaseOrigin
 from matrixci.pipeline import Settings
 from matrixci.progress import Progress
+from matrixci.reports.report import read_report
+from matrixci.reports.table import render_matrix
+from matrixci.reports.terminal import render
 from matrixci.run_folder import RUNS, find_run, write_whole
 from matrixci.subject import resolve_subject
-from matrixci.table import render, render_matrix
 from matrixci.wording import did_you_mean, in_line, printable
 
 HOME: Final = Path(".matrixci")
@@ -110,8 +113,8 @@ def matrix(  # noqa: PLR0913
     progress = Progress(_console(stderr=True))
     with progress.showing():
         judged = asyncio.run(running.execute(settings, planned, progress, sys.argv[1:]))
-    _console().print(render(judged, str(home / RUNS / judged.run.id)), crop=False)
-    raise typer.Exit(judged.exit_code)
+    _console().print(render(read_report(judged, home / RUNS / judged.run.id)), crop=False)
+    raise typer.Exit(exit_code(judged))
 
 
 @app.command()
@@ -124,12 +127,12 @@ def show(
     """Print the table of a run again, from its files alone."""
     folder = find_run(home, run)
     judged = running.judge_folder(folder)
-    _console().print(render(judged, str(folder)), crop=False)
+    _console().print(render(read_report(judged, folder)), crop=False)
     if svg is not None:
         picture = Console(record=True, file=StringIO(), width=_WIDTH, force_terminal=True)
         picture.print(render_matrix(judged))
         write_whole(svg, _without_fonts(picture.export_svg(title="nox -s matrix")))
-    raise typer.Exit(judged.exit_code)
+    raise typer.Exit(exit_code(judged))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""What keeps a cell from being green: said here, once, for the evidence, the judgement and reports."""
+"""What keeps a cell from being green: said once, for the evidence, the judgement and the reports."""
 
 from typing import Final, assert_never
 

@@ -4,10 +4,12 @@ It is the contract between the judgement and the reports, and the published JSON
 """
 
 from enum import StrEnum
+from functools import cached_property
 from typing import Final
 
 from pydantic import AwareDatetime, Field
 
+from matrixci.green import is_warning, stands_against
 from matrixci.model import (
     Cell,
     CellOutcome,
@@ -105,9 +107,13 @@ class Comparison(Frozen):
     before_verdict: Verdict
     cells: tuple[CellChange, ...]
 
+    @cached_property
+    def _by_id(self) -> dict[str, CellChange]:
+        return {one.cell: one for one in self.cells}
+
     def cell(self, cell_id: str) -> CellChange | None:
         """Return how a cell differs, None where it doesn't."""
-        return next((one for one in self.cells if one.cell == cell_id), None)
+        return self._by_id.get(cell_id)
 
 
 class JudgedCell(Frozen):
@@ -126,6 +132,26 @@ class JudgedCell(Frozen):
     def count(self, *outcomes: CheckOutcome) -> int:
         """Count the checks that came to one of these."""
         return sum(check.outcome in outcomes for check in self.checks)
+
+    @cached_property
+    def failing(self) -> tuple[CheckResult, ...]:
+        """The checks that keep the cell from being green."""
+        return tuple(check for check in self.checks if stands_against(check))
+
+    @property
+    def failed(self) -> tuple[CheckResult, ...]:
+        """Those of the failing checks that ran; why others are missing is the cell's to say."""
+        return tuple(c for c in self.failing if c.outcome is not CheckOutcome.MISSING)
+
+    @cached_property
+    def warnings(self) -> tuple[CheckResult, ...]:
+        """The checks that failed and only warn."""
+        return tuple(check for check in self.checks if is_warning(check))
+
+    @property
+    def unmet(self) -> tuple[CheckResult, ...]:
+        """The checks that need what this machine lacks."""
+        return tuple(check for check in self.checks if check.need is not None)
 
 
 class KnownFailure(Frozen):

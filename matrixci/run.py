@@ -17,7 +17,8 @@ from packaging.utils import canonicalize_name
 from matrixci.cells import Selection, expand, select
 from matrixci.engine import Engine
 from matrixci.events import Listener
-from matrixci.judge import JudgedRun, judge
+from matrixci.judge import judge
+from matrixci.judged import JudgedRun
 from matrixci.lock import Lock, Unsatisfiable
 from matrixci.matrix.definition import Matrix
 from matrixci.model import Cell, Run, now
@@ -33,7 +34,7 @@ class Plan:
     """The cells that a command asks for, and those it leaves out."""
 
     cells: tuple[Cell, ...]
-    unselected: tuple[str, ...]
+    unselected: tuple[Cell, ...]
 
 
 def plan(matrix: Matrix, selection: Selection) -> Plan:
@@ -45,7 +46,7 @@ def plan(matrix: Matrix, selection: Selection) -> Plan:
     every = expand(matrix)
     cells = select(every, selection, matrix.value_ids())
     wanted = {cell.id for cell in cells}
-    return Plan(cells=cells, unselected=tuple(cell.id for cell in every if cell.id not in wanted))
+    return Plan(cells=cells, unselected=tuple(cell for cell in every if cell.id not in wanted))
 
 
 async def resolve_only(
@@ -127,9 +128,11 @@ def _new_run(settings: Settings, planned: Plan, command: Sequence[str]) -> Run:
         matrix_digest=_digest(matrix),
         axes={axis: tuple(values) for axis, values in matrix.axes.items()},
         cells=planned.cells,
-        unselected=planned.unselected,
+        unselected=tuple(cell.id for cell in planned.unselected),
+        unselected_axes={cell.id: cell.axes for cell in planned.unselected},
         check_filter=settings.check_filter,
         known_issues=matrix.known_issues,
+        gates=matrix.gates.plain(),
         resolver=f"uv {distribution_version('uv')}",
     )
 

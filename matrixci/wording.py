@@ -38,6 +38,8 @@ def printable(text: str) -> str:
 
     What comes out of a container may hold sequences that move the cursor or set a title.
     """
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
 
 

@@ -15,7 +15,7 @@ from factories import RUN, a_check, a_result, a_run, cells
 from matrixci import cli
 from matrixci import run as running
 from matrixci.errors import ExitCode, ResolverError
-from matrixci.judge import JudgedRun
+from matrixci.judged import JudgedRun
 from matrixci.lock import Lock, Unsatisfiable, parse_lock
 from matrixci.model import Cell, CellOutcome, CheckOutcome, Reason
 from matrixci.pipeline import Settings

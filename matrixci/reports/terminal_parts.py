@@ -1,0 +1,220 @@
+"""The parts of a report in the terminal, beneath its table."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from matrixci.glyphs import CELL_GLYPHS, CHECK_GLYPHS, STYLES
+from matrixci.judged import CellChange, GateOutcome, JudgedCell, JudgedRun
+from matrixci.model import CellOutcome, CheckOutcome
+from matrixci.reports.environment import environment, reproduce_all
+from matrixci.reports.escape import visible
+from matrixci.reports.groups import (
+    CellGroup,
+    CheckGroup,
+    change_words,
+    failures,
+    is_worse,
+    other_cells,
+    package_words,
+    tallies,
+    warnings,
+)
+from matrixci.reports.report import Report
+from matrixci.reports.table import line
+from matrixci.reproduction import reproduction
+
+_SHOWN_CELLS: Final = 3
+_SHOWN_LINES: Final = 5
+_MOST: Final = 50
+_MOST_CHECKS: Final = 10
+_FAILING_STYLE: Final = "bold red"
+_GATES: Final = {
+    GateOutcome.MET: ("✓", "green"),
+    GateOutcome.UNMET: ("✗", "bold red"),
+    GateOutcome.UNVERIFIED: ("?", "yellow"),
+}
+
+
+def explanations(judged: JudgedRun) -> Iterator[RenderableType]:
+    """Explain each cell that isn't green, cells that say the same together."""
+    groups: list[CheckGroup | CellGroup] = [*failures(judged), *other_cells(judged)]
+    for group in islice(groups, _MOST):
+        match group:
+            case CheckGroup():
+                yield _check_explanation(group)
+                yield command(reproduction(judged.run, group.cells[0].cell.id, group.check.id))
+            case CellGroup():
+                yield _cell_explanation(group)
+                if group.outcome is not CellOutcome.UNSATISFIABLE:
+                    yield command(reproduction(judged.run, group.cells[0].cell.id))
+        yield ""
+    yield from _more(len(groups), "things that aren't green", "")
+    for warned in islice(warnings(judged), _MOST):
+        yield _check_explanation(warned, "yellow", "warning, ")
+        yield ""
+
+
+def _more(total: int, what: str, *after: RenderableType) -> Iterator[RenderableType]:
+    if total > _MOST:
+        yield Text(f"… and {total - _MOST} more {what}; the JSON report has all of them")
+        yield from after
+
+
+def _check_explanation(group: CheckGroup, style: str = _FAILING_STYLE, kind: str = "") -> Text:
+    """Explain a check that fails, by what it says in the first of the cells."""
+    check = group.check
+    text = Text(f"{CHECK_GLYPHS[check.outcome]} {line(check.claim)}", style=style)
+    text.append(f"\n    {kind}{check.outcome} in {_cell_list(group.cells)}: ", style="default")
+    text.append(line(check.id), style="dim")
+    return _append_lines(text, [*check.reason.splitlines(), *check.message.splitlines()])
+
+
+def _cell_explanation(group: CellGroup) -> Text:
+    """Explain cells that came to nothing that a check could tell."""
+    style = STYLES[group.outcome]
+    text = Text(f"{CELL_GLYPHS[group.outcome]} {_cell_list(group.cells)}: ", style=style)
+    text.append(f"{group.outcome} ({group.reason})", style="default")
+    return _append_lines(text, group.message.splitlines(), of_end=True)
+
+
+def _append_lines(text: Text, lines: Sequence[str], *, of_end: bool = False) -> Text:
+    shown = lines[-_SHOWN_LINES:] if of_end else lines[:_SHOWN_LINES]
+    for one in shown:
+        text.append(f"\n    {line(one)}", style="default")
+    if len(lines) > len(shown):
+        text.append(f"\n    … {len(lines) - len(shown)} more lines in the result", style="dim")
+    return text
+
+
+def command(argv: Sequence[str]) -> Text:
+    """Return a command to copy: in one line however long it is, for a shell runs each line."""
+    text = Text("    reproduce: ", style="dim", no_wrap=True, overflow="ignore")
+    return text.append(visible(shlex.join(argv)), style="default")
+
+
+def _cell_list(cells: Sequence[JudgedCell]) -> str:
+    ids = [cell.cell.id for cell in cells]
+    more = len(ids) - _SHOWN_CELLS
+    return line(", ".join(ids[:_SHOWN_CELLS])) + (f" and {more} more" if more > 0 else "")
+
+
+def deviating(judged: JudgedRun) -> RenderableType | None:
+    """Return the checks that came to something else than passed or skipped; None for none."""
+    # That some are skipped for the lack of a GPU is said once, in the notes.
+    fine = {CheckOutcome.PASSED, CheckOutcome.SKIPPED}
+    told = [tally for tally in tallies(judged) if tally.outcomes.keys() - fine]
+    if not told:
+        return None
+    table = _plain_table()
+    table.add_column("check")
+    table.add_column("passed", justify="right")
+    table.add_column("elsewhere", no_wrap=True)
+    for tally in told[:_MOST]:
+        words = [
+            f"{CHECK_GLYPHS[outcome]} {count} {outcome}"
+            for outcome, count in tally.outcomes.items()
+            if outcome is not CheckOutcome.PASSED
+        ]
+        passed = f"{tally.outcomes[CheckOutcome.PASSED]}/{tally.outcomes.total()}"
+        table.add_row(Text(line(tally.check)), passed, Text(", ".join(words)))
+    return Group(table, *_more(len(told), "checks"))
+
+
+def changes(judged: JudgedRun) -> RenderableType | None:
+    """Return what became of the baseline, what is worse first; None without a baseline."""
+    comparison = judged.comparison
+    if comparison is None:
+        return None
+    title = (
+        f"Against {comparison.before} ({comparison.before_subject}, "
+        f"{comparison.before_began:%Y-%m-%d}, {comparison.before_verdict})"
+    )
+    ordered = sorted(comparison.cells, key=lambda change: not is_worse(change))
+    lines: list[RenderableType] = [_heading(title)]
+    if not ordered:
+        lines.append(Text("  every cell comes to the same, with the same packages"))
+    lines += [_change(change) for change in ordered[:_MOST]]
+    return Group(*lines, *_more(len(ordered), "cells that differ"))
+
+
+def _change(change: CellChange) -> Text:
+    text = Text(f"  {line(change.cell)}: ", style="bold red" if is_worse(change) else "bold")
+    text.append(line("; ".join(change_words(change)) or "the same outcome"), style="default")
+    for check in change.checks[:_MOST_CHECKS]:
+        words = f"{check.before or 'absent'} to {check.after or 'absent'}"
+        text.append(f"\n      {check.change}: {line(check.check)} ({words})", style="default")
+    if (more := len(change.checks) - _MOST_CHECKS) > 0:
+        text.append(f"\n      and {more} more checks", style="default")
+    if change.packages:
+        packages = package_words(change)
+        text.append(f"\n      packages: {line(', '.join(packages))}", style="default")
+    for name, (before, after) in list(change.figures.items())[:_MOST_CHECKS]:
+        text.append(f"\n      {line(name)}: {before:g} to {after:g}", style="dim")
+    if (more := len(change.figures) - _MOST_CHECKS) > 0:
+        text.append(f"\n      and {more} more figures", style="dim")
+    return text
+
+
+def known(judged: JudgedRun) -> RenderableType | None:
+    """Return the known issues that excused a failure; None for none."""
+    if not judged.known:
+        return None
+    table = _plain_table()
+    for title in ("known issue", "expires", "excuses", "reason"):
+        table.add_column(title)
+    for issue in judged.known[:_MOST]:
+        table.add_row(
+            Text(line(issue.reference)),
+            Text(f"{line(issue.expires)}, in {issue.days_left} days"),
+            Text(f"{len(issue.checks)} checks in {len(issue.cells)} cells"),
+            Text(line(issue.reason)),
+        )
+    return Group(table, *_more(len(judged.known), "known issues"))
+
+
+def gates(judged: JudgedRun) -> RenderableType | None:
+    """Return each gate with what it was judged by; None where there is none."""
+    if not judged.gates:
+        return None
+    table = _plain_table()
+    for title in ("gate", "", "asks", "evidence"):
+        table.add_column(title)
+    for gate in judged.gates:
+        glyph, style = _GATES[gate.outcome]
+        outcome = f"{glyph} {gate.outcome}{'' if gate.required else ' (advisory)'}"
+        evidence = Text("\n".join(map(line, gate.evidence)))
+        table.add_row(Text(line(gate.name)), Text(outcome, style), Text(line(gate.asks)), evidence)
+    return table
+
+
+def listed(title: str, lines: Sequence[str]) -> RenderableType | None:
+    """Return lines under a title; None where there are none."""
+    if not lines:
+        return None
+    shown = [Text(f"  {line(one)}") for one in lines[:_MOST]]
+    return Group(_heading(title), *shown, *_more(len(lines), "of them"))
+
+
+def environment_table(report: Report) -> RenderableType:
+    """Return under what the run was made, where its files lie, and how to make it again."""
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 1, 0, 0))
+    for label, value in environment(report.judged):
+        table.add_row(Text(f"  {label}"), Text(line(value)))
+    table.add_row(Text("  files"), Text(line(report.folder)))
+    again = Text("  reproduce: ", no_wrap=True, overflow="ignore")
+    again.append(visible(reproduce_all(report.judged)))
+    return Group(_heading("Environment"), table, again)
+
+
+def _heading(text: str) -> Text:
+    return Text(line(text), style="bold")
+
+
+def _plain_table() -> Table:
+    return Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))

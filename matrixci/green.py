@@ -1,4 +1,4 @@
-"""What keeps a cell from being green: said once, for the evidence, the judgement and the reports."""
+"""What keeps a cell from being green, said once for the evidence, the judgement and reports."""
 
 from typing import Final, assert_never
 

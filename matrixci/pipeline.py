@@ -18,8 +18,8 @@ from matrixci.data import data_folder
 from matrixci.engine import LABEL, ContainerEnd, ContainerSpec, Engine, GpuWay
 from matrixci.errors import BaseImageError, EngineError, ResolverError
 from matrixci.events import Listener
-from matrixci.images import BuiltImage, ImageRequest, Images, ImageSettings
 from matrixci.green import GREEN
+from matrixci.images import BuiltImage, ImageRequest, Images, ImageSettings
 from matrixci.judge import judge_cell
 from matrixci.lock import Lock, Resolver, Unsatisfiable
 from matrixci.matrix.definition import Limits, Matrix

@@ -1,6 +1,5 @@
 """matrix.yaml as data: a Matrix that exists is a valid one."""
 
-from collections.abc import Mapping, Sequence
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
@@ -165,7 +164,7 @@ class Matrix(Entry):
             return mistakes
         cells = self.combinations()
         message = "matches no cell of the matrix; name cells that no exclude took"
-        rules: dict[Path, Mapping[str, Sequence[str]]] = {
+        rules: dict[Path, dict[str, tuple[str, ...]]] = {
             ("known-issues", index, "where"): where for index, where in enumerate(self._wheres())
         }
         for index, rule in enumerate(self.gates.require):

@@ -31,8 +31,8 @@ def visible(text: str) -> str:
     """Return text as part of one line, control characters shown, commands to a runner broken."""
     shown = printable(text)
     if "::" in shown:
-        shown = _COMMAND.sub(f":{BREAK}:", shown)
-    return shown.replace(_OLD_COMMAND, f"##{BREAK}[") if _OLD_COMMAND in shown else shown
+        shown = _COMMAND.sub(r":\\x3a", shown)
+    return shown.replace(_OLD_COMMAND, r"#\x23[")
 
 
 def visible_lines(text: str) -> list[str]:

@@ -31,7 +31,7 @@ class Report:
 
 
 def read_report(judged: JudgedRun, folder: Path, trends: Trends | None = None) -> Report:
-    """Return the report of a run whose files lie in a folder; they are read when they are asked for."""
+    """Return the report of a run; the files of its folder are read when they are asked for."""
     locks, logs = {}, {}
     for cell in judged.cells:
         if cell.result is None:

@@ -237,7 +237,7 @@ class CheckResult:
 class CellResult(Frozen):
     """What one cell came to: one JSON file, written as the cell ends."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = Field(default=SCHEMA_VERSION, strict=True)
     run: str
     cell: Cell
     outcome: CellOutcome
@@ -312,7 +312,7 @@ class EngineFacts(Frozen):
 class Run(Frozen):
     """All cells of one matrix at one time."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = Field(default=SCHEMA_VERSION, strict=True)
     id: str
     began: AwareDatetime
     ended: AwareDatetime | None = None

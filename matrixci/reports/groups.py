@@ -47,6 +47,12 @@ def warnings(judged: JudgedRun) -> list[CheckGroup]:
     return _grouped(judged.cells, lambda cell: cell.warnings)
 
 
+def known_failures(judged: JudgedRun) -> list[CheckGroup]:
+    """Return the checks that fail as a known issue says."""
+    known = CheckOutcome.KNOWN
+    return _grouped(judged.cells, lambda cell: [c for c in cell.checks if c.outcome is known])
+
+
 def _grouped(
     cells: Sequence[JudgedCell], chosen: Callable[[JudgedCell], Iterable[CheckResult]]
 ) -> list[CheckGroup]:

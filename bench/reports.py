@@ -4,7 +4,6 @@ Usage: python bench/reports.py [--cells 10000] [--checks 60] [--baseline] [--pro
 """
 
 import argparse
-import gc
 import resource
 import subprocess
 import sys
@@ -178,7 +177,6 @@ def measure(folder: Path, baseline: Path | None) -> None:
     judged = judge(stored.run, stored.results, stored.problems, today, before)
     del stored
     told("judge")
-    gc.freeze()
     report = read_report(judged, folder)
     for each in FORMATS.values():
         (path,) = write_all(report, folder / "report", [each])

@@ -3,24 +3,24 @@
 import asyncio
 import logging
 import platform
-import re
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
-from io import StringIO
 from pathlib import Path
 from typing import Annotated, Final, assert_never
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from matrixci import cli_reports as reports
 from matrixci import run as running
 from matrixci.cells import Selection
+from matrixci.cli_reports import HOME, HomeOption
+from matrixci.console import console
 from matrixci.data import data_folder
 from matrixci.engine import Engine
 from matrixci.errors import EngineError, ExitCode, MatrixciError, UsageError
@@ -31,19 +31,14 @@ from matrixci.model import BaseOrigin
 from matrixci.pipeline import Settings
 from matrixci.progress import Progress
 from matrixci.reports.report import read_report
-from matrixci.reports.table import render_matrix
 from matrixci.reports.terminal import render
-from matrixci.run_folder import RUNS, find_run, write_whole
+from matrixci.run_folder import RUNS
 from matrixci.subject import resolve_subject
 from matrixci.wording import did_you_mean, in_line, printable
-
-HOME: Final = Path(".matrixci")
-_WIDTH: Final = 160  # of what is printed where there is no terminal, and of the picture
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 MatrixOption = Annotated[Path, typer.Option("--matrix", help="The matrix file.")]
-HomeOption = Annotated[Path, typer.Option("--home", help="Where runs and caches are kept.")]
 
 
 @app.callback()
@@ -110,29 +105,15 @@ def matrix(  # noqa: PLR0913
         return
     if install_engine:
         _install_engine()
-    progress = Progress(_console(stderr=True))
+    progress = Progress(console(stderr=True))
     with progress.showing():
         judged = asyncio.run(running.execute(settings, planned, progress, sys.argv[1:]))
-    _console().print(render(read_report(judged, home / RUNS / judged.run.id)), crop=False)
+    console().print(render(read_report(judged, home / RUNS / judged.run.id)), crop=False)
     raise typer.Exit(exit_code(judged))
 
 
-@app.command()
-def show(
-    run: Annotated[str | None, typer.Argument(help="Id or folder of a run; the latest.")] = None,
-    *,
-    home: HomeOption = HOME,
-    svg: Annotated[Path | None, typer.Option(help="Write the matrix as a picture as well.")] = None,
-) -> None:
-    """Print the table of a run again, from its files alone."""
-    folder = find_run(home, run)
-    judged = running.judge_folder(folder)
-    _console().print(render(read_report(judged, folder)), crop=False)
-    if svg is not None:
-        picture = Console(record=True, file=StringIO(), width=_WIDTH, force_terminal=True)
-        picture.print(render_matrix(judged))
-        write_whole(svg, _without_fonts(picture.export_svg(title="nox -s matrix")))
-    raise typer.Exit(exit_code(judged))
+for command in (reports.show, reports.readiness, reports.compare):
+    app.command()(command)
 
 
 @app.command()
@@ -143,7 +124,7 @@ def clean(
     ] = False,
 ) -> None:
     """Remove containers, volumes and images that the project made; runs are kept."""
-    _console().print(asyncio.run(_clean(everything=everything)))
+    console().print(asyncio.run(_clean(everything=everything)))
 
 
 async def _clean(*, everything: bool) -> str:
@@ -162,7 +143,7 @@ def main() -> None:
         app()
     except MatrixciError as error:
         told = "\n".join(map(printable, str(error).splitlines()))
-        _console(stderr=True).print(Text(told), soft_wrap=True)
+        console(stderr=True).print(Text(told), soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
@@ -245,21 +226,10 @@ def _show_plan(settings: Settings, planned: running.Plan) -> None:
                 table.add_row(cell.id, "∅", Text(in_line(f"unsatisfiable: {proof.reason}")))
             case _ as never:
                 assert_never(never)
-    console = _console()
-    console.print(table)
+    out = console()
+    out.print(table)
     distinct = {lock.digest for lock in locks.values() if isinstance(lock, Lock)}
-    console.print(f"{len(planned.cells)} cells, {len(distinct)} distinct locks")
-
-
-def _without_fonts(picture: str) -> str:
-    """Take out the fonts that a picture would fetch from elsewhere: nobody is told who looks."""
-    return re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL)
-
-
-def _console(*, stderr: bool = False) -> Console:
-    console = Console(stderr=stderr, highlight=False)
-    # Where there is no terminal the table goes to a file or a log, which has no width.
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=_WIDTH)
+    out.print(f"{len(planned.cells)} cells, {len(distinct)} distinct locks")
 
 
 # What a mistyped axis option may have meant.

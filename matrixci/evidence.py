@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from matrixci.green import is_warning, stands_against
+from matrixci.green import standing_against, warning
 from matrixci.model import (
     Attestation,
     Cell,
@@ -122,7 +122,7 @@ def cell_outcome(checks: Sequence[CheckResult], problem: Problem | None) -> Verd
     """
     if problem:
         return Verdict(CellOutcome.FAILED, problem.reason, problem.message)
-    bad = [check for check in checks if stands_against(check)]
+    bad = standing_against(checks)
     if bad:
         counts = Counter(check.outcome for check in bad)
         told = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
@@ -142,7 +142,7 @@ def cell_outcome(checks: Sequence[CheckResult], problem: Problem | None) -> Verd
 
 def _warnings(checks: Sequence[CheckResult]) -> str:
     """Name the checks that failed and only warn; a cell that has some is green all the same."""
-    warned = [check.id for check in checks if is_warning(check)]
+    warned = [check.id for check in warning(checks)]
     plural = "s" if len(warned) > 1 else ""
     return f"{len(warned)} warning{plural}: {_listed(warned)}" if warned else ""
 

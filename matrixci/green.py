@@ -1,5 +1,6 @@
 """What keeps a cell from being green, said once for the evidence, the judgement and reports."""
 
+from collections.abc import Iterable
 from typing import Final, assert_never
 
 from matrixci.model import CellOutcome, CheckOutcome, CheckResult, Severity
@@ -34,15 +35,21 @@ SHOWN: Final = frozenset({CheckOutcome.PASSED, CheckOutcome.FIXED})
 """Outcomes of a check whose claim was seen to hold."""
 
 
-def stands_against(check: CheckResult) -> bool:
-    """Tell whether a check keeps its cell from being green."""
-    return check.outcome in FAILING and not is_warning(check)
-
-
 def is_warning(check: CheckResult) -> bool:
     """Tell whether a check failed that only warns; one that never reported is no mere warning."""
     return (
-        check.severity is Severity.WARNING
-        and check.outcome in FAILING
+        check.outcome in FAILING
+        and check.severity is Severity.WARNING
         and check.outcome is not CheckOutcome.MISSING
     )
+
+
+def standing_against(checks: Iterable[CheckResult]) -> list[CheckResult]:
+    """Return the checks that keep their cell from being green."""
+    # The first condition alone decides for nearly all, so it is asked without a call.
+    return [check for check in checks if check.outcome in FAILING and not is_warning(check)]
+
+
+def warning(checks: Iterable[CheckResult]) -> list[CheckResult]:
+    """Return the checks that failed and only warn."""
+    return [check for check in checks if check.outcome in FAILING and is_warning(check)]

@@ -9,7 +9,7 @@ from typing import Final
 
 from pydantic import AwareDatetime, Field
 
-from matrixci.green import is_warning, stands_against
+from matrixci.green import standing_against, warning
 from matrixci.model import (
     Cell,
     CellOutcome,
@@ -131,12 +131,12 @@ class JudgedCell(Frozen):
 
     def count(self, *outcomes: CheckOutcome) -> int:
         """Count the checks that came to one of these."""
-        return sum(check.outcome in outcomes for check in self.checks)
+        return sum([check.outcome in outcomes for check in self.checks])
 
     @cached_property
     def failing(self) -> tuple[CheckResult, ...]:
         """The checks that keep the cell from being green."""
-        return tuple(check for check in self.checks if stands_against(check))
+        return tuple(standing_against(self.checks))
 
     @property
     def failed(self) -> tuple[CheckResult, ...]:
@@ -146,12 +146,12 @@ class JudgedCell(Frozen):
     @cached_property
     def warnings(self) -> tuple[CheckResult, ...]:
         """The checks that failed and only warn."""
-        return tuple(check for check in self.checks if is_warning(check))
+        return tuple(warning(self.checks))
 
     @property
     def unmet(self) -> tuple[CheckResult, ...]:
         """The checks that need what this machine lacks."""
-        return tuple(check for check in self.checks if check.need is not None)
+        return tuple([check for check in self.checks if check.need is not None])
 
 
 class KnownFailure(Frozen):

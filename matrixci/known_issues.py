@@ -27,14 +27,16 @@ class KnownIssues:
 
     def hold(self, result: CellResult) -> tuple[CheckResult, ...]:
         """Return a cell's checks as they are where known issues are taken into account."""
-        of_check = self._of_check
-        if not self._issues or not any(
-            of_check[check.id] if check.id in of_check else self._naming(check.id)
-            for check in result.checks
-        ):
+        if not self._issues:
             return result.checks
-        versions = result.lock.versions if result.lock else {}
-        return tuple(self._held(check, result.cell, versions) for check in result.checks)
+        naming, versions = self._naming, _versions(result)
+        # Nearly no check of a large run is named by any, and such a one stays as it is.
+        return tuple(
+            [
+                self._held(check, result.cell, versions) if naming(check.id) else check
+                for check in result.checks
+            ]
+        )
 
     def idle(self, reported: Iterable[str]) -> list[KnownIssue]:
         """Return the issues that name none of the reported checks: they guard nothing."""

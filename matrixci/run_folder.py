@@ -179,11 +179,12 @@ def read_run(folder: Path) -> StoredRun:
 
 @contextmanager
 def _without_collection() -> Iterator[None]:
-    """Make many objects that all stay: looking through them for garbage would take most of it."""
+    """Make many objects that all stay: to look through them for garbage again and again is slow."""
     was = gc.isenabled()
     gc.disable()
     try:
         yield
+        gc.freeze()
     finally:
         if was:
             gc.enable()

@@ -115,9 +115,10 @@ def _gates_names(
         path = ("gates", "require", index)
         yield from rule_mistakes(clear, path, _clear_rule(rule, axes, clear))
     ends = gates.get("ends")
-    named = ends if isinstance(ends, list) else [ends]
-    if all(isinstance(axis, str) for axis in named):
-        yield from ends_mistakes({**axes, **clear}, named)
+    named: list[object] = ends if isinstance(ends, list) else [ends]
+    texts = [axis for axis in named if isinstance(axis, str)]
+    if len(texts) == len(named):
+        yield from ends_mistakes([*axes], texts)
 
 
 def _items(top: Mapping[str, object], section: str) -> list[object]:

@@ -1,11 +1,11 @@
 """The gates of a release as matrix.yaml has them: model.Gates, with names looked up in the axes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from matrixci.matrix.axes import Entry, Names, Rule, as_list
+from matrixci.matrix.axes import Entry, Rule, as_list
 from matrixci.matrix.mistakes import Mistake
 from matrixci.model import Enforcement
 from matrixci.model import Gates as PlainGates
@@ -49,7 +49,7 @@ class Gates(Entry):
         return PlainGates(**dict(self))
 
 
-def ends_mistakes(names: Names, ends: Sequence[str]) -> Iterator[Mistake]:
+def ends_mistakes(names: Collection[str], ends: Sequence[str]) -> Iterator[Mistake]:
     """Yield which of the axes named in gates.ends the matrix doesn't have."""
     for index, axis in enumerate(ends):
         if axis not in names:

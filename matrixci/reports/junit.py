@@ -52,29 +52,36 @@ def _gates(gates: tuple[Gate, ...], stamp: str) -> str:
                 cases.append(f"{case}>{_skipped(f'{gate.outcome}: {evidence}')}")
             case _ as never:
                 assert_never(never)
-    return _suite_of("gates", stamp, cases, 0, ())
+    return _suite_of("gates", stamp, cases, [], 0, ())
 
 
 def _suite(cell: JudgedCell, stamp: str, attributes: Callable[[str], tuple[str, str]]) -> str:
     prefix = f'    <testcase classname="{xml(cell.cell.id.replace(".", "_"))}.'
     cases = [_of_cell(cell, prefix)] if _needs_case(cell) else []
+    passed = []
     seconds = 0.0
     for check in cell.checks:
-        took = check.seconds or 0.0
-        seconds += took
+        took = 0.0
+        if check.began is not None and check.ended is not None:
+            took = (check.ended - check.began).total_seconds()
+            seconds += took
         module, name = attributes(check.id)
         begin = f'{prefix}{module}" name="{name}" time="{took:.3f}"'
         if check.outcome is CheckOutcome.PASSED:
-            cases.append(f"{begin}/>\n")
+            passed.append(f"{begin}/>\n")
         else:
             cases.append(f"{begin}{_rest(check)}")
-    versions = cell.result.lock.versions if cell.result and cell.result.lock else {}
-    properties = (*cell.cell.axes.items(), *versions.items(), ("outcome", str(cell.outcome)))
-    return _suite_of(cell.cell.id, stamp, cases, seconds, properties)
+    properties = (*cell.cell.axes.items(), ("outcome", str(cell.outcome)))
+    return _suite_of(cell.cell.id, stamp, cases, passed, seconds, properties)
 
 
-def _suite_of(
-    name: str, stamp: str, cases: list[str], seconds: float, properties: tuple[tuple[str, str], ...]
+def _suite_of(  # noqa: PLR0913, PLR0917 - what a suite consists of
+    name: str,
+    stamp: str,
+    cases: list[str],
+    passed: list[str],
+    seconds: float,
+    properties: tuple[tuple[str, str], ...],
 ) -> str:
     count = {
         kind: sum(f"<{tag}" in case for case in cases)
@@ -85,9 +92,10 @@ def _suite_of(
         f'      <property name="{xml(key)}" value="{xml(value)}"/>\n' for key, value in properties
     )
     within = f"    <properties>\n{told}    </properties>\n" if told else ""
+    counts = f'tests="{len(cases) + len(passed)}" {counts} time="{seconds:.3f}"'
     return (
-        f'  <testsuite name="{xml(name)}" tests="{len(cases)}" {counts} time="{seconds:.3f}" '
-        f'timestamp="{stamp}">\n{within}{"".join(cases)}  </testsuite>\n'
+        f'  <testsuite name="{xml(name)}" {counts} '
+        f'timestamp="{stamp}">\n{within}{"".join(cases)}{"".join(passed)}  </testsuite>\n'
     )
 
 
@@ -125,7 +133,7 @@ def _of_cell(cell: JudgedCell, prefix: str) -> str:
 
 
 def _rest(check: CheckResult) -> str:
-    """Return what comes after the attributes of the case of a check that didn't just pass."""
+    """Return what comes after the attributes of a check's case, where it didn't just pass."""
     if is_warning(check):
         return f">{_skipped(f'warning, {check.outcome}: {_first(check)}', _evidence(check))}"
     match check.outcome:

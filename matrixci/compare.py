@@ -18,6 +18,8 @@ from matrixci.model import CellOutcome, CheckOutcome, CheckResult
 
 NOTABLE: Final = 0.2
 """By which part of itself a figure has to change before it is told."""
+NOTABLE_SECONDS: Final = 0.5
+"""By how much a time has to, beside: shorter ones tell of the machine."""
 
 _UNTOLD: Final = frozenset({CellOutcome.ERROR, CellOutcome.CANCELLED})
 """Outcomes of a cell that say nothing about the subject."""
@@ -32,7 +34,14 @@ def compare(before: JudgedRun, after: JudgedRun) -> Comparison:
         before_commit=before.run.commit,
         before_verdict=before.verdict,
         cells=tuple(_cell_changes(before, after)),
+        not_compared=tuple(_not_compared(before, after)),
     )
+
+
+def _not_compared(before: JudgedRun, after: JudgedRun) -> list[str]:
+    planned = [{cell.id for cell in one.run.cells} for one in (before, after)]
+    left_out = [set(one.run.unselected) for one in (before, after)]
+    return sorted((planned[0] & left_out[1]) | (planned[1] & left_out[0]))
 
 
 def _cell_changes(before: JudgedRun, after: JudgedRun) -> Iterator[CellChange]:
@@ -169,8 +178,15 @@ def _figure_changes(
             continue
         for name, figure in check.figures.items():
             old = was.figures.get(name)
-            if old is not None and old != figure and abs(figure - old) >= NOTABLE * abs(old):
+            if old is not None and _is_notable(name, old, figure):
                 yield f"{check_id}: {name}", (old, figure)
+
+
+def _is_notable(name: str, before: float, after: float) -> bool:
+    changed = abs(after - before)
+    if name.endswith("seconds") and changed < NOTABLE_SECONDS:
+        return False
+    return changed > 0 and changed >= NOTABLE * abs(before)
 
 
 def _package_changes(

@@ -93,7 +93,7 @@ class CellChange(Frozen):
         default=None, description="X.Y.Z before and after, where they differ"
     )
     figures: dict[str, tuple[float, float]] = Field(
-        default_factory=dict, description="figures that changed by a fifth or more, as check: name"
+        default_factory=dict, description="figures that changed notably, as check: name"
     )
 
 
@@ -106,6 +106,9 @@ class Comparison(Frozen):
     before_commit: str | None
     before_verdict: Verdict
     cells: tuple[CellChange, ...]
+    not_compared: tuple[str, ...] = Field(
+        default=(), description="cells that only one of the two runs was asked for"
+    )
 
     @cached_property
     def _by_id(self) -> dict[str, CellChange]:

@@ -72,6 +72,8 @@ def unverified_of(judged: JudgedRun) -> Iterator[str]:
         yield f"{len(judged.run.unselected)} cells of the matrix were not selected"
     if judged.run.check_filter is not None:
         yield f"only checks that match {judged.run.check_filter!r} ran"
+    if judged.comparison and judged.comparison.not_compared:
+        yield f"{len(judged.comparison.not_compared)} cells can't be compared: one run has them"
     for gate in judged.gates:
         # What a baseline or the selection would tell is said above, or was not asked for.
         if gate.outcome is GateOutcome.UNVERIFIED and gate.name not in {REQUIRE, DISAPPEARED}:

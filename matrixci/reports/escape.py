@@ -23,7 +23,7 @@ _COMMAND: Final = re.compile(rf"(?<!\S)::|::(?=(?:{_COMMANDS})(?![\w-]))", re.IG
 _OLD_COMMAND: Final = "##["
 # What a forge makes links and notices of, whatever is escaped: @name, #123, GH-123, addresses.
 _MENTION: Final = re.compile(r"@|#(?=\d)|\bGH(?=-\d)|:(?=//)|\bwww(?=\.)", re.IGNORECASE)
-_MARKDOWN: Final = re.compile(r"[\\`*_{}\[\]()#+!|~$^-]")
+_MARKDOWN: Final = re.compile(r"[\\`*_\[\]|~$]|^[-+=#]|(?<=^\d)[.)]|(?<=^\d\d)[.)]")
 _BACKTICKS: Final = re.compile(r"`+")
 
 
@@ -47,7 +47,7 @@ def cut(text: str, most: int) -> str:
 
 def markdown(text: str) -> str:
     """Return text for a line or a table of Markdown, in which it is nothing but text."""
-    broken = _MENTION.sub(lambda found: f"{found[0]}{BREAK}", visible(text))
+    broken = _MENTION.sub(lambda found: f"{found[0]}{BREAK}", visible(text).strip())
     escaped = _MARKDOWN.sub(lambda found: f"\\{found[0]}", broken)
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 

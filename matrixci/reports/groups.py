@@ -118,6 +118,18 @@ def is_worse(change: CellChange) -> bool:
     return change.change in WORSE or any(check.change in WORSE for check in change.checks)
 
 
+def in_order_of_weight(changes: Iterable[CellChange]) -> list[CellChange]:
+    """Return what is worse first, and last what differs in its figures alone."""
+    return sorted(
+        changes,
+        key=lambda change: (
+            not is_worse(change),
+            not (change.change or change.checks),
+            not change.packages,
+        ),
+    )
+
+
 def change_words(change: CellChange) -> list[str]:
     """Say how a cell differs: itself, its checks by the kind of change, its interpreter."""
     words = []

@@ -26,6 +26,7 @@ from matrixci.reports.groups import (
     change_words,
     counted,
     failures,
+    in_order_of_weight,
     is_worse,
     other_cells,
     package_words,
@@ -182,7 +183,7 @@ def comparison_section(judged: JudgedRun) -> str:
         f"Against {comparison.before} ({comparison.before_subject}, "
         f"{comparison.before_began:%Y-%m-%d}, {comparison.before_verdict})"
     )
-    ordered = sorted(comparison.cells, key=lambda change: not is_worse(change))
+    ordered = in_order_of_weight(comparison.cells)
     nothing = "" if ordered else "Every cell comes to the same, with the same packages.\n"
     items = [nothing] if nothing else map(_change, ordered)
     return _section(markdown(cut(title, _LINE)), items, _LARGE)

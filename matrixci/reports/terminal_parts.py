@@ -19,6 +19,7 @@ from matrixci.reports.groups import (
     CheckGroup,
     change_words,
     failures,
+    in_order_of_weight,
     is_worse,
     other_cells,
     package_words,
@@ -135,7 +136,7 @@ def changes(judged: JudgedRun) -> RenderableType | None:
         f"Against {comparison.before} ({comparison.before_subject}, "
         f"{comparison.before_began:%Y-%m-%d}, {comparison.before_verdict})"
     )
-    ordered = sorted(comparison.cells, key=lambda change: not is_worse(change))
+    ordered = in_order_of_weight(comparison.cells)
     lines: list[RenderableType] = [_heading(title)]
     if not ordered:
         lines.append(Text("  every cell comes to the same, with the same packages"))

@@ -18,6 +18,7 @@ from matrixci.judged import (
     JudgedRun,
 )
 from matrixci.model import CellOutcome, Enforcement
+from matrixci.wording import several
 
 REQUIRE: Final = "require"
 NEW_FAILURES: Final = "new-failures"
@@ -105,7 +106,7 @@ def _require(judged: JudgedRun, rule: Rule) -> Gate:
         if cell not in run.unselected_axes or matches(rule, run.unselected_axes[cell])
     ]
     if left_out:
-        evidence.append(f"{len(left_out)} cells were not selected")
+        evidence.append(f"{several(len(left_out), 'cell')} not selected")
     if run.check_filter is not None:
         evidence.append(f"only checks that match {run.check_filter!r} ran")
     outcome = GateOutcome.MET
@@ -125,11 +126,13 @@ def _new_failures(judged: JudgedRun, new: Sequence[Failure]) -> Gate:
     allowed = judged.run.gates.new_failures
     failing = sum(len(cell.failed) for cell in judged.cells)
     evidence = [f"{failing} failing, {len(new)} of them new"]
-    evidence += [f"{count} in the baseline" for count in [failing - len(new)] if judged.comparison]
+    evidence += [
+        f"{count} also in the baseline" for count in [failing - len(new)] if judged.comparison
+    ]
     by_check = Counter(check for _, check in new)
-    evidence += [f"{check}: new in {count} cells" for check, count in by_check.items()]
+    evidence += [f"{check}: new in {several(count, 'cell')}" for check, count in by_check.items()]
     outcome = GateOutcome.UNMET if len(new) > allowed else GateOutcome.MET
-    asks = f"at most {allowed} checks fail that are neither known nor failing in the baseline"
+    asks = f"at most {several(allowed, 'check')} may fail, known failures and the baseline's apart"
     return _gate(NEW_FAILURES, asks, outcome, evidence)
 
 
@@ -189,16 +192,16 @@ def _in_order(values: Sequence[str]) -> list[str]:
 
 def _disappeared(judged: JudgedRun) -> Gate:
     allowed = judged.run.gates.disappeared_checks
-    asks = f"at most {allowed} checks of the baseline are gone"
+    asks = f"at most {several(allowed, 'check')} of the baseline may be gone"
     comparison = judged.comparison
     if comparison is None:
         return _gate(
             DISAPPEARED, asks, GateOutcome.UNVERIFIED, ["no baseline is given"], required=False
         )
-    gone = dict(_gone(comparison.cells))
-    total = sum(gone.values())
-    evidence = [f"{total} are gone"]
-    evidence += [f"{cell}: {count} gone" for cell, count in gone.items()]
+    gone = Counter(_gone(comparison.cells))
+    total = gone.total()
+    evidence = [f"{several(total, 'check')} gone"]
+    evidence += [f"{what}: gone in {several(count, 'cell')}" for what, count in gone.items()]
     outcome = GateOutcome.UNMET if total > allowed else GateOutcome.MET
     if outcome is GateOutcome.MET and judged.run.check_filter is not None:
         outcome = GateOutcome.UNVERIFIED
@@ -206,11 +209,12 @@ def _disappeared(judged: JudgedRun) -> Gate:
     return _gate(DISAPPEARED, asks, outcome, evidence)
 
 
-def _gone(cells: Sequence[CellChange]) -> Iterator[tuple[str, int]]:
+def _gone(cells: Sequence[CellChange]) -> Iterator[str]:
     for cell in cells:
-        count = sum(check.change is Change.DISAPPEARED for check in cell.checks)
-        if count or cell.change is Change.DISAPPEARED:
-            yield cell.cell, max(count, 1)
+        gone = [check.check for check in cell.checks if check.change is Change.DISAPPEARED]
+        yield from gone
+        if cell.change is Change.DISAPPEARED and not gone:
+            yield cell.cell
 
 
 def _subject_version(judged: JudgedRun, wanted: str) -> Gate:
@@ -222,7 +226,7 @@ def _subject_version(judged: JudgedRun, wanted: str) -> Gate:
         outcome = GateOutcome.UNVERIFIED
     elif _same(most, wanted):
         outcome = GateOutcome.MET
-    evidence = [f"{version} in {count} cells" for version, count in counts.most_common()]
+    evidence = [f"{version} in {several(count, 'cell')}" for version, count in counts.most_common()]
     asks = f"most cells have {name} {wanted}"
     return _gate(SUBJECT_VERSION, asks, outcome, evidence or ["no cell has a lock"])
 

@@ -216,7 +216,7 @@ class CheckResult:
     outcome: CheckOutcome
     reason: Annotated[str, Field(description="signal, skip reason, known issue, ...")] = ""
     need: Annotated[Need | None, Field(description="what a skipped check lacked")] = None
-    reference: Name | None = None
+    reference: str | None = None
     severity: Annotated[
         Severity, Field(description="a failing check of severity warning is told, no more")
     ] = Severity.ERROR

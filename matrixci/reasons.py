@@ -7,6 +7,7 @@ from typing import Final, assert_never
 from matrixci.gates import DISAPPEARED, ENDS, NEW_FAILURES, REQUIRE, Failure, is_required
 from matrixci.judged import Change, Gate, GateOutcome, JudgedCell, JudgedRun
 from matrixci.model import CellOutcome, CheckOutcome, Reason
+from matrixci.wording import several
 
 _NAMED: Final = 2
 _EVIDENCE: Final = 3
@@ -67,13 +68,14 @@ def unverified_of(judged: JudgedRun) -> Iterator[str]:
         for check in cell.unmet:
             unmet.setdefault(check.reason, set()).add(check.id)
     for reason, ids in unmet.items():
-        yield f"{len(ids)} checks ({reason})"
+        yield f"{several(len(ids), 'check')} ({reason})"
     if judged.run.unselected:
-        yield f"{len(judged.run.unselected)} cells of the matrix were not selected"
+        yield f"{several(len(judged.run.unselected), 'cell')} of the matrix not selected"
     if judged.run.check_filter is not None:
         yield f"only checks that match {judged.run.check_filter!r} ran"
     if judged.comparison and judged.comparison.not_compared:
-        yield f"{len(judged.comparison.not_compared)} cells can't be compared: one run has them"
+        count = len(judged.comparison.not_compared)
+        yield f"{several(count, 'cell')} not compared with the baseline: one of the runs has none"
     for gate in judged.gates:
         # What a baseline or the selection would tell is said above, or was not asked for.
         if gate.outcome is GateOutcome.UNVERIFIED and gate.name not in {REQUIRE, DISAPPEARED}:

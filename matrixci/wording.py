@@ -33,6 +33,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"there is {listed(names) or 'nothing'}"
 
 
+def several(number: int, noun: str) -> str:
+    """Return a number with its noun, which has an s where it isn't one."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def printable(text: str) -> str:
     """Return text of unknown origin with line ends and control characters made visible.
 

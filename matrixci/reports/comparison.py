@@ -15,6 +15,7 @@ from rich.text import Text
 from matrixci.headline import day, subject_title
 from matrixci.judged import CellChange, Change, Comparison, JudgedRun
 from matrixci.reports import terminal_parts
+from matrixci.reports.changes import WORSE, is_worse, outcome_words, package_words
 from matrixci.reports.escape import (
     command_data,
     command_property,
@@ -25,9 +26,9 @@ from matrixci.reports.escape import (
     xml,
     xml_lines,
 )
-from matrixci.reports.groups import WORSE, change_words, is_worse, package_words
 from matrixci.reports.markdown import comparison_section
 from matrixci.reports.report import Report
+from matrixci.wording import several
 
 _MOST: Final = 10
 
@@ -146,7 +147,7 @@ def _summary(comparison: Comparison) -> str:
         kinds.update(kind for _, kind, _ in _changes(change))
     told = [f"{kinds[kind]} {kind}" for kind in Change if kinds[kind]]
     locks = sum(bool(change.packages) for change in comparison.cells)
-    told += [f"{locks} cells with other packages"] if locks else []
+    told += [f"{several(locks, 'cell')} with other packages"] if locks else []
     return ", ".join(told) or "no difference"
 
 
@@ -154,8 +155,10 @@ def _changes(change: CellChange) -> list[tuple[str, Change, str]]:
     """Return what changed in a cell: its name, how, and in words; the cell itself comes first."""
     found = []
     if change.change is not None:
-        found.append(("(cell)", change.change, "; ".join(change_words(change))))
-    for check in change.checks:
-        words = f"{check.change}: {check.before or 'absent'} to {check.after or 'absent'}"
-        found.append((check.check, check.change, words))
+        words = f"{change.change}, {outcome_words(change.before, change.after)}"
+        found.append(("(cell)", change.change, words))
+    found += [
+        (one.check, one.change, f"{one.change}, {outcome_words(one.before, one.after)}")
+        for one in change.checks
+    ]
     return found

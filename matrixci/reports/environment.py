@@ -5,6 +5,7 @@ from collections import Counter
 
 from matrixci.headline import headline_versions
 from matrixci.judged import JudgedRun
+from matrixci.wording import several
 
 
 def environment(judged: JudgedRun) -> list[tuple[str, str]]:
@@ -30,7 +31,7 @@ def reproduce_all(judged: JudgedRun) -> str:
     """Return the command of the whole run, to be copied."""
     command = judged.run.command
     session, rest = (command[0], command[1:]) if command else ("matrix", ())
-    return shlex.join(["python3", "-m", "nox", "-s", session, "--", *rest])
+    return shlex.join(["python3", "-m", "nox", "-s", session, *(["--", *rest] if rest else [])])
 
 
 def _engine(judged: JudgedRun) -> str:
@@ -56,10 +57,10 @@ def _indexes(judged: JudgedRun) -> str:
             kinds["default index"] += 1
         else:
             kinds[f"default index and PyTorch's own ({lock.torch_backend})"] += 1
-    return "; ".join(f"{kind}: {count} cells" for kind, count in kinds.items())
+    return "; ".join(f"{kind}: {several(count, 'cell')}" for kind, count in kinds.items())
 
 
 def _bases(judged: JudgedRun) -> str:
     images = (cell.result.image for cell in judged.cells if cell.result)
     origins = Counter(f"{image.base} ({image.base_origin})" for image in images if image)
-    return ", ".join(f"{base}: {count} cells" for base, count in sorted(origins.items()))
+    return ", ".join(f"{base}: {several(count, 'cell')}" for base, count in sorted(origins.items()))

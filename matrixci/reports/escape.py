@@ -22,8 +22,9 @@ _COMMANDS: Final = (
 _COMMAND: Final = re.compile(rf"(?<!\S)::|::(?=(?:{_COMMANDS})(?![\w-]))", re.IGNORECASE)
 _OLD_COMMAND: Final = "##["
 # What a forge makes links and notices of, whatever is escaped: @name, #123, GH-123, addresses.
-_MENTION: Final = re.compile(r"@|#(?=\d)|\bGH(?=-\d)|:(?=//)|\bwww(?=\.)", re.IGNORECASE)
-_MARKDOWN: Final = re.compile(r"[\\`*_\[\]|~$]|^[-+=#]|(?<=^\d)[.)]|(?<=^\d\d)[.)]")
+_MENTION: Final = re.compile(r"@|#(?=\d)|GH(?=-\d)|:(?=//)|www(?=\.)", re.IGNORECASE)
+_MARKDOWN: Final = re.compile(r"[\\`*_\[\]|~$]|^[-+=#]")
+_NUMBERED: Final = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
 _BACKTICKS: Final = re.compile(r"`+")
 
 
@@ -49,6 +50,7 @@ def markdown(text: str) -> str:
     """Return text for a line or a table of Markdown, in which it is nothing but text."""
     broken = _MENTION.sub(lambda found: f"{found[0]}{BREAK}", visible(text).strip())
     escaped = _MARKDOWN.sub(lambda found: f"\\{found[0]}", broken)
+    escaped = _NUMBERED.sub(r"\1\\\2", escaped)
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

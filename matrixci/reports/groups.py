@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from itertools import chain
 
 from matrixci.green import FAILING, GREEN
-from matrixci.judged import CellChange, Change, JudgedCell, JudgedRun
+from matrixci.judged import JudgedCell, JudgedRun
 from matrixci.model import CellOutcome, CheckOutcome, CheckResult, Reason
+from matrixci.wording import several
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,46 +106,5 @@ def failing_counts(cell: JudgedCell) -> list[str]:
     if known := cell.count(CheckOutcome.KNOWN):
         parts.append(f"{known} known")
     if warned := len(cell.warnings):
-        parts.append(f"{warned} warning{'s' if warned > 1 else ''}")
+        parts.append(several(warned, "warning"))
     return parts
-
-
-WORSE = frozenset({Change.REGRESSED, Change.NEWLY_UNSATISFIABLE, Change.DISAPPEARED})
-"""Changes that a release manager has to look at."""
-
-
-def is_worse(change: CellChange) -> bool:
-    """Tell whether a cell or one of its checks is worse than in the baseline."""
-    return change.change in WORSE or any(check.change in WORSE for check in change.checks)
-
-
-def in_order_of_weight(changes: Iterable[CellChange]) -> list[CellChange]:
-    """Return what is worse first, and last what differs in its figures alone."""
-    return sorted(
-        changes,
-        key=lambda change: (
-            not is_worse(change),
-            not (change.change or change.checks),
-            not change.packages,
-        ),
-    )
-
-
-def change_words(change: CellChange) -> list[str]:
-    """Say how a cell differs: itself, its checks by the kind of change, its interpreter."""
-    words = []
-    if change.change is not None:
-        words.append(f"{change.change}: {change.before or 'absent'} to {change.after or 'absent'}")
-    kinds = Counter(check.change for check in change.checks)
-    words += [f"{count} checks {kind}" for kind, count in kinds.items()]
-    if change.python is not None:
-        words.append(f"Python {change.python[0]} to {change.python[1]}")
-    return words
-
-
-def package_words(change: CellChange) -> list[str]:
-    """Say how the two locks of a cell differ, package by package."""
-    return [
-        f"{package.name} {package.before or 'absent'} → {package.after or 'absent'}"
-        for package in change.packages
-    ]

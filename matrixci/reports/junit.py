@@ -55,7 +55,7 @@ def _gates(gates: tuple[Gate, ...], stamp: str) -> str:
     return _suite_of("gates", stamp, cases, [], 0, ())
 
 
-def _suite(cell: JudgedCell, stamp: str, attributes: Callable[[str], tuple[str, str]]) -> str:
+def _suite(cell: JudgedCell, stamp: str, attributes: Callable[[str], str]) -> str:
     prefix = f'    <testcase classname="{xml(cell.cell.id.replace(".", "_"))}.'
     cases = [_of_cell(cell, prefix)] if _needs_case(cell) else []
     passed = []
@@ -65,8 +65,7 @@ def _suite(cell: JudgedCell, stamp: str, attributes: Callable[[str], tuple[str, 
         if check.began is not None and check.ended is not None:
             took = (check.ended - check.began).total_seconds()
             seconds += took
-        module, name = attributes(check.id)
-        begin = f'{prefix}{module}" name="{name}" time="{took:.3f}"'
+        begin = f'{prefix}{attributes(check.id)}{took:.3f}"'
         if check.outcome is CheckOutcome.PASSED:
             passed.append(f"{begin}/>\n")
         else:
@@ -99,11 +98,11 @@ def _suite_of(  # noqa: PLR0913, PLR0917 - what a suite consists of
     )
 
 
-def _attributes(check_id: str) -> tuple[str, str]:
-    """Return the ends of a case's class name and its name, from a check's id."""
+def _attributes(check_id: str) -> str:
+    """Return what a case has of its check's id: from within its class name up to its time."""
     path, _, name = check_id.partition("::")
     module = path.removesuffix(".py").replace("/", ".")
-    return xml(module), xml(name or path)
+    return f'{xml(module)}" name="{xml(name or path)}" time="'
 
 
 def _needs_case(cell: JudgedCell) -> bool:

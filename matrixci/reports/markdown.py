@@ -5,13 +5,15 @@ beyond it is counted, and the reader is told where it is.
 """
 
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Final, TypeVar
 
 from matrixci.glyphs import CELL_GLYPHS, CHECK_GLYPHS
 from matrixci.headline import headline_versions
-from matrixci.judged import CellChange, GateOutcome, JudgedCell, JudgedRun, KnownFailure
-from matrixci.model import CellOutcome
+from matrixci.judged import Gate, GateOutcome, JudgedCell, JudgedRun, KnownFailure
+from matrixci.model import CellOutcome, Run
+from matrixci.reports.changes import ChangeGroup, change_groups, figure_words, package_groups
 from matrixci.reports.environment import environment, reproduce_all
 from matrixci.reports.escape import (
     cut,
@@ -23,18 +25,15 @@ from matrixci.reports.escape import (
 from matrixci.reports.groups import (
     CellGroup,
     CheckGroup,
-    change_words,
     counted,
     failures,
-    in_order_of_weight,
-    is_worse,
     other_cells,
-    package_words,
     warnings,
 )
 from matrixci.reports.report import Report
 from matrixci.reports.table import column_title, count_words, is_reused, label, row_note, title
 from matrixci.reproduction import reproduction
+from matrixci.wording import several
 
 LIMIT: Final = 1024 * 1024
 """Bytes of the largest summary that GitHub shows."""
@@ -46,7 +45,7 @@ _OPENING: Final = 5
 _NAMED: Final = 5
 _LINE: Final = 500
 _BLOCK: Final = 4000
-_MOST_CHECKS: Final = 20
+Item = TypeVar("Item")
 _GATES: Final = {GateOutcome.MET: "✓", GateOutcome.UNMET: "✗", GateOutcome.UNVERIFIED: "?"}
 
 
@@ -56,13 +55,13 @@ def render(report: Report) -> str:
     sections = [
         _opening(judged),
         _matrix(judged),
-        _section("Not green", map(_explained, _groups(judged), _runs(judged)), _LARGE),
-        _section("Warnings", map(_warned, warnings(judged)), _SMALL),
+        _section("Not green", _groups(judged), partial(_explained, judged.run), _LARGE),
+        _section("Warnings", warnings(judged), _warned, _SMALL),
         comparison_section(judged),
         _known(judged.known),
         _gates(judged),
-        _section("Not verified", map(_item, judged.unverified), _SMALL),
-        _section("Remarks", map(_item, judged.remarks), _SMALL),
+        _section("Not verified", judged.unverified, _item, _SMALL),
+        _section("Remarks", judged.remarks, _item, _SMALL),
         _environment(report),
     ]
     return "\n".join(section for section in sections if section)
@@ -72,28 +71,30 @@ def _item(text: str) -> str:
     return f"- {markdown(cut(text, _LINE))}\n"
 
 
-def _section(heading: str, items: Iterable[str], most: int, *, begin: str = "") -> str:
+def _section(
+    heading: str, items: Sequence[Item], form: Callable[[Item], str], most: int, *, begin: str = ""
+) -> str:
     """Return a section of at most so many bytes, with the count of what is left out."""
-    shown, used, left_out = [], 0, 0
+    shown, used = [], 0
     for item in items:
-        size = len(item.encode())
-        if left_out or used + size > most:
-            left_out += 1
-        else:
-            shown.append(item)
-            used += size
-    if not shown and not left_out:
+        text = form(item)
+        used += len(text.encode())
+        if used > most:
+            break
+        shown.append(text)
+    if not items:
         return ""
+    left_out = len(items) - len(shown)
     told = f"\n*… and {left_out} more; the JSON report has all of them.*\n" if left_out else ""
     return f"## {heading}\n\n{begin}{''.join(shown)}{told}"
 
 
 def _opening(judged: JudgedRun) -> str:
     lines = [f"# {judged.verdict}: {markdown(cut(title(judged), _LINE))}", ""]
-    lines += [f"**{len(judged.cells)} cells: {counted(judged)}**", ""]
+    lines += [f"**{several(len(judged.cells), 'cell')}: {counted(judged)}**", ""]
     lines += [f"- {markdown(cut(reason, _LINE))}" for reason in judged.reasons[:_OPENING]]
     if (more := len(judged.reasons) - _OPENING) > 0:
-        lines.append(f"- and {more} more reasons")
+        lines.append(f"- and {several(more, 'more reason')}, in the other sections")
     return "\n".join(lines) + "\n"
 
 
@@ -109,14 +110,15 @@ def _matrix(judged: JudgedRun) -> str:
     versions = headline_versions(judged)
     heads = [*down, *(column_title(judged, value, by_column[value]) for value in columns), ""]
 
-    def row(key: tuple[str, ...], cells: dict[str, JudgedCell]) -> str:
+    def row(item: tuple[tuple[str, ...], dict[str, JudgedCell]]) -> str:
+        key, cells = item
         labels = [label(axis, value) for axis, value in zip(down, key, strict=True)]
         entries = [_entry(cells[value]) if value in cells else "" for value in columns]
         note = row_note(judged, list(cells.values()), versions)
         return _row([*map(markdown, labels), *entries, markdown(cut(note, _LINE))])
 
     begin = _row(map(markdown, heads)) + _row("---" for _ in heads)
-    return _section("Cells", (row(key, cells) for key, cells in rows.items()), _TABLE, begin=begin)
+    return _section("Cells", list(rows.items()), row, _TABLE, begin=begin)
 
 
 def _row(entries: Iterable[str]) -> str:
@@ -132,24 +134,19 @@ def _groups(judged: JudgedRun) -> list[CheckGroup | CellGroup]:
     return [*failures(judged), *other_cells(judged)]
 
 
-def _runs(judged: JudgedRun) -> Iterator[JudgedRun]:
-    while True:
-        yield judged
-
-
-def _explained(group: CheckGroup | CellGroup, judged: JudgedRun) -> str:
+def _explained(run: Run, group: CheckGroup | CellGroup) -> str:
     first = group.cells[0].cell.id
     match group:
         case CheckGroup(check=check):
             head = f"{CHECK_GLYPHS[check.outcome]} {markdown(cut(check.claim, _LINE))}"
             what = f"{check.outcome} in {_cells(group.cells)}: {_code(check.id)}"
             told = "\n".join(filter(None, (check.reason, check.message)))
-            command = reproduction(judged.run, first, check.id)
+            command = reproduction(run, first, check.id)
         case CellGroup(outcome=outcome, reason=reason):
             head = f"{CELL_GLYPHS[outcome]} {outcome}" + (f" ({reason})" if reason else "")
             what = _cells(group.cells)
             told = group.message
-            command = reproduction(judged.run, first)
+            command = reproduction(run, first)
             if outcome is CellOutcome.UNSATISFIABLE:
                 command = ()
     parts = [f"### {head}", what]
@@ -160,7 +157,8 @@ def _explained(group: CheckGroup | CellGroup, judged: JudgedRun) -> str:
 
 def _warned(group: CheckGroup) -> str:
     check = group.check
-    reason = markdown(cut(check.reason or check.message, _LINE))
+    told = check.reason or check.message.partition("\n")[0]
+    reason = markdown(cut(told, _LINE))
     return f"- {_code(check.id)} {check.outcome} in {_cells(group.cells)}: {reason}\n"
 
 
@@ -169,9 +167,13 @@ def _code(text: str) -> str:
 
 
 def _cells(cells: Sequence[JudgedCell]) -> str:
-    named = ", ".join(markdown_code(cell.cell.id) for cell in cells[:_NAMED])
-    more = len(cells) - _NAMED
-    return named + (f" and {more} more cells" if more > 0 else "")
+    return _named([cell.cell.id for cell in cells])
+
+
+def _named(ids: Sequence[str]) -> str:
+    named = ", ".join(markdown_code(one) for one in ids[:_NAMED])
+    more = len(ids) - _NAMED
+    return named + (f" and {several(more, 'more cell')}" if more > 0 else "")
 
 
 def comparison_section(judged: JudgedRun) -> str:
@@ -183,51 +185,54 @@ def comparison_section(judged: JudgedRun) -> str:
         f"Against {comparison.before} ({comparison.before_subject}, "
         f"{comparison.before_began:%Y-%m-%d}, {comparison.before_verdict})"
     )
-    ordered = in_order_of_weight(comparison.cells)
-    nothing = "" if ordered else "Every cell comes to the same, with the same packages.\n"
-    items = [nothing] if nothing else map(_change, ordered)
-    return _section(markdown(cut(title, _LINE)), items, _LARGE)
+    heading = markdown(cut(title, _LINE))
+    groups = change_groups(comparison)
+    sections = (
+        _section(heading, groups, _change, _LARGE),
+        _section("Packages that differ", package_groups(comparison), _packages, _SMALL),
+        _section("Figures that differ", figure_words(comparison.cells), _item, _SMALL),
+    )
+    if not groups:
+        sections = (f"## {heading}\n\nEvery cell comes to the same.\n", *sections[1:])
+    return "\n".join(section for section in sections if section)
 
 
-def _change(change: CellChange) -> str:
-    words = "; ".join(change_words(change)) or "the same outcome"
-    mark = "**" if is_worse(change) else ""
-    lines = [f"- {mark}{markdown_code(change.cell)}: {markdown(words)}{mark}"]
-    for check in change.checks[:_MOST_CHECKS]:
-        outcomes = f"{check.before or 'absent'} to {check.after or 'absent'}"
-        lines.append(f"  - {check.change}: {_code(check.check)} ({outcomes})")
-    if (more := len(change.checks) - _MOST_CHECKS) > 0:
-        lines.append(f"  - and {more} more checks")
-    if change.packages:
-        packages = ", ".join(package_words(change))
-        lines.append(f"  - packages: {markdown(cut(packages, _BLOCK))}")
-    for name, (before, after) in list(change.figures.items())[:_MOST_CHECKS]:
-        lines.append(f"  - {_code(name)}: {before:g} to {after:g}")
-    if (more := len(change.figures) - _MOST_CHECKS) > 0:
-        lines.append(f"  - and {more} more figures")
-    return "\n".join(lines) + "\n"
+def _change(group: ChangeGroup) -> str:
+    mark = "**" if group.worse else ""
+    what = _code(group.check) if group.check is not None else "the cell"
+    where = _named([cell.cell for cell in group.cells])
+    head = f"- {mark}{group.change}{mark}: {what}, {group.words}, in {where}\n"
+    # The release that broke it is among these.
+    packages = ", ".join(group.packages) if group.worse else ""
+    return f"{head}  - packages: {markdown(cut(packages, _BLOCK))}\n" if packages else head
+
+
+def _packages(group: tuple[str, list[str]]) -> str:
+    words, cells = group
+    return f"- {markdown(cut(words, _BLOCK))}: in {_named(cells)}\n"
 
 
 def _known(known: Sequence[KnownFailure]) -> str:
     begin = _row(["known issue", "expires", "excuses", "reason"]) + _row(["---"] * 4)
-    rows = (
-        _row(
+
+    def row(issue: KnownFailure) -> str:
+        return _row(
             [
                 markdown(cut(issue.reference, _LINE)),
-                f"{markdown(issue.expires)}, in {issue.days_left} days",
-                f"{len(issue.checks)} checks in {len(issue.cells)} cells",
+                f"{markdown(issue.expires)}, in {several(issue.days_left, 'day')}",
+                f"{several(len(issue.checks), 'check')} in {several(len(issue.cells), 'cell')}",
                 markdown(cut(issue.reason, _LINE)),
             ]
         )
-        for issue in known
-    )
-    return _section("Known issues", rows, _SMALL, begin=begin)
+
+    return _section("Known issues", known, row, _SMALL, begin=begin)
 
 
 def _gates(judged: JudgedRun) -> str:
     begin = _row(["gate", "", "asks", "evidence"]) + _row(["---"] * 4)
-    rows = (
-        _row(
+
+    def row(gate: Gate) -> str:
+        return _row(
             [
                 markdown(gate.name),
                 f"{_GATES[gate.outcome]} {gate.outcome}{'' if gate.required else ' (advisory)'}",
@@ -235,9 +240,8 @@ def _gates(judged: JudgedRun) -> str:
                 "; ".join(markdown(cut(line, _LINE)) for line in gate.evidence),
             ]
         )
-        for gate in judged.gates
-    )
-    return _section("Gates", rows, _SMALL, begin=begin)
+
+    return _section("Gates", judged.gates, row, _SMALL, begin=begin)
 
 
 def _environment(report: Report) -> str:
@@ -245,4 +249,5 @@ def _environment(report: Report) -> str:
     facts = [*environment(report.judged), ("files", report.folder)]
     rows = [_row([name, markdown(cut(value, _LINE))]) for name, value in facts]
     command = markdown_cell_code(cut(reproduce_all(report.judged), _BLOCK))
-    return _section("Environment", [*rows, _row(["reproduce", command])], _SMALL, begin=begin)
+    rows.append(_row(["reproduce", command]))
+    return _section("Environment", rows, str, _SMALL, begin=begin)

@@ -9,6 +9,7 @@ from matrixci.judged import JudgedRun
 from matrixci.reports import terminal_parts as parts
 from matrixci.reports.report import Report
 from matrixci.reports.table import header, headline, line, matrix, render_matrix
+from matrixci.wording import several
 
 _OPENING = 5
 
@@ -63,7 +64,7 @@ def _opening(judged: JudgedRun) -> Text:
     for reason in judged.reasons[:_OPENING]:
         text.append(f"\n  {line(reason)}", style="default")
     if (more := len(judged.reasons) - _OPENING) > 0:
-        text.append(f"\n  and {more} more reasons, under the gates", style="default")
+        text.append(f"\n  and {several(more, 'more reason')}, told beneath", style="default")
     return text
 
 

@@ -10,30 +10,27 @@ from rich.table import Table
 from rich.text import Text
 
 from matrixci.glyphs import CELL_GLYPHS, CHECK_GLYPHS, STYLES
-from matrixci.judged import CellChange, GateOutcome, JudgedCell, JudgedRun
+from matrixci.judged import GateOutcome, JudgedCell, JudgedRun
 from matrixci.model import CellOutcome, CheckOutcome
+from matrixci.reports.changes import ChangeGroup, change_groups, figure_words, package_groups
 from matrixci.reports.environment import environment, reproduce_all
 from matrixci.reports.escape import visible
 from matrixci.reports.groups import (
     CellGroup,
     CheckGroup,
-    change_words,
     failures,
-    in_order_of_weight,
-    is_worse,
     other_cells,
-    package_words,
     tallies,
     warnings,
 )
 from matrixci.reports.report import Report
 from matrixci.reports.table import line
 from matrixci.reproduction import reproduction
+from matrixci.wording import several
 
 _SHOWN_CELLS: Final = 3
 _SHOWN_LINES: Final = 5
 _MOST: Final = 50
-_MOST_CHECKS: Final = 10
 _FAILING_STYLE: Final = "bold red"
 _GATES: Final = {
     GateOutcome.MET: ("✓", "green"),
@@ -100,7 +97,10 @@ def command(argv: Sequence[str]) -> Text:
 
 
 def _cell_list(cells: Sequence[JudgedCell]) -> str:
-    ids = [cell.cell.id for cell in cells]
+    return _named([cell.cell.id for cell in cells])
+
+
+def _named(ids: Sequence[str]) -> str:
     more = len(ids) - _SHOWN_CELLS
     return line(", ".join(ids[:_SHOWN_CELLS])) + (f" and {more} more" if more > 0 else "")
 
@@ -136,29 +136,30 @@ def changes(judged: JudgedRun) -> RenderableType | None:
         f"Against {comparison.before} ({comparison.before_subject}, "
         f"{comparison.before_began:%Y-%m-%d}, {comparison.before_verdict})"
     )
-    ordered = in_order_of_weight(comparison.cells)
+    groups = change_groups(comparison)
     lines: list[RenderableType] = [_heading(title)]
-    if not ordered:
-        lines.append(Text("  every cell comes to the same, with the same packages"))
-    lines += [_change(change) for change in ordered[:_MOST]]
-    return Group(*lines, *_more(len(ordered), "cells that differ"))
+    if not groups:
+        lines.append(Text("  every cell comes to the same"))
+    lines += [_change(group) for group in groups[:_MOST]]
+    lines += _more(len(groups), "changes")
+    packages = [f"{words}: in {_named(ids)}" for words, ids in package_groups(comparison)]
+    for title, told in (
+        ("Packages that differ", packages),
+        ("Figures that differ", figure_words(comparison.cells)),
+    ):
+        if (section := listed(title, told)) is not None:
+            lines += ["", section]
+    return Group(*lines)
 
 
-def _change(change: CellChange) -> Text:
-    text = Text(f"  {line(change.cell)}: ", style="bold red" if is_worse(change) else "bold")
-    text.append(line("; ".join(change_words(change)) or "the same outcome"), style="default")
-    for check in change.checks[:_MOST_CHECKS]:
-        words = f"{check.before or 'absent'} to {check.after or 'absent'}"
-        text.append(f"\n      {check.change}: {line(check.check)} ({words})", style="default")
-    if (more := len(change.checks) - _MOST_CHECKS) > 0:
-        text.append(f"\n      and {more} more checks", style="default")
-    if change.packages:
-        packages = package_words(change)
+def _change(group: ChangeGroup) -> Text:
+    style = "bold red" if group.worse else "bold"
+    text = Text(f"  {group.change}: {line(group.check or 'the cell')}", style=style)
+    where = _named([cell.cell for cell in group.cells])
+    text.append(f", {group.words}, in {where}", style="default")
+    # The release that broke it is among these.
+    if group.worse and (packages := group.packages):
         text.append(f"\n      packages: {line(', '.join(packages))}", style="default")
-    for name, (before, after) in list(change.figures.items())[:_MOST_CHECKS]:
-        text.append(f"\n      {line(name)}: {before:g} to {after:g}", style="dim")
-    if (more := len(change.figures) - _MOST_CHECKS) > 0:
-        text.append(f"\n      and {more} more figures", style="dim")
     return text
 
 
@@ -172,8 +173,8 @@ def known(judged: JudgedRun) -> RenderableType | None:
     for issue in judged.known[:_MOST]:
         table.add_row(
             Text(line(issue.reference)),
-            Text(f"{line(issue.expires)}, in {issue.days_left} days"),
-            Text(f"{len(issue.checks)} checks in {len(issue.cells)} cells"),
+            Text(f"{line(issue.expires)}, in {several(issue.days_left, 'day')}"),
+            Text(f"{several(len(issue.checks), 'check')} in {several(len(issue.cells), 'cell')}"),
             Text(line(issue.reason)),
         )
     return Group(table, *_more(len(judged.known), "known issues"))

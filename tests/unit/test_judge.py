@@ -461,7 +461,7 @@ def test_what_was_not_verified_is_remarked_once_for_all_cells() -> None:
         a_result(cell, CellOutcome.PARTIAL, [a_check(), NEEDS_GPU, slow], reason=Reason.NEEDS)
         for cell in TWO
     ]
-    assert judged(*results).unverified[0] == "1 checks (no GPU)"
+    assert judged(*results).unverified[0] == "1 check (no GPU)"
 
 
 def test_a_build_of_torch_from_another_index_is_remarked() -> None:
@@ -473,6 +473,6 @@ def test_a_build_of_torch_from_another_index_is_remarked() -> None:
 def test_what_the_command_left_out_is_remarked() -> None:
     run = judged(a_result(), unselected=("a", "b"), check_filter="not slow")
     assert run.unverified[:2] == (
-        "2 cells of the matrix were not selected",
+        "2 cells of the matrix not selected",
         "only checks that match 'not slow' ran",
     )

@@ -20,6 +20,7 @@ from matrixci.model import (
 )
 
 RUN = "20261121T100000Z-abc123"
+_CHECK = TypeAdapter(CheckResult)
 
 
 def a_cell(python: str = "3.12", numpy: str = "2.x", device: str = "cpu", **fields: object) -> Cell:
@@ -52,9 +53,7 @@ def a_check(
     **fields: object,
 ) -> CheckResult:
     claim = fields.pop("claim", f"{name.rpartition('::')[2]} holds.")
-    return TypeAdapter(CheckResult).validate_python(
-        {"id": name, "claim": claim, "outcome": outcome, **fields}
-    )
+    return _CHECK.validate_python({"id": name, "claim": claim, "outcome": outcome, **fields})
 
 
 def a_lock(versions: dict[str, str] | None = None, **fields: object) -> LockRecord:

@@ -529,7 +529,7 @@ def test_readiness_of_a_green_run_is_ready(command: Command, tmp_path: Path) -> 
 @pytest.mark.parametrize("name", ["readiness", "compare"])
 def test_a_format_that_there_is_not_is_told(command: Command, name: str) -> None:
     done = command(
-        name, str(BEFORE), *([str(AFTER)] if name == "compare" else []), "--format", "md"
+        name, str(BEFORE), *([str(AFTER)] if name == "compare" else []), "--format", "markdwn"
     )
     assert done.code == ExitCode.USAGE
     assert done.err == ["There is no format 'markdwn'; did you mean \"markdown\"?"]

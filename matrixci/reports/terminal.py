@@ -1,6 +1,7 @@
 """A report in the terminal: one look, then each cell that isn't green, then the verdict."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -11,7 +12,8 @@ from matrixci.reports.report import Report
 from matrixci.reports.table import header, headline, line, matrix, render_matrix
 from matrixci.wording import several
 
-_OPENING = 5
+_OPENING: Final = 5
+_MOST: Final = 50
 
 
 def render(report: Report) -> RenderableType:
@@ -23,8 +25,9 @@ def render(report: Report) -> RenderableType:
     sections: list[RenderableType] = [render_matrix(judged), ""]
     sections += parts.explanations(judged)
     sections += _spaced(parts.deviating(judged), parts.changes(judged))
-    sections += [Text(f"note: {line(remark)}", style="dim") for remark in judged.remarks]
-    sections += [Text(f"not verified: {line(one)}", style="dim") for one in judged.unverified]
+    notes = [f"note: {remark}" for remark in judged.remarks]
+    notes += [f"not verified: {one}" for one in judged.unverified]
+    sections += [Text(line(note), style="dim") for note in _bounded(notes, _MOST)]
     sections += [Text(f"locks, logs and results: {line(report.folder)}", style="dim"), ""]
     sections.append(_verdict(judged))
     return Group(*sections)
@@ -58,19 +61,22 @@ def _spaced(*sections: RenderableType | None) -> Iterator[RenderableType]:
             yield ""
 
 
+def _bounded(lines: Sequence[str], most: int) -> list[str]:
+    more = len(lines) - most
+    return [*lines[:most], *([f"and {several(more, 'more line')}"] if more > 0 else [])]
+
+
 def _opening(judged: JudgedRun) -> Text:
     """Return the verdict with its reasons, in few lines."""
     text = headline(judged)
-    for reason in judged.reasons[:_OPENING]:
+    for reason in _bounded(judged.reasons, _OPENING):
         text.append(f"\n  {line(reason)}", style="default")
-    if (more := len(judged.reasons) - _OPENING) > 0:
-        text.append(f"\n  and {several(more, 'more reason')}, told beneath", style="default")
     return text
 
 
 def _verdict(judged: JudgedRun) -> Text:
     """Return the verdict with all its reasons: the last lines are what a terminal shows."""
     text = headline(judged)
-    for reason in judged.reasons:
+    for reason in _bounded(judged.reasons, _MOST):
         text.append(f"\n  {line(reason)}", style="default")
     return text

@@ -55,6 +55,7 @@ def render(report: Report) -> str:
     sections = [
         _opening(judged),
         _matrix(judged),
+        _section("All reasons", _if_many(judged.reasons), _item, _SMALL),
         _section("Not green", _groups(judged), partial(_explained, judged.run), _LARGE),
         _section("Warnings", warnings(judged), _warned, _SMALL),
         comparison_section(judged),
@@ -92,10 +93,16 @@ def _section(
 def _opening(judged: JudgedRun) -> str:
     lines = [f"# {judged.verdict}: {markdown(cut(title(judged), _LINE))}", ""]
     lines += [f"**{several(len(judged.cells), 'cell')}: {counted(judged)}**", ""]
-    lines += [f"- {markdown(cut(reason, _LINE))}" for reason in judged.reasons[:_OPENING]]
-    if (more := len(judged.reasons) - _OPENING) > 0:
-        lines.append(f"- and {several(more, 'more reason')}, in the other sections")
+    reasons = judged.reasons
+    shown = reasons if len(reasons) <= _OPENING else reasons[: _OPENING - 1]
+    lines += [f"- {markdown(cut(reason, _LINE))}" for reason in shown]
+    if (more := len(reasons) - len(shown)) > 0:
+        lines.append(f"- and {more} more, beneath the table")
     return "\n".join(lines) + "\n"
+
+
+def _if_many(reasons: Sequence[str]) -> Sequence[str]:
+    return reasons if len(reasons) > _OPENING else ()
 
 
 def _matrix(judged: JudgedRun) -> str:

@@ -10,7 +10,6 @@ from matrixci.judged import JudgedRun
 from matrixci.reports import terminal_parts as parts
 from matrixci.reports.report import Report
 from matrixci.reports.table import header, headline, line, matrix, render_matrix
-from matrixci.wording import several
 
 _OPENING: Final = 5
 _MOST: Final = 50
@@ -41,7 +40,9 @@ def render_readiness(report: Report) -> RenderableType:
     judged = report.judged
     sections: list[RenderableType] = [header(judged), _opening(judged), "", matrix(judged), ""]
     sections += parts.explanations(judged)
+    every = judged.reasons if len(judged.reasons) > _OPENING else ()
     sections += _spaced(
+        parts.listed("All reasons", every),
         parts.deviating(judged),
         parts.changes(judged),
         parts.known(judged),
@@ -62,8 +63,10 @@ def _spaced(*sections: RenderableType | None) -> Iterator[RenderableType]:
 
 
 def _bounded(lines: Sequence[str], most: int) -> list[str]:
-    more = len(lines) - most
-    return [*lines[:most], *([f"and {several(more, 'more line')}"] if more > 0 else [])]
+    """Return lines, the last of which counts the others where there are more than so many."""
+    if len(lines) <= most:
+        return list(lines)
+    return [*lines[: most - 1], f"and {len(lines) - most + 1} more"]
 
 
 def _opening(judged: JudgedRun) -> Text:

@@ -145,6 +145,16 @@ def test_good_file_is_evidence() -> None:
     assert cell_outcome(evidence.checks, evidence.problem) == (CellOutcome.PASSED, None, "")
 
 
+def test_the_severity_of_a_check_is_kept() -> None:
+    lines = records()
+    lines[COLLECTED]["checks"][1]["severity"] = "warning"
+    assert [check.severity for check in examined(lines).checks] == [
+        Severity.ERROR,
+        Severity.WARNING,
+        Severity.ERROR,
+    ]
+
+
 @pytest.mark.parametrize(
     ("ended", "reason", "says"),
     [

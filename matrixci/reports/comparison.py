@@ -15,7 +15,7 @@ from rich.text import Text
 from matrixci.headline import day, subject_title
 from matrixci.judged import CellChange, Change, Comparison, JudgedRun
 from matrixci.reports import terminal_parts
-from matrixci.reports.changes import WORSE, is_worse, outcome_words, package_words
+from matrixci.reports.changes import WORSE, change_groups, is_worse, outcome_words, package_words
 from matrixci.reports.escape import (
     command_data,
     command_property,
@@ -143,9 +143,11 @@ def _title(judged: JudgedRun) -> str:
 
 def _summary(comparison: Comparison) -> str:
     kinds: Counter[Change] = Counter()
-    for change in comparison.cells:
-        kinds.update(kind for _, kind, _ in _changes(change))
+    for group in change_groups(comparison):
+        kinds[group.change] += len(group.cells)
     told = [f"{kinds[kind]} {kind}" for kind in Change if kinds[kind]]
+    if comparison.not_compared:
+        told.append(f"{several(len(comparison.not_compared), 'cell')} not compared")
     locks = sum(bool(change.packages) for change in comparison.cells)
     told += [f"{several(locks, 'cell')} with other packages"] if locks else []
     return ", ".join(told) or "no difference"

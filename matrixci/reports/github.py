@@ -33,6 +33,8 @@ def _bounded(found: list[tuple[str, str]], kind: str) -> list[tuple[str, str]]:
 
 
 def _errors(judged: JudgedRun) -> Iterator[tuple[str, str]]:
+    if judged.verdict is Verdict.NOT_READY:
+        yield str(judged.verdict), "\n".join(judged.reasons)
     for group in failures(judged):
         check = group.check
         where = _cells([cell.cell.id for cell in group.cells])
@@ -42,8 +44,6 @@ def _errors(judged: JudgedRun) -> Iterator[tuple[str, str]]:
         if cells.outcome is not CellOutcome.UNSATISFIABLE:
             where = _cells([cell.cell.id for cell in cells.cells])
             yield f"{cells.outcome} ({cells.reason})", f"{where}\n{cells.message}"
-    if judged.verdict is Verdict.NOT_READY:
-        yield str(judged.verdict), "\n".join(judged.reasons)
 
 
 def _warnings(judged: JudgedRun) -> Iterator[tuple[str, str]]:

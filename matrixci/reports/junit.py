@@ -11,7 +11,7 @@ from functools import cache
 from typing import assert_never
 
 from matrixci.green import is_warning
-from matrixci.judged import Gate, GateOutcome, JudgedCell
+from matrixci.judged import GateOutcome, JudgedCell, JudgedRun, Verdict
 from matrixci.model import CellOutcome, CheckOutcome, CheckResult
 from matrixci.reports.escape import xml, xml_lines
 from matrixci.reports.groups import is_told_by_checks
@@ -26,7 +26,7 @@ def chunks(report: Report) -> Iterator[str]:
     stamp = f"{judged.run.began.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
     yield '<?xml version="1.0" encoding="UTF-8"?>\n'
     yield f'<testsuites name="{xml(judged.run.subject.name)}">\n'
-    yield _gates(judged.gates, stamp)
+    yield _gates(judged, stamp)
     attributes = cache(_attributes)
     for cell in judged.cells:
         yield _suite(cell, stamp, attributes)
@@ -38,9 +38,15 @@ def render(report: Report) -> str:
     return "".join(chunks(report))
 
 
-def _gates(gates: tuple[Gate, ...], stamp: str) -> str:
-    cases = []
-    for gate in gates:
+def _gates(judged: JudgedRun, stamp: str) -> str:
+    begin = '    <testcase name="verdict" classname="gates" time="0"'
+    verdict = f"{begin}/>\n"
+    if judged.verdict is Verdict.NOT_READY:
+        # A gate that isn't verified is skipped, and skipped is green to a viewer: this one isn't.
+        reasons = "\n".join(judged.reasons)
+        verdict = f"{begin}>{_element('failure', judged.verdict, str(judged.verdict), reasons)}"
+    cases = [verdict]
+    for gate in judged.gates:
         evidence = "\n".join(gate.evidence)
         case = f'    <testcase name="{xml(f"{gate.name}: {gate.asks}")}" classname="gates" time="0"'
         match gate.outcome:

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 from urllib.parse import quote
 
-from matrixci.judged import JudgedCell, JudgedRun
+from matrixci.judged import JudgedCell, JudgedRun, Verdict
 from matrixci.model import CellOutcome, CheckOutcome
 from matrixci.reports.escape import cut, json_text, visible, visible_lines
 from matrixci.reports.groups import (
@@ -54,13 +54,15 @@ def render(report: Report) -> str:
 
 
 def _notes(judged: JudgedRun, found: int) -> list[Object]:
-    texts = [f"{judged.verdict}: {reason}" for reason in judged.reasons[:_NAMED]]
+    texts = [str(judged.verdict), *judged.unverified[:_NAMED]]
     if (more := found - _MOST) > 0:
         texts.append(f"{more} more results are in the JSON report")
     return [{"level": "note", "message": {"text": visible(cut(text, _TEXT))}} for text in texts]
 
 
 def _results(judged: JudgedRun) -> Iterator[Object]:
+    if judged.verdict is Verdict.NOT_READY:
+        yield _of_verdict(judged)
     for group in failures(judged):
         yield _of_check(group, "error")
     for group in warnings(judged):
@@ -73,6 +75,13 @@ def _results(judged: JudgedRun) -> Iterator[Object]:
     for cells in other_cells(judged):
         if cells.outcome is not CellOutcome.UNSATISFIABLE:
             yield _of_cells(cells)
+
+
+def _of_verdict(judged: JudgedRun) -> Object:
+    rule: Object = {"id": "verdict", "shortDescription": {"text": "The release is not ready."}}
+    lines = [visible(cut(reason, _TEXT)) for reason in judged.reasons[:_NAMED]]
+    text = "\n".join([str(judged.verdict), *lines])
+    return _result("verdict", rule, "error", text, "matrix.yaml", "verdict")
 
 
 def _of_check(group: CheckGroup, level: str) -> Object:

@@ -1,6 +1,7 @@
 """Each condition of a release, as a table of what a run has and what the gate says."""
 
 from datetime import date
+from typing import Any
 
 import pytest
 from factories import a_cell, a_check, a_lock, a_result, a_run, an_issue, cells
@@ -107,7 +108,10 @@ def test_an_unsatisfiable_cell_stands_against_it_only_where_it_could_be_had_befo
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_required_cell_that_was_not_selected_is_unverified(*, whole: bool) -> None:
-    left_out = {"unselected": (BOTH[1].id,), "unselected_axes": {BOTH[1].id: BOTH[1].axes}}
+    left_out: dict[str, Any] = {
+        "unselected": (BOTH[1].id,),
+        "unselected_axes": {BOTH[1].id: BOTH[1].axes},
+    }
     run = judged(a_result(BOTH[0]), whole=whole, **left_out)
     assert gate(run, "require").outcome is UNVERIFIED
     assert (run.verdict is Verdict.READY) is not whole

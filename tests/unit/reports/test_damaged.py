@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,9 @@ def test_it_is_reported_in_every_format(folder: Path, tmp_path: Path) -> None:
     paths = write_all(report, tmp_path / "report")
     assert len(paths) == len(FORMATS)
     for path in paths:
-        assert MISSING in path.read_text() or path.name.startswith("badge") or "sarif" in path.name
+        text = path.read_text()
+        assert "NOT READY" in text
+        assert "5 of 12 cells: error (no-result)" in text or path.name.startswith("badge")
 
 
 def test_a_damaged_baseline_is_compared_with_as_far_as_it_goes(folder: Path) -> None:
@@ -91,3 +94,19 @@ def test_locks_and_the_ends_of_logs_are_read() -> None:
     assert report.locks["py3.12-numpy1-cpu"].startswith("# resolved for py3.12-numpy1-cpu\n")
     assert report.logs["py3.12-numpy1-cpu"].endswith("checks\nthe end\n")
     assert "py3.13-numpy1-cpu" not in report.locks
+
+
+def test_what_is_not_verified_is_green_in_no_format(tmp_path: Path) -> None:
+    """A run in which only some checks ran, all of them green, is no evidence for a release."""
+    copy = tmp_path / stored.BEFORE.name
+    shutil.copytree(stored.BEFORE, copy)
+    run = json.loads((copy / "run.json").read_text())
+    (copy / "run.json").write_text(json.dumps({**run, "check_filter": "import"}))
+    report = stored.report(copy, baseline=None, whole=True)
+    assert {cell.outcome for cell in report.judged.cells} <= {"passed", "partial", "unsatisfiable"}
+    for each in FORMATS.values():
+        assert "NOT READY" in "".join(each.chunks(report)), each.name
+    (document,) = json.loads("".join(FORMATS["sarif"].chunks(report)))["runs"]
+    assert document["results"][0]["ruleId"] == "verdict"
+    junit = ET.fromstring("".join(FORMATS["junit"].chunks(report)))  # noqa: S314 - made here
+    assert [suite.get("name") for suite in junit if suite.get("failures") != "0"] == ["gates"]

@@ -140,6 +140,8 @@ def test_markdown_holds_no_link_no_picture_and_no_html(name: str) -> None:
                 rows[-1] += 1
             case "table_close":
                 assert len(set(rows)) == 1
+            case _:
+                pass
 
 
 def test_markdown_stays_below_what_is_shown_and_tells_what_is_left_out() -> None:

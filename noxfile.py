@@ -70,6 +70,18 @@ def reproduce(session: nox.Session) -> None:
 
 
 @nox.session
+def readiness(session: nox.Session) -> None:
+    """Write the report on a run that a release is decided on, and exit by its verdict."""
+    _become(session, "readiness")
+
+
+@nox.session
+def compare(session: nox.Session) -> None:
+    """Print the difference of two runs: results, locks, figures."""
+    _become(session, "compare")
+
+
+@nox.session
 def clean(session: nox.Session) -> None:
     """Remove what the project made on the engine; with `-- --all` its build cache as well."""
     _install(session)
@@ -95,9 +107,13 @@ def checkup(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Time two cells, cold, against a plain loop; empties the engine's build cache."""
+    """Time two cells, cold, against a plain loop; with `-- reports`, a large run's reports."""
     _install(session)
-    session.run("python", "bench/plain_loop.py", *session.posargs)
+    match session.posargs:
+        case ["reports", *rest]:
+            session.run("python", "bench/reports.py", *rest)
+        case rest:  # empties the engine's build cache
+            session.run("python", "bench/plain_loop.py", *rest)
 
 
 @nox.session

@@ -3,40 +3,40 @@
 import asyncio
 import logging
 import platform
-import re
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
-from io import StringIO
 from pathlib import Path
 from typing import Annotated, Final, assert_never
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from matrixci import cli_history
+from matrixci import cli_reports as reports
 from matrixci import run as running
 from matrixci.cells import Selection
 from matrixci.cli_constraints import print_constraints
 from matrixci.cli_options import HOME, HomeOption, checks_folder
 from matrixci.cli_reproduce import reproduce
-from matrixci.console import WIDTH, console
+from matrixci.console import console
 from matrixci.data import data_folder
 from matrixci.engine import Engine
 from matrixci.errors import EngineError, ExitCode, MatrixciError, UsageError
+from matrixci.judge import exit_code
 from matrixci.lock import Lock, Unsatisfiable
 from matrixci.matrix.file import load_matrix
 from matrixci.model import BaseOrigin
 from matrixci.pipeline import Settings
 from matrixci.progress import Progress
-from matrixci.run_folder import RUNS, find_run, write_whole
+from matrixci.reports.report import read_report
+from matrixci.reports.terminal import render
+from matrixci.run_folder import RUNS
 from matrixci.subject import resolve_subject
-from matrixci.table import render, render_matrix
 from matrixci.wording import did_you_mean, in_line, printable
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -114,26 +114,12 @@ def matrix(  # noqa: PLR0913
     progress = Progress(console(stderr=True))
     with progress.showing():
         judged = asyncio.run(running.execute(settings, planned, progress, sys.argv[1:]))
-    console().print(render(judged, str(home / RUNS / judged.run.id)), crop=False)
-    raise typer.Exit(judged.exit_code)
+    console().print(render(read_report(judged, home / RUNS / judged.run.id)), crop=False)
+    raise typer.Exit(exit_code(judged))
 
 
-@app.command()
-def show(
-    run: Annotated[str | None, typer.Argument(help="Id or folder of a run; the latest.")] = None,
-    *,
-    home: HomeOption = HOME,
-    svg: Annotated[Path | None, typer.Option(help="Write the matrix as a picture as well.")] = None,
-) -> None:
-    """Print the table of a run again, from its files alone."""
-    folder = find_run(home, run)
-    judged = running.judge_folder(folder)
-    console().print(render(judged, str(folder)), crop=False)
-    if svg is not None:
-        picture = Console(record=True, file=StringIO(), width=WIDTH, force_terminal=True)
-        picture.print(render_matrix(judged))
-        write_whole(svg, _without_fonts(picture.export_svg(title="nox -s matrix")))
-    raise typer.Exit(judged.exit_code)
+for command in (reports.show, reports.readiness, reports.compare):
+    app.command()(command)
 
 
 @app.command()
@@ -237,11 +223,6 @@ def _show_plan(settings: Settings, planned: running.Plan) -> None:
     out.print(table)
     distinct = {lock.digest for lock in locks.values() if isinstance(lock, Lock)}
     out.print(f"{len(planned.cells)} cells, {len(distinct)} distinct locks")
-
-
-def _without_fonts(picture: str) -> str:
-    """Take out the fonts that a picture would fetch from elsewhere: nobody is told who looks."""
-    return re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL)
 
 
 # What a mistyped axis option may have meant.

@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from matrixci.green import standing_against, warning
 from matrixci.model import (
     Attestation,
     Cell,
@@ -24,6 +25,7 @@ from matrixci.model import (
     LockRecord,
     Need,
     Reason,
+    Severity,
 )
 from matrixci.result_file import Again, Attested, Begin, End, ResultFile, read
 
@@ -120,7 +122,7 @@ def cell_outcome(checks: Sequence[CheckResult], problem: Problem | None) -> Verd
     """
     if problem:
         return Verdict(CellOutcome.FAILED, problem.reason, problem.message)
-    bad = [check for check in checks if _is_bad(check.outcome)]
+    bad = standing_against(checks)
     if bad:
         counts = Counter(check.outcome for check in bad)
         told = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
@@ -135,21 +137,14 @@ def cell_outcome(checks: Sequence[CheckResult], problem: Problem | None) -> Verd
         # Skipped is not passed: a cell in which nothing ran shows nothing.
         message = f"All {len(checks)} checks were skipped." if checks else "No check was collected."
         return Verdict(CellOutcome.FAILED, Reason.NO_CHECKS, message)
-    return Verdict(CellOutcome.PASSED, None, "")
+    return Verdict(CellOutcome.PASSED, None, _warnings(checks))
 
 
-def _is_bad(outcome: CheckOutcome) -> bool:
-    match outcome:
-        case (
-            CheckOutcome.FAILED
-            | CheckOutcome.CRASHED
-            | CheckOutcome.TIMED_OUT
-            | CheckOutcome.FLAKY
-            | CheckOutcome.MISSING
-        ):
-            return True
-        case CheckOutcome.PASSED | CheckOutcome.KNOWN | CheckOutcome.FIXED | CheckOutcome.SKIPPED:
-            return False
+def _warnings(checks: Sequence[CheckResult]) -> str:
+    """Name the checks that failed and only warn; a cell that has some is green all the same."""
+    warned = [check.id for check in warning(checks)]
+    plural = "s" if len(warned) > 1 else ""
+    return f"{len(warned)} warning{plural}: {_listed(warned)}" if warned else ""
 
 
 def _needed(need: Need) -> str:
@@ -351,6 +346,7 @@ def _results(file: ResultFile) -> Iterator[CheckResult]:
             reason=_reason(begin, end, again),
             need=end.need if end else None,
             reference=check.reference,
+            severity=Severity(check.severity),
             message=end.message if end else "",
             detail=end.detail if end else "",
             figures=end.figures if end else {},

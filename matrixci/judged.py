@@ -4,10 +4,12 @@ It is the contract between the judgement and the reports, and the published JSON
 """
 
 from enum import StrEnum
+from functools import cached_property
 from typing import Final
 
 from pydantic import AwareDatetime, Field
 
+from matrixci.green import standing_against, warning
 from matrixci.model import (
     Cell,
     CellOutcome,
@@ -91,7 +93,7 @@ class CellChange(Frozen):
         default=None, description="X.Y.Z before and after, where they differ"
     )
     figures: dict[str, tuple[float, float]] = Field(
-        default_factory=dict, description="figures that changed by a fifth or more, as check: name"
+        default_factory=dict, description="figures that changed notably, as check: name"
     )
 
 
@@ -104,10 +106,17 @@ class Comparison(Frozen):
     before_commit: str | None
     before_verdict: Verdict
     cells: tuple[CellChange, ...]
+    not_compared: tuple[str, ...] = Field(
+        default=(), description="cells that only one of the two runs was asked for"
+    )
+
+    @cached_property
+    def _by_id(self) -> dict[str, CellChange]:
+        return {one.cell: one for one in self.cells}
 
     def cell(self, cell_id: str) -> CellChange | None:
         """Return how a cell differs, None where it doesn't."""
-        return next((one for one in self.cells if one.cell == cell_id), None)
+        return self._by_id.get(cell_id)
 
 
 class JudgedCell(Frozen):
@@ -125,7 +134,27 @@ class JudgedCell(Frozen):
 
     def count(self, *outcomes: CheckOutcome) -> int:
         """Count the checks that came to one of these."""
-        return sum(check.outcome in outcomes for check in self.checks)
+        return sum([check.outcome in outcomes for check in self.checks])
+
+    @cached_property
+    def failing(self) -> tuple[CheckResult, ...]:
+        """The checks that keep the cell from being green."""
+        return tuple(standing_against(self.checks))
+
+    @property
+    def failed(self) -> tuple[CheckResult, ...]:
+        """Those of the failing checks that ran; why others are missing is the cell's to say."""
+        return tuple(c for c in self.failing if c.outcome is not CheckOutcome.MISSING)
+
+    @cached_property
+    def warnings(self) -> tuple[CheckResult, ...]:
+        """The checks that failed and only warn."""
+        return tuple(warning(self.checks))
+
+    @property
+    def unmet(self) -> tuple[CheckResult, ...]:
+        """The checks that need what this machine lacks."""
+        return tuple([check for check in self.checks if check.need is not None])
 
 
 class KnownFailure(Frozen):

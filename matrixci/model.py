@@ -4,11 +4,21 @@ Everything that a later step needs is in these types, so a report is made from a
 Nothing of the package is imported here. All instants are UTC; all durations are seconds.
 """
 
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, ClassVar, Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+)
 
 SCHEMA_VERSION: Final = 1
 
@@ -22,6 +32,21 @@ class Frozen(BaseModel):
     """Data that is never changed after it was made, and refuses what it doesn't know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Share = Callable[[dict[str, str]], dict[str, str]]
+"""Returns the mapping that stands for all equal ones; given as the context of a validation."""
+
+
+def _shared(mapping: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+    """Return the one mapping that many cells have: thousands of them come to gigabytes."""
+    share: Share | None = info.context
+    return mapping if share is None else share(mapping)
+
+
+# A run of many cells repeats its names in each of them; one copy serves them all.
+Name = Annotated[str, AfterValidator(sys.intern)]
+Versions = Annotated[dict[str, str], AfterValidator(_shared)]
 
 
 class CheckOutcome(StrEnum):
@@ -79,6 +104,13 @@ class Need(StrEnum):
     GPU = "gpu"
 
 
+class Severity(StrEnum):
+    """Whether a failing check stands against its cell."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
 class StepName(StrEnum):
     """The steps of a cell, in their order."""
 
@@ -91,8 +123,11 @@ class StepName(StrEnum):
     COLLECT = "collect"
 
 
-class Step(Frozen):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
     """One step of a cell, with when it began and ended."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     name: StepName
     began: AwareDatetime
@@ -135,7 +170,7 @@ class LockRecord(Frozen):
 
     digest: str = Field(description="SHA-256 of backend and requirement lines, in hex")
     file: str = Field(description="path within the run's folder")
-    versions: dict[str, str] = Field(description="normalised name to version")
+    versions: Versions = Field(description="normalised name to version")
     torch_backend: str | None = Field(description="the backend that served, None: default index")
     fallback: bool = Field(description="the backend asked for could not be reached")
 
@@ -164,7 +199,7 @@ class Attestation(Frozen):
 
     python: str = Field(description="X.Y.Z of the interpreter that ran the checks")
     machine: str
-    distributions: dict[str, str] = Field(description="normalised name to version")
+    distributions: Versions = Field(description="normalised name to version")
     modules: dict[str, str | None] = Field(
         description="module to its __version__ as imported, None where the import failed"
     )
@@ -172,26 +207,40 @@ class Attestation(Frozen):
     gpus: int = Field(description="devices that torch can use")
 
 
-class CheckResult(Frozen):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
     """What one check came to in one cell, before and after judgement."""
 
-    id: str = Field(description="pytest's node id, relative to the folder of checks")
-    claim: str = Field(description="first line of the check's docstring")
+    # No BaseModel: a run may have hundreds of thousands of these, and a tenth of the memory does.
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    id: Annotated[Name, Field(description="pytest's node id, relative to the folder of checks")]
+    claim: Annotated[Name, Field(description="first line of the check's docstring")]
     outcome: CheckOutcome
-    reason: str = Field(default="", description="signal, skip reason, known issue, ...")
-    need: Need | None = Field(default=None, description="what a skipped check lacked")
+    reason: Annotated[str, Field(description="signal, skip reason, known issue, ...")] = ""
+    need: Annotated[Need | None, Field(description="what a skipped check lacked")] = None
     reference: str | None = None
-    message: str = Field(default="", description="the evidence in one paragraph")
-    detail: str = Field(default="", description="traceback and captured output, bounded")
-    figures: dict[str, float] = Field(default_factory=dict)
+    severity: Annotated[
+        Severity, Field(description="a failing check of severity warning is told, no more")
+    ] = Severity.ERROR
+    message: Annotated[str, Field(description="the evidence in one paragraph")] = ""
+    detail: Annotated[str, Field(description="traceback and captured output, bounded")] = ""
+    figures: dict[str, float] = field(default_factory=dict)
     began: AwareDatetime | None = None
     ended: AwareDatetime | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the check took, None where that isn't known."""
+        if self.began is None or self.ended is None:
+            return None
+        return (self.ended - self.began).total_seconds()
 
 
 class CellResult(Frozen):
     """What one cell came to: one JSON file, written as the cell ends."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = Field(default=SCHEMA_VERSION, strict=True)
     run: str
     cell: Cell
     outcome: CellOutcome
@@ -221,6 +270,34 @@ class KnownIssue(Frozen):
     reference: str
     reason: str
     expires: date
+
+
+class Enforcement(StrEnum):
+    """Whether a gate that isn't met stands against the release."""
+
+    ADVISORY = "advisory"
+    REQUIRED = "required"
+
+
+class Gates(Frozen):
+    """The conditions of a release."""
+
+    require: tuple[dict[str, tuple[str, ...]], ...] = Field(
+        default=({},), description="axis to values; cells that match one of these must be green"
+    )
+    new_failures: int = Field(
+        default=0, ge=0, description="failing checks, neither known nor in the baseline, allowed"
+    )
+    gpu: Enforcement = Field(
+        default=Enforcement.ADVISORY, description="evidence from a GPU: required or advisory"
+    )
+    ends: tuple[str, ...] = Field(
+        default=("python",),
+        description="axes whose oldest and newest value must each have a green cell",
+    )
+    disappeared_checks: int = Field(
+        default=0, ge=0, description="checks that the baseline had and this run hasn't, allowed"
+    )
 
 
 class EngineFacts(Frozen):
@@ -266,7 +343,7 @@ class Setup(Frozen):
 class Run(Frozen):
     """All cells of one matrix at one time."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = Field(default=SCHEMA_VERSION, strict=True)
     id: str
     began: AwareDatetime
     ended: AwareDatetime | None = None
@@ -282,8 +359,12 @@ class Run(Frozen):
     axes: dict[str, tuple[str, ...]] = Field(description="axis to value names; the last is across")
     cells: tuple[Cell, ...] = Field(description="planned, in the table's order")
     unselected: tuple[str, ...] = Field(default=(), description="cells the command left out")
+    unselected_axes: dict[str, dict[str, str]] = Field(
+        default_factory=dict, description="the axes of the cells that the command left out"
+    )
     check_filter: str | None = Field(default=None, description="which checks ran, as pytest's -k")
     known_issues: tuple[KnownIssue, ...] = ()
+    gates: Gates = Gates()
     engine: EngineFacts | None = None
     resolver: str = Field(description="uv and its version")
     older: dict[str, dict[str, str]] = Field(

@@ -16,8 +16,9 @@ from matrixci.buildx import BuildError
 from matrixci.engine import Engine, GpuWay
 from matrixci.errors import BaseImageError, EngineError, ResolverError
 from matrixci.events import Listener
+from matrixci.green import GREEN
 from matrixci.images import BuiltImage, Images
-from matrixci.judge import GREEN, judge_cell
+from matrixci.judge import judge_cell
 from matrixci.lock import Lock, Resolver, Unsatisfiable
 from matrixci.matrix.definition import Limits, Matrix
 from matrixci.model import (

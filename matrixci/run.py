@@ -17,7 +17,8 @@ from packaging.utils import canonicalize_name
 from matrixci.cells import Selection, expand, select
 from matrixci.engine import Engine
 from matrixci.events import Listener
-from matrixci.judge import JudgedRun, judge
+from matrixci.judge import judge
+from matrixci.judged import JudgedRun
 from matrixci.lock import Lock, Unsatisfiable
 from matrixci.matrix.definition import Matrix
 from matrixci.model import Cell, Run, now
@@ -34,7 +35,7 @@ class Plan:
     """The cells that a command asks for, and those it leaves out."""
 
     cells: tuple[Cell, ...]
-    unselected: tuple[str, ...]
+    unselected: tuple[Cell, ...]
 
 
 def plan(matrix: Matrix, selection: Selection) -> Plan:
@@ -46,7 +47,7 @@ def plan(matrix: Matrix, selection: Selection) -> Plan:
     every = expand(matrix)
     cells = select(every, selection, matrix.value_ids())
     wanted = {cell.id for cell in cells}
-    return Plan(cells=cells, unselected=tuple(cell.id for cell in every if cell.id not in wanted))
+    return Plan(cells=cells, unselected=tuple(cell for cell in every if cell.id not in wanted))
 
 
 async def resolve_only(
@@ -97,14 +98,35 @@ async def execute(
     return judge_folder(folder.path)
 
 
-def judge_folder(folder: Path) -> JudgedRun:
+def judge_folder(
+    folder: Path,
+    baseline: Path | None = None,
+    *,
+    whole: bool = False,
+    subject_version: str | None = None,
+) -> JudgedRun:
     """Judge a run from its files alone.
+
+    Args:
+        folder: where they lie.
+        baseline: the folder of an earlier run to compare with.
+        whole: as a release is judged, where what was not verified stands against it.
+        subject_version: the version that most cells must have.
 
     Raises:
         RunFilesError: the run itself can't be read.
     """
+    before = None if baseline is None else judge_folder(baseline)
     stored = read_run(folder)
-    return judge(stored.run, stored.results, stored.problems, now().date())
+    return judge(
+        stored.run,
+        stored.results,
+        stored.problems,
+        now().date(),
+        before,
+        whole=whole,
+        subject_version=subject_version,
+    )
 
 
 def companions(matrix: Matrix) -> tuple[str, ...]:
@@ -128,9 +150,11 @@ def _new_run(settings: Settings, planned: Plan, command: Sequence[str]) -> Run:
         matrix_digest=_digest(matrix),
         axes={axis: tuple(values) for axis, values in matrix.axes.items()},
         cells=planned.cells,
-        unselected=planned.unselected,
+        unselected=tuple(cell.id for cell in planned.unselected),
+        unselected_axes={cell.id: cell.axes for cell in planned.unselected},
         check_filter=settings.check_filter,
         known_issues=matrix.known_issues,
+        gates=matrix.gates.plain(),
         resolver=f"uv {distribution_version('uv')}",
         setup=setup_of(matrix, settings.checks, settings.base_origin),
     )

@@ -1,9 +1,12 @@
 """A run's folder: written atomically as the run goes on, read on any machine."""
 
+import gc
 import json
 import os
 import secrets
 import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -103,8 +106,13 @@ class RunFolder:
         write_whole(path, text)
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str | Iterable[str], *, durable: bool = True) -> None:
     """Write a file so that a reader sees all of it or none.
+
+    Args:
+        path: the file; the folder is made where it isn't there.
+        text: all of it, or its pieces.
+        durable: wait until it would outlive a loss of power; what can be made again needn't.
 
     Raises:
         RunFilesError: it can't be written.
@@ -115,9 +123,11 @@ def write_whole(path: Path, text: str) -> None:
             "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
         ) as file:
             try:
-                file.write(text)
+                for piece in (text,) if isinstance(text, str) else text:
+                    file.write(piece)
                 file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
                 Path(file.name).chmod(0o644)
                 Path(file.name).replace(path)
             except BaseException:
@@ -163,6 +173,24 @@ def read_run(folder: Path) -> StoredRun:
     Raises:
         RunFilesError: run.json itself is missing or not readable.
     """
+    with _without_collection():
+        return _read_run(folder)
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Make many objects that all stay: to look through them for garbage again and again is slow."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        if was:
+            gc.enable()
+
+
+def _read_run(folder: Path) -> StoredRun:
     try:
         run = _read(folder / "run.json", Run)
     except (OSError, ValueError) as error:
@@ -170,10 +198,11 @@ def read_run(folder: Path) -> StoredRun:
         raise RunFilesError(msg) from error
     results: dict[str, CellResult] = {}
     problems = []
+    share = _Shared()
     for cell in run.cells:
         path = folder / "cells" / f"{cell.id}.json"
         try:
-            result = _read(path, CellResult)
+            result = _read(path, CellResult, share)
         except FileNotFoundError:
             continue  # it never reported: the judgement says so
         except (OSError, ValueError) as error:
@@ -186,7 +215,17 @@ def read_run(folder: Path) -> StoredRun:
     return StoredRun(run=run, results=results, problems=tuple(problems), folder=folder)
 
 
-def _read(path: Path, kind: type[Document]) -> Document:
+class _Shared:
+    """Equal mappings of names to versions, each kept once: most cells have the same lock."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
+
+    def __call__(self, mapping: dict[str, str]) -> dict[str, str]:
+        return self._kept.setdefault(tuple(mapping.items()), mapping)
+
+
+def _read(path: Path, kind: type[Document], share: _Shared | None = None) -> Document:
     """Read a document.
 
     Raises:
@@ -196,17 +235,39 @@ def _read(path: Path, kind: type[Document]) -> Document:
     if path.stat().st_size > _LARGEST:
         msg = f"is larger than {_LARGEST} bytes"
         raise ValueError(msg)
+    raw = path.read_bytes()
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        version = document.get("schema_version") if isinstance(document, dict) else None
-        if version != SCHEMA_VERSION:
-            msg = f"has schema version {version!r}, and {SCHEMA_VERSION} is understood"
-            raise ValueError(msg)
-        return kind.model_validate(document)
+        document = kind.model_validate_json(raw, context=share)
     except ValidationError as error:
+        _refuse_version(_parsed(raw))
         first = error.errors()[0]
-        msg = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        where = ".".join(map(str, first["loc"]))
+        msg = f"{where}: {first['msg']}" if where else first["msg"]
         raise ValueError(msg) from error
+    _refuse_version({name: getattr(document, name) for name in document.model_fields_set})
+    return document
+
+
+def _parsed(raw: bytes) -> object:
+    """Return the data of a document that is no valid one.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    try:
+        return json.loads(raw.decode("utf-8"))
     except RecursionError as error:
         msg = "is nested too deeply"
         raise ValueError(msg) from error
+
+
+def _refuse_version(document: object) -> None:
+    """Refuse a document of another schema version, or of none.
+
+    Raises:
+        ValueError: it is one.
+    """
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if version != SCHEMA_VERSION:
+        msg = f"has schema version {version!r}, and {SCHEMA_VERSION} is understood"
+        raise ValueError(msg)

@@ -8,7 +8,7 @@ from typing import Final
 
 from matrixci import container_files, evidence
 from matrixci.engine import LABEL, ContainerEnd, ContainerSpec, GpuWay
-from matrixci.judge import speaks_of
+from matrixci.known_issues import speaks_of
 from matrixci.model import SCHEMA_VERSION, Cell, KnownIssue, Limits, LockRecord
 
 ENVIRONMENT: Final[Mapping[str, str]] = {

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Final
 
+from matrixci.judged import JudgedRun
 from matrixci.matrix.definition import Matrix
 from matrixci.model import CellResult, Run
 
@@ -19,6 +20,8 @@ def schemas() -> dict[str, str]:
     data = {
         "matrix.schema.json": Matrix.model_json_schema(mode="validation"),
         "cell-result.schema.json": CellResult.model_json_schema(mode="serialization"),
+        # As it is read: what a check leaves out is its default.
+        "report.schema.json": JudgedRun.model_json_schema(mode="validation"),
         "run.schema.json": Run.model_json_schema(mode="serialization"),
     }
     return {

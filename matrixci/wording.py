@@ -33,11 +33,18 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"there is {listed(names) or 'nothing'}"
 
 
+def several(number: int, noun: str) -> str:
+    """Return a number with its noun, which has an s where it isn't one."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def printable(text: str) -> str:
     """Return text of unknown origin with line ends and control characters made visible.
 
     What comes out of a container may hold sequences that move the cursor or set a title.
     """
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
 
 

@@ -34,7 +34,8 @@ def as_values(values: str | tuple[str, ...]) -> tuple[str, ...]:
     return (values,) if isinstance(values, str) else values
 
 
-def _listed(value: object) -> object:
+def as_list(value: object) -> object:
+    """Return what is written as one value or as a list of them as several."""
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
@@ -60,7 +61,7 @@ TorchBackend = Annotated[
 ]
 Requirement = Annotated[str, AfterValidator(formats.requirement)]
 Requirements = Annotated[
-    tuple[Requirement, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])
+    tuple[Requirement, ...], BeforeValidator(as_list, json_schema_input_type=str | list[str])
 ]
 Environment = dict[
     Annotated[str, AfterValidator(formats.variable)],
@@ -68,7 +69,7 @@ Environment = dict[
 ]
 Rule = dict[
     str,
-    Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])],
+    Annotated[tuple[str, ...], BeforeValidator(as_list, json_schema_input_type=str | list[str])],
 ]
 Names = Mapping[str, Collection[str]]
 """The names of the axes, each with the names of its values, in the order of the file."""

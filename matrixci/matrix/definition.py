@@ -22,8 +22,9 @@ from matrixci.matrix.axes import (
     value_id,
 )
 from matrixci.matrix.combinations import Combination, combination_mistakes, kept, matches
+from matrixci.matrix.gates import Gates, ends_mistakes
 from matrixci.matrix.known_issues import KnownIssueEntry
-from matrixci.matrix.mistakes import Mistake, refuse
+from matrixci.matrix.mistakes import Mistake, Path, refuse
 from matrixci.subject_kind import SubjectKind, subject_kind
 
 __all__ = ["Base", "Limits", "Matrix", "SubjectKind", "subject_kind"]
@@ -141,6 +142,7 @@ class Matrix(Entry):
     known_issues: tuple[KnownIssueEntry, ...] = Field(
         default=(), description="Expected failures, each with a reason and a day it expires on."
     )
+    gates: Gates = Field(default=Gates(), description="What a release needs to be ready.")
     base: Base = Field(default=Base(), description="The images to start from.")
     environment: Environment = Field(
         default_factory=dict, description="Environment variables set in every cell."
@@ -161,6 +163,10 @@ class Matrix(Entry):
                 mistakes += rule_mistakes(self.axes, (section, index), rule)
         for index, where in enumerate(self._wheres()):
             mistakes += rule_mistakes(self.axes, ("known-issues", index, "where"), where)
+        for index, rule in enumerate(self.gates.require):
+            mistakes += rule_mistakes(self.axes, ("gates", "require", index), rule)
+        if "ends" in self.gates.model_fields_set:
+            mistakes += ends_mistakes(self.axes, self.gates.ends)
         return mistakes
 
     def _combination_mistakes(self) -> list[Mistake]:
@@ -169,10 +175,15 @@ class Matrix(Entry):
             return mistakes
         cells = self.combinations()
         message = "matches no cell of the matrix; name cells that no exclude took"
+        rules: dict[Path, dict[str, tuple[str, ...]]] = {
+            ("known-issues", index, "where"): where for index, where in enumerate(self._wheres())
+        }
+        for index, rule in enumerate(self.gates.require):
+            rules["gates", "require", index] = rule
         return [
-            Mistake(path=("known-issues", index, "where"), message=message)
-            for index, where in enumerate(self._wheres())
-            if not any(matches(where, cell) for cell in cells)
+            Mistake(path=path, message=message)
+            for path, rule in rules.items()
+            if not any(matches(rule, cell) for cell in cells)
         ]
 
     def _wheres(self) -> list[dict[str, tuple[str, ...]]]:

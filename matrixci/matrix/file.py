@@ -11,6 +11,7 @@ from matrixci.errors import MatrixFileError
 from matrixci.matrix.axes import PYTHON, Names, axis_mistakes, empty_rule_mistakes, rule_mistakes
 from matrixci.matrix.definition import Matrix
 from matrixci.matrix.document import Document, read_document
+from matrixci.matrix.gates import ends_mistakes
 from matrixci.matrix.mistakes import Mistake
 from matrixci.matrix.plain_words import in_words
 from matrixci.matrix.yaml_problems import Located, YamlError
@@ -101,6 +102,23 @@ def _names(document: Document) -> Iterator[Mistake]:
         where = issue.get("where") if isinstance(issue, Mapping) else None
         path = ("known-issues", index, "where")
         yield from rule_mistakes(clear, path, _clear_rule(where, axes, clear))
+    yield from _gates_names(top, axes, clear)
+
+
+def _gates_names(
+    top: Mapping[str, object], axes: Mapping[str, object], clear: Names
+) -> Iterator[Mistake]:
+    gates = top.get("gates")
+    if not isinstance(gates, Mapping):
+        return
+    for index, rule in enumerate(_items(gates, "require")):
+        path = ("gates", "require", index)
+        yield from rule_mistakes(clear, path, _clear_rule(rule, axes, clear))
+    ends = gates.get("ends")
+    named: list[object] = ends if isinstance(ends, list) else [ends]
+    texts = [axis for axis in named if isinstance(axis, str)]
+    if len(texts) == len(named):
+        yield from ends_mistakes([*axes], texts)
 
 
 def _items(top: Mapping[str, object], section: str) -> list[object]:

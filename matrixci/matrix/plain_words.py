@@ -1,7 +1,7 @@
 """Pydantic's errors about matrix.yaml in plain words: what is wrong, and what to write."""
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -10,6 +10,7 @@ from matrixci.matrix.axes import AxisValue
 from matrixci.matrix.definition import Base, Limits, Matrix
 from matrixci.matrix.document import Document, Place, quote
 from matrixci.matrix.formats import begins_with_operator
+from matrixci.matrix.gates import Gates
 from matrixci.matrix.mistakes import KEY, TYPE, Mistake, Path
 from matrixci.model import KnownIssue
 from matrixci.wording import listed, nearest
@@ -62,17 +63,26 @@ def _mistake(error: ErrorDetails) -> Mistake:
     path, context = error["loc"], error.get("ctx", {})
     match error["type"]:
         case "extra_forbidden":
-            return Mistake(path=(*path, KEY), message=_unknown_key(path))
+            path, message = (*path, KEY), _unknown_key(path)
         case "missing":
-            return Mistake(path=path, message=f'the key "{path[-1]}" is missing; write it')
+            message = f'the key "{path[-1]}" is missing; write it'
         case "greater_than":
-            return Mistake(path=path, message=f"write a number over {context['gt']:g}")
+            message = f"write a number over {context['gt']:g}"
+        case "greater_than_equal":
+            message = f"write {context['ge']:g} or a higher number"
+        case "enum":
+            message = f"write {_unquoted(context)}"
         case "value_error":
-            return Mistake(path=path, message=str(context["error"]))
+            message = str(context["error"])
         case kind if kind == TYPE:
-            return Mistake(path=path, message=context["text"])
+            message = context["text"]
         case _:
-            return Mistake(path=path, message=f"not valid: {error['msg']}")
+            message = f"not valid: {error['msg']}"
+    return Mistake(path=path, message=message)
+
+
+def _unquoted(context: Mapping[str, Any]) -> str:
+    return str(context["expected"]).replace("'", "")
 
 
 def _wrong_type(path: Path, expected: list[str], place: Place) -> Mistake:
@@ -111,6 +121,8 @@ def _keys(path: Path) -> list[str]:
             model = Base
         case ("limits",):
             model = Limits
+        case ("gates",):
+            model = Gates
         case ("known-issues", _):
             model = KnownIssue
         case _:

@@ -1,6 +1,6 @@
 """What a cell comes to, whatever happens in its container; nothing but a pass is green."""
 
-from matrixci.judge import Verdict
+from matrixci.judged import Verdict
 from matrixci.model import CellOutcome, Need, Reason
 
 from .toy import PASSED, PYTHON, Ran, Toy, checks_of
@@ -236,7 +236,7 @@ def test_what_needs_a_gpu_is_partial_where_there_is_none(toy: Toy) -> None:
     skipped = ran.cells["cuda"].checks[1]
     assert (skipped.reason, skipped.need) == ("no GPU", Need.GPU)
     assert ran.judged is not None
-    assert ran.judged.remarks == ("not verified: 1 checks (no GPU)",)
+    assert ran.judged.unverified[0] == "1 check (no GPU)"
 
 
 def test_a_cell_without_a_solution_says_why_and_nothing_is_built_for_it(toy: Toy) -> None:

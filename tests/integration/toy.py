@@ -19,7 +19,8 @@ from typing import Any
 
 from matrixci.cells import Selection
 from matrixci.events import Listener
-from matrixci.judge import JudgedRun
+from matrixci.judge import exit_code
+from matrixci.judged import JudgedRun
 from matrixci.matrix.file import load_matrix
 from matrixci.model import Cell, CellOutcome, CellResult, Reason, StepName
 from matrixci.pipeline import Settings
@@ -234,7 +235,7 @@ class Toy:
         """Run the matrix to its end; nothing may be left of it but its folder and its images."""
         self.write(checks, modes, limits, **more)
         judged = asyncio.run(self._execute(listener or Silent(), fresh=fresh))
-        return self.ended(judged.run.id, judged.exit_code, judged)
+        return self.ended(judged.run.id, exit_code(judged), judged)
 
     async def _execute(self, listener: Listener, *, fresh: bool) -> JudgedRun:
         matrix = load_matrix(self.matrix)

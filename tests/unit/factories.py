@@ -5,6 +5,8 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from matrixci.model import (
     Cell,
     CellOutcome,
@@ -18,6 +20,7 @@ from matrixci.model import (
 )
 
 RUN = "20261121T100000Z-abc123"
+_CHECK = TypeAdapter(CheckResult)
 
 
 def a_cell(python: str = "3.12", numpy: str = "2.x", device: str = "cpu", **fields: object) -> Cell:
@@ -50,7 +53,7 @@ def a_check(
     **fields: object,
 ) -> CheckResult:
     claim = fields.pop("claim", f"{name.rpartition('::')[2]} holds.")
-    return CheckResult.model_validate({"id": name, "claim": claim, "outcome": outcome, **fields})
+    return _CHECK.validate_python({"id": name, "claim": claim, "outcome": outcome, **fields})
 
 
 def a_lock(versions: dict[str, str] | None = None, **fields: object) -> LockRecord:

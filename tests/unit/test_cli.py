@@ -1,6 +1,7 @@
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from factories import RUN, a_check, a_result, a_run, cells
 from matrixci import cli
 from matrixci import run as running
 from matrixci.errors import ExitCode, ResolverError
-from matrixci.judge import JudgedRun
+from matrixci.judged import JudgedRun
 from matrixci.lock import Lock, Unsatisfiable, parse_lock
 from matrixci.model import Cell, CellOutcome, CheckOutcome, Reason
 from matrixci.pipeline import Settings
@@ -495,3 +496,48 @@ def test_the_module_is_the_command_line_too(tmp_path: Path) -> None:
     )
     assert done.returncode == ExitCode.USAGE
     assert done.stderr.decode().startswith("No single run is meant by 'latest'; there is none in ")
+
+
+RUNS = Path(__file__).parent / "reports/runs"
+BEFORE, AFTER = sorted(RUNS.iterdir())
+
+
+def test_readiness_writes_every_format_and_exits_by_the_verdict(
+    command: Command, tmp_path: Path
+) -> None:
+    done = command("readiness", str(AFTER), "--baseline", str(BEFORE), "--out", "out")
+    assert done.code == ExitCode.FAILURES
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"report.md", "report.json", "junit.xml", "report.sarif", "badge.svg"} <= written
+    assert done.out[1].startswith("NOT READY  12 cells: ")
+    assert {line.strip() for line in done.out} >= {f"out/{name}" for name in written}
+    assert done.err == []
+
+
+def test_readiness_of_a_green_run_is_ready(command: Command, tmp_path: Path) -> None:
+    home = tmp_path / ".matrixci"
+    shutil.copytree(BEFORE, home / "runs" / BEFORE.name)
+    done = command("readiness", BEFORE.name[:6], "--subject-version", "5.20.2", "--format", "json")
+    assert done.code == ExitCode.READY
+    report = home / "runs" / BEFORE.name / "report"
+    assert [path.name for path in report.iterdir()] == ["report.json"]
+    other = command("readiness", BEFORE.name, "--subject-version", "5.23.0", "--format", "json")
+    assert other.code == ExitCode.FAILURES
+    assert any("most cells have transformers 5.23.0" in line for line in other.out[:3])
+
+
+@pytest.mark.parametrize("name", ["readiness", "compare"])
+def test_a_format_that_there_is_not_is_told(command: Command, name: str) -> None:
+    done = command(
+        name, str(BEFORE), *([str(AFTER)] if name == "compare" else []), "--format", "markdwn"
+    )
+    assert done.code == ExitCode.USAGE
+    assert done.err == ["There is no format 'markdwn'; did you mean \"markdown\"?"]
+
+
+@pytest.mark.parametrize("form", ["terminal", "markdown", "json", "junit", "github", "shields"])
+def test_two_runs_are_compared_in_a_format(command: Command, form: str) -> None:
+    done = command("compare", str(BEFORE), str(AFTER), "--format", form)
+    assert done.code == ExitCode.READY
+    assert done.out
+    assert any("regressed" in line for line in done.out)

@@ -15,6 +15,7 @@ from matrixci.model import (
     LockRecord,
     Need,
     Reason,
+    Severity,
 )
 from matrixci.result_file import FILE_BYTES, LINE_BYTES
 
@@ -142,6 +143,16 @@ def test_good_file_is_evidence() -> None:
     assert first.began is not None
     assert first.began == first.ended
     assert cell_outcome(evidence.checks, evidence.problem) == (CellOutcome.PASSED, None, "")
+
+
+def test_the_severity_of_a_check_is_kept() -> None:
+    lines = records()
+    lines[COLLECTED]["checks"][1]["severity"] = "warning"
+    assert [check.severity for check in examined(lines).checks] == [
+        Severity.ERROR,
+        Severity.WARNING,
+        Severity.ERROR,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -569,6 +580,14 @@ def test_cell_outcome(
 
     assert (verdict.outcome, verdict.reason) == (outcome, reason)
     assert says in verdict.message
+
+
+@pytest.mark.parametrize("outcome", ["failed", "crashed", "timed-out", "flaky"])
+def test_a_failing_check_that_only_warns_is_told_in_a_green_cell(outcome: str) -> None:
+    warned = CheckResult(id="a", claim="", outcome=CheckOutcome(outcome), severity=Severity.WARNING)
+    passed = CheckResult(id="b", claim="", outcome=CheckOutcome.PASSED)
+
+    assert cell_outcome([warned, passed], None) == (CellOutcome.PASSED, None, "1 warning: a")
 
 
 def test_problem_wins() -> None:

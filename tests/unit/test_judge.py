@@ -5,16 +5,10 @@ import pytest
 from factories import a_cell, a_check, a_lock, a_result, a_run, an_issue, cells
 
 from matrixci.errors import ExitCode
-from matrixci.judge import (
-    FAILING,
-    GREEN,
-    JudgedCell,
-    JudgedRun,
-    Verdict,
-    applies,
-    judge,
-    judge_cell,
-)
+from matrixci.green import FAILING, GREEN
+from matrixci.judge import exit_code, judge, judge_cell
+from matrixci.judged import JudgedCell, JudgedRun, Verdict
+from matrixci.known_issues import applies
 from matrixci.model import (
     Cell,
     CellOutcome,
@@ -61,7 +55,7 @@ def of_outcome(outcome: CellOutcome, cell: Cell = ONE) -> CellResult:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "verdict", "exit_code", "reasons"),
+    ("outcome", "verdict", "code", "reasons"),
     [
         (CellOutcome.PASSED, "READY", ExitCode.READY, []),
         (CellOutcome.PARTIAL, "READY", ExitCode.READY, []),
@@ -83,10 +77,10 @@ def of_outcome(outcome: CellOutcome, cell: Cell = ONE) -> CellResult:
     ],
 )
 def test_one_cell_beside_a_passed_one_decides(
-    outcome: CellOutcome, verdict: str, exit_code: ExitCode, reasons: list[str]
+    outcome: CellOutcome, verdict: str, code: ExitCode, reasons: list[str]
 ) -> None:
     run = judged(a_result(TWO[0]), of_outcome(outcome, TWO[1]))
-    assert (run.verdict, run.exit_code) == (verdict, exit_code)
+    assert (run.verdict, exit_code(run)) == (verdict, code)
     assert list(run.reasons) == reasons
     assert [cell.outcome for cell in run.cells] == [CellOutcome.PASSED, outcome]
 
@@ -100,7 +94,7 @@ def test_a_run_is_ready_just_where_something_passed_and_nothing_stands_against_i
     ready = {outcome, other} <= fine and bool({outcome, other} & GREEN)
     run = judged(of_outcome(outcome, TWO[0]), of_outcome(other, TWO[1]))
     assert (run.verdict is Verdict.READY) == ready
-    assert (run.exit_code is ExitCode.READY) == ready
+    assert (exit_code(run) is ExitCode.READY) == ready
     assert bool(run.reasons) == (not ready)
 
 
@@ -113,13 +107,13 @@ def test_infrastructure_is_to_blame_only_where_the_subject_is_not(
     subject = bool(both & {CellOutcome.FAILED, CellOutcome.BLOCKED})
     run = judged(of_outcome(outcome, TWO[0]), of_outcome(other, TWO[1]))
     infrastructure = CellOutcome.ERROR in both and not subject
-    assert (run.exit_code is ExitCode.INFRASTRUCTURE) == infrastructure
+    assert (exit_code(run) is ExitCode.INFRASTRUCTURE) == infrastructure
 
 
 def test_where_every_cell_is_unsatisfiable_nothing_is_verified() -> None:
     run = judged(*(of_outcome(CellOutcome.UNSATISFIABLE, cell) for cell in TWO))
     assert run.reasons == ("no check passed, so nothing is verified",)
-    assert run.exit_code is ExitCode.FAILURES
+    assert exit_code(run) is ExitCode.FAILURES
 
 
 @pytest.mark.parametrize("interrupted", [True, False])
@@ -142,7 +136,7 @@ def test_a_run_without_results_is_not_ready() -> None:
         "py3.12-numpy2-cpu, py3.13-numpy2-cpu: error (no-result)",
         "no check passed, so nothing is verified",
     )
-    assert run.exit_code is ExitCode.INFRASTRUCTURE
+    assert exit_code(run) is ExitCode.INFRASTRUCTURE
 
 
 def test_a_run_without_cells_is_not_ready() -> None:
@@ -152,12 +146,12 @@ def test_a_run_without_cells_is_not_ready() -> None:
 @pytest.mark.parametrize("outcome", CellOutcome)
 def test_an_interrupted_run_says_so_whatever_it_came_to(outcome: CellOutcome) -> None:
     run = judged(of_outcome(outcome), interrupted=True)
-    assert run.exit_code is ExitCode.INTERRUPTED
+    assert exit_code(run) is ExitCode.INTERRUPTED
 
 
 def test_a_problem_with_the_files_is_a_reason() -> None:
     run = judged(a_result(), problems=["x.json: is cut off"])
-    assert (run.verdict, run.exit_code) == (Verdict.NOT_READY, ExitCode.FAILURES)
+    assert (run.verdict, exit_code(run)) == (Verdict.NOT_READY, ExitCode.FAILURES)
     assert run.reasons == ("x.json: is cut off",)
 
 
@@ -220,7 +214,7 @@ def test_a_run_is_ready_only_where_a_check_passed(outcome: CheckOutcome | None) 
     run = judged(a_result(ONE, CellOutcome.PASSED, checks))
     passed = outcome in {CheckOutcome.PASSED, CheckOutcome.FIXED}
     assert (run.verdict is Verdict.READY) == passed
-    assert (run.exit_code is ExitCode.READY) == passed
+    assert (exit_code(run) is ExitCode.READY) == passed
 
 
 def need(outcome: CheckOutcome) -> str | None:
@@ -424,7 +418,7 @@ def test_a_cell_whose_failures_are_all_known_is_green() -> None:
     result = a_result(ONE, CellOutcome.FAILED, [failed, a_check("b")], reason=Reason.CHECKS)
     run = judged(result, known_issues=(an_issue(),))
     assert (run.cells[0].outcome, run.cells[0].reason) == (CellOutcome.PASSED, None)
-    assert (run.verdict, run.exit_code) == (Verdict.READY, ExitCode.READY)
+    assert (run.verdict, exit_code(run)) == (Verdict.READY, ExitCode.READY)
 
 
 @pytest.mark.parametrize("reason", set(Reason) - {Reason.CHECKS, Reason.NEEDS})
@@ -448,7 +442,7 @@ def test_a_fixed_issue_leaves_the_run_ready_and_is_told() -> None:
 def test_a_known_issue_that_names_no_check_keeps_a_run_from_being_ready(pattern: str) -> None:
     run = judged(a_result(), known_issues=(an_issue(pattern),))
     assert run.reasons == (f"known issue a/b#1 names no check: {pattern}",)
-    assert run.exit_code is ExitCode.FAILURES
+    assert exit_code(run) is ExitCode.FAILURES
 
 
 def test_a_known_issue_may_name_no_check_where_only_some_checks_ran() -> None:
@@ -467,7 +461,7 @@ def test_what_was_not_verified_is_remarked_once_for_all_cells() -> None:
         a_result(cell, CellOutcome.PARTIAL, [a_check(), NEEDS_GPU, slow], reason=Reason.NEEDS)
         for cell in TWO
     ]
-    assert judged(*results).remarks == ("not verified: 1 checks (no GPU)",)
+    assert judged(*results).unverified[0] == "1 check (no GPU)"
 
 
 def test_a_build_of_torch_from_another_index_is_remarked() -> None:
@@ -478,7 +472,7 @@ def test_a_build_of_torch_from_another_index_is_remarked() -> None:
 
 def test_what_the_command_left_out_is_remarked() -> None:
     run = judged(a_result(), unselected=("a", "b"), check_filter="not slow")
-    assert run.remarks == (
-        "2 cells of the matrix were not selected",
+    assert run.unverified[:2] == (
+        "2 cells of the matrix not selected",
         "only checks that match 'not slow' ran",
     )

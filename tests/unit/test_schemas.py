@@ -65,6 +65,8 @@ def test_the_schema_knows_the_keys_of_the_real_file_and_no_others() -> None:
     assert set(data) == set(MATRIX_SCHEMA["properties"])
     assert set(data["limits"]) == set(definitions["Limits"]["properties"])
     assert set(data["base"]) == set(definitions["Base"]["properties"])
-    assert all(each["additionalProperties"] is False for each in definitions.values())
+    assert set(data["gates"]) == set(definitions["Gates"]["properties"])
+    mappings = [each for each in definitions.values() if each["type"] == "object"]
+    assert all(each["additionalProperties"] is False for each in mappings)
     assert MATRIX_SCHEMA["required"] == ["subject", "axes"]
     assert MATRIX_SCHEMA["properties"]["axes"]["required"] == ["python"]

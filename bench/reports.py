@@ -1,0 +1,215 @@
+"""Time the way from a run's files to its reports in all formats, on a run that is made up.
+
+Usage: python bench/reports.py [--cells 10000] [--checks 60] [--baseline] [--home DIR]
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, date, datetime, timedelta
+from itertools import product
+from pathlib import Path
+from typing import Final
+
+from matrixci.judge import judge
+from matrixci.model import (
+    Attestation,
+    Cell,
+    CellOutcome,
+    CellResult,
+    CheckOutcome,
+    CheckResult,
+    KnownIssue,
+    LockRecord,
+    Reason,
+    Run,
+    Step,
+    StepName,
+    Subject,
+)
+from matrixci.reports.formats import FORMATS, write_all
+from matrixci.reports.report import read_report
+from matrixci.run_folder import RunFolder, read_run
+
+BEGAN: Final = datetime(2026, 11, 21, 10, tzinfo=UTC)
+DISTRIBUTIONS: Final = {f"package-{number}": f"{number}.0.1" for number in range(60)}
+FAILS: Final = 97  # one check in so many
+
+
+def cells(count: int) -> tuple[Cell, ...]:
+    """Return cells over four axes, two devices across."""
+    minors = range(10, 15)
+    stacks = range(-(-count // (len(minors) * 2 * 2)))
+    made = [
+        Cell(
+            id=f"py3.{minor}-numpy{numpy}-stack{stack}-{device}",
+            axes={
+                "python": f"3.{minor}",
+                "numpy": f"{numpy}.x",
+                "stack": f"{stack}",
+                "device": device,
+            },
+            python=f"3.{minor}",
+            requires=("torch", f"numpy=={numpy}.*"),
+            environment={},
+            torch_backend="cpu" if device == "cpu" else None,
+            base=None,
+            gpu=device == "cuda",
+        )
+        for stack, minor, numpy, device in product(stacks, minors, (1, 2), ("cpu", "cuda"))
+    ]
+    return tuple(made[:count])
+
+
+def result(run: str, cell: Cell, index: int, checks: int) -> CellResult:
+    """Return a result in which now and then a check fails, with all that a real one says."""
+    return CellResult(
+        run=run,
+        cell=cell,
+        outcome=CellOutcome.FAILED,
+        reason=Reason.CHECKS,
+        lock=LockRecord(
+            digest=f"{index:064x}",
+            file=f"locks/{cell.id}.txt",
+            versions={**DISTRIBUTIONS, "transformers": "5.23.0", "torch": "2.15.0"},
+            torch_backend=cell.torch_backend,
+            fallback=False,
+        ),
+        attestation=Attestation(
+            python=f"{cell.python}.4",
+            machine="x86_64",
+            distributions={**DISTRIBUTIONS, "transformers": "5.23.0", "torch": "2.15.0"},
+            modules={"torch": "2.15.0", "numpy": "2.5.5"},
+            torch_cuda=None,
+            gpus=0,
+        ),
+        checks=tuple(check(index, number) for number in range(checks)),
+        steps=tuple(
+            Step(name=name, began=at(index, order), ended=at(index, order + 1))
+            for order, name in enumerate(StepName)
+        ),
+        log=f"logs/{cell.id}.log",
+    )
+
+
+def check(index: int, number: int) -> CheckResult:
+    """Return what a check came to in the cell of an index."""
+    fails = (index * 61 + number) % FAILS == 0
+    return CheckResult(
+        id=f"test_module_{number % 8}.py::test_something_that_a_user_does[case-{number}-eager]",
+        claim=f"A user's way number {number} through the package leaves the state as it was.",
+        outcome=CheckOutcome.FAILED if fails else CheckOutcome.PASSED,
+        message=f"expected {number}\nseen: nothing, in cell {index}" if fails else "",
+        detail="\n".join(f"line {line} of a traceback" for line in range(40)) if fails else "",
+        figures={"import_seconds": 2.0 + index % 7 / 10} if number % 20 == 0 else {},
+        began=at(index, number),
+        ended=at(index, number + 1),
+    )
+
+
+def at(index: int, step: int) -> datetime:
+    """Return an instant that no two steps of a run share."""
+    return BEGAN + timedelta(seconds=step, microseconds=index * 37 % 1_000_000)
+
+
+def make(home: Path, name: str, count: int, checks: int) -> Path:
+    """Write the folder of a run."""
+    every = cells(count)
+    axes: dict[str, dict[str, None]] = {}
+    for cell in every:
+        for axis, value in cell.axes.items():
+            axes.setdefault(axis, {})[value] = None
+    run = Run(
+        id=name,
+        began=BEGAN,
+        ended=BEGAN,
+        matrixci="0.1.0",
+        commit=None,
+        command=("matrix",),
+        subject=Subject(name="transformers", spec="transformers", requirement="transformers"),
+        companions=("torch",),
+        as_of=None,
+        matrix_digest="00",
+        axes={axis: tuple(values) for axis, values in axes.items()},
+        cells=every,
+        known_issues=tuple(
+            KnownIssue(
+                check=f"test_module_{number}.py::*case-{number}-*",
+                versions={"transformers": ">=5"},
+                reference=f"owner/name#{number}",
+                reason="not mended yet",
+                expires=date(2027, 6, 30),
+            )
+            for number in range(4)
+        ),
+        resolver="uv 0.9.9",
+    )
+    folder = RunFolder.create(home, name)
+    folder.write_run(run)
+    for index, cell in enumerate(every):
+        made = result(name, cell, index, checks).model_dump_json(indent=1)
+        (folder.cells / f"{cell.id}.json").write_text(made, encoding="utf-8")
+    return folder.path
+
+
+def measure(folder: Path, baseline: Path | None) -> None:
+    """Read, judge and report; print the seconds of each step, and the memory at its most."""
+    begin = last = time.perf_counter()
+    began = time.process_time()
+
+    def told(what: str) -> None:
+        nonlocal last
+        now = time.perf_counter()
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"{what:<12} {now - last:6.2f} s   at most {peak:4.0f} MiB so far")
+        last = now
+
+    today = BEGAN.date()
+    before = None
+    if baseline is not None:
+        stored = read_run(baseline)
+        before = judge(stored.run, stored.results, stored.problems, today)
+        told("baseline")
+    stored = read_run(folder)
+    told("read")
+    judged = judge(stored.run, stored.results, stored.problems, today, before)
+    del stored
+    told("judge")
+    report = read_report(judged, folder)
+    for each in FORMATS.values():
+        (path,) = write_all(report, folder / "report", [each])
+        told(f"{each.name} ({path.stat().st_size / 2**20:.1f} MiB)")
+    took = time.perf_counter() - begin
+    print(f"{'all':<12} {took:6.2f} s   {time.process_time() - began:.2f} s of a CPU")
+
+
+def main() -> None:
+    """Make a run in a folder of its own and measure it in a process of its own."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cells", type=int, default=10_000)
+    parser.add_argument("--checks", type=int, default=60)
+    parser.add_argument("--baseline", action="store_true", help="compare with a second run")
+    parser.add_argument("--home", type=Path, help="keep the runs in this folder")
+    parser.add_argument("--measure", nargs="+", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.measure:
+        measure(given.measure[0], given.measure[1] if len(given.measure) > 1 else None)
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        home = given.home or Path(temporary)
+        names = ["after", "before"] if given.baseline else ["after"]
+        folders = []
+        for name in names:
+            folder = home / "runs" / name
+            folders.append(
+                folder if folder.is_dir() else make(home, name, given.cells, given.checks)
+            )
+        # The making takes memory of its own.
+        subprocess.run([sys.executable, __file__, "--measure", *folders], check=True)  # noqa: S603
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""The commands that read a run's files: show it again, decide on it, compare it."""
+
+import re
+import sys
+from collections.abc import Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from matrixci import run as running
+from matrixci.cli_options import HOME, HomeOption
+from matrixci.console import WIDTH, console
+from matrixci.errors import UsageError
+from matrixci.judge import exit_code
+from matrixci.reports import comparison
+from matrixci.reports.formats import FORMATS, write_all
+from matrixci.reports.report import read_report
+from matrixci.reports.table import render_matrix
+from matrixci.reports.terminal import render, render_readiness
+from matrixci.run_folder import find_run, write_whole
+from matrixci.wording import did_you_mean, printable
+
+
+def show(
+    run: Annotated[str | None, typer.Argument(help="Id or folder of a run; the latest.")] = None,
+    *,
+    home: HomeOption = HOME,
+    svg: Annotated[Path | None, typer.Option(help="Write the matrix as a picture as well.")] = None,
+) -> None:
+    """Print the table of a run again, from its files alone."""
+    folder = find_run(home, run)
+    judged = running.judge_folder(folder)
+    console().print(render(read_report(judged, folder)), crop=False)
+    if svg is not None:
+        picture = Console(record=True, file=StringIO(), width=WIDTH, force_terminal=True)
+        picture.print(render_matrix(judged))
+        write_whole(svg, _without_fonts(picture.export_svg(title="nox -s matrix")))
+    raise typer.Exit(exit_code(judged))
+
+
+def readiness(  # noqa: PLR0913
+    run: Annotated[str | None, typer.Argument(help="Id or folder of a run; the latest.")] = None,
+    *,
+    home: HomeOption = HOME,
+    baseline: Annotated[
+        str | None, typer.Option(help="Id or folder of an earlier run to compare with.")
+    ] = None,
+    subject_version: Annotated[
+        str | None, typer.Option(help="The version that most cells must have been tested with.")
+    ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--format", help=f"{', '.join(FORMATS)}; repeatable. Left out: all."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write; the run's folder, in report/.")
+    ] = None,
+) -> None:
+    """Write the report that a release is decided on, and exit by the verdict."""
+    chosen = [FORMATS[name] for name in _named(formats or list(FORMATS), list(FORMATS))]
+    folder = find_run(home, run)
+    judged = running.judge_folder(
+        folder,
+        None if baseline is None else find_run(home, baseline),
+        whole=True,
+        subject_version=subject_version,
+    )
+    report = read_report(judged, folder)
+    paths = write_all(report, out or folder / "report", chosen)
+    out_to = console()
+    out_to.print(render_readiness(report), crop=False)
+    for path in paths:
+        out_to.print(Text(f"  {printable(str(path))}", style="dim"), soft_wrap=True)
+    raise typer.Exit(exit_code(judged))
+
+
+def compare(
+    before: Annotated[str, typer.Argument(help="Id or folder of the earlier run.")],
+    after: Annotated[str, typer.Argument(help="Id or folder of the later run.")],
+    *,
+    home: HomeOption = HOME,
+    form: Annotated[
+        str, typer.Option("--format", help=f"terminal, {', '.join(comparison.FORMATS)}.")
+    ] = "terminal",
+) -> None:
+    """Print the difference of two runs: results, locks, figures."""
+    (name,) = _named([form], ["terminal", *comparison.FORMATS])
+    earlier, folder = find_run(home, before), find_run(home, after)
+    report = read_report(running.judge_folder(folder, earlier), folder)
+    if name == "terminal":
+        console().print(comparison.render_terminal(report), crop=False)
+    else:
+        sys.stdout.write(comparison.FORMATS[name](report))
+
+
+def _named(wanted: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Return the names of formats, each once.
+
+    Raises:
+        UsageError: there is no such format.
+    """
+    for name in wanted:
+        if name not in known:
+            msg = f"There is no format {name!r}; {did_you_mean(name, known)}"
+            raise UsageError(msg)
+    return list(dict.fromkeys(wanted))
+
+
+def _without_fonts(picture: str) -> str:
+    """Take out the fonts that a picture would fetch from elsewhere: nobody is told who looks."""
+    return re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL)

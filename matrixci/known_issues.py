@@ -1,0 +1,128 @@
+"""Known issues held against checks: expected failures, strict and expiring."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import Final
+
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+from matrixci.green import FAILING
+from matrixci.judged import JudgedCell, KnownFailure
+from matrixci.model import Cell, CellResult, CheckOutcome, CheckResult, KnownIssue
+
+_EXCUSABLE: Final = FAILING - {CheckOutcome.MISSING}
+
+
+class KnownIssues:
+    """The known issues of a run, as they stand on a day."""
+
+    def __init__(self, issues: Sequence[KnownIssue], today: date) -> None:
+        self._issues = tuple(issues)
+        self._today = today
+        self._of_check: dict[str, tuple[KnownIssue, ...]] = {}
+
+    def hold(self, result: CellResult) -> tuple[CheckResult, ...]:
+        """Return a cell's checks as they are where known issues are taken into account."""
+        if not self._issues:
+            return result.checks
+        naming, versions = self._naming, _versions(result)
+        # Nearly no check of a large run is named by any, and such a one stays as it is.
+        return tuple(
+            [
+                self._held(check, result.cell, versions) if naming(check.id) else check
+                for check in result.checks
+            ]
+        )
+
+    def idle(self, reported: Iterable[str]) -> list[KnownIssue]:
+        """Return the issues that name none of the reported checks: they guard nothing."""
+        named = {id(issue) for check_id in reported for issue in self._naming(check_id)}
+        return [issue for issue in self._issues if id(issue) not in named]
+
+    def failures(self, cells: Iterable[JudgedCell]) -> tuple[KnownFailure, ...]:
+        """Return the issues that excused a failure, with what they excused."""
+        excused: dict[int, list[tuple[str, str]]] = {}
+        for cell in cells:
+            for check in cell.checks:
+                if check.outcome is CheckOutcome.KNOWN:
+                    versions = _versions(cell.result)
+                    issue = self._speaking(cell.cell, check.id, versions)
+                    excused.setdefault(id(issue), []).append((check.id, cell.cell.id))
+        return tuple(
+            KnownFailure(
+                check=issue.check,
+                reference=issue.reference,
+                reason=issue.reason,
+                expires=issue.expires.isoformat(),
+                days_left=(issue.expires - self._today).days,
+                checks=tuple(dict.fromkeys(check for check, _ in excused[id(issue)])),
+                cells=tuple(dict.fromkeys(cell for _, cell in excused[id(issue)])),
+            )
+            for issue in self._issues
+            if id(issue) in excused
+        )
+
+    def _naming(self, check_id: str) -> tuple[KnownIssue, ...]:
+        """Return the issues whose pattern is that of a check, looked up once for each check."""
+        found = self._of_check.get(check_id)
+        if found is None:
+            found = tuple(issue for issue in self._issues if names(issue, check_id))
+            self._of_check[check_id] = found
+        return found
+
+    def _speaking(
+        self, cell: Cell, check_id: str, versions: Mapping[str, str]
+    ) -> KnownIssue | None:
+        naming = self._naming(check_id)
+        return next((issue for issue in naming if speaks_of(issue, cell, versions)), None)
+
+    def _held(self, check: CheckResult, cell: Cell, versions: Mapping[str, str]) -> CheckResult:
+        """Hold a check against the known issue that speaks of it."""
+        issue = self._speaking(cell, check.id, versions)
+        if issue is None:
+            return check
+        if check.outcome is CheckOutcome.PASSED:
+            stale = f"known issue {issue.reference} no longer holds"
+            return replace(check, outcome=CheckOutcome.FIXED, reason=stale)
+        if check.outcome not in _EXCUSABLE:
+            return check
+        if issue.expires <= self._today:
+            expired = f"known issue {issue.reference} expired on {issue.expires}"
+            return replace(check, reason=expired)
+        known = f"{issue.reference}: {issue.reason}"
+        return replace(check, outcome=CheckOutcome.KNOWN, reason=known)
+
+
+def applies(issue: KnownIssue, cell: Cell, check: str, versions: Mapping[str, str]) -> bool:
+    """Return whether a known issue speaks of this check in this cell."""
+    return names(issue, check) and speaks_of(issue, cell, versions)
+
+
+def names(issue: KnownIssue, check: str) -> bool:
+    """Return whether a known issue's pattern is that of a check."""
+    # Brackets stand for themselves: they are part of a parametrised check's id.
+    return check == issue.check or fnmatchcase(check, issue.check.replace("[", "[[]"))
+
+
+def speaks_of(issue: KnownIssue, cell: Cell, versions: Mapping[str, str]) -> bool:
+    """Return whether a known issue holds in a cell, whatever its checks."""
+    return all(
+        cell.axes.get(axis) in ((values,) if isinstance(values, str) else values)
+        for axis, values in issue.where.items()
+    ) and all(
+        _fits(versions.get(canonicalize_name(package)), specifier)
+        for package, specifier in issue.versions.items()
+    )
+
+
+def _versions(result: CellResult | None) -> Mapping[str, str]:
+    return result.lock.versions if result and result.lock else {}
+
+
+@lru_cache(maxsize=4096)
+def _fits(version: str | None, specifier: str) -> bool:
+    return version is not None and SpecifierSet(specifier).contains(version, prereleases=True)

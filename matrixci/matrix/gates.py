@@ -1,0 +1,57 @@
+"""The gates of a release as matrix.yaml has them: model.Gates, with names looked up in the axes."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from matrixci.matrix.axes import Entry, Rule, as_list
+from matrixci.matrix.mistakes import Mistake
+from matrixci.model import Enforcement
+from matrixci.model import Gates as PlainGates
+from matrixci.wording import did_you_mean
+
+_DEFAULT = PlainGates()
+
+
+class Gates(Entry):
+    """What a release needs to be ready, beside that every file of the run is whole."""
+
+    require: tuple[Rule, ...] = Field(
+        default=_DEFAULT.require,
+        description="Rules, axis to value or values: cells that match one must be green; "
+        "{} is every cell.",
+    )
+    new_failures: int = Field(
+        default=_DEFAULT.new_failures,
+        ge=0,
+        description="How many failing checks, neither known nor failing in the baseline, are let "
+        "pass; each counts once for each cell.",
+    )
+    gpu: Enforcement = Field(
+        default=_DEFAULT.gpu,
+        description="Whether the release needs evidence from a real GPU: required or advisory.",
+    )
+    ends: Annotated[
+        tuple[str, ...], BeforeValidator(as_list, json_schema_input_type=str | list[str])
+    ] = Field(
+        default=_DEFAULT.ends,
+        description="Axes whose oldest and newest value must each have a green cell.",
+    )
+    disappeared_checks: int = Field(
+        default=_DEFAULT.disappeared_checks,
+        ge=0,
+        description="How many checks of the baseline may be gone; each counts once for each cell.",
+    )
+
+    def plain(self) -> PlainGates:
+        """Return the gates as the model's own type, as a run keeps them."""
+        return PlainGates(**dict(self))
+
+
+def ends_mistakes(names: Collection[str], ends: Sequence[str]) -> Iterator[Mistake]:
+    """Yield which of the axes named in gates.ends the matrix doesn't have."""
+    for index, axis in enumerate(ends):
+        if axis not in names:
+            message = f'there is no axis "{axis}"; {did_you_mean(axis, names)}'
+            yield Mistake(path=("gates", "ends", index), message=message)

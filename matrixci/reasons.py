@@ -1,0 +1,154 @@
+"""A judgement in words: why it isn't ready, what to know beside, what no evidence speaks of."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from matrixci.gates import DISAPPEARED, ENDS, NEW_FAILURES, REQUIRE, Failure, is_required
+from matrixci.judged import Change, Gate, GateOutcome, JudgedCell, JudgedRun
+from matrixci.model import CellOutcome, CheckOutcome, Reason
+from matrixci.wording import several
+
+_NAMED: Final = 2
+_EVIDENCE: Final = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What stands against a release."""
+
+    against: frozenset[str]
+    """ids of the cells that have to be green and aren't, or that never reported"""
+    new: frozenset[Failure]
+    """new failures, where there are more than are allowed"""
+
+    def holds(self, cell: JudgedCell, check_id: str) -> bool:
+        """Tell whether a check that fails in a cell stands against the release."""
+        return cell.cell.id in self.against or (cell.cell.id, check_id) in self.new
+
+
+def reasons_of(judged: JudgedRun, standing: Standing, *, whole: bool) -> Iterator[str]:
+    """Say what stands against a release: each failing check, each cell, each other gate."""
+    yield from _failures(judged, standing, held=True)
+    yield from _cells_told(judged, standing, held=True)
+    for gate in judged.gates:
+        if gate.required and _is_told_by_gate(judged, gate, whole=whole):
+            not_verified = ", not verified" if gate.outcome is GateOutcome.UNVERIFIED else ""
+            yield f"gate {gate.name}{not_verified}: {gate.asks}; {_evidence(gate)}"
+
+
+def remarks_of(judged: JudgedRun, standing: Standing) -> Iterator[str]:
+    """Say what a reader must know beside the verdict."""
+    for told in (
+        *_failures(judged, standing, held=False),
+        *_cells_told(judged, standing, held=False),
+    ):
+        yield f"not held against the release: {told}"
+    warned: dict[str, list[str]] = {}
+    for cell in judged.cells:
+        for check in cell.warnings:
+            warned.setdefault(check.id, []).append(cell.cell.id)
+    for check_id, where in warned.items():
+        yield f"warning: {check_id} fails in {_cells(where, len(judged.cells))}"
+    fixed = {
+        check.id: check.reason
+        for cell in judged.cells
+        for check in cell.checks
+        if check.outcome is CheckOutcome.FIXED
+    }
+    for check_id, reason in fixed.items():
+        yield f"fixed: {check_id} ({reason}); take it out of known-issues"
+    yield from _fallback(judged.cells)
+
+
+def unverified_of(judged: JudgedRun) -> Iterator[str]:
+    """Say what no evidence speaks of, so that nobody takes it for granted."""
+    unmet: dict[str, set[str]] = {}
+    for cell in judged.cells:
+        for check in cell.unmet:
+            unmet.setdefault(check.reason, set()).add(check.id)
+    for reason, ids in unmet.items():
+        yield f"{several(len(ids), 'check')} ({reason})"
+    if judged.run.unselected:
+        yield f"{several(len(judged.run.unselected), 'cell')} of the matrix not selected"
+    if judged.run.check_filter is not None:
+        yield f"only checks that match {judged.run.check_filter!r} ran"
+    if judged.comparison and judged.comparison.not_compared:
+        count = len(judged.comparison.not_compared)
+        yield f"{several(count, 'cell')} not compared with the baseline: one of the runs has none"
+    for gate in judged.gates:
+        # What a baseline or the selection would tell is said above, or was not asked for.
+        if gate.outcome is GateOutcome.UNVERIFIED and gate.name not in {REQUIRE, DISAPPEARED}:
+            yield f"{gate.asks}: {_evidence(gate)}"
+
+
+def _is_told_by_gate(judged: JudgedRun, gate: Gate, *, whole: bool) -> bool:
+    """Tell whether a gate is a reason of its own, beside the checks and cells that are."""
+    match gate.outcome:
+        case GateOutcome.MET:
+            return False
+        case GateOutcome.UNVERIFIED:
+            return whole
+        case GateOutcome.UNMET:
+            everything = all(is_required(judged, cell.cell.axes) for cell in judged.cells)
+            return gate.name not in {REQUIRE, NEW_FAILURES} and not (
+                gate.name == ENDS and everything
+            )
+        case _ as never:
+            assert_never(never)
+
+
+def _evidence(gate: Gate) -> str:
+    return ", ".join(gate.evidence[:_EVIDENCE])
+
+
+def _failures(judged: JudgedRun, standing: Standing, *, held: bool) -> Iterator[str]:
+    failing: dict[str, list[str]] = {}
+    for cell in judged.cells:
+        for check in cell.failed:
+            if standing.holds(cell, check.id) is held:
+                failing.setdefault(check.id, []).append(cell.cell.id)
+    for check_id, where in failing.items():
+        yield f"{check_id} fails in {_cells(where, len(judged.cells))}"
+
+
+def _cells_told(judged: JudgedRun, standing: Standing, *, held: bool) -> Iterator[str]:
+    """Say in a line for each outcome which cells came to it, where no check tells it."""
+    others: dict[str, list[str]] = {}
+    for cell in judged.cells:
+        if (cell.cell.id in standing.against) is held and (words := _words(judged, cell)):
+            others.setdefault(words, []).append(cell.cell.id)
+    for outcome, where in others.items():
+        yield f"{_cells(where, len(judged.cells))}: {outcome}"
+
+
+def _words(judged: JudgedRun, cell: JudgedCell) -> str:
+    match cell.outcome:
+        case CellOutcome.PASSED | CellOutcome.PARTIAL:
+            return ""
+        case CellOutcome.UNSATISFIABLE:
+            change = judged.comparison.cell(cell.cell.id) if judged.comparison else None
+            newly = change is not None and change.change is Change.NEWLY_UNSATISFIABLE
+            return "newly unsatisfiable" if newly else ""
+        case CellOutcome.FAILED if cell.failed and cell.reason is Reason.CHECKS:
+            return ""
+        case CellOutcome.FAILED | CellOutcome.BLOCKED | CellOutcome.ERROR:
+            return f"{cell.outcome} ({cell.reason})"
+        case CellOutcome.CANCELLED:
+            return "cancelled"
+        case _ as never:
+            assert_never(never)
+
+
+def _cells(ids: Sequence[str], total: int) -> str:
+    return ", ".join(ids) if len(ids) <= _NAMED else f"{len(ids)} of {total} cells"
+
+
+def _fallback(cells: Iterable[JudgedCell]) -> Iterator[str]:
+    fallbacks = [c for c in cells if c.result and c.result.lock and c.result.lock.fallback]
+    if fallbacks:
+        backends = sorted({str(cell.cell.torch_backend) for cell in fallbacks})
+        yield (
+            f"PyTorch's own index could not be reached ({', '.join(backends)}): "
+            f"{len(fallbacks)} cells have the default index's build of torch"
+        )

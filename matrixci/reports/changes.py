@@ -1,0 +1,108 @@
+"""What became of a baseline: each change said once, with the cells in which it happened."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from matrixci.judged import CellChange, Change, Comparison, PackageChange
+
+WORSE: Final = frozenset({Change.REGRESSED, Change.NEWLY_UNSATISFIABLE, Change.DISAPPEARED})
+"""Changes that a release manager has to look at."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangeGroup:
+    """The same change of a check, or of cells as a whole, in these cells."""
+
+    check: str | None
+    """None: of the cells, where no check says why"""
+    change: Change
+    words: str
+    """what it came to before and after"""
+    cells: tuple[CellChange, ...]
+
+    @property
+    def worse(self) -> bool:
+        """Whether a release manager has to look at it."""
+        return self.change in WORSE
+
+    @property
+    def packages(self) -> list[str]:
+        """The packages that changed in all of these cells, and whether others did in some."""
+        sets = [frozenset(map(_package, cell.packages)) for cell in self.cells]
+        common = frozenset.intersection(*sets)
+        words = [words for words in map(_package, self.cells[0].packages) if words in common]
+        return [*words, *(["others in some of the cells"] if set(sets) != {common} else [])]
+
+
+def is_worse(change: CellChange) -> bool:
+    """Tell whether a cell or one of its checks is worse than in the baseline."""
+    return change.change in WORSE or any(check.change in WORSE for check in change.checks)
+
+
+def change_groups(comparison: Comparison) -> list[ChangeGroup]:
+    """Return each change with the cells in which it happened, what is worse first."""
+    groups: dict[tuple[str | None, Change, str], list[CellChange]] = {}
+    for cell in comparison.cells:
+        for check in cell.checks:
+            words = outcome_words(check.before, check.after)
+            groups.setdefault((check.check, check.change, words), []).append(cell)
+        if cell.change is not None and not _is_told_by_checks(cell):
+            words = outcome_words(cell.before, cell.after)
+            groups.setdefault((None, cell.change, words), []).append(cell)
+    made = [
+        ChangeGroup(check=check, change=change, words=words, cells=tuple(cells))
+        for (check, change, words), cells in groups.items()
+    ]
+    order = list(Change)
+    return sorted(made, key=lambda group: (not group.worse, order.index(group.change)))
+
+
+def _is_told_by_checks(cell: CellChange) -> bool:
+    """Tell whether changes of its checks say why a cell came to something else."""
+    return any(check.change is cell.change for check in cell.checks)
+
+
+def outcome_words(before: str | None, after: str | None) -> str:
+    """Say what something came to before and after."""
+    if before is None:
+        return f"now {after}"
+    return f"was {before}" if after is None else f"{before} to {after}"
+
+
+def package_words(change: CellChange) -> list[str]:
+    """Say how the two locks of a cell differ, package by package."""
+    return [_package(package) for package in change.packages]
+
+
+def package_groups(comparison: Comparison) -> list[tuple[str, list[str]]]:
+    """Return the differences of two locks, each with the ids of the cells that have it."""
+    groups: dict[str, list[str]] = {}
+    for cell in comparison.cells:
+        words = package_words(cell)
+        words += [f"Python {cell.python[0]} → {cell.python[1]}"] if cell.python else []
+        if words:
+            groups.setdefault(", ".join(words), []).append(cell.cell)
+    return list(groups.items())
+
+
+def figure_words(cells: Sequence[CellChange]) -> list[str]:
+    """Say which figures changed, from the lowest to the highest of the cells."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for change in cells:
+        for name, pair in change.figures.items():
+            found.setdefault(name, []).append(pair)
+    return [
+        f"{name}: {_range(before for before, _ in pairs)} → {_range(after for _, after in pairs)}"
+        for name, pairs in found.items()
+    ]
+
+
+def _package(package: PackageChange) -> str:
+    return f"{package.name} {package.before or 'absent'} → {package.after or 'absent'}"
+
+
+def _range(values: Iterable[float]) -> str:
+    ordered = sorted(values)
+    low, high = f"{ordered[0]:g}", f"{ordered[-1]:g}"
+    return low if low == high else f"{low} to {high}"

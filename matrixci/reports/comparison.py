@@ -1,0 +1,166 @@
+"""The difference of two runs, in the formats that can show one.
+
+The judged run is the later of the two, and its comparison is with the earlier one.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from matrixci.headline import day, subject_title
+from matrixci.judged import CellChange, Change, Comparison, JudgedRun
+from matrixci.reports import terminal_parts
+from matrixci.reports.changes import WORSE, change_groups, is_worse, outcome_words, package_words
+from matrixci.reports.escape import (
+    command_data,
+    command_property,
+    cut,
+    json_text,
+    markdown,
+    visible,
+    xml,
+    xml_lines,
+)
+from matrixci.reports.markdown import comparison_section
+from matrixci.reports.report import Report
+from matrixci.wording import several
+
+_MOST: Final = 10
+
+
+def render_terminal(report: Report) -> RenderableType:
+    """Return the difference for a terminal."""
+    return Group(Text(visible(_title(report.judged)), style="bold"), *_parts(report.judged))
+
+
+def _parts(judged: JudgedRun) -> list[RenderableType]:
+    changes = terminal_parts.changes(judged)
+    return [] if changes is None else [changes, Text(_summary(_of(judged)))]
+
+
+def render_markdown(report: Report) -> str:
+    """Return the difference in Markdown."""
+    judged = report.judged
+    opening = f"# {markdown(_title(judged))}\n\n{_summary(_of(judged))}\n\n"
+    return opening + comparison_section(judged)
+
+
+def render_json(report: Report) -> str:
+    """Return the difference as JSON: the comparison of a judged run, as the schema has it."""
+    return json_text(_of(report.judged).model_dump_json(indent=1)) + "\n"
+
+
+def render_junit(report: Report) -> str:
+    """Return the difference as JUnit XML: a case for each check and cell that isn't what it was."""
+    cases: list[str] = []
+    failures = 0
+    for change in _of(report.judged).cells:
+        for name, kind, words in _changes(change):
+            begin = f'    <testcase classname="{xml(change.cell)}" name="{xml(name)}" time="0"'
+            if kind in WORSE:
+                failures += 1
+                told = xml_lines("\n".join([words, *package_words(change)]))
+                message = f'type="{kind}" message="{xml(words)}"'
+                cases.append(
+                    f"{begin}>\n      <failure {message}>{told}</failure>\n    </testcase>"
+                )
+            else:
+                output = f"<system-out>{xml_lines(words)}</system-out>"
+                cases.append(f"{begin}>{output}</testcase>")
+    body = "".join(f"{case}\n" for case in cases)
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n<testsuites>\n'
+        f'  <testsuite name="{xml(_title(report.judged))}" tests="{len(cases)}" '
+        f'failures="{failures}" errors="0" skipped="0" time="0" '
+        f'timestamp="{report.judged.run.began:%Y-%m-%dT%H:%M:%S}">\n{body}'
+        "  </testsuite>\n</testsuites>\n"
+    )
+
+
+def render_github(report: Report) -> str:
+    """Return what is worse as annotations, a line each."""
+    worse = [change for change in _of(report.judged).cells if is_worse(change)]
+    lines = []
+    for change in worse[: _MOST - 1]:
+        words = [f"{name}: {text}" for name, kind, text in _changes(change) if kind in WORSE]
+        text = cut("\n".join([*words, *package_words(change)]), 2000)
+        title = command_property(f"worse: {change.cell}")
+        lines.append(f"::error title={title}::{command_data(text)}")
+    if (more := len(worse) - _MOST + 1) > 0:
+        lines.append(f"::error title={more} more::{more} more cells are worse")
+    lines.append(f"::notice title=compared::{command_data(_summary(_of(report.judged)))}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def render_shields(report: Report) -> str:
+    """Return the difference as a badge, as an endpoint of shields.io has it."""
+    comparison = _of(report.judged)
+    worse = any(is_worse(change) for change in comparison.cells)
+    badge = {
+        "schemaVersion": 1,
+        "label": visible(cut(f"since {comparison.before_subject}", 60)),
+        "message": _summary(comparison),
+        "color": "red" if worse else "brightgreen",
+        "isError": worse,
+    }
+    return json_text(json.dumps(badge, indent=2, ensure_ascii=False)) + "\n"
+
+
+FORMATS: Final[Mapping[str, Callable[[Report], str]]] = MappingProxyType(
+    {
+        "markdown": render_markdown,
+        "json": render_json,
+        "junit": render_junit,
+        "github": render_github,
+        "shields": render_shields,
+    }
+)
+"""The formats of text by name; the terminal's is not one of them."""
+
+
+def _of(judged: JudgedRun) -> Comparison:
+    """Return the comparison.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if judged.comparison is None:
+        msg = "the run is compared with none"
+        raise ValueError(msg)
+    return judged.comparison
+
+
+def _title(judged: JudgedRun) -> str:
+    comparison = _of(judged)
+    before = f"{comparison.before_subject} ({comparison.before})"
+    return f"{before} → {subject_title(judged)} ({judged.run.id}, {day(judged.run)})"
+
+
+def _summary(comparison: Comparison) -> str:
+    kinds: Counter[Change] = Counter()
+    for group in change_groups(comparison):
+        kinds[group.change] += len(group.cells)
+    told = [f"{kinds[kind]} {kind}" for kind in Change if kinds[kind]]
+    if comparison.not_compared:
+        told.append(f"{several(len(comparison.not_compared), 'cell')} not compared")
+    locks = sum(bool(change.packages) for change in comparison.cells)
+    told += [f"{several(locks, 'cell')} with other packages"] if locks else []
+    return ", ".join(told) or "no difference"
+
+
+def _changes(change: CellChange) -> list[tuple[str, Change, str]]:
+    """Return what changed in a cell: its name, how, and in words; the cell itself comes first."""
+    found = []
+    if change.change is not None:
+        words = f"{change.change}, {outcome_words(change.before, change.after)}"
+        found.append(("(cell)", change.change, words))
+    found += [
+        (one.check, one.change, f"{one.change}, {outcome_words(one.before, one.after)}")
+        for one in change.checks
+    ]
+    return found

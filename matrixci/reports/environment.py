@@ -1,0 +1,66 @@
+"""Under what a run was made: what a reader needs to trust it or to make it again."""
+
+import shlex
+from collections import Counter
+
+from matrixci.headline import headline_versions
+from matrixci.judged import JudgedRun
+from matrixci.wording import several
+
+
+def environment(judged: JudgedRun) -> list[tuple[str, str]]:
+    """Return label to value; indexes are told by their kind and never by their host."""
+    run = judged.run
+    versions = headline_versions(judged)
+    facts = [
+        ("run", f"{run.id}, {run.began:%Y-%m-%d %H:%M} UTC"),
+        ("subject", run.subject.spec),
+        ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
+        ("index as of", str(run.as_of or "the day of the run")),
+        ("resolver", run.resolver),
+        ("indexes", _indexes(judged)),
+        ("engine", _engine(judged)),
+        ("base images", _bases(judged)),
+        ("matrixci", f"{run.matrixci}, commit {run.commit or 'unknown'}"),
+        ("matrix", f"SHA-256 {run.matrix_digest}"),
+    ]
+    return [(label, value) for label, value in facts if value]
+
+
+def reproduce_all(judged: JudgedRun) -> str:
+    """Return the command of the whole run, to be copied."""
+    command = judged.run.command
+    session, rest = (command[0], command[1:]) if command else ("matrix", ())
+    return shlex.join(["python3", "-m", "nox", "-s", session, *(["--", *rest] if rest else [])])
+
+
+def _engine(judged: JudgedRun) -> str:
+    engine = judged.run.engine
+    if engine is None:
+        return "not recorded"
+    gpu = f"GPU by {engine.gpu}" if engine.gpu else "no GPU"
+    memory = f"{engine.memory / 2**30:.0f} GiB"
+    return (
+        f"{engine.version}, buildx {engine.buildx}, {engine.architecture}, {engine.cpus} CPUs, "
+        f"{memory}, {engine.storage}, {gpu}"
+    )
+
+
+def _indexes(judged: JudgedRun) -> str:
+    kinds: Counter[str] = Counter()
+    for cell in judged.cells:
+        if cell.result is None or (lock := cell.result.lock) is None:
+            continue
+        if lock.fallback:
+            kinds["default index, where PyTorch's own could not be reached"] += 1
+        elif lock.torch_backend is None:
+            kinds["default index"] += 1
+        else:
+            kinds[f"default index and PyTorch's own ({lock.torch_backend})"] += 1
+    return "; ".join(f"{kind}: {several(count, 'cell')}" for kind, count in kinds.items())
+
+
+def _bases(judged: JudgedRun) -> str:
+    images = (cell.result.image for cell in judged.cells if cell.result)
+    origins = Counter(f"{image.base} ({image.base_origin})" for image in images if image)
+    return ", ".join(f"{base}: {several(count, 'cell')}" for base, count in sorted(origins.items()))

@@ -1,0 +1,64 @@
+"""Annotations for GitHub Actions: workflow commands, in which no text can begin another one."""
+
+from collections.abc import Iterator
+
+from matrixci.judged import JudgedRun, Verdict
+from matrixci.model import CellOutcome
+from matrixci.reports.escape import command_data, command_property, cut
+from matrixci.reports.groups import counted, failures, other_cells, warnings
+from matrixci.reports.report import Report
+
+_MOST = 10  # GitHub shows so many of a kind for each step, and drops the others in silence
+_TEXT = 2000
+_NAMED = 5
+
+
+def render(report: Report) -> str:
+    """Return the annotations, a line each."""
+    judged = report.judged
+    errors, warned = list(_errors(judged)), list(_warnings(judged))
+    lines = [
+        _command("notice", str(judged.verdict), f"{len(judged.cells)} cells: {counted(judged)}")
+    ]
+    for kind, found in (("error", errors), ("warning", warned)):
+        lines += [_command(kind, title, text) for title, text in _bounded(found, kind)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _bounded(found: list[tuple[str, str]], kind: str) -> list[tuple[str, str]]:
+    if len(found) <= _MOST:
+        return found
+    more = len(found) - _MOST + 1
+    return [*found[: _MOST - 1], (f"{more} more", f"{more} more of kind {kind} are in the report")]
+
+
+def _errors(judged: JudgedRun) -> Iterator[tuple[str, str]]:
+    if judged.verdict is Verdict.NOT_READY:
+        yield str(judged.verdict), "\n".join(judged.reasons)
+    for group in failures(judged):
+        check = group.check
+        where = _cells([cell.cell.id for cell in group.cells])
+        text = "\n".join(filter(None, (check.claim, check.reason, check.message)))
+        yield f"{check.outcome}: {check.id}", f"{where}\n{text}"
+    for cells in other_cells(judged):
+        if cells.outcome is not CellOutcome.UNSATISFIABLE:
+            where = _cells([cell.cell.id for cell in cells.cells])
+            yield f"{cells.outcome} ({cells.reason})", f"{where}\n{cells.message}"
+
+
+def _warnings(judged: JudgedRun) -> Iterator[tuple[str, str]]:
+    for group in warnings(judged):
+        where = _cells([cell.cell.id for cell in group.cells])
+        yield f"{group.check.outcome}: {group.check.id}", f"{where}\n{group.check.message}"
+    for one in judged.unverified:
+        yield "not verified", one
+
+
+def _cells(ids: list[str]) -> str:
+    more = len(ids) - _NAMED
+    return ", ".join(ids[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _command(kind: str, title: str, text: str) -> str:
+    name = command_property(cut(title, _TEXT))
+    return f"::{kind} title={name}::{command_data(cut(text, _TEXT))}"

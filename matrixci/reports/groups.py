@@ -1,0 +1,110 @@
+"""What is said of a run once and not once for each cell: cells and checks that came to the same."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from matrixci.green import FAILING, GREEN
+from matrixci.judged import JudgedCell, JudgedRun
+from matrixci.model import CellOutcome, CheckOutcome, CheckResult, Reason
+from matrixci.wording import several
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckGroup:
+    """A check that came to the same in these cells."""
+
+    check: CheckResult
+    """as it is in the first of them"""
+    cells: tuple[JudgedCell, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellGroup:
+    """Cells that came to the same, for a reason that no check tells."""
+
+    outcome: CellOutcome
+    reason: Reason | None
+    message: str
+    cells: tuple[JudgedCell, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """What a check came to over all cells that have it."""
+
+    check: str
+    outcomes: Counter[CheckOutcome]
+
+
+def failures(judged: JudgedRun) -> list[CheckGroup]:
+    """Return the checks that keep cells from being green."""
+    return _grouped(judged.cells, lambda cell: cell.failed)
+
+
+def warnings(judged: JudgedRun) -> list[CheckGroup]:
+    """Return the checks that failed and only warn."""
+    return _grouped(judged.cells, lambda cell: cell.warnings)
+
+
+def known_failures(judged: JudgedRun) -> list[CheckGroup]:
+    """Return the checks that fail as a known issue says."""
+    known = CheckOutcome.KNOWN
+    return _grouped(judged.cells, lambda cell: [c for c in cell.checks if c.outcome is known])
+
+
+def _grouped(
+    cells: Sequence[JudgedCell], chosen: Callable[[JudgedCell], Iterable[CheckResult]]
+) -> list[CheckGroup]:
+    groups: dict[tuple[str, CheckOutcome, str], tuple[CheckResult, list[JudgedCell]]] = {}
+    for cell in cells:
+        for check in chosen(cell):
+            key = check.id, check.outcome, check.reason
+            groups.setdefault(key, (check, []))[1].append(cell)
+    return [CheckGroup(check=check, cells=tuple(of)) for check, of in groups.values()]
+
+
+def other_cells(judged: JudgedRun) -> list[CellGroup]:
+    """Return the cells that aren't green for another reason than their checks."""
+    groups: dict[tuple[CellOutcome, Reason | None, str], list[JudgedCell]] = {}
+    for cell in judged.cells:
+        if cell.outcome not in GREEN and not is_told_by_checks(cell):
+            groups.setdefault((cell.outcome, cell.reason, cell.message), []).append(cell)
+    return [
+        CellGroup(outcome=outcome, reason=reason, message=message, cells=tuple(cells))
+        for (outcome, reason, message), cells in groups.items()
+    ]
+
+
+def is_told_by_checks(cell: JudgedCell) -> bool:
+    """Tell whether the checks that failed say all that there is to say of a cell."""
+    return bool(cell.failed) and cell.reason is Reason.CHECKS
+
+
+def tallies(judged: JudgedRun) -> list[Tally]:
+    """Return what each check came to over all cells."""
+    counts: dict[str, Counter[CheckOutcome]] = {}
+    for check in chain.from_iterable(cell.checks for cell in judged.cells):
+        found = counts.get(check.id)
+        if found is None:
+            found = counts[check.id] = Counter()
+        found[check.outcome] += 1
+    return [Tally(check=check, outcomes=outcomes) for check, outcomes in counts.items()]
+
+
+def counted(judged: JudgedRun) -> str:
+    """Say how many cells came to each outcome."""
+    count = Counter(cell.outcome for cell in judged.cells)
+    return ", ".join(f"{count[outcome]} {outcome}" for outcome in CellOutcome if count[outcome])
+
+
+def failing_counts(cell: JudgedCell) -> list[str]:
+    """Say what the checks of a cell came to that did not pass, warnings apart."""
+    count = Counter(check.outcome for check in cell.failing)
+    parts = [f"{count[outcome]} {outcome}" for outcome in sorted(FAILING) if count[outcome]]
+    if known := cell.count(CheckOutcome.KNOWN):
+        parts.append(f"{known} known")
+    if warned := len(cell.warnings):
+        parts.append(several(warned, "warning"))
+    return parts

@@ -1,0 +1,180 @@
+"""JUnit XML, as test viewers read it: a suite for each cell, a case for each check.
+
+It keeps to what the schemas of Jenkins and of Surefire have in common. They know no warning, no
+known issue and no flaky test that isn't green: a warning and a known issue are skipped with the
+reason, and what is flaky has failed.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC
+from functools import cache
+from typing import assert_never
+
+from matrixci.green import is_warning
+from matrixci.judged import GateOutcome, JudgedCell, JudgedRun, Verdict
+from matrixci.model import CellOutcome, CheckOutcome, CheckResult
+from matrixci.reports.escape import xml, xml_lines
+from matrixci.reports.groups import is_told_by_checks
+from matrixci.reports.report import Report
+
+_NO_CHECK = "(cell)"
+
+
+def chunks(report: Report) -> Iterator[str]:
+    """Yield the document piece by piece: a run of many cells has hundreds of thousands of cases."""
+    judged = report.judged
+    stamp = f"{judged.run.began.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
+    yield '<?xml version="1.0" encoding="UTF-8"?>\n'
+    yield f'<testsuites name="{xml(judged.run.subject.name)}">\n'
+    yield _gates(judged, stamp)
+    attributes = cache(_attributes)
+    for cell in judged.cells:
+        yield _suite(cell, stamp, attributes)
+    yield "</testsuites>\n"
+
+
+def render(report: Report) -> str:
+    """Return the document."""
+    return "".join(chunks(report))
+
+
+def _gates(judged: JudgedRun, stamp: str) -> str:
+    begin = '    <testcase name="verdict" classname="gates" time="0"'
+    verdict = f"{begin}/>\n"
+    if judged.verdict is Verdict.NOT_READY:
+        # A gate that isn't verified is skipped, and skipped is green to a viewer: this one isn't.
+        reasons = "\n".join(judged.reasons)
+        verdict = f"{begin}>{_element('failure', judged.verdict, str(judged.verdict), reasons)}"
+    cases = [verdict]
+    for gate in judged.gates:
+        evidence = "\n".join(gate.evidence)
+        case = f'    <testcase name="{xml(f"{gate.name}: {gate.asks}")}" classname="gates" time="0"'
+        match gate.outcome:
+            case GateOutcome.MET:
+                cases.append(f"{case}/>\n")
+            case GateOutcome.UNMET if gate.required:
+                cases.append(f"{case}>{_element('failure', 'unmet', gate.asks, evidence)}")
+            case GateOutcome.UNMET | GateOutcome.UNVERIFIED:
+                cases.append(f"{case}>{_skipped(f'{gate.outcome}: {evidence}')}")
+            case _ as never:
+                assert_never(never)
+    return _suite_of("gates", stamp, cases, [], 0, ())
+
+
+def _suite(cell: JudgedCell, stamp: str, attributes: Callable[[str], str]) -> str:
+    prefix = f'    <testcase classname="{xml(cell.cell.id.replace(".", "_"))}.'
+    cases = [_of_cell(cell, prefix)] if _needs_case(cell) else []
+    passed = []
+    seconds = 0.0
+    for check in cell.checks:
+        took = 0.0
+        if check.began is not None and check.ended is not None:
+            took = (check.ended - check.began).total_seconds()
+            seconds += took
+        begin = f'{prefix}{attributes(check.id)}{took:.3f}"'
+        if check.outcome is CheckOutcome.PASSED:
+            passed.append(f"{begin}/>\n")
+        else:
+            cases.append(f"{begin}{_rest(check)}")
+    properties = (*cell.cell.axes.items(), ("outcome", str(cell.outcome)))
+    return _suite_of(cell.cell.id, stamp, cases, passed, seconds, properties)
+
+
+def _suite_of(  # noqa: PLR0913, PLR0917 - what a suite consists of
+    name: str,
+    stamp: str,
+    cases: list[str],
+    passed: list[str],
+    seconds: float,
+    properties: tuple[tuple[str, str], ...],
+) -> str:
+    count = {
+        kind: sum(f"<{tag}" in case for case in cases)
+        for kind, tag in (("failures", "failure "), ("errors", "error "), ("skipped", "skipped "))
+    }
+    counts = " ".join(f'{kind}="{number}"' for kind, number in count.items())
+    told = "".join(
+        f'      <property name="{xml(key)}" value="{xml(value)}"/>\n' for key, value in properties
+    )
+    within = f"    <properties>\n{told}    </properties>\n" if told else ""
+    counts = f'tests="{len(cases) + len(passed)}" {counts} time="{seconds:.3f}"'
+    return (
+        f'  <testsuite name="{xml(name)}" {counts} '
+        f'timestamp="{stamp}">\n{within}{"".join(cases)}{"".join(passed)}  </testsuite>\n'
+    )
+
+
+def _attributes(check_id: str) -> str:
+    """Return what a case has of its check's id: from within its class name up to its time."""
+    path, _, name = check_id.partition("::")
+    module = path.removesuffix(".py").replace("/", ".")
+    return f'{xml(module)}" name="{xml(name or path)}" time="'
+
+
+def _needs_case(cell: JudgedCell) -> bool:
+    match cell.outcome:
+        case CellOutcome.PASSED | CellOutcome.PARTIAL:
+            return not cell.checks
+        case CellOutcome.FAILED:
+            return not is_told_by_checks(cell)
+        case (
+            CellOutcome.UNSATISFIABLE
+            | CellOutcome.BLOCKED
+            | CellOutcome.ERROR
+            | CellOutcome.CANCELLED
+        ):
+            return True
+        case _ as never:
+            assert_never(never)
+
+
+def _of_cell(cell: JudgedCell, prefix: str) -> str:
+    """Return the case of a cell of which no check says what it came to."""
+    begin = f'{prefix}cell" name="{_NO_CHECK}" time="0">'
+    if cell.outcome is CellOutcome.UNSATISFIABLE:
+        return f"{begin}{_skipped(f'unsatisfiable: {cell.message}')}"
+    kind = f"{cell.outcome}:{cell.reason}" if cell.reason else str(cell.outcome)
+    return f"{begin}{_element('error', kind, cell.message, cell.message)}"
+
+
+def _rest(check: CheckResult) -> str:
+    """Return what comes after the attributes of a check's case, where it didn't just pass."""
+    if is_warning(check):
+        return f">{_skipped(f'warning, {check.outcome}: {_first(check)}', _evidence(check))}"
+    match check.outcome:
+        case CheckOutcome.PASSED:
+            rest = "</testcase>\n"
+        case CheckOutcome.FIXED:
+            rest = f"<system-out>{xml_lines(check.reason)}</system-out></testcase>\n"
+        case CheckOutcome.FAILED | CheckOutcome.FLAKY:
+            rest = _element("failure", check.outcome, _first(check), _evidence(check))
+        case CheckOutcome.CRASHED | CheckOutcome.TIMED_OUT | CheckOutcome.MISSING:
+            rest = _element("error", check.outcome, _first(check), _evidence(check))
+        case CheckOutcome.KNOWN:
+            rest = _skipped(f"known issue {check.reason}", _evidence(check))
+        case CheckOutcome.SKIPPED:
+            rest = _skipped(check.reason)
+        case _ as never:
+            assert_never(never)
+    return f">{rest}"
+
+
+def _first(check: CheckResult) -> str:
+    return check.reason or check.message.partition("\n")[0] or check.claim
+
+
+def _evidence(check: CheckResult) -> str:
+    parts = (check.claim, check.reason, check.message, check.detail)
+    return "\n".join(part for part in parts if part)
+
+
+def _element(tag: str, kind: str, message: str, text: str) -> str:
+    return (
+        f'\n      <{tag} type="{xml(kind)}" message="{xml(message)}">{xml_lines(text)}</{tag}>\n'
+        "    </testcase>\n"
+    )
+
+
+def _skipped(message: str, text: str = "") -> str:
+    output = f"\n      <system-out>{xml_lines(text)}</system-out>" if text else ""
+    return f'\n      <skipped message="{xml(message)}"/>{output}\n    </testcase>\n'

@@ -1,0 +1,260 @@
+"""The report in Markdown: for a release's pull request and for a job's summary.
+
+GitHub drops a summary of more than 1 MiB whole, so each section has its share of bytes; what goes
+beyond it is counted, and the reader is told where it is.
+"""
+
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Final, TypeVar
+
+from matrixci.glyphs import CELL_GLYPHS, CHECK_GLYPHS
+from matrixci.headline import headline_versions
+from matrixci.judged import Gate, GateOutcome, JudgedCell, JudgedRun, KnownFailure
+from matrixci.model import CellOutcome, Run
+from matrixci.reports.changes import ChangeGroup, change_groups, figure_words, package_groups
+from matrixci.reports.environment import environment, reproduce_all
+from matrixci.reports.escape import (
+    cut,
+    markdown,
+    markdown_block,
+    markdown_cell_code,
+    markdown_code,
+)
+from matrixci.reports.groups import (
+    CellGroup,
+    CheckGroup,
+    counted,
+    failures,
+    other_cells,
+    warnings,
+)
+from matrixci.reports.report import Report
+from matrixci.reports.table import column_title, count_words, is_reused, label, row_note, title
+from matrixci.reproduction import reproduction
+from matrixci.wording import several
+
+LIMIT: Final = 1024 * 1024
+"""Bytes of the largest summary that GitHub shows."""
+
+_TABLE: Final = 280 * 1024
+_LARGE: Final = 220 * 1024
+_SMALL: Final = 48 * 1024
+_OPENING: Final = 5
+_NAMED: Final = 5
+_LINE: Final = 500
+_BLOCK: Final = 4000
+Item = TypeVar("Item")
+_GATES: Final = {GateOutcome.MET: "✓", GateOutcome.UNMET: "✗", GateOutcome.UNVERIFIED: "?"}
+
+
+def render(report: Report) -> str:
+    """Return the document; it is under 1 MiB, and says what is left out where it would not be."""
+    judged = report.judged
+    sections = [
+        _opening(judged),
+        _matrix(judged),
+        _section("All reasons", _if_many(judged.reasons), _item, _SMALL),
+        _section("Not green", _groups(judged), partial(_explained, judged.run), _LARGE),
+        _section("Warnings", warnings(judged), _warned, _SMALL),
+        comparison_section(judged),
+        _known(judged.known),
+        _gates(judged),
+        _section("Not verified", judged.unverified, _item, _SMALL),
+        _section("Remarks", judged.remarks, _item, _SMALL),
+        _environment(report),
+    ]
+    return "\n".join(section for section in sections if section)
+
+
+def _item(text: str) -> str:
+    return f"- {markdown(cut(text, _LINE))}\n"
+
+
+def _section(
+    heading: str, items: Sequence[Item], form: Callable[[Item], str], most: int, *, begin: str = ""
+) -> str:
+    """Return a section of at most so many bytes, with the count of what is left out."""
+    shown, used = [], 0
+    for item in items:
+        text = form(item)
+        used += len(text.encode())
+        if used > most:
+            break
+        shown.append(text)
+    if not items:
+        return ""
+    left_out = len(items) - len(shown)
+    told = f"\n*… and {left_out} more; the JSON report has all of them.*\n" if left_out else ""
+    return f"## {heading}\n\n{begin}{''.join(shown)}{told}"
+
+
+def _opening(judged: JudgedRun) -> str:
+    lines = [f"# {judged.verdict}: {markdown(cut(title(judged), _LINE))}", ""]
+    lines += [f"**{several(len(judged.cells), 'cell')}: {counted(judged)}**", ""]
+    reasons = judged.reasons
+    shown = reasons if len(reasons) <= _OPENING else reasons[: _OPENING - 1]
+    lines += [f"- {markdown(cut(reason, _LINE))}" for reason in shown]
+    if (more := len(reasons) - len(shown)) > 0:
+        lines.append(f"- and {more} more, beneath the table")
+    return "\n".join(lines) + "\n"
+
+
+def _if_many(reasons: Sequence[str]) -> Sequence[str]:
+    return reasons if len(reasons) > _OPENING else ()
+
+
+def _matrix(judged: JudgedRun) -> str:
+    *down, across = judged.run.axes
+    by_column: dict[str, list[JudgedCell]] = {}
+    rows: dict[tuple[str, ...], dict[str, JudgedCell]] = {}
+    for cell in judged.cells:
+        value = cell.cell.axes[across]
+        by_column.setdefault(value, []).append(cell)
+        rows.setdefault(tuple(cell.cell.axes[axis] for axis in down), {})[value] = cell
+    columns = [value for value in judged.run.axes[across] if value in by_column]
+    versions = headline_versions(judged)
+    heads = [*down, *(column_title(judged, value, by_column[value]) for value in columns), ""]
+
+    def row(item: tuple[tuple[str, ...], dict[str, JudgedCell]]) -> str:
+        key, cells = item
+        labels = [label(axis, value) for axis, value in zip(down, key, strict=True)]
+        entries = [_entry(cells[value]) if value in cells else "" for value in columns]
+        note = row_note(judged, list(cells.values()), versions)
+        return _row([*map(markdown, labels), *entries, markdown(cut(note, _LINE))])
+
+    begin = _row(map(markdown, heads)) + _row("---" for _ in heads)
+    return _section("Cells", list(rows.items()), row, _TABLE, begin=begin)
+
+
+def _row(entries: Iterable[str]) -> str:
+    return f"| {' | '.join(entries)} |\n"
+
+
+def _entry(cell: JudgedCell) -> str:
+    reused = " ↺ reused" if is_reused(cell) else ""
+    return f"{CELL_GLYPHS[cell.outcome]} {markdown(count_words(cell))}{reused}"
+
+
+def _groups(judged: JudgedRun) -> list[CheckGroup | CellGroup]:
+    return [*failures(judged), *other_cells(judged)]
+
+
+def _explained(run: Run, group: CheckGroup | CellGroup) -> str:
+    first = group.cells[0]
+    match group:
+        case CheckGroup(check=check):
+            head = f"{CHECK_GLYPHS[check.outcome]} {markdown(cut(check.claim, _LINE))}"
+            what = f"{check.outcome} in {_cells(group.cells)}: {_code(check.id)}"
+            told = "\n".join(filter(None, (check.reason, check.message)))
+            command = reproduction(run, first.cell.id, first.result, check.id)
+        case CellGroup(outcome=outcome, reason=reason):
+            head = f"{CELL_GLYPHS[outcome]} {outcome}" + (f" ({reason})" if reason else "")
+            what = _cells(group.cells)
+            told = group.message
+            command = reproduction(run, first.cell.id, first.result)
+            if outcome is CellOutcome.UNSATISFIABLE:
+                command = ()
+    parts = [f"### {head}", what]
+    parts += [markdown_block(cut(told, _BLOCK))] if told else []
+    parts += [f"Reproduce: {markdown_code(shlex.join(command))}"] if command else []
+    return "\n\n".join(parts) + "\n\n"
+
+
+def _warned(group: CheckGroup) -> str:
+    check = group.check
+    told = check.reason or check.message.partition("\n")[0]
+    reason = markdown(cut(told, _LINE))
+    return f"- {_code(check.id)} {check.outcome} in {_cells(group.cells)}: {reason}\n"
+
+
+def _code(text: str) -> str:
+    return markdown_code(cut(text, _LINE))
+
+
+def _cells(cells: Sequence[JudgedCell]) -> str:
+    return _named([cell.cell.id for cell in cells])
+
+
+def _named(ids: Sequence[str]) -> str:
+    named = ", ".join(markdown_code(one) for one in ids[:_NAMED])
+    more = len(ids) - _NAMED
+    return named + (f" and {several(more, 'more cell')}" if more > 0 else "")
+
+
+def comparison_section(judged: JudgedRun) -> str:
+    """Return what became of the baseline, what is worse first."""
+    comparison = judged.comparison
+    if comparison is None:
+        return ""
+    title = (
+        f"Against {comparison.before} ({comparison.before_subject}, "
+        f"{comparison.before_began:%Y-%m-%d}, {comparison.before_verdict})"
+    )
+    heading = markdown(cut(title, _LINE))
+    groups = change_groups(comparison)
+    sections = (
+        _section(heading, groups, _change, _LARGE),
+        _section("Packages that differ", package_groups(comparison), _packages, _SMALL),
+        _section("Figures that differ", figure_words(comparison.cells), _item, _SMALL),
+    )
+    if not groups:
+        sections = (f"## {heading}\n\nEvery cell comes to the same.\n", *sections[1:])
+    return "\n".join(section for section in sections if section)
+
+
+def _change(group: ChangeGroup) -> str:
+    mark = "**" if group.worse else ""
+    what = _code(group.check) if group.check is not None else "the cell"
+    where = _named([cell.cell for cell in group.cells])
+    head = f"- {mark}{group.change}{mark}: {what}, {group.words}, in {where}\n"
+    # The release that broke it is among these.
+    packages = ", ".join(group.packages) if group.worse else ""
+    return f"{head}  - packages: {markdown(cut(packages, _BLOCK))}\n" if packages else head
+
+
+def _packages(group: tuple[str, list[str]]) -> str:
+    words, cells = group
+    return f"- {markdown(cut(words, _BLOCK))}: in {_named(cells)}\n"
+
+
+def _known(known: Sequence[KnownFailure]) -> str:
+    begin = _row(["known issue", "expires", "excuses", "reason"]) + _row(["---"] * 4)
+
+    def row(issue: KnownFailure) -> str:
+        return _row(
+            [
+                markdown(cut(issue.reference, _LINE)),
+                f"{markdown(issue.expires)}, in {several(issue.days_left, 'day')}",
+                f"{several(len(issue.checks), 'check')} in {several(len(issue.cells), 'cell')}",
+                markdown(cut(issue.reason, _LINE)),
+            ]
+        )
+
+    return _section("Known issues", known, row, _SMALL, begin=begin)
+
+
+def _gates(judged: JudgedRun) -> str:
+    begin = _row(["gate", "", "asks", "evidence"]) + _row(["---"] * 4)
+
+    def row(gate: Gate) -> str:
+        return _row(
+            [
+                markdown(gate.name),
+                f"{_GATES[gate.outcome]} {gate.outcome}{'' if gate.required else ' (advisory)'}",
+                markdown(cut(gate.asks, _LINE)),
+                "; ".join(markdown(cut(line, _LINE)) for line in gate.evidence),
+            ]
+        )
+
+    return _section("Gates", judged.gates, row, _SMALL, begin=begin)
+
+
+def _environment(report: Report) -> str:
+    begin = _row(["", ""]) + _row(["---"] * 2)
+    facts = [*environment(report.judged), ("files", report.folder)]
+    rows = [_row([name, markdown(cut(value, _LINE))]) for name, value in facts]
+    command = markdown_cell_code(cut(reproduce_all(report.judged), _BLOCK))
+    rows.append(_row(["reproduce", command]))
+    return _section("Environment", rows, str, _SMALL, begin=begin)

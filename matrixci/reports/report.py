@@ -1,0 +1,78 @@
+"""What a report is made from: a judged run, and the files that lie beside it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from matrixci.judged import JudgedRun
+
+_LOG: Final = 64 * 1024
+_LOCK: Final = 4 * 2**20
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
+
+Trends = Mapping[str, Mapping[str, tuple[float, ...]]]
+"""Cell id to the name of a figure, to its values from the oldest run to this one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All that any format shows; each is made from this and nothing else."""
+
+    judged: JudgedRun
+    folder: str
+    """where the run's files lie, as the reader is told"""
+    locks: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    """cell id to its constraints file"""
+    logs: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    """cell id to the end of its container's log, or of its image's build"""
+    trends: Trends | None = None
+
+
+def read_report(judged: JudgedRun, folder: Path, trends: Trends | None = None) -> Report:
+    """Return the report of a run; the files of its folder are read when they are asked for."""
+    locks, logs = {}, {}
+    for cell in judged.cells:
+        if cell.result is None:
+            continue
+        if cell.result.lock:
+            locks[cell.cell.id] = cell.result.lock.file
+        log = cell.result.log or (cell.result.image.log if cell.result.image else None)
+        if log:
+            logs[cell.cell.id] = log
+    return Report(
+        judged=judged,
+        folder=str(folder),
+        locks=RunFiles(folder, locks, _LOCK),
+        logs=RunFiles(folder, logs, _LOG),
+        trends=trends,
+    )
+
+
+class RunFiles(Mapping[str, str]):
+    """The ends of files within a run's folder, each read when it is asked for."""
+
+    def __init__(self, folder: Path, files: Mapping[str, str], most: int) -> None:
+        self._folder = folder.resolve()
+        self._files = files
+        self._most = most
+
+    def __getitem__(self, cell_id: str) -> str:
+        path = (self._folder / self._files[cell_id]).resolve()
+        # The path was written by another machine: what lies outside the folder is none of ours.
+        if not path.is_relative_to(self._folder):
+            return ""
+        try:
+            with path.open("rb") as file:
+                size = file.seek(0, 2)
+                file.seek(max(0, size - self._most))
+                return file.read(self._most).decode("utf-8", "replace")
+        except OSError:
+            return ""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)

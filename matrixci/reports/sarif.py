@@ -1,0 +1,141 @@
+"""SARIF 2.1.0, for what shows findings beside code: a rule is a check, a result a failing one."""
+
+import json
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import PurePosixPath
+from typing import Any, Final
+from urllib.parse import quote
+
+from matrixci.judged import JudgedCell, JudgedRun, Verdict
+from matrixci.model import CellOutcome, CheckOutcome
+from matrixci.reports.escape import cut, json_text, visible, visible_lines
+from matrixci.reports.groups import (
+    CellGroup,
+    CheckGroup,
+    failures,
+    known_failures,
+    other_cells,
+    warnings,
+)
+from matrixci.reports.report import Report
+
+_SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
+_MOST: Final = 5000  # more than this no viewer takes
+_TEXT: Final = 1000
+_NAMED: Final = 50
+
+Object = dict[str, Any]
+
+
+def render(report: Report) -> str:
+    """Return the document."""
+    judged = report.judged
+    found = list(_results(judged))
+    results = found[:_MOST]
+    rules = {result["ruleId"]: result.pop("rule") for result in found}
+    shown = {result["ruleId"] for result in results}
+    run: Object = {
+        "tool": {
+            "driver": {
+                "name": "matrixci",
+                "version": visible(judged.run.matrixci),
+                "rules": [rule for name, rule in rules.items() if name in shown],
+            }
+        },
+        "automationDetails": {"id": f"matrixci/{visible(judged.run.id)}"},
+        "invocations": [
+            {"executionSuccessful": True, "toolExecutionNotifications": _notes(judged, len(found))}
+        ],
+        "results": results,
+    }
+    document = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
+    return json_text(json.dumps(document, indent=1, ensure_ascii=False)) + "\n"
+
+
+def _notes(judged: JudgedRun, found: int) -> list[Object]:
+    texts = [str(judged.verdict), *judged.unverified[:_NAMED]]
+    if (more := found - _MOST) > 0:
+        texts.append(f"{more} more results are in the JSON report")
+    return [{"level": "note", "message": {"text": visible(cut(text, _TEXT))}} for text in texts]
+
+
+def _results(judged: JudgedRun) -> Iterator[Object]:
+    if judged.verdict is Verdict.NOT_READY:
+        yield _of_verdict(judged)
+    for group in failures(judged):
+        yield _of_check(group, "error")
+    for group in warnings(judged):
+        yield _of_check(group, "warning")
+    for group in known_failures(judged):
+        result = _of_check(group, "warning")
+        justification = visible(cut(group.check.reason, _TEXT))
+        result["suppressions"] = [{"kind": "external", "justification": justification}]
+        yield result
+    for cells in other_cells(judged):
+        if cells.outcome is not CellOutcome.UNSATISFIABLE:
+            yield _of_cells(cells)
+
+
+def _of_verdict(judged: JudgedRun) -> Object:
+    rule: Object = {"id": "verdict", "shortDescription": {"text": "The release is not ready."}}
+    lines = [visible(cut(reason, _TEXT)) for reason in judged.reasons[:_NAMED]]
+    text = "\n".join([str(judged.verdict), *lines])
+    return _result("verdict", rule, "error", text, "matrix.yaml", "verdict")
+
+
+def _of_check(group: CheckGroup, level: str) -> Object:
+    check = group.check
+    lines = [
+        f"{visible(check.claim)}: {check.outcome} in {_cells(group.cells)}",
+        *visible_lines(cut(check.reason, _TEXT)),
+        *visible_lines(cut(check.message, _TEXT)),
+    ]
+    rule_id = visible(cut(check.id, _TEXT))
+    rule: Object = {"id": rule_id, "shortDescription": {"text": visible(check.claim) or rule_id}}
+    if check.reference:
+        rule["help"] = {"text": visible(check.reference)}
+    kind = "flaky" if check.outcome is CheckOutcome.FLAKY else "fails"
+    path = PurePosixPath("checks", _path(check.id))
+    return _result(rule_id, rule, level, "\n".join(lines), str(path), f"{kind}:{check.id}")
+
+
+def _of_cells(group: CellGroup) -> Object:
+    rule_id = f"cell/{group.outcome}" + (f"/{group.reason}" if group.reason else "")
+    text = f"{group.outcome}: {_cells(group.cells)}\n" + "\n".join(
+        visible_lines(cut(group.message, _TEXT))
+    )
+    rule: Object = {"id": rule_id, "shortDescription": {"text": f"A cell came to {group.outcome}."}}
+    return _result(rule_id, rule, "error", text, "matrix.yaml", f"{rule_id}:{_cells(group.cells)}")
+
+
+def _result(  # noqa: PLR0913, PLR0917 - what a result consists of
+    rule_id: str, rule: Object, level: str, text: str, path: str, fingerprint: str
+) -> Object:
+    return {
+        "ruleId": rule_id,
+        "rule": rule,
+        "level": level,
+        "message": {"text": text},
+        "locations": [
+            {
+                "physicalLocation": {
+                    "artifactLocation": {"uri": quote(path), "uriBaseId": "%SRCROOT%"},
+                    "region": {"startLine": 1},
+                }
+            }
+        ],
+        "partialFingerprints": {"check/v1": visible(cut(fingerprint, _TEXT))},
+    }
+
+
+def _cells(cells: Sequence[JudgedCell]) -> str:
+    named = ", ".join(visible(cell.cell.id) for cell in islice(cells, _NAMED))
+    more = len(cells) - _NAMED
+    return f"{len(cells)} cells: {named}" + (f" and {more} more" if more > 0 else "")
+
+
+def _path(check_id: str) -> str:
+    """Return the file of a check within the folder of checks, never one outside of it."""
+    parts = PurePosixPath(visible(check_id.partition("::")[0])).parts
+    return str(PurePosixPath(*(part for part in parts if part not in {"..", "/", "//"})))

@@ -1,0 +1,85 @@
+"""A report in the terminal: one look, then each cell that isn't green, then the verdict."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from matrixci.judged import JudgedRun
+from matrixci.reports import terminal_parts as parts
+from matrixci.reports.report import Report
+from matrixci.reports.table import header, headline, line, matrix, render_matrix
+
+_OPENING: Final = 5
+_MOST: Final = 50
+
+
+def render(report: Report) -> RenderableType:
+    """Return the report of a run that has just ended: its last lines are the verdict.
+
+    It is to be printed without cropping: a command to copy is one line, however long.
+    """
+    judged = report.judged
+    sections: list[RenderableType] = [render_matrix(judged), ""]
+    sections += parts.explanations(judged)
+    sections += _spaced(parts.deviating(judged), parts.changes(judged))
+    notes = [f"note: {remark}" for remark in judged.remarks]
+    notes += [f"not verified: {one}" for one in judged.unverified]
+    sections += [Text(line(note), style="dim") for note in _bounded(notes, _MOST)]
+    sections += [Text(f"locks, logs and results: {line(report.folder)}", style="dim"), ""]
+    sections.append(_verdict(judged))
+    return Group(*sections)
+
+
+def render_readiness(report: Report) -> RenderableType:
+    """Return the report that a release is decided on: it opens with the verdict and the reasons.
+
+    It is to be printed without cropping: a command to copy is one line, however long.
+    """
+    judged = report.judged
+    sections: list[RenderableType] = [header(judged), _opening(judged), "", matrix(judged), ""]
+    sections += parts.explanations(judged)
+    every = judged.reasons if len(judged.reasons) > _OPENING else ()
+    sections += _spaced(
+        parts.listed("All reasons", every),
+        parts.deviating(judged),
+        parts.changes(judged),
+        parts.known(judged),
+        parts.gates(judged),
+        parts.listed("Not verified", judged.unverified),
+        parts.listed("Remarks", judged.remarks),
+        parts.environment_table(report),
+    )
+    sections.append(headline(judged))
+    return Group(*sections)
+
+
+def _spaced(*sections: RenderableType | None) -> Iterator[RenderableType]:
+    for section in sections:
+        if section is not None:
+            yield section
+            yield ""
+
+
+def _bounded(lines: Sequence[str], most: int) -> list[str]:
+    """Return lines, the last of which counts the others where there are more than so many."""
+    if len(lines) <= most:
+        return list(lines)
+    return [*lines[: most - 1], f"and {len(lines) - most + 1} more"]
+
+
+def _opening(judged: JudgedRun) -> Text:
+    """Return the verdict with its reasons, in few lines."""
+    text = headline(judged)
+    for reason in _bounded(judged.reasons, _OPENING):
+        text.append(f"\n  {line(reason)}", style="default")
+    return text
+
+
+def _verdict(judged: JudgedRun) -> Text:
+    """Return the verdict with all its reasons: the last lines are what a terminal shows."""
+    text = headline(judged)
+    for reason in _bounded(judged.reasons, _MOST):
+        text.append(f"\n  {line(reason)}", style="default")
+    return text

@@ -1,0 +1,223 @@
+"""The parts of a report in the terminal, beneath its table."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from matrixci.glyphs import CELL_GLYPHS, CHECK_GLYPHS, STYLES
+from matrixci.judged import GateOutcome, JudgedCell, JudgedRun
+from matrixci.model import CellOutcome, CheckOutcome
+from matrixci.reports.changes import ChangeGroup, change_groups, figure_words, package_groups
+from matrixci.reports.environment import environment, reproduce_all
+from matrixci.reports.escape import visible
+from matrixci.reports.groups import (
+    CellGroup,
+    CheckGroup,
+    failures,
+    other_cells,
+    tallies,
+    warnings,
+)
+from matrixci.reports.report import Report
+from matrixci.reports.table import line
+from matrixci.reproduction import reproduction
+from matrixci.wording import several
+
+_SHOWN_CELLS: Final = 3
+_SHOWN_LINES: Final = 5
+_MOST: Final = 50
+_FAILING_STYLE: Final = "bold red"
+_GATES: Final = {
+    GateOutcome.MET: ("✓", "green"),
+    GateOutcome.UNMET: ("✗", "bold red"),
+    GateOutcome.UNVERIFIED: ("?", "yellow"),
+}
+
+
+def explanations(judged: JudgedRun) -> Iterator[RenderableType]:
+    """Explain each cell that isn't green, cells that say the same together."""
+    groups: list[CheckGroup | CellGroup] = [*failures(judged), *other_cells(judged)]
+    for group in islice(groups, _MOST):
+        first = group.cells[0]
+        match group:
+            case CheckGroup():
+                yield _check_explanation(group)
+                yield command(reproduction(judged.run, first.cell.id, first.result, group.check.id))
+            case CellGroup():
+                yield _cell_explanation(group)
+                if group.outcome is not CellOutcome.UNSATISFIABLE:
+                    yield command(reproduction(judged.run, first.cell.id, first.result))
+        yield ""
+    yield from _more(len(groups), "things that aren't green", "")
+    for warned in islice(warnings(judged), _MOST):
+        yield _check_explanation(warned, "yellow", "warning, ")
+        yield ""
+
+
+def _more(total: int, what: str, *after: RenderableType) -> Iterator[RenderableType]:
+    if total > _MOST:
+        yield Text(f"… and {total - _MOST} more {what}; the JSON report has all of them")
+        yield from after
+
+
+def _check_explanation(group: CheckGroup, style: str = _FAILING_STYLE, kind: str = "") -> Text:
+    """Explain a check that fails, by what it says in the first of the cells."""
+    check = group.check
+    text = Text(f"{CHECK_GLYPHS[check.outcome]} {line(check.claim)}", style=style)
+    text.append(f"\n    {kind}{check.outcome} in {_cell_list(group.cells)}: ", style="default")
+    text.append(line(check.id), style="dim")
+    return _append_lines(text, [*check.reason.splitlines(), *check.message.splitlines()])
+
+
+def _cell_explanation(group: CellGroup) -> Text:
+    """Explain cells that came to nothing that a check could tell."""
+    style = STYLES[group.outcome]
+    text = Text(f"{CELL_GLYPHS[group.outcome]} {_cell_list(group.cells)}: ", style=style)
+    text.append(f"{group.outcome} ({group.reason})", style="default")
+    return _append_lines(text, group.message.splitlines(), of_end=True)
+
+
+def _append_lines(text: Text, lines: Sequence[str], *, of_end: bool = False) -> Text:
+    shown = lines[-_SHOWN_LINES:] if of_end else lines[:_SHOWN_LINES]
+    for one in shown:
+        text.append(f"\n    {line(one)}", style="default")
+    if len(lines) > len(shown):
+        text.append(f"\n    … {len(lines) - len(shown)} more lines in the result", style="dim")
+    return text
+
+
+def command(argv: Sequence[str]) -> Text:
+    """Return a command to copy: in one line however long it is, for a shell runs each line."""
+    text = Text("    reproduce: ", style="dim", no_wrap=True, overflow="ignore")
+    return text.append(visible(shlex.join(argv)), style="default")
+
+
+def _cell_list(cells: Sequence[JudgedCell]) -> str:
+    return _named([cell.cell.id for cell in cells])
+
+
+def _named(ids: Sequence[str]) -> str:
+    more = len(ids) - _SHOWN_CELLS
+    return line(", ".join(ids[:_SHOWN_CELLS])) + (f" and {more} more" if more > 0 else "")
+
+
+def deviating(judged: JudgedRun) -> RenderableType | None:
+    """Return the checks that came to something else than passed or skipped; None for none."""
+    # That some are skipped for the lack of a GPU is said once, in the notes.
+    fine = {CheckOutcome.PASSED, CheckOutcome.SKIPPED}
+    told = [tally for tally in tallies(judged) if tally.outcomes.keys() - fine]
+    if not told:
+        return None
+    table = _plain_table()
+    table.add_column("check")
+    table.add_column("passed", justify="right")
+    table.add_column("elsewhere", no_wrap=True)
+    for tally in told[:_MOST]:
+        words = [
+            f"{CHECK_GLYPHS[outcome]} {count} {outcome}"
+            for outcome, count in tally.outcomes.items()
+            if outcome is not CheckOutcome.PASSED
+        ]
+        passed = f"{tally.outcomes[CheckOutcome.PASSED]}/{tally.outcomes.total()}"
+        table.add_row(Text(line(tally.check)), passed, Text(", ".join(words)))
+    return Group(table, *_more(len(told), "checks"))
+
+
+def changes(judged: JudgedRun) -> RenderableType | None:
+    """Return what became of the baseline, what is worse first; None without a baseline."""
+    comparison = judged.comparison
+    if comparison is None:
+        return None
+    title = (
+        f"Against {comparison.before} ({comparison.before_subject}, "
+        f"{comparison.before_began:%Y-%m-%d}, {comparison.before_verdict})"
+    )
+    groups = change_groups(comparison)
+    lines: list[RenderableType] = [_heading(title)]
+    if not groups:
+        lines.append(Text("  every cell comes to the same"))
+    lines += [_change(group) for group in groups[:_MOST]]
+    lines += _more(len(groups), "changes")
+    packages = [f"{words}: in {_named(ids)}" for words, ids in package_groups(comparison)]
+    for title, told in (
+        ("Packages that differ", packages),
+        ("Figures that differ", figure_words(comparison.cells)),
+    ):
+        if (section := listed(title, told)) is not None:
+            lines += ["", section]
+    return Group(*lines)
+
+
+def _change(group: ChangeGroup) -> Text:
+    style = "bold red" if group.worse else "bold"
+    text = Text(f"  {group.change}: {line(group.check or 'the cell')}", style=style)
+    where = _named([cell.cell for cell in group.cells])
+    text.append(f", {group.words}, in {where}", style="default")
+    # The release that broke it is among these.
+    if group.worse and (packages := group.packages):
+        text.append(f"\n      packages: {line(', '.join(packages))}", style="default")
+    return text
+
+
+def known(judged: JudgedRun) -> RenderableType | None:
+    """Return the known issues that excused a failure; None for none."""
+    if not judged.known:
+        return None
+    table = _plain_table()
+    for title in ("known issue", "expires", "excuses", "reason"):
+        table.add_column(title)
+    for issue in judged.known[:_MOST]:
+        table.add_row(
+            Text(line(issue.reference)),
+            Text(f"{line(issue.expires)}, in {several(issue.days_left, 'day')}"),
+            Text(f"{several(len(issue.checks), 'check')} in {several(len(issue.cells), 'cell')}"),
+            Text(line(issue.reason)),
+        )
+    return Group(table, *_more(len(judged.known), "known issues"))
+
+
+def gates(judged: JudgedRun) -> RenderableType | None:
+    """Return each gate with what it was judged by; None where there is none."""
+    if not judged.gates:
+        return None
+    table = _plain_table()
+    for title in ("gate", "", "asks", "evidence"):
+        table.add_column(title)
+    for gate in judged.gates:
+        glyph, style = _GATES[gate.outcome]
+        outcome = f"{glyph} {gate.outcome}{'' if gate.required else ' (advisory)'}"
+        evidence = Text("\n".join(map(line, gate.evidence)))
+        table.add_row(Text(line(gate.name)), Text(outcome, style), Text(line(gate.asks)), evidence)
+    return table
+
+
+def listed(title: str, lines: Sequence[str]) -> RenderableType | None:
+    """Return lines under a title; None where there are none."""
+    if not lines:
+        return None
+    shown = [Text(f"  {line(one)}") for one in lines[:_MOST]]
+    return Group(_heading(title), *shown, *_more(len(lines), "of them"))
+
+
+def environment_table(report: Report) -> RenderableType:
+    """Return under what the run was made, where its files lie, and how to make it again."""
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 1, 0, 0))
+    for label, value in environment(report.judged):
+        table.add_row(Text(f"  {label}"), Text(line(value)))
+    table.add_row(Text("  files"), Text(line(report.folder)))
+    again = Text("  reproduce: ", no_wrap=True, overflow="ignore")
+    again.append(visible(reproduce_all(report.judged)))
+    return Group(_heading("Environment"), table, again)
+
+
+def _heading(text: str) -> Text:
+    return Text(line(text), style="bold")
+
+
+def _plain_table() -> Table:
+    return Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))

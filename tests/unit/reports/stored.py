@@ -1,0 +1,36 @@
+"""The stored runs that the reports are tested with, judged on the day of the later one."""
+
+import io
+from datetime import date
+from pathlib import Path
+
+from rich.console import Console, RenderableType
+
+from matrixci.judge import judge
+from matrixci.judged import JudgedRun
+from matrixci.reports.report import Report, read_report
+from matrixci.run_folder import read_run
+
+RUNS = Path(__file__).parent / "runs"
+BEFORE = RUNS / "20260821T100000Z-000001"
+AFTER = RUNS / "20261121T100000Z-000002"
+TODAY = date(2026, 11, 21)
+
+
+def judged(folder: Path, baseline: Path | None = None, **options: object) -> JudgedRun:
+    before = judged(baseline) if baseline else None
+    stored = read_run(folder)
+    return judge(stored.run, stored.results, stored.problems, TODAY, before, **options)  # type: ignore[arg-type]
+
+
+def report(folder: Path = AFTER, baseline: Path | None = BEFORE, **options: object) -> Report:
+    made = read_report(judged(folder, baseline, **options), folder)
+    told = f".matrixci/runs/{folder.name}"
+    return Report(judged=made.judged, folder=told, locks=made.locks, logs=made.logs)
+
+
+def printed(renderable: RenderableType, width: int = 120) -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=False, color_system=None)
+    console.print(renderable, crop=False)
+    assert isinstance(console.file, io.StringIO)
+    return "".join(f"{line.rstrip()}\n" for line in console.file.getvalue().splitlines())

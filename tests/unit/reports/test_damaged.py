@@ -1,0 +1,112 @@
+"""A run's folder that something has happened to: each damage is named, and nothing crashes."""
+
+import json
+import shutil
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+import stored
+
+from matrixci.errors import ExitCode, RunFilesError
+from matrixci.judge import exit_code
+from matrixci.judged import Verdict
+from matrixci.reports.formats import FORMATS, write_all
+
+TRUNCATED, VERSION, FOREIGN, MISSING, EMPTY = (
+    "py3.10-numpy1-cpu",
+    "py3.12-numpy1-cuda",
+    "py3.12-numpy2-cpu",
+    "py3.12-numpy2-cuda",
+    "py3.10-numpy2-cpu",
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return the folder of a run of which each of five results is damaged in another way."""
+    copy = tmp_path / stored.AFTER.name
+    shutil.copytree(stored.AFTER, copy)
+    cells = copy / "cells"
+    text = (cells / f"{TRUNCATED}.json").read_bytes()
+    (cells / f"{TRUNCATED}.json").write_bytes(text[: len(text) // 2])
+    other = json.loads((cells / f"{VERSION}.json").read_text())
+    (cells / f"{VERSION}.json").write_text(json.dumps({**other, "schema_version": 99}))
+    shutil.copy(stored.BEFORE / "cells" / f"{FOREIGN}.json", cells / f"{FOREIGN}.json")
+    (cells / f"{MISSING}.json").unlink()
+    (cells / f"{EMPTY}.json").write_bytes(b"")
+    return copy
+
+
+def test_each_damage_is_a_reason(folder: Path) -> None:
+    judged = stored.judged(folder)
+    assert judged.verdict is Verdict.NOT_READY
+    assert exit_code(judged) is not ExitCode.READY
+    reasons = "\n".join(judged.reasons)
+    assert f"{TRUNCATED}.json: Unterminated string" in reasons
+    assert f"{VERSION}.json: has schema version 99, and 1 is understood" in reasons
+    assert f"{FOREIGN}.json: is of cell {FOREIGN} in run {stored.BEFORE.name}" in reasons
+    assert f"{EMPTY}.json: " in reasons
+    assert "5 of 12 cells: error (no-result)" in reasons
+
+
+def test_a_missing_cell_alone_is_named(tmp_path: Path) -> None:
+    copy = tmp_path / stored.BEFORE.name
+    shutil.copytree(stored.BEFORE, copy)
+    assert stored.judged(copy).verdict is Verdict.READY
+    (copy / "cells" / f"{MISSING}.json").unlink()
+    assert stored.judged(copy).reasons == (f"{MISSING}: error (no-result)",)
+
+
+def test_it_is_reported_in_every_format(folder: Path, tmp_path: Path) -> None:
+    report = stored.report(folder, whole=True)
+    paths = write_all(report, tmp_path / "report")
+    assert len(paths) == len(FORMATS)
+    for path in paths:
+        text = path.read_text()
+        assert "NOT READY" in text
+        assert "5 of 12 cells: error (no-result)" in text or path.name.startswith("badge")
+
+
+def test_a_damaged_baseline_is_compared_with_as_far_as_it_goes(folder: Path) -> None:
+    judged = stored.judged(stored.AFTER, folder)
+    assert judged.comparison
+    assert judged.comparison.before_verdict is Verdict.NOT_READY
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"schema_version": 1}', "\x00"])
+def test_a_run_that_can_t_be_read_is_told(folder: Path, text: str) -> None:
+    (folder / "run.json").write_text(text)
+    with pytest.raises(RunFilesError, match=r"run\.json: "):
+        stored.judged(folder)
+
+
+def test_files_that_are_gone_are_left_out(folder: Path) -> None:
+    shutil.rmtree(folder / "locks")
+    shutil.rmtree(folder / "logs")
+    report = stored.report(folder)
+    assert set(report.locks.values()) == {""}
+    assert set(report.logs.values()) == {""}
+
+
+def test_locks_and_the_ends_of_logs_are_read() -> None:
+    report = stored.report()
+    assert report.locks["py3.12-numpy1-cpu"].startswith("# resolved for py3.12-numpy1-cpu\n")
+    assert report.logs["py3.12-numpy1-cpu"].endswith("checks\nthe end\n")
+    assert "py3.13-numpy1-cpu" not in report.locks
+
+
+def test_what_is_not_verified_is_green_in_no_format(tmp_path: Path) -> None:
+    """A run in which only some checks ran, all of them green, is no evidence for a release."""
+    copy = tmp_path / stored.BEFORE.name
+    shutil.copytree(stored.BEFORE, copy)
+    run = json.loads((copy / "run.json").read_text())
+    (copy / "run.json").write_text(json.dumps({**run, "check_filter": "import"}))
+    report = stored.report(copy, baseline=None, whole=True)
+    assert {cell.outcome for cell in report.judged.cells} <= {"passed", "partial", "unsatisfiable"}
+    for each in FORMATS.values():
+        assert "NOT READY" in "".join(each.chunks(report)), each.name
+    (document,) = json.loads("".join(FORMATS["sarif"].chunks(report)))["runs"]
+    assert document["results"][0]["ruleId"] == "verdict"
+    junit = ET.fromstring("".join(FORMATS["junit"].chunks(report)))  # noqa: S314 - made here
+    assert [suite.get("name") for suite in junit if suite.get("failures") != "0"] == ["gates"]

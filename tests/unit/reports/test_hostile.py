@@ -1,0 +1,162 @@
+"""Whatever a container said, no format is broken by it and nothing in one acts."""
+
+import io
+import json
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from pathlib import Path
+
+import hostile
+import pytest
+import stored
+import xmlschema
+from markdown_it import MarkdownIt
+
+from matrixci.judged import Comparison, JudgedRun
+from matrixci.reports import comparison, markdown, terminal
+from matrixci.reports.formats import FORMATS
+from matrixci.reports.report import Report, read_report
+
+SCHEMA = xmlschema.XMLSchema(Path(__file__).parent / "junit.xsd")
+MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable("table").enable("strikethrough")
+ACTS = {"html_inline", "html_block", "link_open", "image", "s_open"}
+SVG = "{http://www.w3.org/2000/svg}"
+JUDGED = hostile.the_run()
+REPORT = Report(judged=JUDGED, folder=hostile.EVIL)
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """Yield each text that is made of the run, with the name of its format."""
+    for name, each in FORMATS.items():
+        yield name, "".join(each.chunks(REPORT))
+    for name, render in comparison.FORMATS.items():
+        yield f"compare-{name}", render(REPORT)
+    for name, made in (
+        ("matrix", terminal.render(REPORT)),
+        ("readiness", terminal.render_readiness(REPORT)),
+        ("compare", comparison.render_terminal(REPORT)),
+    ):
+        for width in (40, 80, 160):
+            yield f"{name}-{width}", stored.printed(made, width)
+
+
+TEXTS = dict(texts())
+
+
+def test_the_run_is_worth_the_trouble() -> None:
+    outcomes = {check.outcome for cell in JUDGED.cells for check in cell.checks}
+    assert {"failed", "crashed", "known", "fixed", "flaky", "missing"} <= outcomes
+    assert len({cell.outcome for cell in JUDGED.cells}) > 4
+    assert JUDGED.comparison
+    assert JUDGED.comparison.cells
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_no_character_of_control_is_left(name: str) -> None:
+    allowed = "\n" if not name.endswith("json") else "\n\u202e\ufffe\u0085"
+    rest = {char for char in TEXTS[name] if not char.isprintable()} - {*allowed, "\u200b"}
+    if name in {"json", "compare-json"}:  # data as it is, in JSON's own escapes
+        rest -= {"\u202e", "\ufffe", "\x85"}
+    assert not rest
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_no_line_is_a_command_to_a_runner(name: str) -> None:
+    text = TEXTS[name]
+    assert "##[" not in text
+    if "github" not in name:
+        commands = [line for line in text.splitlines() if line.lstrip().startswith("::")]
+        assert not [line for line in commands if re.match(r"\s*::[\w-]+( [^:]*)?::", line)]
+
+
+@pytest.mark.parametrize("name", [name for name in TEXTS if "github" in name])
+def test_each_annotation_is_one_command_of_ours(name: str) -> None:
+    for line in TEXTS[name].splitlines():
+        assert re.fullmatch(r"::(notice|warning|error) title=[^:,]+::.*", line)
+        message = re.sub("%0A", "\n", line.partition("::")[2].partition("::")[2])
+        assert not re.search(r"(^|\n)\s*::", message)
+
+
+@pytest.mark.parametrize("name", ["junit", "compare-junit"])
+def test_junit_is_valid(name: str) -> None:
+    SCHEMA.validate(io.StringIO(TEXTS[name]))
+    root = ET.fromstring(TEXTS[name])  # noqa: S314 - made here
+    for suite in root.iter("testsuite"):
+        cases = suite.findall("testcase")
+        assert int(suite.attrib["tests"]) == len(cases)
+        for kind, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+            assert int(suite.attrib[kind]) == sum(case.find(tag) is not None for case in cases)
+
+
+def test_the_json_is_the_judged_run() -> None:
+    assert JudgedRun.model_validate_json(TEXTS["json"]) == JUDGED
+    assert Comparison.model_validate_json(TEXTS["compare-json"]) == JUDGED.comparison
+
+
+@pytest.mark.parametrize("name", ["shields", "sarif", "compare-shields"])
+def test_json_is_json(name: str) -> None:
+    assert json.loads(TEXTS[name])
+
+
+def test_sarif_names_no_file_outside_of_the_checks() -> None:
+    (run,) = json.loads(TEXTS["sarif"])["runs"]
+    rules = {rule["id"] for rule in run["tool"]["driver"]["rules"]}
+    assert run["results"]
+    for result in run["results"]:
+        assert result["ruleId"] in rules
+        (location,) = result["locations"]
+        uri = location["physicalLocation"]["artifactLocation"]["uri"]
+        assert uri == "matrix.yaml" or uri.startswith("checks/")
+        assert ".." not in uri.split("/")
+
+
+def test_the_badge_is_a_picture_and_nothing_else() -> None:
+    root = ET.fromstring(TEXTS["badge"])  # noqa: S314 - made here
+    assert {element.tag for element in root.iter()} == {
+        f"{SVG}{tag}" for tag in ("svg", "title", "rect", "g", "text")
+    }
+    attributes = {name for element in root.iter() for name in element.attrib}
+    assert not {name for name in attributes if name.startswith("on") or "href" in name}
+
+
+@pytest.mark.parametrize("name", ["markdown", "compare-markdown"])
+def test_markdown_holds_no_link_no_picture_and_no_html(name: str) -> None:
+    tokens = MARKDOWN.parse(TEXTS[name])
+    children = [child for token in tokens for child in token.children or ()]
+    assert not ACTS & {token.type for token in (*tokens, *children)}
+    seen = "\n".join(child.content for child in children if child.type == "text")
+    assert not re.search(r"@\w|#\d|://|www\.", seen)
+    headings = [token for token in tokens if token.type == "heading_open"]
+    assert {token.tag for token in headings} <= {"h1", "h2", "h3"}
+    rows: list[int] = []
+    for token in tokens:
+        match token.type:
+            case "table_open":
+                rows = []
+            case "tr_open":
+                rows.append(0)
+            case "td_open" | "th_open":
+                rows[-1] += 1
+            case "table_close":
+                assert len(set(rows)) == 1
+            case _:
+                pass
+
+
+def test_markdown_stays_below_what_is_shown_and_tells_what_is_left_out() -> None:
+    judged = hostile.the_run(count=400)
+    text = markdown.render(Report(judged=judged, folder=hostile.EVIL))
+    assert len(text.encode()) < markdown.LIMIT
+    assert re.search(r"… and \d+ more; the JSON report has all of them", text)
+
+
+def test_no_file_outside_of_the_run_s_folder_is_read(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_text("secret")
+    folder = tmp_path / "runs/one"
+    folder.mkdir(parents=True)
+    report = read_report(JUDGED, folder)
+    assert set(report.logs.values()) == {""}
+    assert set(report.locks.values()) == {""}
+    assert len(report.locks) == 3

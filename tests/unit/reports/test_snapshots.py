@@ -1,0 +1,48 @@
+"""Each format of stored runs, as it was looked at: written anew by --refresh-snapshots."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import stored
+
+from matrixci.reports import comparison, terminal
+from matrixci.reports.formats import FORMATS, write_all
+
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+SameAs = Callable[[Path, str], None]
+ENDINGS = {"json": "json", "junit": "xml", "markdown": "md", "shields": "json"}
+
+
+@pytest.mark.parametrize("name", set(FORMATS) - {"html", "terminal"})
+def test_a_report_is_as_it_was(name: str, same_as: SameAs) -> None:
+    each = FORMATS[name]
+    same_as(SNAPSHOTS / each.file, "".join(each.chunks(stored.report(whole=True))))
+
+
+def test_the_report_in_the_terminal_is_as_it_was(same_as: SameAs) -> None:
+    report = stored.report(whole=True, subject_version="5.23.0")
+    same_as(SNAPSHOTS / "readiness.txt", stored.printed(terminal.render_readiness(report)))
+
+
+def test_the_table_at_a_run_s_end_is_as_it_was(same_as: SameAs) -> None:
+    report = stored.report(baseline=None)
+    same_as(SNAPSHOTS / "matrix.txt", stored.printed(terminal.render(report)))
+
+
+@pytest.mark.parametrize("name", comparison.FORMATS)
+def test_a_comparison_is_as_it_was(name: str, same_as: SameAs) -> None:
+    path = SNAPSHOTS / f"compare-{name}.{ENDINGS.get(name, 'txt')}"
+    same_as(path, comparison.FORMATS[name](stored.report()))
+
+
+def test_a_comparison_in_the_terminal_is_as_it_was(same_as: SameAs) -> None:
+    made = stored.printed(comparison.render_terminal(stored.report()))
+    same_as(SNAPSHOTS / "compare.txt", made)
+
+
+def test_all_formats_are_written_into_a_folder(tmp_path: Path) -> None:
+    paths = write_all(stored.report(), tmp_path / "report")
+    assert [path.name for path in paths] == [each.file for each in FORMATS.values()]
+    assert all(path.stat().st_size for path in paths)
+    assert sorted(tmp_path.rglob("*")) == sorted([tmp_path / "report", *paths])

@@ -208,10 +208,12 @@ def _read_run(folder: Path) -> StoredRun:
         except (OSError, ValueError) as error:
             problems.append(f"{path.name}: {error}")
             continue
-        if (result.run, result.cell.id) == (run.id, cell.id):
-            results[cell.id] = result
-        else:
+        if (result.run, result.cell.id) != (run.id, cell.id):
             problems.append(f"{path.name}: is of cell {result.cell.id} in run {result.run}")
+        elif result.cell != cell:
+            problems.append(f"{path.name}: is of a cell that the run has not planned like this")
+        else:
+            results[cell.id] = result
     return StoredRun(run=run, results=results, problems=tuple(problems), folder=folder)
 
 

@@ -47,7 +47,9 @@ def judge(  # noqa: PLR0913 - what a verdict depends on
     """
     issues = KnownIssues(run.known_issues, today)
     cells = tuple(
-        _judge_cell(results[cell.id], issues, run) if cell.id in results else _absent(cell, run)
+        _judge_cell(cell, results[cell.id], issues, run)
+        if cell.id in results
+        else _absent(cell, run)
         for cell in run.cells
     )
     draft = JudgedRun(run=run, cells=cells, verdict=Verdict.NOT_READY, reasons=(), remarks=())
@@ -76,7 +78,7 @@ def judge(  # noqa: PLR0913 - what a verdict depends on
 
 def judge_cell(result: CellResult, issues: Sequence[KnownIssue], today: date) -> JudgedCell:
     """Hold a cell's checks against the known issues, and say what the cell comes to then."""
-    return _judge_cell(result, KnownIssues(issues, today), None)
+    return _judge_cell(result.cell, result, KnownIssues(issues, today), None)
 
 
 def exit_code(judged: JudgedRun) -> ExitCode:
@@ -92,20 +94,20 @@ def exit_code(judged: JudgedRun) -> ExitCode:
     return ExitCode.FAILURES
 
 
-def _judge_cell(result: CellResult, issues: KnownIssues, run: Run | None) -> JudgedCell:
+def _judge_cell(cell: Cell, result: CellResult, issues: KnownIssues, run: Run | None) -> JudgedCell:
     checks = issues.hold(result)
     outcome, reason, message = result.outcome, result.reason, result.message
     if outcome in RAN:
         other = None if reason is None or reason in _FROM_CHECKS else Problem(reason, message)
         outcome, reason, message = cell_outcome(checks, other)
     return JudgedCell(
-        cell=result.cell,
+        cell=cell,
         outcome=outcome,
         reason=reason,
         message=message,
         checks=checks,
-        result=result.model_copy(update={"checks": ()}),
-        reproduce=reproduction(run, result.cell.id, result) if run else (),
+        result=result.model_copy(update={"checks": (), "cell": cell}),
+        reproduce=reproduction(run, cell.id, result) if run else (),
     )
 
 

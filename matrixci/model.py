@@ -44,8 +44,11 @@ def _shared(mapping: dict[str, str], info: ValidationInfo) -> dict[str, str]:
     return mapping if share is None else share(mapping)
 
 
+_NO_FIGURES: Final[dict[str, float]] = {}  # what is frozen is never written to
+
 # A run of many cells repeats its names in each of them; one copy serves them all.
 Name = Annotated[str, AfterValidator(sys.intern)]
+Figures = Annotated[dict[str, float], AfterValidator(lambda figures: figures or _NO_FIGURES)]
 Versions = Annotated[dict[str, str], AfterValidator(_shared)]
 
 
@@ -225,7 +228,7 @@ class CheckResult:
     ] = Severity.ERROR
     message: Annotated[str, Field(description="the evidence in one paragraph")] = ""
     detail: Annotated[str, Field(description="traceback and captured output, bounded")] = ""
-    figures: dict[str, float] = field(default_factory=dict)
+    figures: Figures = field(default_factory=dict)
     began: AwareDatetime | None = None
     ended: AwareDatetime | None = None
 

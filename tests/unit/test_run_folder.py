@@ -353,6 +353,10 @@ def test_a_file_that_is_too_large_is_not_read(
         (a_result(TWO[0], run="other"), f"is of cell {TWO[0].id} in run other"),
         (a_result(TWO[1]), f"is of cell {TWO[1].id} in run {RUN}"),
         (a_result(a_cell("3.9")), f"is of cell py3.9-numpy2-cpu in run {RUN}"),
+        (
+            a_result(TWO[0].model_copy(update={"axes": {"python": "3.12"}})),
+            "is of a cell that the run has not planned like this",
+        ),
     ],
 )
 def test_a_result_of_another_run_or_cell_is_a_problem(

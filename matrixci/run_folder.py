@@ -1,28 +1,21 @@
 """A run's folder: written atomically as the run goes on, read on any machine."""
 
-import gc
-import json
 import os
 import secrets
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final, TypeVar
-
-from pydantic import ValidationError
+from typing import Final
 
 from matrixci.errors import RunFilesError, UsageError
-from matrixci.model import SCHEMA_VERSION, CellResult, Frozen, Run
+from matrixci.model import CellResult, Run
+from matrixci.run_documents import Shared, announce, read_document, without_collection
 
 RUNS: Final = "runs"
 _LATEST: Final = "latest"
-_LARGEST: Final = 64 * 2**20
 _AHEAD: Final = 64
-
-Document = TypeVar("Document", bound=Frozen)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,39 +167,27 @@ def read_run(folder: Path) -> StoredRun:
     Raises:
         RunFilesError: run.json itself is missing or not readable.
     """
-    with _without_collection():
+    with without_collection():
         return _read_run(folder)
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """Make many objects that all stay: to look through them for garbage again and again is slow."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-        gc.freeze()
-    finally:
-        if was:
-            gc.enable()
 
 
 def _read_run(folder: Path) -> StoredRun:
     try:
-        run = _read(folder / "run.json", Run)
+        run = read_document(folder / "run.json", Run)
+        _refuse_other_axes(run)
     except (OSError, ValueError) as error:
         msg = f"{folder / 'run.json'}: {error}"
         raise RunFilesError(msg) from error
     results: dict[str, CellResult] = {}
     problems = []
-    share = _Shared()
+    share = Shared()
     paths = [folder / "cells" / f"{cell.id}.json" for cell in run.cells]
-    _announce(paths[:_AHEAD])
+    announce(paths[:_AHEAD])
     for index, (cell, path) in enumerate(zip(run.cells, paths, strict=True)):
         if index % _AHEAD == 0:
-            _announce(paths[index + _AHEAD : index + 2 * _AHEAD])
+            announce(paths[index + _AHEAD : index + 2 * _AHEAD])
         try:
-            result = _read(path, CellResult, share)
+            result = read_document(path, CellResult, share)
         except FileNotFoundError:
             continue  # it never reported: the judgement says so
         except (OSError, ValueError) as error:
@@ -221,72 +202,19 @@ def _read_run(folder: Path) -> StoredRun:
     return StoredRun(run=run, results=results, problems=tuple(problems), folder=folder)
 
 
-def _announce(paths: Iterable[Path]) -> None:
-    """Tell the system which files are read next: one by one, a disk takes many seconds for them."""
-    if not hasattr(os, "posix_fadvise"):  # not on macOS
-        return
-    for path in paths:
-        with suppress(OSError):  # it is told where the file is read
-            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-            try:
-                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
-            finally:
-                os.close(descriptor)
-
-
-class _Shared:
-    """Equal mappings of names to versions, each kept once: most cells have the same lock."""
-
-    def __init__(self) -> None:
-        self._kept: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
-
-    def __call__(self, mapping: dict[str, str]) -> dict[str, str]:
-        return self._kept.setdefault(tuple(mapping.items()), mapping)
-
-
-def _read(path: Path, kind: type[Document], share: _Shared | None = None) -> Document:
-    """Read a document.
-
-    Raises:
-        ValueError: it is not what it should be; the message says why in one line.
-        OSError: it can't be read.
-    """
-    if path.stat().st_size > _LARGEST:
-        msg = f"is larger than {_LARGEST} bytes"
-        raise ValueError(msg)
-    raw = path.read_bytes()
-    try:
-        document = kind.model_validate_json(raw, context=share)
-    except ValidationError as error:
-        _refuse_version(_parsed(raw))
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        msg = f"{where}: {first['msg']}" if where else first["msg"]
-        raise ValueError(msg) from error
-    _refuse_version({name: getattr(document, name) for name in document.model_fields_set})
-    return document
-
-
-def _parsed(raw: bytes) -> object:
-    """Return the data of a document that is no valid one.
-
-    Raises:
-        ValueError: it is no JSON.
-    """
-    try:
-        return json.loads(raw.decode("utf-8"))
-    except RecursionError as error:
-        msg = "is nested too deeply"
-        raise ValueError(msg) from error
-
-
-def _refuse_version(document: object) -> None:
-    """Refuse a document of another schema version, or of none.
+def _refuse_other_axes(run: Run) -> None:
+    """Refuse a run whose cells would have no place in its table.
 
     Raises:
         ValueError: it is one.
     """
-    version = document.get("schema_version") if isinstance(document, dict) else None
-    if version != SCHEMA_VERSION:
-        msg = f"has schema version {version!r}, and {SCHEMA_VERSION} is understood"
+    values = {axis: frozenset(names) for axis, names in run.axes.items()}
+    for cell in run.cells:
+        if cell.axes.keys() != values.keys() or any(
+            value not in values[axis] for axis, value in cell.axes.items()
+        ):
+            msg = f"its cell {cell.id} has other axes than the run"
+            raise ValueError(msg)
+    if not values:
+        msg = "it has no axes"
         raise ValueError(msg)

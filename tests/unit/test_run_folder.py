@@ -342,7 +342,7 @@ def test_a_file_that_is_too_large_is_not_read(
 ) -> None:
     path = stored.cells / f"{TWO[0].id}.json"
     largest = (stored.path / "run.json").stat().st_size
-    monkeypatch.setattr("matrixci.run_folder._LARGEST", largest)
+    monkeypatch.setattr("matrixci.run_documents.LARGEST", largest)
     path.write_text(" " * (largest + 1), encoding="utf-8")
     assert read_run(stored.path).problems == (f"{path.name}: is larger than {largest} bytes",)
 

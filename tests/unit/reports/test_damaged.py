@@ -81,6 +81,18 @@ def test_a_run_that_can_t_be_read_is_told(folder: Path, text: str) -> None:
         stored.judged(folder)
 
 
+@pytest.mark.parametrize(
+    "axes", [{}, {"python": ["3.12"]}, {"python": ["3.12"], "numpy": ["2.x"], "device": ["cpu"]}]
+)
+def test_a_run_whose_cells_have_no_place_in_its_table_is_told(
+    folder: Path, axes: dict[str, list[str]]
+) -> None:
+    run = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**run, "axes": axes}))
+    with pytest.raises(RunFilesError, match=r"run\.json: its cell .* has other axes"):
+        stored.judged(folder)
+
+
 def test_files_that_are_gone_are_left_out(folder: Path) -> None:
     shutil.rmtree(folder / "locks")
     shutil.rmtree(folder / "logs")

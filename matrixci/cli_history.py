@@ -1,8 +1,7 @@
 """The commands of the history: take runs in, ask, and prune."""
 
 from datetime import datetime
-from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -10,7 +9,7 @@ from rich.text import Text
 
 from matrixci import history_table as shown
 from matrixci import run as running
-from matrixci.cli_options import HOME, HomeOption
+from matrixci.cli_options import HISTORY, HOME, HistoryOption, HomeOption
 from matrixci.console import console
 from matrixci.errors import UsageError
 from matrixci.history.queries import cell_series, check_series
@@ -18,17 +17,11 @@ from matrixci.history.store import History
 from matrixci.run_folder import find_run
 from matrixci.wording import in_line
 
-FILE: Final = "history.sqlite"
-
 app = typer.Typer(
     help="Keep runs in a file, and ask since when a cell is red and how often a check flipped.",
     no_args_is_help=True,
 )
 
-HistoryOption = Annotated[
-    Path | None,
-    typer.Option("--history", metavar="PATH", help="The history's file; <home>/history.sqlite."),
-]
 SubjectOption = Annotated[
     str | None, typer.Option("--subject", metavar="NAME", help="Only runs of this subject.")
 ]
@@ -46,7 +39,7 @@ def add(
 ) -> None:
     """Take runs in; one that is there already changes nothing, or is brought up to date."""
     folders = [find_run(home, name) for name in runs or (None,)]
-    with History.writing(history or home / FILE, _warn) as opened:
+    with History.writing(history or home / HISTORY, _warn) as opened:
         for folder in folders:
             judged = running.judge_folder(folder)
             _print(f"{judged.run.id}: {opened.add(judged)}")
@@ -57,7 +50,7 @@ def list_runs(
     *, home: HomeOption = HOME, history: HistoryOption = None, subject: SubjectOption = None
 ) -> None:
     """List the runs that the history has, oldest first."""
-    with History.reading(history or home / FILE) as opened:
+    with History.reading(history or home / HISTORY) as opened:
         runs = [run for run in opened.runs() if subject in {None, run.subject}]
     _print(shown.runs_table(runs) if runs else "There is no run in it.")
 
@@ -76,7 +69,7 @@ def show(
     subject: SubjectOption = None,
 ) -> None:
     """Show since when cells are as they are, what changed then, and how often checks flipped."""
-    with History.reading(history or home / FILE) as opened:
+    with History.reading(history or home / HISTORY) as opened:
         series = cell_series(opened, subject=subject, cell=cell)
         if not series:
             known = sorted({each.cell for each in cell_series(opened, subject=subject)})
@@ -114,7 +107,7 @@ def prune(
     if (keep is None) == (before is None):
         msg = "Say which runs go: --keep N or --before DATE, one of the two."
         raise UsageError(msg)
-    with History.reading(history or home / FILE) as opened:
+    with History.reading(history or home / HISTORY) as opened:
         removed = opened.prune(keep=keep, before=before.date() if before else None)
         left = len(opened.runs())
     _print(f"runs: {len(removed)} removed, {left} left")

@@ -9,8 +9,13 @@ from matrixci.data import data_folder
 from matrixci.errors import UsageError
 
 HOME: Final = Path(".matrixci")
+HISTORY: Final = "history.sqlite"
 
 HomeOption = Annotated[Path, typer.Option("--home", help="Where runs and caches are kept.")]
+HistoryOption = Annotated[
+    Path | None,
+    typer.Option("--history", metavar="PATH", help="The history's file; <home>/history.sqlite."),
+]
 RunOption = Annotated[
     str | None, typer.Option("--run", help="Id or folder of a run; the latest.", metavar="RUN")
 ]

@@ -5,24 +5,30 @@ import sys
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from matrixci import run as running
-from matrixci.cli_options import HOME, HomeOption
+from matrixci.cli_options import HISTORY, HOME, HistoryOption, HomeOption
 from matrixci.console import WIDTH, console
 from matrixci.errors import UsageError
+from matrixci.history.store import History
+from matrixci.history.trends import trends
 from matrixci.judge import exit_code
+from matrixci.model import Run
 from matrixci.reports import comparison
 from matrixci.reports.formats import FORMATS, write_all
-from matrixci.reports.report import read_report
+from matrixci.reports.report import Trends, read_report
 from matrixci.reports.table import render_matrix
 from matrixci.reports.terminal import render, render_readiness
 from matrixci.run_folder import find_run, write_whole
 from matrixci.wording import did_you_mean, printable
+
+_FEW_CELLS: Final = 500
+"""Up to as many cells, the trends of checks that never changed are drawn, too."""
 
 
 def show(
@@ -52,6 +58,7 @@ def readiness(  # noqa: PLR0913
     subject_version: Annotated[
         str | None, typer.Option(help="The version that most cells must have been tested with.")
     ] = None,
+    history: HistoryOption = None,
     formats: Annotated[
         list[str] | None,
         typer.Option("--format", help=f"{', '.join(FORMATS)}; repeatable. Left out: all."),
@@ -69,13 +76,22 @@ def readiness(  # noqa: PLR0913
         whole=True,
         subject_version=subject_version,
     )
-    report = read_report(judged, folder)
+    report = read_report(judged, folder, _trends(judged.run, home, history))
     paths = write_all(report, out or folder / "report", chosen)
     out_to = console()
     out_to.print(render_readiness(report), crop=False)
     for path in paths:
         out_to.print(Text(f"  {printable(str(path))}", style="dim"), soft_wrap=True)
     raise typer.Exit(exit_code(judged))
+
+
+def _trends(run: Run, home: Path, history: Path | None) -> Trends | None:
+    """Return how the cells of a run went before, None where no history was kept."""
+    path = history or home / HISTORY
+    if history is None and not path.exists():
+        return None
+    with History.reading(path) as opened:
+        return trends(opened, run, steady=len(run.cells) <= _FEW_CELLS)
 
 
 def compare(

@@ -8,7 +8,7 @@ from typing import Final
 
 from rich.console import Console
 
-from matrixci.reports import badge, github, json_report, junit, markdown, sarif, terminal
+from matrixci.reports import badge, github, html, json_report, junit, markdown, sarif, terminal
 from matrixci.reports.report import Report
 from matrixci.run_folder import write_whole
 
@@ -40,6 +40,7 @@ FORMATS: Final = {
     each.name: each
     for each in (
         Format(name="terminal", file="report.txt", chunks=_text),
+        Format(name="html", file="report.html", chunks=_whole(html.render)),
         Format(name="markdown", file="report.md", chunks=_whole(markdown.render)),
         Format(name="junit", file="junit.xml", chunks=junit.chunks),
         Format(name="json", file="report.json", chunks=json_report.chunks),

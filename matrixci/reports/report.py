@@ -6,14 +6,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from matrixci.history.trend import Trend
 from matrixci.judged import JudgedRun
 
 _LOG: Final = 64 * 1024
 _LOCK: Final = 4 * 2**20
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
-Trends = Mapping[str, Mapping[str, tuple[float, ...]]]
-"""Cell id to the name of a figure, to its values from the oldest run to this one."""
+Trends = Mapping[str, Trend]
+"""How cells and checks went, by `trend_key`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,415 @@
+"""A report as the compact data of a page: rows of indexes into tables of what cells share.
+
+A run of ten thousand cells has hundreds of thousands of checks, nearly all of which passed. A
+check is a character; only one that didn't pass is more. What rows mean is said by their fields.
+"""
+
+import json
+import math
+import shlex
+from collections.abc import Hashable, Mapping
+from typing import Final, NamedTuple
+
+from matrixci.headline import headline_versions
+from matrixci.history.trend import Trend
+from matrixci.judged import CellChange, JudgedCell
+from matrixci.model import CellOutcome, CellResult, CheckOutcome, CheckResult
+from matrixci.reports.page_words import CHECK_CODES, link_of, outcome_words
+from matrixci.reports.pool import Pool, Texts
+from matrixci.reports.report import Report
+from matrixci.wording import in_line, printable
+
+MESSAGES: Final = 5_000_000
+DETAILS: Final = 3_000_000
+LOCKS: Final = 6_000_000
+LOGS: Final = 6_000_000
+"""Characters that the texts of one kind may take in a page, together some 20 MB."""
+
+_LONGEST_LINE: Final = 2_000
+_LONGEST_MESSAGE: Final = 16_000
+_LONGEST_DETAIL: Final = 40_000
+_LONGEST_LOCK: Final = 400_000
+_LONGEST_LOG: Final = 60_000
+_LONGEST_TREND: Final = 60
+_MOST_TRENDS: Final = 50_000
+_MOST_FIGURES: Final = 100_000
+
+# A duration is two characters: its place on a scale from a millisecond on, 500 to a decade.
+_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
+_TO_A_DECADE: Final = 500
+_PLACES: Final = tuple(high + low for high in _DIGITS for low in _DIGITS)
+_CELL: Final = "\0"
+
+
+class CheckRow(NamedTuple):
+    """A check, wherever it ran."""
+
+    id: str
+    claim: str
+    reference: str | None
+    link: str | None
+    command: str
+    """what the command of a cell needs beside, to run this check alone"""
+
+
+class DeviationRow(NamedTuple):
+    """A check of a cell that came to something else than passed."""
+
+    place: int
+    """among the cell's checks"""
+    reason: int
+    message: int | None
+    detail: int | None
+    need: str | None
+
+
+class ChangeRow(NamedTuple):
+    """How a cell differs from the baseline's."""
+
+    change: str | None
+    before: str | None
+    after: str | None
+    checks: tuple[tuple[str, str, str | None, str | None], ...]
+    packages: int
+    python: tuple[str, str] | None
+    figures: tuple[tuple[str, float | None, float | None], ...]
+
+
+class CellRow(NamedTuple):
+    """A cell: indexes into the page's tables wherever others may have the same."""
+
+    id: str
+    axes: tuple[int, ...]
+    outcome: str
+    reason: str | None
+    message: int | None
+    detail: int | None
+    gpu: bool
+    checks: int
+    """its checks' ids"""
+    outcomes: int
+    """a character for each of its checks"""
+    seconds: str
+    """two characters for each of its checks"""
+    deviations: int
+    figures: int | None
+    note: int
+    """where its versions are not those of most cells"""
+    command: int
+    requires: int
+    environment: int
+    lock: int | None
+    log: int | None
+    log_file: str | None
+    lock_file: str | None
+    image: int | None
+    attestation: int | None
+    steps: tuple[tuple[str, float, float], ...]
+    reused_from: str | None
+    change: ChangeRow | None
+
+
+class PageData:
+    """Gathers the rows of a report and the tables they point into."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._judged = report.judged
+        self._checks: Pool[str] = Pool()
+        self._check_rows: list[CheckRow] = []
+        self._sets: Pool[tuple[str, ...]] = Pool()
+        self._strings: Pool[str] = Pool()
+        self._lists: Pool[tuple[Hashable, ...]] = Pool()
+        self._messages = Texts(budget=MESSAGES, longest=_LONGEST_MESSAGE)
+        self._details = Texts(budget=DETAILS, longest=_LONGEST_DETAIL)
+        self._locks = Texts(budget=LOCKS, longest=_LONGEST_LOCK)
+        self._logs = Texts(budget=LOGS, longest=_LONGEST_LOG)
+        self._figures = 0
+        self._headline = headline_versions(self._judged)
+        axes = self._judged.run.axes
+        self._values = {axis: {v: i for i, v in enumerate(axes[axis])} for axis in axes}
+        comparison = self._judged.comparison
+        self._changes = {one.cell: one for one in comparison.cells} if comparison else {}
+
+    def document(self) -> dict[str, object]:
+        """Return the whole data of the page."""
+        self._messages.add("", "")
+        self._take_logs()
+        cells = [self._cell(cell) for cell in self._judged.cells]
+        return {
+            **outcome_words(),
+            "axes": self._axes(),
+            "fields": {
+                "cell": CellRow._fields,
+                "check": CheckRow._fields,
+                "deviation": DeviationRow._fields,
+                "change": ChangeRow._fields,
+            },
+            "checks": self._check_rows,
+            "sets": [[self._checks.add(check) for check in checks] for checks in self._sets.items],
+            "strings": self._strings.items,
+            "lists": self._lists.items,
+            "messages": self._messages.items,
+            "details": self._details.items,
+            "locks": self._locks.items,
+            "logs": self._logs.items,
+            "cells": cells,
+            "folder": self._report.folder,
+            "compared": self._judged.comparison is not None,
+            "trends": self._trends(),
+            "scale": {"digits": _DIGITS, "decade": _TO_A_DECADE, "least": 0.001},
+        }
+
+    def cuts(self) -> list[str]:
+        """Say what there was no room for; to be asked when the document is made."""
+        kinds = {
+            "messages": self._messages,
+            "tracebacks and outputs": self._details,
+            "locks": self._locks,
+            "logs": self._logs,
+        }
+        told = [f"{texts.left_out} {kind}" for kind, texts in kinds.items() if texts.left_out]
+        many = len(self._report.trends or ()) - _MOST_TRENDS
+        told += [f"{many} trends"] if many > 0 else []
+        told += ["figures of some checks"] if self._figures > _MOST_FIGURES else []
+        return told
+
+    def _axes(self) -> list[tuple[str, tuple[str, ...], list[str]]]:
+        """Return the axes with their values' names and titles."""
+        engine = self._judged.run.engine
+        no_gpu = engine is not None and engine.gpu is None
+        asking: dict[tuple[str, str], bool] = {}
+        for cell in self._judged.cells if no_gpu else ():
+            for pair in cell.cell.axes.items():
+                asking[pair] = asking.get(pair, True) and cell.cell.gpu
+        return [
+            (axis, values, [f"{v} (no GPU here)" if asking.get((axis, v)) else v for v in values])
+            for axis, values in self._judged.run.axes.items()
+        ]
+
+    def _take_logs(self) -> None:
+        """Take the logs of what isn't green first: these are the ones that are read."""
+        green = (CellOutcome.PASSED, CellOutcome.PARTIAL)
+        for cell in sorted(self._judged.cells, key=lambda cell: cell.outcome in green):
+            if text := self._report.logs.get(cell.cell.id):
+                self._logs.add(cell.cell.id, text, end=True)
+
+    def _cell(self, judged: JudgedCell) -> CellRow:
+        cell, result = judged.cell, judged.result
+        outcomes, seconds, deviations, figures = self._checks_of(judged.checks)
+        lock, log = self._report.locks.get(cell.id), self._report.logs.get(cell.id)
+        record = result.lock if result else None
+        return CellRow(
+            id=cell.id,
+            axes=tuple(
+                self._values[axis].get(cell.axes.get(axis, ""), -1) for axis in self._values
+            ),
+            outcome=str(judged.outcome),
+            reason=str(judged.reason) if judged.reason else None,
+            message=self._message(judged.message),
+            detail=self._detail(result.detail if result else ""),
+            gpu=cell.gpu,
+            checks=self._set_of(judged.checks),
+            outcomes=self._strings.add(outcomes),
+            seconds=seconds,
+            deviations=self._lists.add(deviations),
+            figures=self._lists.add(figures) if figures else None,
+            note=self._strings.add(self._note(judged)),
+            command=self._command(judged),
+            requires=self._lists.add(cell.requires),
+            environment=self._lists.add(tuple(cell.environment.items())),
+            lock=self._locks.add(record.digest if record else lock, lock) if lock else None,
+            log=self._logs.add(cell.id, log) if log else None,
+            log_file=result.log if result else None,
+            lock_file=record.file if record else None,
+            image=self._image(result),
+            attestation=self._attestation(result),
+            steps=_steps(result),
+            reused_from=result.reused_from if result else None,
+            change=self._change(self._changes.get(cell.id)),
+        )
+
+    def _message(self, text: str) -> int | None:
+        return self._messages.add(text, text)
+
+    def _detail(self, text: str) -> int | None:
+        return self._details.add(text, text) if text else None
+
+    def _set_of(self, checks: tuple[CheckResult, ...]) -> int:
+        """Return the index of a list of checks, which most cells have in common."""
+        known = len(self._sets.items)
+        index = self._sets.add(tuple(check.id for check in checks))
+        if index == known:
+            for check in checks:
+                if self._checks.add(check.id) == len(self._check_rows):
+                    self._check_rows.append(_check_row(check))
+        return index
+
+    def _checks_of(
+        self, checks: tuple[CheckResult, ...]
+    ) -> tuple[str, str, tuple[DeviationRow, ...], tuple[Hashable, ...]]:
+        """Return a cell's checks: outcomes, durations, what didn't pass, and figures."""
+        outcomes, seconds, deviations = [], [], []
+        figures: list[Hashable] = []
+        passed = CheckOutcome.PASSED
+        for place, check in enumerate(checks):
+            began, ended = check.began, check.ended
+            took = (ended - began).total_seconds() if began and ended else 0.0
+            seconds.append(_PLACES[_place(took)])
+            if check.figures and self._figures <= _MOST_FIGURES:
+                self._figures += len(check.figures)
+                named = ((name, _finite(value)) for name, value in check.figures.items())
+                figures.append((place, *named))
+            if check.outcome is passed:
+                outcomes.append("p")
+                continue
+            outcomes.append(CHECK_CODES[check.outcome])
+            deviations.append(
+                DeviationRow(
+                    place=place,
+                    reason=self._strings.add(check.reason[:_LONGEST_LINE]),
+                    message=self._message(check.message),
+                    detail=self._detail(check.detail),
+                    need=str(check.need) if check.need else None,
+                )
+            )
+        return "".join(outcomes), "".join(seconds), tuple(deviations), tuple(figures)
+
+    def _note(self, judged: JudgedCell) -> str:
+        """Say where a cell's versions are not those of most, and why."""
+        lock = judged.result.lock if judged.result else None
+        if judged.outcome is CellOutcome.UNSATISFIABLE:
+            return in_line(judged.message)
+        if lock is None:
+            return ""
+        older = self._judged.run.older.get(judged.cell.id, {})
+        differing = {
+            name: lock.versions[name]
+            for name, version in self._headline.items()
+            if lock.versions.get(name, version) != version
+        }
+        return in_line(
+            ", ".join(
+                f"{name} {version} ({older[name]})" if older.get(name) else f"{name} {version}"
+                for name, version in differing.items()
+            )
+        )
+
+    def _command(self, judged: JudgedCell) -> int:
+        """Return the index of a cell's command, in which a sign stands for the cell's id."""
+        argv = [_CELL if word == judged.cell.id else word for word in judged.reproduce]
+        return self._lists.add(tuple(_CELL if w == _CELL else _quoted(w) for w in argv))
+
+    def _image(self, result: CellResult | None) -> int | None:
+        image = result.image if result else None
+        if image is None:
+            return None
+        facts = {
+            "image": image.tag,
+            "digest": image.id,
+            "base": image.base,
+            "base digest": image.base_digest,
+            "base from": str(image.base_origin),
+            "stood before the run": "yes" if image.reused else "no",
+            "build log": image.log or "",
+        }
+        return self._lists.add(tuple((name, value) for name, value in facts.items() if value))
+
+    def _attestation(self, result: CellResult | None) -> int | None:
+        """Return the index of what the container said, with what differs from its lock."""
+        said = result.attestation if result else None
+        if result is None or said is None:
+            return None
+        locked = result.lock.versions if result.lock else {}
+        differing = {name for name, _ in said.distributions.items() ^ locked.items()}
+        facts = {
+            "python": f"{said.python} on {said.machine}",
+            "torch built for": f"CUDA {said.torch_cuda}" if said.torch_cuda else "CPU",
+            "GPUs torch can use": str(said.gpus),
+            **{f"import {m}": v or "failed" for m, v in said.modules.items()},
+            "distributions": f"{len(said.distributions)} installed",
+            **{f"{n}, not as locked": said.distributions.get(n, "-") for n in sorted(differing)},
+        }
+        return self._lists.add(tuple(facts.items()))
+
+    def _change(self, change: CellChange | None) -> ChangeRow | None:
+        if change is None:
+            return None
+        return ChangeRow(
+            change=_word(change.change),
+            before=_word(change.before),
+            after=_word(change.after),
+            checks=tuple(
+                (one.check, str(one.change), _word(one.before), _word(one.after))
+                for one in change.checks
+            ),
+            packages=self._lists.add(
+                tuple((one.name, one.before, one.after) for one in change.packages)
+            ),
+            python=change.python,
+            figures=tuple(
+                (name, _finite(before), _finite(after))
+                for name, (before, after) in change.figures.items()
+            ),
+        )
+
+    def _trends(self) -> dict[str, object] | None:
+        if self._report.trends is None:
+            return None
+        kept = list(self._report.trends.items())[:_MOST_TRENDS]
+        return {key: _trend(trend) for key, trend in kept}
+
+
+def as_script(document: Mapping[str, object]) -> str:
+    """Return data as JSON that can stand in a script element whatever its strings hold."""
+    text = json.dumps(document, separators=(",", ":"), allow_nan=False)
+    # Of ASCII alone (U+2028 and lone surrogates are escaped), and with nothing that ends a script.
+    return text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
+
+
+def _check_row(check: CheckResult) -> CheckRow:
+    name = check.id.rpartition("::")[2].partition("[")[0]
+    return CheckRow(
+        id=check.id[:_LONGEST_LINE],
+        claim=check.claim[:_LONGEST_LINE],
+        reference=check.reference,
+        link=link_of(check.reference),
+        command=f" --check {_quoted(name)}",
+    )
+
+
+def _quoted(word: str) -> str:
+    return shlex.quote(printable(word))
+
+
+def _word(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _place(seconds: float) -> int:
+    """Return where a duration stands on the scale; 0 is less than a millisecond."""
+    if seconds < 0.001:  # noqa: PLR2004 - the scale's beginning
+        return 0
+    return min(len(_PLACES) - 1, 1 + round(_TO_A_DECADE * (math.log10(seconds) + 3)))
+
+
+def _steps(result: CellResult | None) -> tuple[tuple[str, float, float], ...]:
+    """Return a cell's steps with their beginning, from that of the first, and their length."""
+    if result is None or not result.steps:
+        return ()
+    first = min(step.began for step in result.steps)
+    return tuple(
+        (str(step.name), round((step.began - first).total_seconds(), 3), round(step.seconds, 3))
+        for step in result.steps
+    )
+
+
+def _trend(trend: Trend) -> tuple[tuple[str, ...], dict[str, list[float | None]]]:
+    return trend.outcomes[-_LONGEST_TREND:], {
+        name: [_finite(value) for value in values[-_LONGEST_TREND:]]
+        for name, values in trend.figures.items()
+    }
+
+
+def _finite(value: float) -> float | None:
+    return float(f"{value:.4g}") if math.isfinite(value) else None

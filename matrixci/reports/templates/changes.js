@@ -1,0 +1,52 @@
+// The difference to the baseline: what got worse first, with the packages that changed beside it.
+
+/** What changed in the same way in several cells is one row. */
+function changeGroups() {
+  const groups = new Map();
+  const put = (cell, name, kind, was, is, check) => {
+    const key = [name, kind, was, is].join("\n");
+    if (!groups.has(key)) groups.set(key, { name, kind, was, is, check, cells: [] });
+    groups.get(key).cells.push(cell);
+  };
+  for (const cell of matching) {
+    const found = cell.change;
+    if (!found) continue;
+    for (const [id, kind, was, is] of found.checks) put(cell, id, kind, was, is, checkById.get(id) ?? null);
+    const told = found.checks.some(([, kind]) => kind === found.change);
+    if (found.change && !told) put(cell, "the cell itself", found.change, found.before, found.after, null);
+  }
+  const order = [...CHANGES.keys()];
+  return [...groups.values()].sort((one, other) => order.indexOf(one.kind) - order.indexOf(other.kind) || other.cells.length - one.cells.length);
+}
+
+function renderChanges() {
+  byId("baseline").hidden = !data.compared;
+  if (!data.compared) return;
+  const groups = changeGroups();
+  const worse = groups.filter((one) => CHANGES.get(one.kind).tone === "bad");
+  const others = groups.filter((one) => CHANGES.get(one.kind).tone !== "bad");
+  byId("baseline-list").replaceChildren(
+    worse.length ? changeTable(worse, { where: true }) : make("p", { class: "notice" }, "Nothing got worse among the cells shown."),
+    ...(others.length ? [onDemand(`${plural(others.length, "other change")}`, () => changeTable(others, { where: true }))] : []));
+}
+
+function changeTable(entries, { where = false } = {}) {
+  const head = ["Change", "What", "Before → after", ...(where ? ["Where", "Packages that changed"] : [])];
+  return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Changes" },
+    make("table", { class: "plain-table" },
+      make("thead", {}, make("tr", {}, head.map((title) => make("th", { scope: "col" }, title)))),
+      make("tbody", {}, entries.map((one) => make("tr", {},
+        make("td", {}, make("span", { class: `t-${CHANGES.get(one.kind).tone}` }, one.kind)),
+        make("th", { scope: "row" }, one.check?.claim && make("span", { class: "claim" }, one.check.claim), make("code", { class: "quiet" }, one.name)),
+        make("td", {}, `${one.was ?? "not there"} → ${one.is ?? "not there"}`),
+        where && [make("td", {}, cutList(one.cells, 4, (cell) => cellLink(cell, one.check), "cell")), make("td", {}, commonPackages(one.cells))])))));
+}
+
+/** Which packages changed in all of these cells: the cause, if any, is among them. */
+function commonPackages(those) {
+  const lists = [...new Set(those.map((cell) => cell.change.packages))].map((index) => data.lists[index]);
+  const keys = lists.map((list) => new Set(list.map((row) => row.join("\n"))));
+  const common = lists[0].filter((row) => keys.every((set) => set.has(row.join("\n"))));
+  if (!common.length) return make("span", { class: "quiet" }, lists.some((list) => list.length) ? "differ from cell to cell" : "none");
+  return packageList(common, 6);
+}

@@ -1,0 +1,161 @@
+// One cell in full: opened from anywhere, kept in the address.
+
+const drawer = byId("drawer");
+let openedFrom = null;
+
+/** Open a cell, and a check in it: the address says so, and what it says is shown. */
+function openCell(cell, check = null) {
+  if (!drawer.open) openedFrom = document.activeElement;
+  history[state.cell ? "replaceState" : "pushState"](null, "", address({ cell, check }));
+  Object.assign(state, { cell, check });
+  showDrawer();
+}
+
+function closeCell() {
+  const cell = state.cell;
+  Object.assign(state, { cell: null, check: null });
+  keepState();
+  showDrawer();
+  if (openedFrom?.isConnected && openedFrom !== document.body) openedFrom.focus();
+  else if (cell) focusCell(cell);
+  openedFrom = null;
+}
+
+/** Let the drawer be as the state says. */
+function showDrawer() {
+  if (!state.cell) {
+    if (drawer.open) drawer.close();
+    return;
+  }
+  drawer.replaceChildren(...drawerParts(state.cell));
+  if (!drawer.open) drawer.showModal();
+  drawer.scrollTop = 0;
+  const wanted = state.check && drawer.querySelector(`[data-check="${state.check.index}"]`);
+  if (!wanted) return drawer.querySelector("h2").focus();
+  for (let part = wanted; part && part !== drawer; part = part.parentElement) {
+    if (part.tagName === "DETAILS") part.open = true;
+  }
+  wanted.focus();
+  wanted.scrollIntoView({ block: "start" });
+}
+
+function drawerParts(cell) {
+  const run = checksOf(cell);
+  const [passed, others] = [run.filter((one) => one.outcome.code === "p"), run.filter((one) => one.outcome.code !== "p")];
+  const order = (one) => [...FAILING, "x", "k", "s"].indexOf(one.outcome.code);
+  others.sort((one, other) => order(one) - order(other));
+  const told = text("messages", cell.message);
+  const trend = data.trends?.[cell.id];
+  const how = commandOf(cell);
+  return [
+    drawerHead(cell),
+    make("div", { class: "drawer-body" },
+      make("p", { class: "outcome" }, mark(cell.outcome), cell.reason && ` · ${cell.reason}`,
+        make("span", { class: "quiet" }, countsOf(cell).length ? ` ${countsOf(cell).join(" · ")}` : "")),
+      told && make("p", { class: "message" }, told),
+      cell.note && cell.note !== told && make("p", { class: "quiet" }, cell.note),
+      cell.reused_from && make("p", { class: "quiet" }, `↺ nothing changed since run ${cell.reused_from}: its result is shown`),
+      trend && strip(trend),
+      cell.detail !== null && onDemand("All that was said", () => block(text("details", cell.detail))),
+      how && [make("h3", {}, "Reproduce"), command(how)],
+      data.compared && changePart(cell),
+      run.length > 0 && make("h3", {}, "Checks ", make("span", { class: "count" }, String(run.length))),
+      others.map((one) => checkPart(cell, one)),
+      passed.length > 0 && onDemand(`${passed.length} passed`, () => passed.map((one) => checkPart(cell, one)),
+        { open: state.check !== null && passed.some((one) => one.check === state.check) }),
+      cell.steps.length > 0 && [make("h3", {}, "Time"), timeChart(cell.steps)],
+      make("h3", {}, "What was in it"),
+      cell.attestation === null ? make("p", { class: "quiet" }, "The container said nothing of itself.")
+        : onDemand("Attested by the container", () => facts(data.lists[cell.attestation])),
+      onDemand("Declared", () => facts([["requires", data.lists[cell.requires].join("\n") || "nothing beside the subject"],
+        ...data.lists[cell.environment], ["GPU", cell.gpu ? "asked for" : "not asked for"]])),
+      cell.image !== null && onDemand("Image", () => facts(data.lists[cell.image])),
+      filePart("Lock", "locks", cell.lock, cell.lock_file),
+      filePart("Log", "logs", cell.log, cell.log_file)),
+  ];
+}
+
+function drawerHead(cell) {
+  const at = matching.indexOf(cell);
+  const neighbour = (offset, title, glyph) => {
+    const other = at < 0 ? null : matching[at + offset];
+    return make("button", {
+      type: "button", class: "plain", title, "aria-label": title, disabled: !other,
+      click: () => other && openCell(other),
+    }, glyph);
+  };
+  return make("header", { class: "drawer-head" },
+    make("div", {},
+      make("h2", { id: "drawer-title", tabindex: "-1" }, cell.id),
+      make("p", { class: "quiet" }, axes.map((axis, index) => label(axis, cell.axes[index])).join(" · "))),
+    make("div", { class: "drawer-keys" }, neighbour(-1, "Previous cell", "↑"), neighbour(1, "Next cell", "↓"),
+      make("button", { type: "button", class: "plain", "aria-label": "Close", title: "Close (Esc)", click: closeCell }, "✕")));
+}
+
+function checkPart(cell, { check, outcome, seconds: took, reason, message, detail, figures }) {
+  const trend = data.trends?.[`${cell.id}\t${check.id}`];
+  const quiet = outcome.code === "p" || outcome.code === "s";
+  const how = commandOf(cell, check);
+  const body = [
+    reason && make("p", { class: "reason" }, reason),
+    message && block(message),
+    trend && strip(trend),
+    figures.length > 0 && make("p", { class: "quiet" }, figures.map(([name, value]) => `${name} ${number(value)}`).join(" · ")),
+    make("p", { class: "ids" }, make("code", {}, check.id), check.reference && [" ", reference(check)]),
+    how && command(how, `Copy the command for ${check.id}`),
+    detail && onDemand("Traceback and output", () => block(detail)),
+  ];
+  return make("details", { class: "check", "data-check": check.index, tabindex: "-1", open: !quiet && outcome.code !== "k" },
+    make("summary", {}, mark(outcome), make("span", { class: "claim" }, check.claim || check.id),
+      make("span", { class: "took num" }, duration(took))),
+    make("div", { class: "check-body" }, body));
+}
+
+function reference(check) {
+  if (!check.link) return make("span", {}, check.reference);
+  return make("a", { href: check.link, rel: "noreferrer noopener" }, check.reference);
+}
+
+const block = (content) => make("pre", { tabindex: "0" }, coloured(content));
+
+function filePart(title, kind, index, file) {
+  if (!file && index === null) return null;
+  const where = file ? `${data.folder}/${file}` : data.folder;
+  if (index === null) return make("p", { class: "quiet" }, `${title}: in ${where}`);
+  return onDemand(title, () => {
+    const content = block(text(kind, index));
+    return [make("p", { class: "file quiet" }, make("code", {}, where), copyButton(content, `Copy: ${title}`)), content];
+  });
+}
+
+/** What took the time, each step from where it began: waiting is lighter than work. */
+function timeChart(steps) {
+  const whole = Math.max(...steps.map(([, began, took]) => began + took), 0.001);
+  return make("ol", { class: "times" }, steps.map(([name, began, took]) => {
+    const bar = make("span", { class: name.startsWith("wait") ? "wait" : "work" });
+    bar.style.marginLeft = `${(100 * began) / whole}%`;
+    bar.style.width = `${(100 * took) / whole}%`;
+    return make("li", {}, make("span", {}, name), make("span", { class: "track", "aria-hidden": "true" }, bar),
+      make("span", { class: "num" }, duration(took)));
+  }));
+}
+
+function changePart(cell) {
+  const title = make("h3", {}, "Against the baseline");
+  if (!cell.change) return [title, make("p", { class: "quiet" }, "The same: outcome, checks and packages.")];
+  const { change, before, after, checks: changed, packages, python, figures } = cell.change;
+  const versions = [...(python ? [["python", ...python]] : []), ...data.lists[packages]];
+  return [title,
+    change && make("p", {}, make("b", { class: `t-${CHANGES.get(change).tone}` }, change), ` ${before ?? "not there"} → ${after ?? "not there"}`),
+    changed.length > 0 && changeTable(changed.map(([id, kind, was, is]) => ({ name: id, kind, was, is }))),
+    versions.length ? packageList(versions, 12) : make("p", { class: "quiet" }, "The same packages."),
+    figures.length > 0 && make("p", { class: "quiet" }, figures.map(([name, was, is]) => `${name} ${number(was)} → ${number(is)}`).join(" · "))];
+}
+
+drawer.addEventListener("cancel", (event) => {
+  event.preventDefault();
+  closeCell();
+});
+drawer.addEventListener("click", (event) => {
+  if (event.target === drawer && event.offsetX < 0) closeCell(); // beside it
+});

@@ -1,0 +1,117 @@
+// The data of the page, read back from its rows. Strings are as the run has them: untrusted.
+
+const data = JSON.parse(byId("data").textContent);
+const outcomesOf = (rows) => new Map(rows.map(([code, word, glyph, tone]) => [code, { code, word, glyph, tone }]));
+const CELL_OUTCOMES = outcomesOf(data.cellOutcomes);
+const CHECK_OUTCOMES = outcomesOf(data.checkOutcomes);
+const CHECK_BY_WORD = new Map([...CHECK_OUTCOMES.values()].map((one) => [one.word, one]));
+const CHANGES = outcomesOf(data.changes);
+const FAILING = new Set([...CHECK_OUTCOMES.values()].filter((one) => one.tone === "bad").map((one) => one.code));
+
+const named = (kind, row) => Object.fromEntries(data.fields[kind].map((field, index) => [field, row[index]]));
+const checks = data.checks.map((row, index) => ({ index, ...named("check", row) }));
+const axes = data.axes.map(([name, values, titles]) => ({ name, values, titles }));
+const cells = data.cells.map((row, index) => {
+  const cell = named("cell", row);
+  cell.index = index;
+  cell.outcome = CELL_OUTCOMES.get(cell.outcome);
+  cell.checks = data.sets[cell.checks];
+  cell.codes = data.strings[cell.outcomes];
+  cell.note = data.strings[cell.note];
+  cell.change = cell.change && named("change", cell.change);
+  return cell;
+});
+const cellById = new Map(cells.map((cell) => [cell.id, cell]));
+const checkById = new Map(checks.map((check) => [check.id, check]));
+
+/** A text that was cut or left out says so itself. */
+function text(kind, index) {
+  if (index === null) return `(left out: this page has no room for it; it is in ${data.folder})`;
+  const [kept, missing] = data[kind][index];
+  if (!missing) return kept;
+  const told = `(${plural(missing, "character")} left out; the whole is in ${data.folder})`;
+  return kind === "logs" ? `${told}\n${kept}` : `${kept}\n${told}`;
+}
+
+const deviations = new Map();
+
+/** The checks of a cell that came to something else than passed. */
+function deviationsOf(cell) {
+  // Cells have them in common: what is read once serves all of them.
+  if (!deviations.has(cell.deviations)) {
+    deviations.set(cell.deviations, data.lists[cell.deviations].map((row) => named("deviation", row)));
+  }
+  return deviations.get(cell.deviations);
+}
+
+/** All checks of a cell in full. */
+function checksOf(cell) {
+  const deviating = new Map(deviationsOf(cell).map((one) => [one.place, one]));
+  const figures = new Map((cell.figures === null ? [] : data.lists[cell.figures]).map(([place, ...rest]) => [place, rest]));
+  return cell.checks.map((index, place) => {
+    const one = deviating.get(place);
+    return {
+      check: checks[index],
+      outcome: CHECK_OUTCOMES.get(cell.codes[place]),
+      seconds: seconds(cell.seconds.slice(2 * place, 2 * place + 2)),
+      figures: figures.get(place) ?? [],
+      reason: one ? data.strings[one.reason] : "",
+      message: one ? text("messages", one.message) : "",
+      detail: one && one.detail !== null ? text("details", one.detail) : "",
+      need: one ? one.need : null,
+    };
+  });
+}
+
+function seconds(place) {
+  const { digits, decade, least } = data.scale;
+  const value = digits.indexOf(place[0]) * digits.length + digits.indexOf(place[1]);
+  return value ? least * 10 ** ((value - 1) / decade) : 0;
+}
+
+function duration(value) {
+  if (value < 0.0005) return "0 s";
+  if (value < 1) return `${Math.round(value * 1000)} ms`;
+  if (value < 60) return `${value.toFixed(1)} s`;
+  return `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;
+}
+
+const counted = new Map();
+
+/** How many of a cell's checks came to what, in the order of the reports, as words. */
+function countsOf(cell) {
+  const key = `${cell.outcomes} ${cell.deviations}`;
+  if (!counted.has(key)) counted.set(key, count(cell));
+  return counted.get(key);
+}
+
+function count(cell) {
+  const found = new Map();
+  for (const code of cell.codes) found.set(code, (found.get(code) ?? 0) + 1);
+  const needs = new Map();
+  for (const { need, place } of deviationsOf(cell)) {
+    if (need && cell.codes[place] === "s") needs.set(need, (needs.get(need) ?? 0) + 1);
+  }
+  const needing = [...needs.values()].reduce((sum, one) => sum + one, 0);
+  const passed = (found.get("p") ?? 0) + (found.get("x") ?? 0);
+  const words = [];
+  for (const code of [...FAILING, "k"]) {
+    if (found.get(code)) words.push(`${found.get(code)} ${CHECK_OUTCOMES.get(code).word}`);
+  }
+  if (cell.codes) words.push(`${passed} passed`);
+  const skipped = (found.get("s") ?? 0) - needing;
+  if (skipped) words.push(`${skipped} skipped`);
+  for (const [need, many] of needs) words.push(`${many} need a ${need === "gpu" ? "GPU" : need}`);
+  return words;
+}
+
+/** How an axis and its value are called. */
+function label(axis, index) {
+  const value = axis.values[index] ?? "?";
+  return axis.name === "python" ? `py${value}` : `${axis.name} ${value}`;
+}
+
+function commandOf(cell, check) {
+  const words = data.lists[cell.command].map((word) => (word === "\0" ? cell.id : word));
+  return words.length ? words.join(" ") + (check ? check.command : "") : "";
+}

@@ -1,0 +1,77 @@
+// Small drawings and lists that several parts of the page have.
+
+/** Earlier outcomes as a strip, and figures as lines; both say in words what they show. */
+function strip(trend, size = "") {
+  const [outcomes, figures] = trend;
+  const known = outcomes.map((word) => CHECK_BY_WORD.get(word) ?? CELL_OUTCOMES.get(word) ?? { word, glyph: "?", tone: "mute" });
+  const width = 6 * known.length;
+  const drawing = makeSvg("svg", { viewBox: `0 0 ${width} 12`, width, height: 12, role: "img", "aria-label": visible(told(known)) },
+    known.map((one, index) => makeSvg("rect", {
+      x: 6 * index, width: 4, rx: 1, class: `f-${one.tone}`,
+      // Height as well as colour: what is not good stands out in grey too.
+      y: one.tone === "good" ? 4 : 0, height: one.tone === "good" ? 8 : 12,
+    })));
+  return make("span", { class: `trend ${size}` }, drawing,
+    !size && make("span", { class: "quiet" }, told(known)),
+    !size && Object.entries(figures).map(([name, values]) => sparkline(name, values)));
+}
+
+function told(known) {
+  if (!known.length) return "no earlier runs";
+  const last = known.at(-1);
+  let since = known.length;
+  while (since > 0 && known[since - 1].word === last.word) since -= 1;
+  const flips = known.filter((one, index) => index && one.word !== known[index - 1].word).length;
+  const span = since ? `for ${plural(known.length - since, "run")}` : `in all ${plural(known.length, "run")}`;
+  return `${last.word} ${span}, ${plural(flips, "change")}`;
+}
+
+function sparkline(name, values) {
+  const real = values.filter((value) => value !== null);
+  if (!real.length) return null;
+  const [least, most] = [Math.min(...real), Math.max(...real)];
+  const points = real.map((value, index) =>
+    `${(2 + (96 * index) / Math.max(1, real.length - 1)).toFixed(1)},${(18 - (16 * (value - least)) / (most - least || 1)).toFixed(1)}`);
+  const words = `${name}: ${number(real[0])} to ${number(real.at(-1))}, least ${number(least)}, most ${number(most)}`;
+  return make("span", { class: "spark" },
+    makeSvg("svg", { viewBox: "0 0 100 20", width: 100, height: 20, role: "img", "aria-label": visible(words) },
+      makeSvg("polyline", { points: points.join(" "), fill: "none" })),
+    make("span", { class: "quiet" }, words));
+}
+
+const number = (value) => (value === null ? "–" : String(Number(value.toPrecision(4))));
+
+/** Names and values, such as a container's own account of itself. */
+function facts(pairs) {
+  return make("dl", { class: "facts" }, pairs.map(([name, value]) =>
+    make("div", {}, make("dt", {}, name), make("dd", {}, value))));
+}
+
+/** Versions that changed between two locks. */
+function packageList(packages, most = 8) {
+  return cutList(packages, most, ([name, before, after]) => make("span", { class: "package" },
+    make("b", {}, name), ` ${before ?? "–"} → ${after ?? "–"}`), "package");
+}
+
+/** A link to a cell, and to a check in it. */
+function cellLink(cell, check = null) {
+  const link = make("a", { class: "cell-link", href: address({ cell, check }) }, cell.id);
+  // The address is of the moment in which it is followed: filters may have changed since.
+  link.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    openCell(cell, check);
+  });
+  return link;
+}
+
+/** A part that is opened when it is wanted, and only then made. */
+function onDemand(title, build, { open = false } = {}) {
+  const part = make("details", { class: "part", open }, make("summary", {}, title));
+  const once = () => {
+    if (part.open && part.childElementCount === 1) fill(part, build());
+  };
+  part.addEventListener("toggle", once);
+  once();
+  return part;
+}

@@ -37,7 +37,7 @@ from matrixci.reports.report import read_report
 from matrixci.reports.terminal import render
 from matrixci.run_folder import RUNS
 from matrixci.subject import resolve_subject
-from matrixci.wording import did_you_mean, in_line, printable
+from matrixci.wording import did_you_mean, in_line, printable, several
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(cli_history.app, name="history")
@@ -222,7 +222,7 @@ def _show_plan(settings: Settings, planned: running.Plan) -> None:
     out = console()
     out.print(table)
     distinct = {lock.digest for lock in locks.values() if isinstance(lock, Lock)}
-    out.print(f"{len(planned.cells)} cells, {len(distinct)} distinct locks")
+    out.print(f"{several(len(planned.cells), 'cell')}, {several(len(distinct), 'distinct lock')}")
 
 
 # What a mistyped axis option may have meant.

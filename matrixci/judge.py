@@ -64,7 +64,7 @@ def judge(  # noqa: PLR0913 - what a verdict depends on
     )
     idle = () if run.check_filter is not None else _idle(issues, cells)
     reasons = (*problems, *reasons_of(draft, standing, whole=whole), *idle)
-    if not any(cell.outcome in GREEN and cell.count(*SHOWN) for cell in cells):
+    if not any(cell.count(*SHOWN) for cell in cells):
         reasons = (*reasons, "no check passed, so nothing is verified")
     return draft.model_copy(
         update={

@@ -198,8 +198,11 @@ class Pipeline:
             _log.exception("%s: defect in matrixci", cell.id)
             result = draft.end(CellOutcome.ERROR, Reason.INTERNAL, f"defect in matrixci: {error!r}")
         self._folder.write_cell(result)
-        self._keep(result)
-        self._listener.ended(result)
+        judged = judge_cell(result, self._run.known_issues, now().date())
+        if judged.outcome in GREEN:  # known issues included
+            self._keep(result)
+        told = {"outcome": judged.outcome, "reason": judged.reason, "message": judged.message}
+        self._listener.ended(result.model_copy(update=told))
         return result
 
     async def _take(self, draft: _Draft) -> CellResult:
@@ -271,9 +274,8 @@ class Pipeline:
         return kept.model_copy(update={**draft.found, **here, "reused_from": kept.run})
 
     def _keep(self, result: CellResult) -> None:
-        """Keep a green result for later runs: green by judgement, known issues included."""
-        judged = judge_cell(result, self._run.known_issues, now().date())
-        if judged.outcome in GREEN and result.reused_from is None and result.log is not None:
+        """Keep a green result for later runs."""
+        if result.reused_from is None and result.log is not None:
             self._store.keep(result, self._folder.path / result.log)
 
     async def _check(

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from matrixci.glyphs import CELL_GLYPHS
 from matrixci.model import Cell, CellResult, StepName
-from matrixci.wording import in_line
+from matrixci.wording import in_line, several
 
 _WORDS: Final[Mapping[StepName, str]] = {
     StepName.RESOLVE: "resolving",
@@ -43,7 +43,7 @@ class Progress:
     def planned(self, cells: tuple[Cell, ...]) -> None:
         """Take note of the cells of the run."""
         self._cells = cells
-        self._line(f"{len(cells)} cells")
+        self._line(several(len(cells), "cell"))
 
     def entered(self, cell: Cell, step: StepName) -> None:
         """Show that a cell has entered a step."""

@@ -108,8 +108,14 @@ def _failures(judged: JudgedRun, standing: Standing, *, held: bool) -> Iterator[
         for check in cell.failed:
             if standing.holds(cell, check.id) is held:
                 failing.setdefault(check.id, []).append(cell.cell.id)
+    # Instances of one claim that fail in the same cells are told in one line.
+    alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for check_id, where in failing.items():
-        yield f"{check_id} fails in {_cells(where, len(judged.cells))}"
+        alike.setdefault((check_id.partition("[")[0], tuple(where)), []).append(check_id)
+    for (_, cells), checks in alike.items():
+        more = f" and {len(checks) - 1} more of its instances" if len(checks) > 1 else ""
+        fail = "fail" if more else "fails"
+        yield f"{checks[0]}{more} {fail} in {_cells(cells, len(judged.cells))}"
 
 
 def _cells_told(judged: JudgedRun, standing: Standing, *, held: bool) -> Iterator[str]:

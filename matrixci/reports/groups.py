@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from matrixci.green import FAILING, GREEN
@@ -18,6 +18,8 @@ class CheckGroup:
     check: CheckResult
     """as it is in the first of them"""
     cells: tuple[JudgedCell, ...]
+    more: str = ""
+    """which other checks came to the same in the same cells, in words"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,46 @@ def _grouped(
             key = check.id, check.outcome, check.reason
             groups.setdefault(key, (check, []))[1].append(cell)
     return [CheckGroup(check=check, cells=tuple(of)) for check, of in groups.values()]
+
+
+def alike(groups: Sequence[CheckGroup]) -> list[CheckGroup]:
+    """Return groups of which those that have one cause are one.
+
+    That is: checks that say the same in the same cells, and instances of one claim that fail in the
+    same cells, whatever they say.
+    """
+    by_message: dict[object, list[CheckGroup]] = {}
+    for number, group in enumerate(groups):
+        check = group.check
+        key: object = (check.outcome, _ids(group), check.message) if check.message else number
+        by_message.setdefault(key, []).append(group)
+    by_claim: dict[object, list[CheckGroup]] = {}
+    for place, same in enumerate(by_message.values()):
+        claims = {function_of(one.check.id) for one in same}
+        alone = len(claims) == 1
+        key = (same[0].check.outcome, _ids(same[0]), *claims) if alone else place
+        by_claim.setdefault(key, []).extend(same)
+    return [replace(same[0], more=_more(same)) for same in by_claim.values()]
+
+
+def function_of(check_id: str) -> str:
+    """Return the check without what tells its instances apart."""
+    return check_id.partition("[")[0]
+
+
+def _ids(group: CheckGroup) -> tuple[str, ...]:
+    return tuple(cell.cell.id for cell in group.cells)
+
+
+def _more(same: Sequence[CheckGroup]) -> str:
+    if len(same) == 1:
+        return ""
+    functions = {function_of(one.check.id) for one in same}
+    if len(functions) > 1:
+        return f" and {several(len(same) - 1, 'other check')} with the same message"
+    (function,) = functions
+    instances = sum(function_of(check.id) == function for check in same[0].cells[0].checks)
+    return f" and {len(same) - 1} more of its {instances} instances"
 
 
 def other_cells(judged: JudgedRun) -> list[CellGroup]:

@@ -25,6 +25,7 @@ from matrixci.reports.escape import (
 from matrixci.reports.groups import (
     CellGroup,
     CheckGroup,
+    alike,
     counted,
     failures,
     other_cells,
@@ -138,7 +139,7 @@ def _entry(cell: JudgedCell) -> str:
 
 
 def _groups(judged: JudgedRun) -> list[CheckGroup | CellGroup]:
-    return [*failures(judged), *other_cells(judged)]
+    return [*alike(failures(judged)), *other_cells(judged)]
 
 
 def _explained(run: Run, group: CheckGroup | CellGroup) -> str:
@@ -146,7 +147,7 @@ def _explained(run: Run, group: CheckGroup | CellGroup) -> str:
     match group:
         case CheckGroup(check=check):
             head = f"{CHECK_GLYPHS[check.outcome]} {markdown(cut(check.claim, _LINE))}"
-            what = f"{check.outcome} in {_cells(group.cells)}: {_code(check.id)}"
+            what = f"{check.outcome} in {_cells(group.cells)}: {_code(check.id)}{group.more}"
             told = "\n".join(filter(None, (check.reason, check.message)))
             command = reproduction(run, first.cell.id, first.result, check.id)
         case CellGroup(outcome=outcome, reason=reason):

@@ -15,6 +15,7 @@ from matrixci.judged import JudgedCell, JudgedRun, Verdict
 from matrixci.model import CellOutcome, CheckOutcome, Need
 from matrixci.reports.escape import cut, visible
 from matrixci.reports.groups import counted, failing_counts, is_told_by_checks
+from matrixci.wording import several
 
 NEEDS: Final = {Need.GPU: "a GPU"}
 _LABEL_WIDTH: Final = 32
@@ -48,7 +49,9 @@ def headline(judged: JudgedRun) -> Text:
     """Return the verdict in a line, with what the cells came to."""
     style = "bold green" if judged.verdict is Verdict.READY else "bold red"
     text = Text(str(judged.verdict), style=style)
-    return text.append(f"  {len(judged.cells)} cells: {counted(judged)}", style="default")
+    return text.append(
+        f"  {several(len(judged.cells), 'cell')}: {counted(judged)}", style="default"
+    )
 
 
 def matrix(judged: JudgedRun) -> RenderableType:
@@ -124,6 +127,8 @@ def count_words(cell: JudgedCell) -> str:
     parts += failing_counts(cell)
     needs = Counter(check.need for check in cell.unmet if check.need is not None)
     parts += [f"{count} need {NEEDS[need]}" for need, count in needs.items()]
+    if skipped := cell.count(CheckOutcome.SKIPPED) - needs.total():
+        parts.append(f"{skipped} skipped")
     return ", ".join(parts)
 
 

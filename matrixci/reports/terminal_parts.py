@@ -18,6 +18,7 @@ from matrixci.reports.escape import visible
 from matrixci.reports.groups import (
     CellGroup,
     CheckGroup,
+    alike,
     failures,
     other_cells,
     tallies,
@@ -41,7 +42,7 @@ _GATES: Final = {
 
 def explanations(judged: JudgedRun) -> Iterator[RenderableType]:
     """Explain each cell that isn't green, cells that say the same together."""
-    groups: list[CheckGroup | CellGroup] = [*failures(judged), *other_cells(judged)]
+    groups: list[CheckGroup | CellGroup] = [*alike(failures(judged)), *other_cells(judged)]
     for group in islice(groups, _MOST):
         first = group.cells[0]
         match group:
@@ -54,7 +55,7 @@ def explanations(judged: JudgedRun) -> Iterator[RenderableType]:
                     yield command(reproduction(judged.run, first.cell.id, first.result))
         yield ""
     yield from _more(len(groups), "things that aren't green", "")
-    for warned in islice(warnings(judged), _MOST):
+    for warned in islice(alike(warnings(judged)), _MOST):
         yield _check_explanation(warned, "yellow", "warning, ")
         yield ""
 
@@ -70,7 +71,7 @@ def _check_explanation(group: CheckGroup, style: str = _FAILING_STYLE, kind: str
     check = group.check
     text = Text(f"{CHECK_GLYPHS[check.outcome]} {line(check.claim)}", style=style)
     text.append(f"\n    {kind}{check.outcome} in {_cell_list(group.cells)}: ", style="default")
-    text.append(line(check.id), style="dim")
+    text.append(line(f"{check.id}{group.more}"), style="dim")
     return _append_lines(text, [*check.reason.splitlines(), *check.message.splitlines()])
 
 

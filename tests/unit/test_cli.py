@@ -335,7 +335,7 @@ def test_what_the_command_asks_for_is_what_is_run(
     done = command(*line.split())
     ((settings, ids, words),) = seen
     assert done.code == ExitCode.FAILURES
-    assert done.out[1] == "NOT READY  1 cells: 1 failed"
+    assert done.out[1] == "NOT READY  1 cell: 1 failed"
     assert f"locks, logs and results: kept/runs/{RUN}" in done.out
     assert ids == [EVERY[0], EVERY[2]]
     assert list(words) == line.split()
@@ -432,7 +432,7 @@ def test_a_run_is_shown_by_what_names_it(command: Command, tmp_path: Path, how: 
     names = {"latest": [], "id": [RUN], "beginning": [RUN[:8]], "path": [str(path)]}
     done = command("show", "--home", "home", *names[how])
     assert done.code == ExitCode.READY
-    assert done.out[-1] == "READY  1 cells: 1 passed"
+    assert done.out[-1] == "READY  1 cell: 1 passed"
 
 
 @pytest.mark.parametrize("name", [[], ["2026"], ["/no/such/folder"], ["*"]])

@@ -1,0 +1,59 @@
+from collections.abc import Sequence
+from datetime import date
+
+from factories import a_cell, a_check, a_result, a_run
+
+from matrixci.judge import judge
+from matrixci.model import CellOutcome, CheckOutcome, CheckResult
+from matrixci.reports.groups import CheckGroup, alike, failures
+
+BAD = CheckOutcome.FAILED
+BROKEN = "expected: it can be imported\nseen: TypeError"
+
+
+def grouped(*of_cells: Sequence[CheckResult]) -> list[CheckGroup]:
+    cells = [a_cell(f"3.{10 + number}") for number in range(len(of_cells))]
+    results = {
+        cell.id: a_result(cell, CellOutcome.FAILED, checks)
+        for cell, checks in zip(cells, of_cells, strict=True)
+    }
+    run = a_run(tuple(cells))
+    return alike(failures(judge(run, results, (), date(2026, 1, 1))))
+
+
+def told(groups: Sequence[CheckGroup]) -> list[str]:
+    return [f"{group.check.id}{group.more}" for group in groups]
+
+
+def test_instances_of_one_claim_are_one() -> None:
+    checks = [a_check(f"a.py::x[{n}]", BAD, message=f"seen: {n}") for n in range(3)]
+    assert told(grouped([*checks, a_check("a.py::x[3]"), a_check("a.py::y", BAD)])) == [
+        "a.py::x[0] and 2 more of its 4 instances",
+        "a.py::y",
+    ]
+
+
+def test_checks_that_say_the_same_are_one() -> None:
+    checks = [
+        a_check("a.py::x[0]", BAD, message=BROKEN),
+        a_check("a.py::y", BAD, message=BROKEN),
+        a_check("a.py::x[1]", BAD, message="seen: something else"),
+    ]
+    assert told(grouped(checks)) == [
+        "a.py::x[0] and 1 other check with the same message",
+        "a.py::x[1]",
+    ]
+
+
+def test_what_fails_elsewhere_or_otherwise_is_another() -> None:
+    first = [a_check("a.py::x[0]", BAD, message=BROKEN), a_check("a.py::x[1]", BAD, message=BROKEN)]
+    second = [a_check("a.py::x[0]", BAD, message=BROKEN)]
+    crashed = [a_check("a.py::x[2]", CheckOutcome.CRASHED, message=BROKEN)]
+    assert told(grouped([*first, *crashed], second)) == ["a.py::x[0]", "a.py::x[1]", "a.py::x[2]"]
+
+
+def test_checks_without_a_message_say_nothing_alike() -> None:
+    assert told(grouped([a_check("a.py::x", BAD), a_check("a.py::y", BAD)])) == [
+        "a.py::x",
+        "a.py::y",
+    ]

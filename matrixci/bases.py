@@ -23,7 +23,7 @@ import uv
 from matrixci.buildx import Build, BuildError, build
 from matrixci.data import data_folder
 from matrixci.engine import LABEL, Engine
-from matrixci.errors import BaseImageError, EngineError
+from matrixci.errors import INFRASTRUCTURE, BaseImageError, EngineError
 from matrixci.model import BaseOrigin
 from matrixci.once import Once
 from matrixci.processes import redact, run_process
@@ -94,7 +94,7 @@ class Bases:
         self._origin = origin
         self._logs = logs
         self._say = say
-        self._bases: Once[Base] = Once()
+        self._bases: Once[Base] = Once(passing=INFRASTRUCTURE)
         self._registry = asyncio.Lock()
 
     async def system(self, name: str) -> Base:

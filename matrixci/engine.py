@@ -201,9 +201,12 @@ class Engine:
         Raises:
             EngineError: the engine failed otherwise.
         """
-        if self._gpu is None:
+        if self._gpu is None or (self._gpu.done() and self._gpu.exception() is not None):
             self._gpu = asyncio.create_task(asyncio.to_thread(self._try_gpu, image))
-        return await asyncio.shield(self._gpu)
+        try:
+            return await asyncio.shield(self._gpu)
+        except (DockerException, requests.RequestException) as error:
+            raise _lost(error) from error
 
     def _try_gpu(self, image: str) -> "GpuWay | None":
         for way in GpuWay:
@@ -391,6 +394,24 @@ class Engine:
         for volume in volumes:
             _remove_volume(volume)
         return len(containers) + len(volumes)
+
+    async def remove_remains(self, run: str) -> None:
+        """Remove containers and volumes of a run that an engine that was away has kept.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+        try:
+            await asyncio.to_thread(self._remove_remains, run)
+        except (DockerException, requests.RequestException) as error:
+            raise _lost(error) from error
+
+    def _remove_remains(self, run: str) -> None:
+        filters: dict[str, Any] = {"label": f"{LABEL}.run={run}"}
+        for container in self._client.containers.list(all=True, filters=filters):
+            _remove_container(container)
+        for volume in self._client.volumes.list(filters=filters):
+            _remove_volume(volume)
 
     async def clean(self, *, everything: bool) -> str:
         """Remove what the project made on the engine, by its label; say what that was.

@@ -1,6 +1,7 @@
 """One class for each thing the user can do something about, each with its exit code."""
 
 from enum import IntEnum
+from typing import Final
 
 
 class ExitCode(IntEnum):
@@ -43,6 +44,10 @@ class ResolverError(MatrixciError):
 
 class BaseImageError(MatrixciError):
     """A base image can neither be pulled nor assembled."""
+
+
+INFRASTRUCTURE: Final = (ResolverError, BaseImageError, EngineError)
+"""What another attempt may not meet again: an index, a registry or an engine that was away."""
 
 
 class RunFilesError(MatrixciError):

@@ -139,7 +139,7 @@ class Resolver:
         self._platform = platform
         self._as_of = as_of
         self._fresh = fresh
-        self._answers: Once[Lock | Unsatisfiable] = Once()
+        self._answers: Once[Lock | Unsatisfiable] = Once(passing=(ResolverError,))
         self._slots = asyncio.Semaphore(os.cpu_count() or 1)
         self._unreachable: set[str] = set()
 

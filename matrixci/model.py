@@ -256,6 +256,9 @@ class CellResult(Frozen):
     checks: tuple[CheckResult, ...] = ()
     steps: tuple[Step, ...] = ()
     log: str | None = Field(default=None, description="the container's log, in the run's folder")
+    attempts: int = Field(
+        default=1, ge=1, description="how often it was tried; more where the infrastructure failed"
+    )
     reuse_key: str | None = None
     reused_from: str | None = Field(default=None, description="id of the run it comes from")
 

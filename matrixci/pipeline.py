@@ -2,10 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import date, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from packaging.version import Version
@@ -13,6 +12,7 @@ from packaging.version import Version
 from matrixci import evidence
 from matrixci.bases import Bases
 from matrixci.buildx import BuildError
+from matrixci.draft import Draft
 from matrixci.engine import Engine, GpuWay
 from matrixci.errors import BaseImageError, EngineError, ResolverError
 from matrixci.events import Listener
@@ -29,15 +29,16 @@ from matrixci.model import (
     LockRecord,
     Reason,
     Run,
-    Step,
     StepName,
     now,
 )
+from matrixci.retry import Patience, patiently
 from matrixci.reuse import ResultStore, digest_of
 from matrixci.run_folder import RunFolder
 from matrixci.sandbox import Sandbox
 from matrixci.setup import image_request, image_settings, resolver_of, setup_of
 from matrixci.subject import ResolvedSubject
+from matrixci.wording import in_line
 
 _log = logging.getLogger(__name__)
 
@@ -71,47 +72,6 @@ def default_jobs(engine: Engine, limits: Limits) -> int:
     return max(1, min(by_cpu, by_memory))
 
 
-@dataclass(kw_only=True)
-class _Draft:
-    """A cell's result while it comes to be."""
-
-    run: str
-    cell: Cell
-    listener: Listener
-    steps: list[Step] = field(default_factory=list)
-    found: dict[str, object] = field(default_factory=dict)
-
-    @contextmanager
-    def step(self, name: StepName) -> Iterator[None]:
-        """Record when a step began and ended, even where it fails."""
-        began = now()
-        self.listener.entered(self.cell, name)
-        try:
-            yield
-        finally:
-            self.add(name, began, now())
-
-    def add(self, name: StepName, began: datetime, ended: datetime) -> None:
-        """Record a step that was timed elsewhere."""
-        self.steps.append(Step(name=name, began=began, ended=max(began, ended)))
-
-    def end(
-        self, outcome: CellOutcome, reason: Reason | None = None, message: str = ""
-    ) -> CellResult:
-        """Return the result, with all that was found on the way."""
-        return CellResult.model_validate(
-            {
-                "run": self.run,
-                "cell": self.cell,
-                "outcome": outcome,
-                "reason": reason,
-                "message": message,
-                "steps": tuple(self.steps),
-                **self.found,
-            }
-        )
-
-
 class Pipeline:
     """Takes cells from requirements to results; one for each run."""
 
@@ -129,6 +89,7 @@ class Pipeline:
         self._setup = setup
         jobs = settings.jobs or default_jobs(engine, limits)
         self._slots = asyncio.Semaphore(jobs)
+        self._patience = Patience(retries=settings.matrix.retries)
         self._store = ResultStore(settings.home / "results")
         self._resolver = resolver_for(settings, engine.facts.architecture)
         self._bases = Bases(engine, settings.base_origin, folder.logs, listener.said)
@@ -180,9 +141,19 @@ class Pipeline:
 
     async def _finish(self, cell: Cell) -> CellResult:
         """Take one cell to its result, and write it."""
-        draft = _Draft(run=self._run.id, cell=cell, listener=self._listener)
+        draft = Draft(run=self._run.id, cell=cell, listener=self._listener)
+
+        async def attempt(number: int) -> CellResult:
+            draft.begin(number)
+            return await self._take(draft)
+
+        def tell(number: int, seconds: float, error: BaseException) -> None:
+            first = in_line(str(error).partition("\n")[0])
+            again = f"attempt {number} of {self._patience.retries + 1}; again in {seconds:.0f} s"
+            self._listener.said(f"{cell.id}: {first} ({again})")
+
         try:
-            result = await self._take(draft)
+            result = await patiently(self._patience, attempt, tell)
         except asyncio.CancelledError:
             result = draft.end(CellOutcome.CANCELLED, Reason.INTERRUPTED, "interrupted")
         except ResolverError as error:
@@ -205,7 +176,7 @@ class Pipeline:
         self._listener.ended(result.model_copy(update=told))
         return result
 
-    async def _take(self, draft: _Draft) -> CellResult:
+    async def _take(self, draft: Draft) -> CellResult:
         with draft.step(StepName.RESOLVE):
             lock = await self._resolver.resolve(draft.cell, self._settings.subject.subject)
         if isinstance(lock, Unsatisfiable):
@@ -235,7 +206,7 @@ class Pipeline:
             fallback=lock.fallback,
         )
 
-    async def _build(self, draft: _Draft, lock: Lock) -> BuiltImage:
+    async def _build(self, draft: Draft, lock: Lock) -> BuiltImage:
         cell = draft.cell
         asked = now()
         self._listener.entered(cell, StepName.BUILD)
@@ -262,7 +233,7 @@ class Pipeline:
             }
         )
 
-    def _kept(self, draft: _Draft) -> CellResult | None:
+    def _kept(self, draft: Draft) -> CellResult | None:
         """Return an earlier run's result that still holds, as one of this run."""
         if self._settings.fresh:
             return None
@@ -271,6 +242,7 @@ class Pipeline:
         if kept is None:
             return None
         here = {"run": self._run.id, "cell": draft.cell, "steps": tuple(draft.steps), "log": log}
+        here["attempts"] = draft.attempts
         return kept.model_copy(update={**draft.found, **here, "reused_from": kept.run})
 
     def _keep(self, result: CellResult) -> None:
@@ -279,7 +251,7 @@ class Pipeline:
             self._store.keep(result, self._folder.path / result.log)
 
     async def _check(
-        self, draft: _Draft, lock: LockRecord, image: BuiltImage, gpu: GpuWay | None
+        self, draft: Draft, lock: LockRecord, image: BuiltImage, gpu: GpuWay | None
     ) -> CellResult:
         told = self._sandbox.told(draft.cell, lock)
         spec = self._sandbox.container(draft.cell, told, image.record.tag, gpu)

@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version as distribution_version
 from pathlib import Path
@@ -16,6 +17,7 @@ from packaging.utils import canonicalize_name
 
 from matrixci.cells import Selection, expand, select
 from matrixci.engine import Engine
+from matrixci.errors import EngineError
 from matrixci.events import Listener
 from matrixci.judge import judge
 from matrixci.judged import JudgedRun
@@ -93,6 +95,8 @@ async def execute(
     results, interrupted = await pipeline.execute()
     older = {} if interrupted else await pipeline.older(results)
     await pipeline.close()
+    with suppress(EngineError):  # it is away; the next run sweeps
+        await engine.remove_remains(run.id)
     ending = {"ended": now(), "engine": engine.facts, "interrupted": interrupted, "older": older}
     folder.write_run(run.model_copy(update=ending))
     return judge_folder(folder.path)

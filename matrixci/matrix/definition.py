@@ -148,6 +148,13 @@ class Matrix(Entry):
         default_factory=dict, description="Environment variables set in every cell."
     )
     limits: Limits = Field(default=Limits(), description="What one cell may take.")
+    retries: int = Field(
+        default=2,
+        ge=0,
+        le=10,
+        description="How often a cell is tried again that the infrastructure failed (index, base "
+        "image, engine). What a check or a build of the subject came to is never tried again.",
+    )
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:

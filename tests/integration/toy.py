@@ -212,6 +212,7 @@ class Toy:
             "subject": str(self.wheel),
             "axes": {"python": {PYTHON: {}}, "mode": modes},
             "precompile": ["import pytest"],
+            "retries": 0,  # what is lost in a test stays lost
             "limits": {**LIMITS, **(limits or {})},
             **more,
         }

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -111,8 +111,8 @@ class Pipeline:
             known_issues=run.known_issues,
         )
 
-    async def execute(self) -> tuple[dict[str, CellResult], bool]:
-        """Take all cells of the run to their results; each is written as it ends.
+    async def execute(self, cells: Iterable[Cell]) -> tuple[dict[str, CellResult], bool]:
+        """Take cells of the run to their results; each is written as it ends.
 
         Cancelling it ends what is under way, in order: builds and containers are gone, what had
         finished is kept, the rest is `cancelled`.
@@ -120,7 +120,7 @@ class Pipeline:
         Returns:
             Cell id to result, and whether it was cancelled.
         """
-        tasks = [asyncio.create_task(self._finish(cell)) for cell in self._run.cells]
+        tasks = [asyncio.create_task(self._finish(cell)) for cell in cells]
         interrupted = False
         try:
             await asyncio.wait(tasks)

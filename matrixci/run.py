@@ -1,8 +1,6 @@
 """The main job: plan a run, execute it, and judge it."""
 
 import asyncio
-import hashlib
-import json
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,9 +21,11 @@ from matrixci.judge import judge
 from matrixci.judged import JudgedRun
 from matrixci.lock import Lock, Unsatisfiable
 from matrixci.matrix.definition import Matrix
+from matrixci.matrix.digest import matrix_digest
 from matrixci.model import Cell, Run, now
 from matrixci.pipeline import Pipeline, Settings, resolver_for
 from matrixci.processes import redact
+from matrixci.resume import Resumption
 from matrixci.run_folder import RunFolder, new_run_id, read_run
 from matrixci.setup import setup_of
 
@@ -86,14 +86,48 @@ async def execute(
     engine = await Engine.connect()
     run = _new_run(settings, planned, command)
     folder = RunFolder.create(settings.home, run.id)
+    with folder.held():
+        return await _go(settings, run, folder, engine, listener)
+
+
+async def resume(what: Resumption, listener: Listener) -> JudgedRun:
+    """Run the cells of a run that have no final result, in its own folder, and judge it.
+
+    Interrupting it (cancelling the task) ends it in order, as it does a new run.
+
+    Raises:
+        EngineError: no engine answers.
+        RunFilesError: the run's folder can't be written.
+        UsageError: the run is still under way.
+    """
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
+    folder = RunFolder(what.stored.folder)
+    with folder.held():
+        engine = await Engine.connect()
+        for problem in what.stored.problems:
+            listener.said(f"a result that can't be read is made anew: {problem}")
+        return await _go(what.settings, what.run, folder, engine, listener, resumption=what)
+
+
+async def _go(  # noqa: PLR0913 - a run has as many parts
+    settings: Settings,
+    run: Run,
+    folder: RunFolder,
+    engine: Engine,
+    listener: Listener,
+    *,
+    resumption: Resumption | None = None,
+) -> JudgedRun:
     folder.write_run(run)
     folder.point_latest()
-    listener.planned(planned.cells)
+    cells = run.cells if resumption is None else resumption.cells
+    before = {} if resumption is None else resumption.stored.results
+    listener.planned(cells)
     if swept := await engine.sweep():
         listener.said(f"{swept} containers and volumes of a run that was killed are removed")
     pipeline = Pipeline(settings, run, folder, engine, listener)
-    results, interrupted = await pipeline.execute()
-    older = {} if interrupted else await pipeline.older(results)
+    results, interrupted = await pipeline.execute(cells)
+    older = run.older if interrupted else await pipeline.older({**before, **results})
     await pipeline.close()
     with suppress(EngineError):  # it is away; the next run sweeps
         await engine.remove_remains(run.id)
@@ -151,7 +185,7 @@ def _new_run(settings: Settings, planned: Plan, command: Sequence[str]) -> Run:
         subject=settings.subject.subject,
         companions=companions(matrix),
         as_of=settings.as_of,
-        matrix_digest=_digest(matrix),
+        matrix_digest=matrix_digest(matrix),
         axes={axis: tuple(values) for axis, values in matrix.axes.items()},
         cells=planned.cells,
         unselected=tuple(cell.id for cell in planned.unselected),
@@ -162,11 +196,6 @@ def _new_run(settings: Settings, planned: Plan, command: Sequence[str]) -> Run:
         resolver=f"uv {distribution_version('uv')}",
         setup=setup_of(matrix, settings.checks, settings.base_origin),
     )
-
-
-def _digest(matrix: Matrix) -> str:
-    text = json.dumps(matrix.model_dump(mode="json"), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _commit() -> str | None:

@@ -113,7 +113,7 @@ def take(
     async def execute() -> None:
         engine = NoEngine()
         cells = Failing(settings(home, a_matrix(retries=retries)), run, folder, engine, heard)
-        await cells.execute()
+        await cells.execute(run.cells)
 
     asyncio.run(execute())
     (result,) = read_run(folder.path).results.values()

@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import tarfile
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from docker.utils import parse_repository_tag
 
 import docker
 from matrixci import owner
+from matrixci.engine_disk import free_bytes
 from matrixci.errors import EngineError
 from matrixci.model import EngineFacts, now
 from matrixci.processes import run_process
@@ -37,6 +39,7 @@ MOUNT_POINT: Final = "/matrixci"
 _OWNER: Final = f"{LABEL}.owner"
 _OLDEST: Final = 23  # the first whose builds are BuildKit's
 _DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
+_LOOKS: Final = 20  # at the output, within the time for which it may be silent
 _FOLLOW_SECONDS: Final = 10.0  # for the rest of an output, after the container's end
 _START_IT: Final = "Start one, or run: nox -s matrix -- --install-engine"
 _log = logging.getLogger(__name__)
@@ -81,6 +84,8 @@ class ContainerSpec:
     cpus: float
     time_limit: float
     gpu: "GpuWay | None"
+    silence: float | None = None
+    """Seconds without a new line of output after which it is ended; None: it may stay silent."""
     keep: bool = False
     """It stays on the engine after its end, for a look inside, until it is cleaned up."""
     interactive: bool = False
@@ -97,6 +102,8 @@ class ContainerEnd:
     timed_out: bool
     started: datetime
     ended: datetime
+    silent: bool = False
+    """It was ended because it printed nothing for too long."""
     archive: bytes | None = field(repr=False)
     """The collected path as a tar archive; None where there was none, or it was too large."""
     kept: str | None = None
@@ -250,12 +257,13 @@ class Engine:
             following = None
             if follow is not None:
                 following = asyncio.ensure_future(asyncio.to_thread(_follow, container, follow))
-            timed_out = False
+            timed_out = silent = False
             try:
                 async with asyncio.timeout(spec.time_limit):
-                    await self._wait(container)
+                    silent = not await self._wait(container, spec.silence)
             except TimeoutError:
                 timed_out = True
+            if timed_out or silent:
                 await asyncio.to_thread(_kill, container)
                 await self._wait(container)
             ended = now()
@@ -271,6 +279,7 @@ class Engine:
             exit_status=state["ExitCode"],
             oom_killed=state["OOMKilled"],
             timed_out=timed_out,
+            silent=silent,
             started=started,
             ended=ended,
             archive=archive,
@@ -353,15 +362,24 @@ class Engine:
             device_requests=[spec.gpu.request()] if spec.gpu else None,
         )
 
-    async def _wait(self, container: Container) -> None:
-        """Wait for the end by asking now and then.
+    async def _wait(self, container: Container, silence: float | None = None) -> bool:
+        """Wait for the end by asking now and then; return False where it is silent for too long.
 
         The engine's own wait call blocks a thread for as long as it takes and can't be broken off.
         """
+        last, heard = b"", time.monotonic()
+        looked = heard
         while True:
             await asyncio.to_thread(container.reload)
             if container.status not in {"created", "running", "restarting", "removing"}:
-                return
+                return True
+            if silence is not None and time.monotonic() - looked > silence / _LOOKS:
+                looked = time.monotonic()
+                line = await asyncio.to_thread(_last_line, container)
+                if line != last:
+                    last, heard = line, looked
+                elif looked - heard > silence:
+                    return False
             await asyncio.sleep(0.25)
 
     async def sweep(self) -> int:
@@ -394,6 +412,19 @@ class Engine:
         for volume in volumes:
             _remove_volume(volume)
         return len(containers) + len(volumes)
+
+    async def free_disk(self) -> int | None:
+        """Return the bytes that are free where images lie, None where that can't be known.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+        ours: dict[str, Any] = {"label": LABEL}
+        ask = partial(free_bytes, self._client, self.host, ours, _labels("disk", {}))
+        try:
+            return await asyncio.to_thread(ask)
+        except (DockerException, requests.RequestException) as error:
+            raise _lost(error) from error
 
     async def remove_remains(self, run: str) -> None:
         """Remove containers and volumes of a run that an engine that was away has kept.
@@ -571,6 +602,11 @@ def _follow(container: Container, take: Callable[[bytes], None]) -> None:
             take(piece)
     except (DockerException, requests.RequestException, OSError) as error:
         _log.debug("the output could not be followed: %s", error)
+
+
+def _last_line(container: Container) -> bytes:
+    """Return the last line of a container's output, with the instant at which it came."""
+    return bytes(container.logs(tail=1, timestamps=True))
 
 
 def _kill(container: Container) -> None:

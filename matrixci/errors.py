@@ -42,6 +42,10 @@ class ResolverError(MatrixciError):
     """The resolver could not answer: the index is unreachable, refuses, or breaks off."""
 
 
+class DiskFullError(MatrixciError):
+    """A disk that a run would fill has too little room."""
+
+
 class BaseImageError(MatrixciError):
     """A base image can neither be pulled nor assembled."""
 

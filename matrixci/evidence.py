@@ -74,6 +74,8 @@ class Exit:
     oom_killed: bool = False
     timed_out: bool = False
     """the host stopped it because the cell's time was over"""
+    silent: bool = False
+    """the host stopped it because it printed nothing for too long"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +163,8 @@ def _ended_badly(ended: Exit, file: ResultFile, *, left_file: bool) -> Problem |
         return Problem(Reason.OOM, message)
     if ended.timed_out:
         return Problem(Reason.TIMED_OUT, f"The cell's time was over{during}.")
+    if ended.silent:
+        return Problem(Reason.TIMED_OUT, f"The container printed nothing for too long{during}.")
     if ended.status is None:
         return Problem(Reason.EXIT_STATUS, "The container has no exit status: it never ended well.")
     if ended.status != 0:

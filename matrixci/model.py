@@ -139,7 +139,8 @@ class Step:
     @property
     def seconds(self) -> float:
         """How long the step took."""
-        return (self.ended - self.began).total_seconds()
+        # The clock may have been set back in between.
+        return max(0.0, (self.ended - self.began).total_seconds())
 
 
 class Cell(Frozen):
@@ -237,7 +238,7 @@ class CheckResult:
         """How long the check took, None where that isn't known."""
         if self.began is None or self.ended is None:
             return None
-        return (self.ended - self.began).total_seconds()
+        return max(0.0, (self.ended - self.began).total_seconds())
 
 
 class CellResult(Frozen):
@@ -331,6 +332,7 @@ class Limits(Frozen):
     log: int
     result: int
     again: int = 0
+    silence: float | None = Field(default=None, description="None: a container may stay silent")
 
 
 class Setup(Frozen):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Final
 
 from packaging.version import Version
 
@@ -14,7 +15,7 @@ from matrixci.bases import Bases
 from matrixci.buildx import BuildError
 from matrixci.draft import Draft
 from matrixci.engine import Engine, GpuWay
-from matrixci.errors import BaseImageError, EngineError, ResolverError
+from matrixci.errors import BaseImageError, EngineError, ResolverError, RunFilesError
 from matrixci.events import Listener
 from matrixci.green import GREEN
 from matrixci.images import BuiltImage, Images
@@ -40,6 +41,11 @@ from matrixci.setup import image_request, image_settings, resolver_of, setup_of
 from matrixci.subject import ResolvedSubject
 from matrixci.wording import in_line
 
+_REASONS: Final = {
+    ResolverError: Reason.INDEX,
+    BaseImageError: Reason.BASE,
+    EngineError: Reason.ENGINE,
+}
 _log = logging.getLogger(__name__)
 
 
@@ -156,14 +162,13 @@ class Pipeline:
             result = await patiently(self._patience, attempt, tell)
         except asyncio.CancelledError:
             result = draft.end(CellOutcome.CANCELLED, Reason.INTERRUPTED, "interrupted")
-        except ResolverError as error:
-            result = draft.end(CellOutcome.ERROR, Reason.INDEX, str(error))
-        except BaseImageError as error:
-            result = draft.end(CellOutcome.ERROR, Reason.BASE, str(error))
         except BuildError as error:
             result = draft.end(CellOutcome.BLOCKED, Reason.BUILD, str(error))
-        except EngineError as error:
-            result = draft.end(CellOutcome.ERROR, Reason.ENGINE, str(error))
+        except (ResolverError, BaseImageError, EngineError) as error:
+            result = draft.end(CellOutcome.ERROR, _REASONS[type(error)], str(error))
+        except (RunFilesError, OSError) as error:
+            message = f"A file of the run can't be written: {error}"
+            result = draft.end(CellOutcome.ERROR, Reason.INTERNAL, message)
         except Exception as error:  # noqa: BLE001
             # A defect of ours must not take the other cells' results along.
             _log.exception("%s: defect in matrixci", cell.id)
@@ -227,7 +232,7 @@ class Pipeline:
                 "image": image.record.tag,
                 "checks": self._setup.checks_digest,
                 "filter": self._settings.check_filter,
-                "limits": self._settings.matrix.limits.model_dump(mode="json"),
+                "limits": self._setup.limits.model_dump(mode="json"),
                 "gpu": gpu,
                 "environment": self._setup.environment,
             }

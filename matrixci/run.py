@@ -24,6 +24,7 @@ from matrixci.matrix.definition import Matrix
 from matrixci.matrix.digest import matrix_digest
 from matrixci.model import Cell, Run, now
 from matrixci.pipeline import Pipeline, Settings, resolver_for
+from matrixci.preflight import make_sure_of_room
 from matrixci.processes import redact
 from matrixci.resume import Resumption
 from matrixci.run_folder import RunFolder, new_run_id, read_run
@@ -80,10 +81,12 @@ async def execute(
 
     Raises:
         EngineError: no engine answers.
+        DiskFullError: a disk that the run would fill has too little room.
         RunFilesError: the run's folder can't be written.
     """
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
     engine = await Engine.connect()
+    await _look_ahead(settings, engine, listener)
     run = _new_run(settings, planned, command)
     folder = RunFolder.create(settings.home, run.id)
     with folder.held():
@@ -97,6 +100,7 @@ async def resume(what: Resumption, listener: Listener) -> JudgedRun:
 
     Raises:
         EngineError: no engine answers.
+        DiskFullError: a disk that the run would fill has too little room.
         RunFilesError: the run's folder can't be written.
         UsageError: the run is still under way.
     """
@@ -104,9 +108,17 @@ async def resume(what: Resumption, listener: Listener) -> JudgedRun:
     folder = RunFolder(what.stored.folder)
     with folder.held():
         engine = await Engine.connect()
+        await _look_ahead(what.settings, engine, listener)
         for problem in what.stored.problems:
             listener.said(f"a result that can't be read is made anew: {problem}")
         return await _go(what.settings, what.run, folder, engine, listener, resumption=what)
+
+
+async def _look_ahead(settings: Settings, engine: Engine, listener: Listener) -> None:
+    """Refuse to begin where a disk is nearly full."""
+    needed = settings.matrix.limits.free_disk
+    if remark := await make_sure_of_room(engine, settings.home, needed):
+        listener.said(remark)
 
 
 async def _go(  # noqa: PLR0913 - a run has as many parts

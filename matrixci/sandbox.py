@@ -90,6 +90,7 @@ class Sandbox:
             pids=self.limits.pids,
             cpus=self.limits.cpus,
             time_limit=self.limits.cell,
+            silence=self.limits.silence,
             gpu=gpu,
         )
 
@@ -108,6 +109,9 @@ class Sandbox:
             container_files.unpack_results(end.archive, self.limits.result),
             evidence.Expected(run=self.run, nonce=str(told["nonce"]), cell=cell, lock=lock),
             evidence.Exit(
-                status=end.exit_status, oom_killed=end.oom_killed, timed_out=end.timed_out
+                status=end.exit_status,
+                oom_killed=end.oom_killed,
+                timed_out=end.timed_out,
+                silent=end.silent,
             ),
         )

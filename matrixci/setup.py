@@ -27,7 +27,7 @@ def setup_of(matrix: Matrix, checks: Path, base_origin: BaseOrigin | None) -> Se
         base_origin: how base images must come to be; None: either way.
     """
     return Setup(
-        limits=Limits.model_validate(matrix.limits.model_dump()),
+        limits=Limits.model_validate(matrix.limits.model_dump(exclude={"free_disk"})),
         environment=dict(ENVIRONMENT),
         system=matrix.base.os,
         python=matrix.base.python,

@@ -254,7 +254,7 @@ class PageData:
         passed = CheckOutcome.PASSED
         for place, check in enumerate(checks):
             began, ended = check.began, check.ended
-            took = (ended - began).total_seconds() if began and ended else 0.0
+            took = max(0.0, (ended - began).total_seconds()) if began and ended else 0.0
             seconds.append(_PLACES[_place(took)])
             if check.figures and self._figures <= _MOST_FIGURES:
                 self._figures += len(check.figures)
@@ -399,7 +399,11 @@ def _steps(result: CellResult | None) -> tuple[tuple[str, float, float], ...]:
         return ()
     first = min(step.began for step in result.steps)
     return tuple(
-        (str(step.name), round((step.began - first).total_seconds(), 3), round(step.seconds, 3))
+        (
+            str(step.name),
+            max(0.0, round((step.began - first).total_seconds(), 3)),
+            round(step.seconds, 3),
+        )
         for step in result.steps
     )
 

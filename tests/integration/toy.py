@@ -45,6 +45,7 @@ LIMITS = {
     "check": 60,
     "cell": 300,
     "build": 600,
+    "free-disk": "1 GiB",
 }
 PASSED = (CellOutcome.PASSED, None)
 PLAIN: Mapping[str, Mapping[str, Any]] = {"plain": {}}

@@ -161,6 +161,7 @@ def test_the_severity_of_a_check_is_kept() -> None:
         (Exit(status=0, oom_killed=True), Reason.OOM, "out of memory"),
         (Exit(status=137, oom_killed=True), Reason.OOM, "out of memory"),
         (Exit(status=137, timed_out=True), Reason.TIMED_OUT, "time was over"),
+        (Exit(status=137, silent=True), Reason.TIMED_OUT, "printed nothing for too long"),
         (Exit(status=1), Reason.EXIT_STATUS, "exit status 1"),
         (Exit(status=None), Reason.EXIT_STATUS, "no exit status"),
     ],

@@ -1,16 +1,18 @@
 """How a cell comes to its result; what the engine does is made up."""
 
 import asyncio
+import errno
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from factories import a_cell, a_run
+from factories import a_cell, a_check, a_run
 
 from matrixci import pipeline
 from matrixci.buildx import BuildError
 from matrixci.draft import Draft
 from matrixci.engine import Engine
-from matrixci.errors import BaseImageError, EngineError, ResolverError
+from matrixci.errors import BaseImageError, EngineError, ResolverError, RunFilesError
 from matrixci.matrix.definition import Matrix
 from matrixci.model import (
     Cell,
@@ -18,6 +20,7 @@ from matrixci.model import (
     CellResult,
     EngineFacts,
     Reason,
+    Step,
     StepName,
     Subject,
 )
@@ -164,6 +167,29 @@ def test_nothing_else_is_tried_again(
     result, heard = take(monkeypatch, tmp_path, error)
 
     assert (result.outcome, result.attempts, heard.remarks) == (outcome, 1, [])
+
+
+@pytest.mark.parametrize(
+    "error", [RunFilesError("the lock can't be kept"), OSError(errno.ENOSPC, "No space left")]
+)
+def test_a_file_that_can_not_be_written_is_no_fault_of_the_subject(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception
+) -> None:
+    result, _ = take(monkeypatch, tmp_path, error)
+
+    assert (result.outcome, result.reason) == (CellOutcome.ERROR, Reason.INTERNAL)
+    assert result.message == f"A file of the run can't be written: {error}"
+
+
+def test_a_clock_that_was_set_back_makes_nothing_negative() -> None:
+    draft = Draft(run="run", cell=a_cell(), listener=Heard())
+    later = datetime(2026, 11, 21, 10, tzinfo=UTC)
+    draft.add(StepName.CHECKS, later, later - timedelta(hours=1))
+    assert [step.seconds for step in draft.steps] == [0]
+
+    back = {"began": later, "ended": later - timedelta(hours=1)}
+    assert Step(name=StepName.CHECKS, **back).seconds == 0
+    assert a_check(**back).seconds == 0
 
 
 @pytest.mark.parametrize(

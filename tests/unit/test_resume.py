@@ -277,6 +277,9 @@ class NoEngine(Engine):
             gpu=None,
         )
 
+    async def free_disk(self) -> int | None:
+        return 2**40
+
     async def sweep(self) -> int:
         return 0
 

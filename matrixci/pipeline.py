@@ -5,14 +5,14 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Final
-
-from packaging.version import Version
 
 from matrixci import evidence
 from matrixci.bases import Bases
 from matrixci.buildx import BuildError
+from matrixci.container_files import Sources, read_sources
 from matrixci.draft import Draft
 from matrixci.engine import Engine, GpuWay
 from matrixci.errors import BaseImageError, EngineError, ResolverError, RunFilesError
@@ -30,9 +30,11 @@ from matrixci.model import (
     LockRecord,
     Reason,
     Run,
+    Setup,
     StepName,
     now,
 )
+from matrixci.older import older_releases
 from matrixci.retry import Patience, patiently
 from matrixci.reuse import ResultStore, digest_of
 from matrixci.run_folder import RunFolder
@@ -65,6 +67,16 @@ class Settings:
     fresh: bool
     base_origin: BaseOrigin | None
 
+    @cached_property
+    def sources(self) -> Sources:
+        """The checks, read once: whoever edits one during a run doesn't mix its evidence."""
+        return read_sources(self.checks)
+
+    @cached_property
+    def setup(self) -> Setup:
+        """What the containers and images of the run have in common."""
+        return setup_of(self.matrix, self.sources, self.base_origin)
+
 
 def resolver_for(settings: Settings, architecture: str) -> Resolver:
     """Return the resolver for containers of an architecture, as the kernel names it."""
@@ -91,7 +103,7 @@ class Pipeline:
         self._engine = engine
         self._listener = listener
         limits = settings.matrix.limits
-        setup = setup_of(settings.matrix, settings.checks, settings.base_origin)
+        setup = settings.setup
         self._setup = setup
         jobs = settings.jobs or default_jobs(engine, limits)
         self._slots = asyncio.Semaphore(jobs)
@@ -109,7 +121,7 @@ class Pipeline:
         self._sandbox = Sandbox(
             run=run.id,
             subject=settings.subject.subject.name,
-            checks=settings.checks,
+            checks=settings.sources,
             select=settings.check_filter,
             only=None,
             limits=setup.limits,
@@ -273,23 +285,6 @@ class Pipeline:
         return draft.end(*evidence.cell_outcome(found.checks, found.problem))
 
     async def older(self, results: Mapping[str, CellResult]) -> dict[str, dict[str, str]]:
-        """Return, for cells that have an older release of a package than others, why it is so.
-
-        The resolver is asked for the newest alone; where that has an answer the reason is another
-        requirement of the cell, and nothing is said.
-        """
-        locks = {name: result.lock for name, result in results.items() if result.lock is not None}
-        reasons: dict[str, dict[str, str]] = {}
-        for package in (self._run.subject.name, *self._run.companions):
-            versions = [
-                Version(lock.versions[package])
-                for lock in locks.values()
-                if package in lock.versions
-            ]
-            for name, lock in locks.items():
-                if package in lock.versions and Version(lock.versions[package]) < max(versions):
-                    newest = f"{package}=={max(versions)}"
-                    reason = await self._resolver.why_not(newest, results[name].cell.python)
-                    if reason is not None:
-                        reasons.setdefault(name, {})[package] = reason
-        return reasons
+        """Return, for cells that have an older release of a package than others, why it is so."""
+        packages = (self._run.subject.name, *self._run.companions)
+        return await older_releases(self._resolver, packages, results)

@@ -9,7 +9,7 @@ from typing import Final
 
 from matrixci import evidence
 from matrixci.bases import Bases
-from matrixci.container_files import checks_digest
+from matrixci.container_files import read_sources
 from matrixci.engine import Engine, GpuWay
 from matrixci.errors import NotReproducibleError, SubjectError, UsageError
 from matrixci.images import Images
@@ -86,18 +86,18 @@ def prepare(
             f"set up.\nRun the cell anew: {anew}"
         )
         raise NotReproducibleError(msg)
-    folder = checks(run.setup.checks)
+    sources = read_sources(checks(run.setup.checks))
     sandbox = Sandbox(
         run=name,
         subject=run.subject.name,
-        checks=folder,
+        checks=sources,
         select=run.check_filter,
         only=_only(stored, cell_id, check),
         limits=run.setup.limits.model_copy(update={"again": 0}),  # it is seen at once
         environment=run.setup.environment,
     )
-    changed = checks_digest(folder) != run.setup.checks_digest
-    remark = f"the checks in {folder}, or what runs them, were changed since the run"
+    changed = sources.digest != run.setup.checks_digest
+    remark = f"the checks in {sources.folder}, or what runs them, were changed since the run"
     return Reproduction(
         id=name,
         run=run,

@@ -1,7 +1,7 @@
 """A run that ended before all its cells had: what is left of it, and whether it may go on."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, assert_never
 
@@ -11,7 +11,6 @@ from matrixci.matrix.digest import matrix_digest
 from matrixci.model import BaseOrigin, Cell, CellOutcome, Run
 from matrixci.pipeline import Settings
 from matrixci.run_folder import StoredRun
-from matrixci.setup import setup_of
 from matrixci.subject import ResolvedSubject, kept_wheel
 
 _FRESH: Final = "--fresh"
@@ -78,9 +77,16 @@ def prepare(  # noqa: PLR0913 - what a run is made of
         UsageError: something that the run stands on is not what it was; each such thing is named.
     """
     run = stored.run
+    differences = []
+    wheel = None
+    try:
+        wheel = kept_wheel(run.subject, home)
+    except SubjectError as error:
+        gone = str(error).partition("\n")[0]
+        differences.append(f"the subject's wheel is gone, or another one: {gone}")
     settings = Settings(
         matrix=matrix,
-        subject=ResolvedSubject(subject=run.subject, wheel=None),
+        subject=ResolvedSubject(subject=run.subject, wheel=wheel),
         checks=checks,
         home=home,
         check_filter=run.check_filter,
@@ -89,12 +95,7 @@ def prepare(  # noqa: PLR0913 - what a run is made of
         fresh=_FRESH in run.command,
         base_origin=base_origin or (run.setup.base_origin if run.setup else None),
     )
-    differences = list(_differences(run, settings))
-    try:
-        wheel = kept_wheel(run.subject, home)
-    except SubjectError as error:
-        gone = str(error).partition("\n")[0]
-        differences.append(f"the subject's wheel is gone, or another one: {gone}")
+    differences += _differences(run, settings)
     if differences:
         listed = "".join(f"\n  {each}" for each in differences)
         msg = (
@@ -102,10 +103,7 @@ def prepare(  # noqa: PLR0913 - what a run is made of
             "Put it back as it was, or begin a new run: nox -s matrix"
         )
         raise UsageError(msg)
-    subject = ResolvedSubject(subject=run.subject, wheel=wheel)
-    return Resumption(
-        stored=stored, settings=replace(settings, subject=subject), cells=unfinished(stored)
-    )
+    return Resumption(stored=stored, settings=settings, cells=unfinished(stored))
 
 
 def _differences(run: Run, settings: Settings) -> Iterator[str]:
@@ -113,7 +111,7 @@ def _differences(run: Run, settings: Settings) -> Iterator[str]:
     if run.setup is None:
         yield f"it was made by matrixci {run.matrixci}, which didn't record what it stands on"
         return
-    now = setup_of(settings.matrix, settings.checks, settings.base_origin)
+    now = settings.setup
     if matrix_digest(settings.matrix) != run.matrix_digest:
         yield "the matrix was changed since"
     if now.checks_digest != run.setup.checks_digest:

@@ -28,7 +28,6 @@ from matrixci.preflight import make_sure_of_room
 from matrixci.processes import redact
 from matrixci.resume import Resumption
 from matrixci.run_folder import RunFolder, new_run_id, read_run
-from matrixci.setup import setup_of
 
 _THREADS: Final = 64  # each container's life blocks one now and then
 
@@ -206,7 +205,7 @@ def _new_run(settings: Settings, planned: Plan, command: Sequence[str]) -> Run:
         known_issues=matrix.known_issues,
         gates=matrix.gates.plain(),
         resolver=f"uv {distribution_version('uv')}",
-        setup=setup_of(matrix, settings.checks, settings.base_origin),
+        setup=settings.setup,
     )
 
 

@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from matrixci import container_files, evidence
@@ -28,7 +27,7 @@ class Sandbox:
     run: str
     subject: str
     """Normalised name of the distribution."""
-    checks: Path
+    checks: container_files.Sources
     select: str | None
     """Which checks run, as pytest's -k."""
     only: Sequence[str] | None

@@ -11,6 +11,7 @@ from command_line import Done, run_command
 from factories import RUN, a_result, a_run, cells, digest_of_file, write_wheel
 
 from matrixci import run as running
+from matrixci.container_files import read_sources
 from matrixci.draft import Draft
 from matrixci.engine import Engine
 from matrixci.errors import ExitCode, UsageError
@@ -62,7 +63,9 @@ class Place:
     def write(self, *outcomes: CellOutcome | None, **fields: object) -> RunFolder:
         """Write the run; a cell that came to nothing has no file."""
         matrix = self.load()
-        setup = setup_of(matrix, self.checks, None).model_copy(update={"checks": "checks"})
+        setup = setup_of(matrix, read_sources(self.checks), None).model_copy(
+            update={"checks": "checks"}
+        )
         digest = matrix_digest(matrix)
         told = {"setup": setup, "matrix_digest": digest, "command": ("matrix", "--jobs", "1")}
         folder = RunFolder.create(self.home, RUN)

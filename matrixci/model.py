@@ -253,6 +253,9 @@ class CellResult(Frozen):
     detail: str = Field(default="", description="all that the resolver said, where it refused")
     lock: LockRecord | None = None
     image: ImageRecord | None = None
+    sbom: str | None = Field(
+        default=None, description="CycloneDX of the image, in the run's folder"
+    )
     attestation: Attestation | None = None
     checks: tuple[CheckResult, ...] = ()
     steps: tuple[Step, ...] = ()

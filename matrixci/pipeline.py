@@ -27,6 +27,7 @@ from matrixci.model import (
     Cell,
     CellOutcome,
     CellResult,
+    ImageRecord,
     LockRecord,
     Reason,
     Run,
@@ -203,6 +204,7 @@ class Pipeline:
         draft.found["lock"] = record
         image = await self._build(draft, lock)
         draft.found["image"] = image.record
+        draft.found["sbom"] = await self._write_sbom(draft.cell, lock, image.record)
         gpu = await self._engine.gpu(image.record.tag) if draft.cell.gpu else None
         draft.found["reuse_key"] = self._key(draft.cell, record, image, gpu=gpu is not None)
         if kept := self._kept(draft):
@@ -222,6 +224,12 @@ class Pipeline:
             torch_backend=lock.torch_backend,
             fallback=lock.fallback,
         )
+
+    async def _write_sbom(self, cell: Cell, lock: Lock, image: ImageRecord) -> str:
+        from matrixci.sbom import bill_of_materials  # noqa: PLC0415 - costly, and only a run needs it
+
+        text = await asyncio.to_thread(bill_of_materials, lock, image, cell.python)
+        return self._folder.write_sbom(cell.id, text)
 
     async def _build(self, draft: Draft, lock: Lock) -> BuiltImage:
         cell = draft.cell

@@ -41,6 +41,7 @@ class RunFolder:
         self.logs = path / "logs"
         self.locks = path / "locks"
         self.cells = path / "cells"
+        self.sboms = path / "sboms"
 
     @classmethod
     def create(cls, home: Path, run_id: str) -> "RunFolder":
@@ -105,6 +106,16 @@ class RunFolder:
             RunFilesError: it can't be written.
         """
         path = self.locks / f"{cell_id}.txt"
+        self._write(path, text)
+        return str(path.relative_to(self.path))
+
+    def write_sbom(self, cell_id: str, text: str) -> str:
+        """Write the bill of materials of a cell's image; return its path within the run's folder.
+
+        Raises:
+            RunFilesError: it can't be written.
+        """
+        path = self.sboms / f"{cell_id}.cdx.json"
         self._write(path, text)
         return str(path.relative_to(self.path))
 

@@ -26,7 +26,8 @@ from matrixci.engine import LABEL, Engine
 from matrixci.errors import INFRASTRUCTURE, BaseImageError, EngineError
 from matrixci.model import BaseOrigin
 from matrixci.once import Once
-from matrixci.processes import redact, run_process
+from matrixci.processes import run_process
+from matrixci.redaction import redact
 
 _INTERPRETER_FACTS: Final = """
 import json, sys, sysconfig

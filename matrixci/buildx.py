@@ -9,7 +9,8 @@ from typing import assert_never
 from matrixci.build_failure import BuildCause, cause_of
 from matrixci.engine import Engine
 from matrixci.errors import EngineError, ResolverError
-from matrixci.processes import redact, run_process
+from matrixci.processes import run_process
+from matrixci.redaction import redact, redact_file
 
 _TAIL_LINES = 15
 # What the step that failed printed, as BuildKit repeats it; the Dockerfile's own lines come after.
@@ -58,7 +59,7 @@ async def build(engine: Engine, what: Build, log: Path, time_limit: float) -> No
         msg = f"The build took longer than {time_limit:.0f} s.\n{_tail(log)}"
         raise BuildError(msg) from error
     finally:
-        _redact_file(log)
+        redact_file(log)
     if done.exit_status != 0:
         await engine.ping()
         raise _failure(log)
@@ -104,11 +105,6 @@ def _argv(what: Build) -> Sequence[str]:
     argv += [f"--label={name}={value}" for name, value in what.labels.items()]
     argv += [f"--secret=id={name},src={path}" for name, path in what.secrets.items()]
     return [*argv, str(what.context)]
-
-
-def _redact_file(log: Path) -> None:
-    text = log.read_text(encoding="utf-8", errors="replace")
-    log.write_text(redact(text), encoding="utf-8")
 
 
 def _tail(log: Path) -> str:

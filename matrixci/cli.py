@@ -35,6 +35,7 @@ from matrixci.matrix.file import load_matrix
 from matrixci.model import BaseOrigin
 from matrixci.pipeline import Settings
 from matrixci.progress import Progress
+from matrixci.redaction import redact
 from matrixci.reports.report import read_report
 from matrixci.reports.terminal import render
 from matrixci.run_folder import RUNS
@@ -164,7 +165,7 @@ def main() -> None:
     try:
         app()
     except MatrixciError as error:
-        told = "\n".join(map(printable, str(error).splitlines()))
+        told = "\n".join(map(printable, redact(str(error)).splitlines()))
         console(stderr=True).print(Text(told), soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from matrixci.events import Listener
 from matrixci.model import Cell, CellOutcome, CellResult, Reason, Step, StepName, now
+from matrixci.redaction import redact
 
 
 @dataclass(kw_only=True)
@@ -50,7 +51,7 @@ class Draft:
                 "cell": self.cell,
                 "outcome": outcome,
                 "reason": reason,
-                "message": message,
+                "message": redact(message),
                 "steps": tuple(self.steps),
                 "attempts": self.attempts,
                 **self.found,

@@ -31,6 +31,7 @@ from matrixci.engine_disk import free_bytes
 from matrixci.errors import EngineError
 from matrixci.model import EngineFacts, now
 from matrixci.processes import run_process
+from matrixci.redaction import redact, redact_file
 
 LABEL: Final = "org.matrixci"
 USER_ID: Final = 65532
@@ -593,6 +594,7 @@ def _save_log(container: Container, path: Path, limit: int) -> None:
             if written >= limit:
                 file.write(b"\n[cut: the log's limit is reached]\n")
                 break
+    redact_file(path)
 
 
 def _follow(container: Container, take: Callable[[bytes], None]) -> None:
@@ -658,4 +660,4 @@ def _feel(*, cancelled: bool) -> None:
 
 def _lost(error: Exception) -> EngineError:
     explanation = getattr(error, "explanation", None) or str(error)
-    return EngineError(f"The container engine failed: {explanation}")
+    return EngineError(f"The container engine failed: {redact(str(explanation))}")

@@ -27,6 +27,7 @@ from matrixci.model import (
     Reason,
     Severity,
 )
+from matrixci.redaction import redact
 from matrixci.result_file import Again, Attested, Begin, End, ResultFile, read
 
 SCHEMA: Final = 1
@@ -351,8 +352,8 @@ def _results(file: ResultFile) -> Iterator[CheckResult]:
             need=end.need if end else None,
             reference=check.reference,
             severity=Severity(check.severity),
-            message=end.message if end else "",
-            detail=end.detail if end else "",
+            message=redact(end.message) if end else "",
+            detail=redact(end.detail) if end else "",
             figures=end.figures if end else {},
             began=begin.at if begin else None,
             ended=end.at if end else None,
@@ -369,10 +370,10 @@ def _reason(begin: Begin | None, end: End | None, again: Again | None) -> str:
     if end is None:
         return "never ended" if begin else "never began"
     if again is None:
-        return end.reason
+        return redact(end.reason)
     second = "passed" if again.outcome is CheckOutcome.PASSED else f"{again.outcome} again"
     first = f"{end.outcome} ({end.reason})" if end.reason else end.outcome
-    return f"{first}, then {second} when run alone"
+    return redact(f"{first}, then {second} when run alone")
 
 
 def _listed(names: Sequence[str], separator: str = ", ") -> str:

@@ -25,7 +25,7 @@ from matrixci.matrix.digest import matrix_digest
 from matrixci.model import Cell, Run, now
 from matrixci.pipeline import Pipeline, Settings, resolver_for
 from matrixci.preflight import make_sure_of_room
-from matrixci.processes import redact
+from matrixci.redaction import redact
 from matrixci.resume import Resumption
 from matrixci.run_folder import RunFolder, new_run_id, read_run
 

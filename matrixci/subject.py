@@ -17,7 +17,8 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from matrixci.errors import RunFilesError, SubjectError
 from matrixci.matrix.definition import SubjectKind, subject_kind
 from matrixci.model import Subject
-from matrixci.processes import redact, run_process
+from matrixci.processes import run_process
+from matrixci.redaction import redact
 from matrixci.wording import listed
 
 _BUILD_SECONDS = 1800.0

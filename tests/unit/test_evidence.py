@@ -358,6 +358,14 @@ def test_longest_line_that_is_valid() -> None:
     assert evidence.problem is None
 
 
+def test_credentials_that_a_check_prints_are_not_kept() -> None:
+    said = "no https://me:secret@a.example/x?token=secret"
+    evidence = examined(changed(END_A, message=said, detail=said, reason=said)(records()))
+    check = evidence.checks[0]
+    shown = "no https://***@a.example/x?token=***"
+    assert (check.message, check.detail, check.reason) == (shown, shown, shown)
+
+
 def test_lone_surrogates_are_dropped_and_control_characters_kept() -> None:
     evidence = examined(changed(END_A, message="a\ud800b \x1b[31m\x00é\U0001f600")(records()))
 

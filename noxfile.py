@@ -110,6 +110,13 @@ def checkup(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Feed all that reads foreign bytes with damaged ones, counted: [--inputs N] [--seed N]."""
+    _install(session)
+    session.run("python", "-m", "fuzz", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Time two cells, cold, against a plain loop; with `-- reports`, a large run's reports."""
     _install(session)

@@ -1,7 +1,7 @@
 """Holds what is installed beside it against the known vulnerabilities, through pip-audit.
 
-Exits 0 where none is known, 1 where one is, and 3 where that could not be asked: what was skipped was
-not audited, and no answer is no pass. Standard library only; pip-audit runs in a process of its own.
+Exits 0 where none is known, 1 where one is, and 3 where that could not be asked: what was skipped
+was not audited, and no answer is no pass. Standard library only; pip-audit is a process of its own.
 """
 
 import json

@@ -4,8 +4,11 @@ import base64
 import hashlib
 import secrets
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from enum import StrEnum
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import IPv4Network, ip_address
 from pathlib import Path
@@ -13,6 +16,16 @@ from pathlib import Path
 from .observed import docker
 
 USER = "toyuser"
+SLOW_SECONDS = 20
+
+
+class Fault(StrEnum):
+    """What an index does wrong where a file is asked for."""
+
+    FAILS = "fails"
+    SLOW = "slow"
+    CUTS = "cuts"
+    FORGES = "forges"
 
 
 class ClosedIndex(ThreadingHTTPServer):
@@ -25,6 +38,10 @@ class ClosedIndex(ThreadingHTTPServer):
         self.containers = containers
         self.password = f"geheim{secrets.token_hex(12)}"
         self.open_to_builds = True
+        self.faults: dict[str, Fault] = {}
+        """Who is served badly, `build` or `machine`, and how."""
+        self.failures = 1_000_000
+        """So often, and well from then on."""
         self.served: set[str] = set()
         """Who had the wheel: `build`, `machine`."""
 
@@ -49,6 +66,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, *, with_body: bool) -> None:
         status, body = self._found()
+        fault = self._fault() if status == HTTPStatus.OK else None
+        if fault is Fault.FAILS:
+            status, body = HTTPStatus.INTERNAL_SERVER_ERROR, b""
+        elif fault is Fault.SLOW:
+            time.sleep(SLOW_SECONDS)
+        elif fault is Fault.FORGES and self.path.endswith(".whl"):
+            body += b"forged"
         self.send_response(status)
         if status == 401:
             self.send_header("WWW-Authenticate", 'Basic realm="toys"')
@@ -56,7 +80,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if with_body:
-            self.wfile.write(body)
+            with suppress(OSError):  # whoever asked has given up
+                self.wfile.write(body[:10] if fault is Fault.CUTS else body)
 
     def _found(self) -> tuple[int, bytes]:
         wheel = self.server.wheel
@@ -71,6 +96,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.served.add(self._asker())
             return 200, wheel.read_bytes()
         return 404, b""
+
+    def _fault(self) -> Fault | None:
+        fault = self.server.faults.get(self._asker())
+        if fault is None or self.server.failures == 0:
+            return None
+        self.server.failures -= 1
+        return fault
 
     def _asker(self) -> str:
         client, gateway = self.client_address[0], self.server.address

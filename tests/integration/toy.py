@@ -154,14 +154,15 @@ class Command:
 
     process: subprocess.Popen[bytes]
     folder: Path
+    name: str = ""
 
     @property
     def stdout(self) -> str:
-        return (self.folder / "stdout").read_text()
+        return (self.folder / f"{self.name}stdout").read_text()
 
     @property
     def stderr(self) -> str:
-        return (self.folder / "stderr").read_text()
+        return (self.folder / f"{self.name}stderr").read_text()
 
     def wait_for(self, condition: Callable[[], object]) -> None:
         """Wait for something that must happen before the command's end."""
@@ -255,13 +256,18 @@ class Toy:
         return await execute(settings, plan(matrix, Selection()), listener, ["toy"])
 
     @contextmanager
-    def command(self, **environment: str) -> Iterator["Command"]:
-        """Start the command that runs the matrix; it has ended when the context has."""
+    def command(
+        self, *arguments: str, name: str = "", home: Path | None = None, **environment: str
+    ) -> Iterator["Command"]:
+        """Start the command that runs the matrix; it has ended when the context has.
+
+        Its outputs are in files of this name.
+        """
         argv = [sys.executable, "-m", "matrixci", "matrix", "--matrix", str(self.matrix)]
-        argv += ["--checks", str(self.checks), "--home", str(self.home)]
+        argv += ["--checks", str(self.checks), "--home", str(home or self.home), *arguments]
         with (
-            (self.folder / "stdout").open("wb") as stdout,
-            (self.folder / "stderr").open("wb") as stderr,
+            (self.folder / f"{name}stdout").open("wb") as stdout,
+            (self.folder / f"{name}stderr").open("wb") as stderr,
             subprocess.Popen(
                 argv,
                 stdout=stdout,
@@ -271,7 +277,7 @@ class Toy:
             ) as process,
         ):
             try:
-                yield Command(process=process, folder=self.folder)
+                yield Command(process=process, folder=self.folder, name=name)
             finally:
                 process.kill()
 

@@ -187,9 +187,9 @@ def test_a_clock_that_was_set_back_makes_nothing_negative() -> None:
     draft.add(StepName.CHECKS, later, later - timedelta(hours=1))
     assert [step.seconds for step in draft.steps] == [0]
 
-    back = {"began": later, "ended": later - timedelta(hours=1)}
-    assert Step(name=StepName.CHECKS, **back).seconds == 0
-    assert a_check(**back).seconds == 0
+    before = later - timedelta(hours=1)
+    assert Step(name=StepName.CHECKS, began=later, ended=before).seconds == 0
+    assert a_check(began=later, ended=before).seconds == 0
 
 
 @pytest.mark.parametrize(

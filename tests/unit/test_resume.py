@@ -31,7 +31,11 @@ FINAL = {
     CellOutcome.UNSATISFIABLE,
     CellOutcome.BLOCKED,
 }
-AXES = {"python": {"3.12": {}, "3.13": {}}, "numpy": {"2.x": {}}, "device": {"cpu": {}}}
+AXES: dict[str, dict[str, dict[str, str]]] = {
+    "python": {"3.12": {}, "3.13": {}},
+    "numpy": {"2.x": {}},
+    "device": {"cpu": {}},
+}
 TWO = cells(("3.12", "3.13"))
 
 

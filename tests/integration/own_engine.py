@@ -1,0 +1,97 @@
+"""A container engine of a test's own, which may be killed: nobody else's containers are in it."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from .observed import PATIENCE_SECONDS, wait_until
+
+
+class OwnEngine:
+    """A dockerd with its own data, its own containerd and no network."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.host = f"unix://{folder}/socket"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it; it answers when this returns."""
+        argv = ["dockerd", "--bridge=none", "--iptables=false", "--ip6tables=false"]
+        argv += [f"--host={self.host}", f"--data-root={self.folder}/data"]
+        argv += [f"--exec-root={self.folder}/exec", f"--pidfile={self.folder}/pid"]
+        (self.folder / "pid").unlink(missing_ok=True)
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
+        if not wait_until(self._has_answered):
+            pytest.skip(f"no engine of the test's own: {self._end_of_log()}")
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Send it a signal, and wait until it is gone."""
+        assert self._process is not None
+        self._process.send_signal(number)
+        self._process.wait(PATIENCE_SECONDS)
+
+    def docker(self, *arguments: str) -> str:
+        argv = ["docker", "--host", self.host, *arguments]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def containers_of(self, run: str) -> list[str]:
+        label = f"label=org.matrixci.run={run}"
+        return self.docker("container", "ls", "--all", "--quiet", "--filter", label).split()
+
+    def take(self, images: Sequence[str]) -> None:
+        """Take images over from the engine that all others use."""
+        with subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE) as saving:
+            argv = ["docker", "--host", self.host, "load", "--quiet"]
+            subprocess.run(argv, stdin=saving.stdout, check=True, stdout=subprocess.DEVNULL)
+        assert saving.returncode == 0
+
+    def clear(self) -> None:
+        """End it with all that it started; a containerd outlives a dockerd that was killed."""
+        with suppress(AssertionError):
+            for container in self.docker("container", "ls", "--all", "--quiet").split():
+                self.docker("container", "rm", "--force", "--volumes", container)
+        if self._process is not None and self._process.poll() is None:
+            self.end()
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                if str(self.folder).encode() in path.read_bytes():
+                    os.kill(int(path.parent.name), signal.SIGKILL)
+        mounts = Path("/proc/mounts").read_text().splitlines()
+        for mount in reversed([line.split()[1] for line in mounts]):
+            if mount.startswith(str(self.folder)):
+                subprocess.run(["umount", "--lazy", mount], check=False)
+        shutil.rmtree(self.folder / "data", ignore_errors=True)
+
+    def _has_answered(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            pytest.skip(f"no engine of the test's own: {self._end_of_log()}")
+        argv = ["docker", "--host", self.host, "version"]
+        return subprocess.run(argv, capture_output=True, check=False).returncode == 0
+
+    def _end_of_log(self) -> str:
+        return "\n".join((self.folder / "log").read_text(errors="replace").splitlines()[-3:])
+
+
+@contextmanager
+def own_engine(folder: Path, images: Sequence[str]) -> Iterator[OwnEngine]:
+    """Yield an engine with these images; nothing is left of it."""
+    if os.geteuid() != 0 or shutil.which("dockerd") is None:
+        pytest.skip("an engine of the test's own needs dockerd and root")
+    engine = OwnEngine(folder)
+    try:
+        engine.start()
+        engine.take(images)
+        yield engine
+    finally:
+        engine.clear()

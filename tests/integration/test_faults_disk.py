@@ -1,0 +1,76 @@
+"""Disks and folders that take nothing more, and what is missing all at once."""
+
+import pytest
+
+from matrixci.model import CellOutcome, Reason
+
+from .toy import PASSED, PASSING, Toy
+
+ENGINE = (CellOutcome.ERROR, Reason.ENGINE)
+
+
+def test_a_disk_that_is_nearly_full_is_refused_before_anything_is_made(toy: Toy) -> None:
+    toy.write(PASSING, limits={"free-disk": "900 TiB"})
+
+    with toy.command() as command:
+        assert command.end() == 3
+
+    assert "nearly full" in command.stderr
+    assert "921600.00 GiB are needed" in command.stderr
+    assert "nox -s clean -- --all" in command.stderr
+    assert "Traceback" not in command.stderr
+    assert toy.runs() == []
+    assert list(toy.temporary.iterdir()) == []
+
+
+def test_a_disk_that_fills_up_during_a_build_is_no_fault_of_the_subject(toy: Toy) -> None:
+    filling = "open('/dev/shm/full', 'wb').write(bytes(2**30))"  # a file system of 64 MiB
+
+    ran = toy.run(PASSING, precompile=[filling])
+
+    assert ran.outcomes == {"plain": ENGINE}
+    assert ran.exit_code == 3
+    assert "disk of the container engine is full" in ran.cells["plain"].message
+    assert "nox -s clean -- --all" in ran.cells["plain"].message
+
+
+@pytest.mark.parametrize("plan", [False, True])
+def test_an_output_folder_that_can_not_be_written_is_told_in_a_line(
+    toy: Toy, *, plan: bool
+) -> None:
+    toy.write(PASSING)
+    (toy.folder / "file").touch()
+
+    with toy.command(*(["--plan"] if plan else []), home=toy.folder / "file/home") as command:
+        assert command.end() == 3
+
+    assert "Traceback" not in command.stderr
+    told = [line for line in command.stderr.splitlines() if "file/home" in line]
+    assert len(told) == 1
+    assert list(toy.temporary.iterdir()) == []
+
+
+def test_an_output_folder_that_is_not_there_is_made(toy: Toy) -> None:
+    toy.write(PASSING)
+    deep = toy.folder / "not/there/yet"
+
+    with toy.command(home=deep) as command:
+        assert command.end() == 0
+
+    assert (deep / "runs/latest/run.json").is_file()
+
+
+def test_two_runs_at_once_share_an_engine_and_a_home(toy: Toy) -> None:
+    toy.write(PASSING, {"plain": {}, "other": {"environment": {"OTHER": "1"}}})
+
+    with (
+        toy.command("--fresh", name="one") as one,
+        toy.command("--fresh", name="two") as two,
+    ):
+        assert (one.end(), two.end()) == (0, 0)
+
+    assert len(toy.runs()) == 2
+    for run in toy.runs():
+        assert toy.ended(run, 0).outcomes == {"plain": PASSED, "other": PASSED}
+    for command in (one, two):
+        assert "are removed" not in command.stderr  # nobody swept what the other had

@@ -1,10 +1,16 @@
 """Disks and folders that take nothing more, and what is missing all at once."""
 
+import secrets
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from matrixci.model import CellOutcome, Reason
 
-from .toy import PASSED, PASSING, Toy
+from .observed import docker
+from .toy import PASSED, PASSING, Ran, Toy, write_wheel
 
 ENGINE = (CellOutcome.ERROR, Reason.ENGINE)
 
@@ -23,15 +29,34 @@ def test_a_disk_that_is_nearly_full_is_refused_before_anything_is_made(toy: Toy)
     assert list(toy.temporary.iterdir()) == []
 
 
-def test_a_disk_that_fills_up_during_a_build_is_no_fault_of_the_subject(toy: Toy) -> None:
-    filling = "open('/dev/shm/full', 'wb').write(bytes(2**30))"  # a file system of 64 MiB
+@pytest.fixture
+def leading_away(first_run: Ran) -> Iterator[str]:
+    """Return a base image in which a package's folder is a small file system of the build's."""
+    usual = first_run.cells["plain"].image
+    assert usual is not None
+    name = f"matrixci-tests/base:{secrets.token_hex(8)}"
+    packages = "/usr/local/lib/python3/site-packages"
+    recipe = f"FROM {usual.base}\nRUN mkdir -p {packages} && ln -s /dev/shm {packages}/toyfull\n"
+    argv = ["docker", "buildx", "build", "--builder=default", "--load", f"--tag={name}", "-"]
+    subprocess.run(argv, input=recipe.encode(), check=True, capture_output=True)
+    yield name
+    docker("image", "rm", name)
 
-    ran = toy.run(PASSING, precompile=[filling])
 
-    assert ran.outcomes == {"plain": ENGINE}
+def test_a_disk_that_fills_up_during_a_build_is_no_fault_of_the_subject(
+    toy: Toy, tmp_path: Path, leading_away: str
+) -> None:
+    big = "0" * (100 * 2**20)  # more than there is room for in it
+    wheel = write_wheel(tmp_path, "toyfull", {"toyfull/__init__.py": "", "toyfull/big.txt": big})
+    modes = {"full": {"base": leading_away}}
+
+    ran = toy.run(PASSING, modes, subject=str(wheel))
+
+    assert ran.outcomes == {"full": ENGINE}
     assert ran.exit_code == 3
-    assert "disk of the container engine is full" in ran.cells["plain"].message
-    assert "nox -s clean -- --all" in ran.cells["plain"].message
+    message = ran.cells["full"].message
+    assert "disk of the container engine is full" in message
+    assert "nox -s clean -- --all" in message
 
 
 @pytest.mark.parametrize("plan", [False, True])

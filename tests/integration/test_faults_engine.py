@@ -4,7 +4,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
@@ -135,20 +135,21 @@ def waiting_to_try_again(toy: Toy) -> Iterator[tuple[dict[str, str], Callable[[]
     yield environment, lambda: "attempt 1 of 11" in told.read_text()
 
 
+Step = Callable[[Toy], AbstractContextManager[tuple[dict[str, str], Callable[[], object]]]]
 STEPS = [resolving, building, checking, waiting_to_try_again]
 
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_once_it_ends_in_order(
-    toy: Toy, step: Callable[..., object], number: signal.Signals
-) -> None:
-    with step(toy) as (environment, is_there):  # type: ignore[attr-defined]
-        with toy.command(**environment) as command:
-            command.wait_for(is_there)
-            began = time.monotonic()
-            assert command.end(number) == 130
-            assert time.monotonic() - began < 60
+def test_interrupted_once_it_ends_in_order(toy: Toy, step: Step, number: signal.Signals) -> None:
+    with (
+        step(toy) as (environment, is_there),
+        toy.command(home=toy.home, name="", **environment) as command,
+    ):
+        command.wait_for(is_there)
+        began = time.monotonic()
+        assert command.end(number) == 130
+        assert time.monotonic() - began < 60
 
     ran = toy.ended(toy.latest(), 130)
     assert CANCELLED in ran.outcomes.values()
@@ -156,9 +157,9 @@ def test_interrupted_once_it_ends_in_order(
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_interrupted_twice_it_ends_at_once(toy: Toy, step: Callable[..., object]) -> None:
-    with step(toy) as (environment, is_there):  # type: ignore[attr-defined]
-        with toy.command(**environment) as command:
+def test_interrupted_twice_it_ends_at_once(toy: Toy, step: Step) -> None:
+    with step(toy) as (environment, is_there):
+        with toy.command(home=toy.home, name="", **environment) as command:
             command.wait_for(is_there)
             command.process.send_signal(signal.SIGINT)
             time.sleep(0.05)

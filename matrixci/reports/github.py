@@ -7,6 +7,7 @@ from matrixci.model import CellOutcome
 from matrixci.reports.escape import command_data, command_property, cut
 from matrixci.reports.groups import counted, failures, other_cells, warnings
 from matrixci.reports.report import Report
+from matrixci.wording import several
 
 _MOST = 10  # GitHub shows so many of a kind for each step, and drops the others in silence
 _TEXT = 2000
@@ -18,7 +19,11 @@ def render(report: Report) -> str:
     judged = report.judged
     errors, warned = list(_errors(judged)), list(_warnings(judged))
     lines = [
-        _command("notice", str(judged.verdict), f"{len(judged.cells)} cells: {counted(judged)}")
+        _command(
+            "notice",
+            str(judged.verdict),
+            f"{several(len(judged.cells), 'cell')}: {counted(judged)}",
+        )
     ]
     for kind, found in (("error", errors), ("warning", warned)):
         lines += [_command(kind, title, text) for title, text in _bounded(found, kind)]

@@ -191,7 +191,7 @@ def comparison_section(judged: JudgedRun) -> str:
         return ""
     title = (
         f"Against {comparison.before} ({comparison.before_subject}, "
-        f"{comparison.before_began:%Y-%m-%d}, {comparison.before_verdict})"
+        f"{comparison.before_day}, {comparison.before_verdict})"
     )
     heading = markdown(cut(title, _LINE))
     groups = change_groups(comparison)

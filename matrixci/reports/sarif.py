@@ -19,6 +19,7 @@ from matrixci.reports.groups import (
     warnings,
 )
 from matrixci.reports.report import Report
+from matrixci.wording import several
 
 _SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 _MOST: Final = 5000  # more than this no viewer takes
@@ -132,7 +133,7 @@ def _result(  # noqa: PLR0913, PLR0917 - what a result consists of
 def _cells(cells: Sequence[JudgedCell]) -> str:
     named = ", ".join(visible(cell.cell.id) for cell in islice(cells, _NAMED))
     more = len(cells) - _NAMED
-    return f"{len(cells)} cells: {named}" + (f" and {more} more" if more > 0 else "")
+    return f"{several(len(cells), 'cell')}: {named}" + (f" and {more} more" if more > 0 else "")
 
 
 def _path(check_id: str) -> str:

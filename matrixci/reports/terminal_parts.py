@@ -136,7 +136,7 @@ def changes(judged: JudgedRun) -> RenderableType | None:
         return None
     title = (
         f"Against {comparison.before} ({comparison.before_subject}, "
-        f"{comparison.before_began:%Y-%m-%d}, {comparison.before_verdict})"
+        f"{comparison.before_day}, {comparison.before_verdict})"
     )
     groups = change_groups(comparison)
     lines: list[RenderableType] = [_heading(title)]
@@ -144,7 +144,7 @@ def changes(judged: JudgedRun) -> RenderableType | None:
         lines.append(Text("  every cell comes to the same"))
     lines += [_change(group) for group in groups[:_MOST]]
     lines += _more(len(groups), "changes")
-    packages = [f"{words}: in {_named(ids)}" for words, ids in package_groups(comparison)]
+    packages = [f"in {_named(ids)}: {words}" for words, ids in package_groups(comparison)]
     for title, told in (
         ("Packages that differ", packages),
         ("Figures that differ", figure_words(comparison.cells)),

@@ -5,13 +5,13 @@ import pytest
 
 from matrixci.reports.report import RunFiles
 
-SECRET = "of another"
+ELSEWHERE = "of another"
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "secret").mkdir()
-    (tmp_path / "secret" / "a.log").write_text(SECRET)
+    (tmp_path / "secret" / "a.log").write_text(ELSEWHERE)
     run = tmp_path / "run"
     (run / "logs").mkdir(parents=True)
     (run / "logs" / "a.log").write_text("0123456789")

@@ -9,6 +9,8 @@ import math
 import shlex
 from collections import Counter
 from collections.abc import Hashable, Mapping
+from datetime import timedelta
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from matrixci.judged import CellChange, JudgedCell, JudgedRun
@@ -36,6 +38,7 @@ _MOST_FIGURES: Final = 100_000
 # A duration is two characters: its place on a scale from a millisecond on, 500 to a decade.
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
 _TO_A_DECADE: Final = 500
+_MILLISECOND: Final = timedelta(milliseconds=1)
 _PLACES: Final = tuple(high + low for high in _DIGITS for low in _DIGITS)
 _CELL: Final = "\0"
 
@@ -112,6 +115,10 @@ class PageData:
     """Gathers the rows of a report and the tables they point into."""
 
     def __init__(self, report: Report) -> None:
+        """Take a report.
+
+        `headline` is the version of the subject and its companions that most cells have.
+        """
         self._report = report
         self._judged = report.judged
         self._checks: Pool[str] = Pool()
@@ -124,7 +131,7 @@ class PageData:
         self._locks = Texts(budget=LOCKS, longest=_LONGEST_LOCK)
         self._logs = Texts(budget=LOGS, longest=_LONGEST_LOG)
         self._figures = 0
-        self._headline = headline_versions(self._judged)
+        self.headline = headline_versions(self._judged)
         axes = self._judged.run.axes
         self._values = {axis: {v: i for i, v in enumerate(axes[axis])} for axis in axes}
         comparison = self._judged.comparison
@@ -253,8 +260,7 @@ class PageData:
         passed = CheckOutcome.PASSED
         for place, check in enumerate(checks):
             began, ended = check.began, check.ended
-            took = (ended - began).total_seconds() if began and ended else 0.0
-            seconds.append(_PLACES[_place(took)])
+            seconds.append(_length((ended - began) // _MILLISECOND) if began and ended else "00")
             if check.figures and self._figures <= _MOST_FIGURES:
                 self._figures += len(check.figures)
                 named = ((name, _finite(value)) for name, value in check.figures.items())
@@ -284,7 +290,7 @@ class PageData:
         older = self._judged.run.older.get(judged.cell.id, {})
         differing = {
             name: lock.versions[name]
-            for name, version in self._headline.items()
+            for name, version in self.headline.items()
             if lock.versions.get(name, version) != version
         }
         return in_line(
@@ -397,11 +403,12 @@ def _word(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def _place(seconds: float) -> int:
-    """Return where a duration stands on the scale; 0 is less than a millisecond."""
-    if seconds < 0.001:  # noqa: PLR2004 - the scale's beginning
-        return 0
-    return min(len(_PLACES) - 1, 1 + round(_TO_A_DECADE * (math.log10(seconds) + 3)))
+@lru_cache(maxsize=100_000)
+def _length(milliseconds: int) -> str:
+    """Return a duration's place on the scale; the first is for less than a millisecond."""
+    if milliseconds < 1:
+        return _PLACES[0]
+    return _PLACES[min(len(_PLACES) - 1, 1 + round(_TO_A_DECADE * math.log10(milliseconds)))]
 
 
 def _steps(result: CellResult | None) -> tuple[tuple[str, float, float], ...]:

@@ -51,7 +51,9 @@ ISOLATION: Final = (
     "test_isolation.py::test_tensorflow_stays_out[TRANSFORMERS_NO_TF=1-transformers.Trainer]"
 )
 BRIDGE: Final = "test_numpy_bridge.py::test_from_numpy_keeps_values"
-GPU_CHECKS: Final = tuple(f"test_use.py::test_cuda_{name}" for name in ("moves", "trains", "infers"))
+GPU_CHECKS: Final = tuple(
+    f"test_use.py::test_cuda_{name}" for name in ("moves", "trains", "infers")
+)
 CLAIMS: Final[Mapping[str, str]] = {
     STATE: "TrainingArguments() keeps a configured AcceleratorState.",
     ISOLATION: "TensorFlow stays out where it is switched off.",
@@ -372,7 +374,10 @@ def hostile_report() -> Report:
                 after=CellOutcome.FAILED,
                 checks=(
                     CheckChange(
-                        check=evil, change=Change.DISAPPEARED, before=CheckOutcome.PASSED, after=None
+                        check=evil,
+                        change=Change.DISAPPEARED,
+                        before=CheckOutcome.PASSED,
+                        after=None,
                     ),
                 ),
                 packages=(PackageChange(name=evil, before=evil, after=None),),
@@ -505,14 +510,15 @@ def large_report(cells: int, checks: int) -> Report:
             remarks=(),
         ),
         folder=FOLDER,
-        locks={cell: f"torch==2.{n % 50} --hash=sha256:{n % 50:064x}\n" * 80 for n, cell in enumerate(ids)},
+        locks={
+            cell: f"torch==2.{n % 50} --hash=sha256:{n % 50:064x}\n" * 80
+            for n, cell in enumerate(ids)
+        },
         logs={cell: f"{cell} said\n" * 400 for cell in ids},
     )
 
 
-def _large_cell(
-    number: int, values: tuple[str, str, str], build: int, checks: int
-) -> JudgedCell:
+def _large_cell(number: int, values: tuple[str, str, str], build: int, checks: int) -> JudgedCell:
     python, numpy, device = values
     cell = a_cell(
         python,
@@ -528,7 +534,9 @@ def _large_cell(
         "run": RUN,
         "cell": cell,
         "outcome": outcome,
-        "lock": a_lock({"transformers": "5.23.0", "torch": f"2.{number % 50}"}, digest=f"{number % 50:064x}"),
+        "lock": a_lock(
+            {"transformers": "5.23.0", "torch": f"2.{number % 50}"}, digest=f"{number % 50:064x}"
+        ),
         "image": an_image(),
         "attestation": None,
         "steps": _STEPS,

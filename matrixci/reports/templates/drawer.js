@@ -50,8 +50,8 @@ function drawerParts(cell) {
   return [
     drawerHead(cell),
     make("div", { class: "drawer-body" },
-      make("p", { class: "outcome" }, mark(cell.outcome), cell.reason && ` · ${cell.reason}`,
-        make("span", { class: "quiet" }, countsOf(cell).length ? ` ${countsOf(cell).join(" · ")}` : "")),
+      make("p", { class: "outcome" }, mark(cell.outcome), cell.reason && !isOfChecks(cell) && ` · ${cell.reason}`,
+        make("span", { class: "quiet" }, countsOf(cell).length ? ` · ${countsOf(cell).join(" · ")}` : "")),
       told && make("p", { class: "message" }, told),
       cell.note && cell.note !== told && make("p", { class: "quiet" }, cell.note),
       cell.reused_from && make("p", { class: "quiet" }, `↺ nothing changed since run ${cell.reused_from}: its result is shown`),

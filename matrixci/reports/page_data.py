@@ -40,6 +40,7 @@ _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 _TO_A_DECADE: Final = 500
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _PLACES: Final = tuple(high + low for high in _DIGITS for low in _DIGITS)
+_DURATION: Final = "seconds"
 _CELL: Final = "\0"
 
 
@@ -63,6 +64,8 @@ class DeviationRow(NamedTuple):
     message: int | None
     detail: int | None
     need: str | None
+    warns: int
+    """1: it only warns, and doesn't stand against its cell"""
 
 
 class ChangeRow(NamedTuple):
@@ -261,9 +264,7 @@ class PageData:
         for place, check in enumerate(checks):
             began, ended = check.began, check.ended
             seconds.append(_length((ended - began) // _MILLISECOND) if began and ended else "00")
-            if check.figures and self._figures <= _MOST_FIGURES:
-                self._figures += len(check.figures)
-                named = ((name, _finite(value)) for name, value in check.figures.items())
+            if check.figures and (named := self._figures_of(check)):
                 figures.append((place, *named))
             if check.outcome is passed:
                 outcomes.append("p")
@@ -276,9 +277,16 @@ class PageData:
                     message=self._message(check.message),
                     detail=self._detail(check.detail),
                     need=str(check.need) if check.need else None,
+                    warns=int(_only_warns(check)),
                 )
             )
         return "".join(outcomes), "".join(seconds), tuple(deviations), tuple(figures)
+
+    def _figures_of(self, check: CheckResult) -> list[tuple[str, float | None]]:
+        """Return a check's figures, as long as there is room; how long it took is told anyway."""
+        named = [(n, _finite(value)) for n, value in check.figures.items() if n != _DURATION]
+        self._figures += len(named)
+        return named if self._figures <= _MOST_FIGURES else []
 
     def _note(self, judged: JudgedCell) -> str:
         """Say where a cell's versions are not those of most, and why."""
@@ -393,6 +401,12 @@ def _check_row(check: CheckResult) -> CheckRow:
         link=link_of(check.reference),
         command=f" --check {_quoted(name)}",
     )
+
+
+def _only_warns(check: CheckResult) -> bool:
+    # A check that never reported is no mere warning.
+    severity = getattr(check, "severity", None)
+    return severity == "warning" and check.outcome is not CheckOutcome.MISSING
 
 
 def _quoted(word: str) -> str:

@@ -112,10 +112,7 @@ def demo_report(*, trends: bool = True) -> Report:
             "py3.13-numpy2-cuda: error (engine)",
             "gate new-failures: no new failures; 2 are new, 0 are allowed",
         ),
-        remarks=(
-            f"fixed: {BRIDGE} (known issue pytorch/pytorch#1234 no longer holds); "
-            "take it out of known-issues",
-        ),
+        remarks=(f"fixed: {BRIDGE} (known issue pytorch/pytorch#1234 no longer holds)",),
         gates=_demo_gates(),
         unverified=("3 checks (no GPU)", "2 cells of the matrix were not selected"),
         known=(

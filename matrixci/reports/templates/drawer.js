@@ -52,7 +52,7 @@ function drawerParts(cell) {
     make("div", { class: "drawer-body" },
       make("p", { class: "outcome" }, mark(cell.outcome), cell.reason && !isOfChecks(cell) && ` · ${cell.reason}`,
         make("span", { class: "quiet" }, countsOf(cell).length ? ` · ${countsOf(cell).join(" · ")}` : "")),
-      told && make("p", { class: "message" }, told),
+      told && cell.reason !== "checks" && make("p", { class: "message" }, told), // the checks tell it below
       cell.note && cell.note !== told && make("p", { class: "quiet" }, cell.note),
       cell.reused_from && make("p", { class: "quiet" }, `↺ nothing changed since run ${cell.reused_from}: its result is shown`),
       trend && strip(trend),

@@ -11,7 +11,7 @@ function changeGroups() {
   for (const cell of matching) {
     const found = cell.change;
     if (!found) continue;
-    for (const [id, kind, was, is] of found.checks) put(cell, id, kind, was, is, checkOf(id));
+    for (const [index, kind, was, is] of found.checks) put(cell, checks[index].id, kind, was, is, checks[index]);
     const told = found.checks.some(([, kind]) => kind === found.change);
     if (found.change && !told) put(cell, "the cell itself", found.change, found.before, found.after, null);
   }

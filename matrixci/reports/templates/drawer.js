@@ -147,7 +147,7 @@ function changePart(cell) {
   const versions = [...(python ? [["python", ...python]] : []), ...data.lists[packages]];
   return [title,
     change && make("p", {}, make("b", { class: `t-${CHANGES.get(change).tone}` }, change), ` ${before ?? "not there"} → ${after ?? "not there"}`),
-    changed.length > 0 && changeTable(changed.map(([id, kind, was, is]) => ({ name: id, kind, was, is }))),
+    changed.length > 0 && changeTable(changed.map(([index, kind, was, is]) => ({ name: checks[index].id, kind, was, is, check: checks[index] }))),
     versions.length ? packageList(versions, 12) : make("p", { class: "quiet" }, "The same packages."),
     figures.length > 0 && make("p", { class: "quiet" }, figures.map(([name, was, is]) => `${name} ${number(was)} → ${number(is)}`).join(" · "))];
 }

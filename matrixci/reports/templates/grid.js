@@ -12,9 +12,11 @@ const rows = (() => {
   const found = new Map();
   for (const cell of cells) {
     const values = cell.axes.slice(0, -1);
-    const key = values.join(" ");
+    const column = across === null ? 0 : cell.axes[across];
+    let key = values.join(" ");
+    while (found.get(key)?.cells.has(column)) key += " again"; // no cell hides another
     if (!found.has(key)) found.set(key, { values, cells: new Map() });
-    found.get(key).cells.set(across === null ? 0 : cell.axes[across], cell);
+    found.get(key).cells.set(column, cell);
   }
   return [...found.values()];
 })();

@@ -19,6 +19,7 @@ const cells = data.cells.map((row, index) => {
   cell.codes = data.strings[cell.outcomes];
   cell.note = data.strings[cell.note];
   cell.change = cell.change && named("change", cell.change);
+  if (cell.change) cell.change.checks = data.lists[cell.change.checks];
   return cell;
 });
 // An address can't hold half a character, so it is looked for as an address would have it.

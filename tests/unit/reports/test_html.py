@@ -12,9 +12,28 @@ from typing import Any
 
 import pytest
 from factories import a_cell, a_check, a_result, a_run
-from page_runs import ATTACKS, FOLDER, GPU_CHECKS, demo_report, hostile_report, large_report
+from page_runs import (
+    ATTACKS,
+    CLAIMS,
+    FOLDER,
+    GPU_CHECKS,
+    START,
+    STATE,
+    demo_report,
+    hostile_report,
+    large_report,
+)
 
-from matrixci.judged import Change, GateOutcome, JudgedCell, JudgedRun, Verdict
+from matrixci.judged import (
+    CellChange,
+    Change,
+    CheckChange,
+    Comparison,
+    GateOutcome,
+    JudgedCell,
+    JudgedRun,
+    Verdict,
+)
 from matrixci.model import CellOutcome, CheckOutcome, CheckResult
 from matrixci.reports import page_data
 from matrixci.reports.html import render
@@ -244,16 +263,17 @@ def test_there_is_no_room_for_every_log_and_the_page_says_so(
 
 def test_text_is_cut_and_says_how_much_is_missing() -> None:
     texts = Texts(budget=100, longest=10)
-    assert texts.add("a", "0123456789abc") == 0
-    assert texts.add("b", "0123456789abc", end=True) == 1
-    assert texts.add("a", "known already") == 0
+    assert texts.add("a", lambda: "0123456789abc") == 0
+    assert texts.add("b", lambda: "0123456789abc", end=True) == 1
+    assert texts.add("a", lambda: pytest.fail("it is known already")) == 0
+    assert [texts.index(key) for key in "abc"] == [0, 1, None]
     assert texts.items == [("0123456789", 3), ("3456789abc", 3)]
 
 
 def test_text_is_counted_as_it_is_written() -> None:
     texts = Texts(budget=100, longest=1000)
-    assert texts.add("markup", "<" * 20) == 0
-    assert texts.add("more", "x") is None
+    assert texts.add("markup", lambda: "<" * 20) == 0
+    assert texts.add("more", lambda: pytest.fail("there is no room for it")) is None
     assert texts.left_out == 1
 
 
@@ -354,3 +374,55 @@ def test_failure_that_only_warns_is_marked(monkeypatch: pytest.MonkeyPatch) -> N
     document = data_of(render(a_report(*checks)))
     deviations = document["lists"][cell_of(document, a_cell().id)["deviations"]]
     assert [named(document, "deviation", row)["warns"] for row in deviations] == [1, 0]
+
+
+def test_check_that_is_gone_is_told_by_a_cell_that_has_it() -> None:
+    report = demo_report()
+    assert report.judged.comparison is not None
+    gone = CheckChange(
+        check=STATE, change=Change.DISAPPEARED, before=CheckOutcome.PASSED, after=None
+    )
+    before = CellChange(
+        cell="py3.13-numpy1-cpu", change=None, before=None, after=None, checks=(gone,)
+    )
+    comparison = report.judged.comparison.model_copy(update={"cells": (before,)})
+    judged = report.judged.model_copy(update={"comparison": comparison})
+    document = data_of(render(replace(report, judged=judged)))
+    change = named(document, "change", cell_of(document, before.cell)["change"])
+    ((index, *told),) = document["lists"][change["checks"]]
+    assert told == ["disappeared", "passed", None]
+    check = named(document, "check", document["checks"][index])
+    assert (check["id"], check["claim"]) == (STATE, CLAIMS[STATE])
+
+
+def test_difference_that_many_cells_have_is_embedded_once() -> None:
+    report = large_report(500, 60)
+    changed = tuple(
+        CheckChange(
+            check=f"test_gone.py::test_{n}",
+            change=Change.DISAPPEARED,
+            before=CheckOutcome.PASSED,
+            after=None,
+        )
+        for n in range(60)
+    )
+    comparison = Comparison(
+        before="before",
+        before_began=START,
+        before_subject="transformers 5.20.2",
+        before_commit=None,
+        before_verdict=Verdict.READY,
+        cells=tuple(
+            CellChange(
+                cell=one.cell.id,
+                change=Change.REGRESSED,
+                before=CellOutcome.PASSED,
+                after=CellOutcome.FAILED,
+                checks=changed,
+            )
+            for one in report.judged.cells
+        ),
+    )
+    judged = report.judged.model_copy(update={"comparison": comparison})
+    without, with_it = render(report), render(replace(report, judged=judged))
+    assert len(with_it) - len(without) < 500 * 100 + 20_000

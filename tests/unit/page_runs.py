@@ -559,7 +559,7 @@ def _large_check(number: int, place: int, *, fails: bool) -> CheckResult:
     failed = fails and place == number % 10
     began = START + timedelta(seconds=place)
     name = f"test_large_{place % 6}.py::test_holds[{place}]"
-    return CheckResult.model_construct(
+    return CheckResult(
         id=name,
         claim=f"Claim {place} holds in every cell of the matrix.",
         outcome=CheckOutcome.FAILED if failed else CheckOutcome.PASSED,

@@ -26,12 +26,14 @@ def reproduction(run: Run, cell_id: str, result: CellResult | None) -> tuple[str
 
 def of_check(command: Sequence[str], check_id: str) -> tuple[str, ...]:
     """Return the command for one check of a cell, made of the cell's own."""
-    if not command:
-        return ()
-    after = command.index("--") + 1
-    if command[after - 2] == _REPRODUCE:
-        return (*command[: after + 1], check_id, *command[after + 1 :])
-    return (*command, "--check", check_id.rpartition("::")[2].partition("[")[0])
+    return (*command, *words_of_check(command, check_id)) if command else ()
+
+
+def words_of_check(command: Sequence[str], check_id: str) -> tuple[str, ...]:
+    """Return what is appended to a cell's command to make it that of one check."""
+    if _REPRODUCE in command[: len(_NOX) + 1]:
+        return (check_id,)
+    return ("--check", check_id.rpartition("::")[2].partition("[")[0])
 
 
 def reproduce_command(run: Run, cell_id: str, check_id: str = "") -> tuple[str, ...]:

@@ -19,7 +19,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from matrixci.glyphs import CELL_GLYPHS
-from matrixci.headline import headline_versions
 from matrixci.judged import JudgedRun, Verdict
 from matrixci.model import CellOutcome
 from matrixci.reports.page_data import PageData, as_script
@@ -55,8 +54,8 @@ def render(report: Report) -> str:
         .render(
             judged=judged,
             ready=judged.verdict is Verdict.READY,
-            title=_title(judged),
-            versions=list(headline_versions(judged).items()),
+            title=_title(judged, data.headline),
+            versions=list(data.headline.items()),
             day=f"as of {judged.run.as_of}" if judged.run.as_of else f"{judged.run.began:%Y-%m-%d}",
             shown_reasons=_REASONS,
             counts=_counts(judged),
@@ -115,9 +114,9 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _title(judged: JudgedRun) -> str:
+def _title(judged: JudgedRun, versions: Mapping[str, str]) -> str:
     subject = judged.run.subject
-    version = headline_versions(judged).get(subject.name)
+    version = versions.get(subject.name)
     return in_line(f"{subject.name} {version}" if version else subject.spec)
 
 

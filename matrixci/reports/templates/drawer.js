@@ -50,9 +50,9 @@ function drawerParts(cell) {
   return [
     drawerHead(cell),
     make("div", { class: "drawer-body" },
-      make("p", { class: "outcome" }, mark(cell.outcome), cell.reason && ` · ${cell.reason}`,
-        make("span", { class: "quiet" }, countsOf(cell).length ? ` ${countsOf(cell).join(" · ")}` : "")),
-      told && make("p", { class: "message" }, told),
+      make("p", { class: "outcome" }, mark(cell.outcome), cell.reason && !isOfChecks(cell) && ` · ${cell.reason}`,
+        make("span", { class: "quiet" }, countsOf(cell).length ? ` · ${countsOf(cell).join(" · ")}` : "")),
+      told && cell.reason !== "checks" && make("p", { class: "message" }, told), // the checks tell it below
       cell.note && cell.note !== told && make("p", { class: "quiet" }, cell.note),
       cell.reused_from && make("p", { class: "quiet" }, `↺ nothing changed since run ${cell.reused_from}: its result is shown`),
       trend && strip(trend),
@@ -147,7 +147,7 @@ function changePart(cell) {
   const versions = [...(python ? [["python", ...python]] : []), ...data.lists[packages]];
   return [title,
     change && make("p", {}, make("b", { class: `t-${CHANGES.get(change).tone}` }, change), ` ${before ?? "not there"} → ${after ?? "not there"}`),
-    changed.length > 0 && changeTable(changed.map(([id, kind, was, is]) => ({ name: id, kind, was, is }))),
+    changed.length > 0 && changeTable(changed.map(([index, kind, was, is]) => ({ name: checks[index].id, kind, was, is, check: checks[index] }))),
     versions.length ? packageList(versions, 12) : make("p", { class: "quiet" }, "The same packages."),
     figures.length > 0 && make("p", { class: "quiet" }, figures.map(([name, was, is]) => `${name} ${number(was)} → ${number(is)}`).join(" · "))];
 }

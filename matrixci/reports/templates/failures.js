@@ -4,6 +4,8 @@ const SHOWN_GROUPS = 30;
 // Addresses in memory differ from run to run and say nothing.
 const alike = (string) => string.replace(/0x[0-9a-f]{4,}/gi, "0x…");
 
+const isGreen = (cell) => cell.outcome.tone === "good" || cell.outcome.tone === "info";
+
 /** The groups among the cells that match, the largest first; what can't be installed comes last. */
 function failureGroups() {
   const groups = new Map();
@@ -22,28 +24,28 @@ function failureGroups() {
       if (!FAILING.has(cell.codes[one.place])) continue;
       const check = checks[cell.checks[one.place]];
       const message = keyOf(one.message);
-      const found = group(message ? `m ${message}` : `c ${check.index} ${one.reason}`, {
-        message, outcome: CHECK_OUTCOMES.get(cell.codes[one.place]), reason: data.strings[one.reason], check,
+      const outcome = outcomeAt(cell, one.place);
+      const found = group(`${outcome.tone} ${message ? `m ${message}` : `c ${check.index} ${one.reason}`}`, {
+        message, outcome, reason: data.strings[one.reason], check,
       });
       found.cells.add(cell);
       found.checks.add(check);
       told = true;
     }
-    const green = cell.outcome.tone === "good" || cell.outcome.tone === "info";
-    if (green || (told && cell.reason === "checks")) continue;
+    if (isGreen(cell) || (told && cell.reason === "checks")) continue;
     const found = group(`o ${cell.outcome.word} ${cell.reason} ${keyOf(cell.message)}`, {
       message: keyOf(cell.message), outcome: cell.outcome, reason: cell.reason ?? "", check: null,
     });
     found.cells.add(cell);
   }
-  const weight = (one) => (one.outcome.tone === "mute" ? 0 : 1);
+  const weight = ({ outcome }) => (outcome.tone === "mute" ? 0 : outcome.word.endsWith("(warning)") ? 1 : 2);
   return [...groups.values()].sort((one, other) => weight(other) - weight(one) || other.cells.size - one.cells.size);
 }
 
 function renderFailures() {
   const groups = failureGroups();
   const list = byId("failures-list");
-  byId("failures").hidden = !cells.some((cell) => cell.outcome.tone !== "good" && cell.outcome.tone !== "info");
+  byId("failures").hidden = !groups.length && !cells.some((cell) => !isGreen(cell));
   byId("failures-count").textContent = groups.length ? String(groups.length) : "";
   list.replaceChildren();
   if (!groups.length) fill(list, make("p", { class: "notice" }, "No failure among the cells shown."));

@@ -11,8 +11,8 @@ function readState() {
   state.q = given.get("q") ?? "";
   state.outcome = new Set(given.getAll("outcome").filter((word) => CELL_OUTCOMES.has(word)));
   state.axes = new Map(axes.map((axis) => [axis.name, new Set(given.getAll(axisKey(axis)))]));
-  state.cell = cellById.get(given.get("cell")) ?? null;
-  state.check = checkById.get(given.get("check")) ?? null;
+  state.cell = cellOf(given.get("cell"));
+  state.check = checkOf(given.get("check"));
   state.all = given.has("all");
 }
 

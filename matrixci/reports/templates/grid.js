@@ -12,9 +12,11 @@ const rows = (() => {
   const found = new Map();
   for (const cell of cells) {
     const values = cell.axes.slice(0, -1);
-    const key = values.join(" ");
+    const column = across === null ? 0 : cell.axes[across];
+    let key = values.join(" ");
+    while (found.get(key)?.cells.has(column)) key += " again"; // no cell hides another
     if (!found.has(key)) found.set(key, { values, cells: new Map() });
-    found.get(key).cells.set(across === null ? 0 : cell.axes[across], cell);
+    found.get(key).cells.set(column, cell);
   }
   return [...found.values()];
 })();
@@ -60,9 +62,13 @@ function gridHead() {
     grid.notes && make("th", { role: "columnheader", scope: "col", class: "note" }, "Where it differs")));
 }
 
+/** What is to be said of a row's versions, and of which of its cells where not of all. */
 function notesOf(row) {
-  const those = [...row.cells.values()];
-  return [...new Set(those.map((cell) => cell.note).filter(Boolean))].join("; ");
+  const of = new Map();
+  for (const [column, { note }] of row.cells) {
+    if (note) of.set(note, [...(of.get(note) ?? []), across === null ? "" : axes[across].values[column] ?? "?"]);
+  }
+  return [...of].map(([note, names]) => (names.length === row.cells.size ? note : `${names.join(", ")}: ${note}`)).join("; ");
 }
 
 /** Append the next rows; labels that repeat are merged within them. */
@@ -75,7 +81,7 @@ function appendRows(most = CHUNK) {
       if (index && sameUpTo(chunk[index - 1], row, level)) return;
       let span = 1;
       while (chunk[index + span] && sameUpTo(row, chunk[index + span], level)) span += 1;
-      tr.append(make("th", { role: "rowheader", scope: "row", rowspan: span, class: `level-${level === down.length - 1 ? "last" : "up"}` }, label(axis, row.values[level])));
+      tr.append(make("th", { role: "rowheader", scope: "row", rowspan: span, class: level === down.length - 1 ? "level-last" : "level-up" }, label(axis, row.values[level])));
     });
     const nodes = grid.columns.map((column) => gridCell(row.cells.get(column), [from + index, grid.columns.indexOf(column)]));
     fill(tr, nodes, grid.notes && make("td", { role: "gridcell", class: "note" }, notesOf(row)));
@@ -101,7 +107,7 @@ function gridCell(cell, at) {
   },
   make("span", { class: "what" }, mark(cell.outcome), cell.reason && !isOfChecks(cell) ? make("span", { class: "why" }, ` ${cell.reason}`) : null),
   make("span", { class: "counts" }, countsOf(cell).join(" · ")),
-  regression && make("span", { class: "tag t-bad" }, "▼ worse than the baseline"),
+  regression && make("span", { class: "tag t-bad" }, "▼ worse", make("span", { class: "vh" }, " than the baseline")),
   cell.reused_from && make("span", { class: "tag" }, "↺ reused"),
   trend && strip(trend, "small"));
   node.cell = cell;

@@ -115,15 +115,14 @@ function count(cell) {
   }
   const needing = [...needs.values()].reduce((sum, one) => sum + one, 0);
   const passed = (found.get("p") ?? 0) + (found.get("x") ?? 0);
-  const words = [];
+  const words = cell.codes ? [`${passed} passed`] : [];
   for (const code of [...FAILING, "k"]) {
     if (found.get(code)) words.push(`${found.get(code)} ${CHECK_OUTCOMES.get(code).word}`);
   }
   if (warned) words.push(plural(warned, "warning"));
-  if (cell.codes) words.push(`${passed} passed`);
+  for (const [need, many] of needs) words.push(`${many} need a ${need === "gpu" ? "GPU" : need}`);
   const skipped = (found.get("s") ?? 0) - needing;
   if (skipped) words.push(`${skipped} skipped`);
-  for (const [need, many] of needs) words.push(`${many} need a ${need === "gpu" ? "GPU" : need}`);
   return words;
 }
 

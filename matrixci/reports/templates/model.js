@@ -50,7 +50,7 @@ function deviationsOf(cell) {
   return deviations.get(cell.deviations);
 }
 
-const warning = (outcome) => ({ ...outcome, word: `${outcome.word} (warning)`, glyph: "!", tone: "warn" });
+const warning = (outcome) => ({ ...outcome, word: `${outcome.word} (warning)`, glyph: "!", tone: "warn", warns: true });
 const WARNINGS = new Map([...FAILING].map((code) => [code, warning(CHECK_OUTCOMES.get(code))]));
 
 /** What a check of a cell came to; a failure that only warns is told as a warning. */
@@ -115,12 +115,11 @@ function count(cell) {
   }
   const needing = [...needs.values()].reduce((sum, one) => sum + one, 0);
   const passed = (found.get("p") ?? 0) + (found.get("x") ?? 0);
-  const words = [];
+  const words = cell.codes ? [`${passed} passed`] : [];
   for (const code of [...FAILING, "k"]) {
     if (found.get(code)) words.push(`${found.get(code)} ${CHECK_OUTCOMES.get(code).word}`);
   }
   if (warned) words.push(plural(warned, "warning"));
-  if (cell.codes) words.push(`${passed} passed`);
   const skipped = (found.get("s") ?? 0) - needing;
   if (skipped) words.push(`${skipped} skipped`);
   for (const [need, many] of needs) words.push(`${many} need a ${need === "gpu" ? "GPU" : need}`);

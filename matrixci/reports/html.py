@@ -7,7 +7,6 @@ never anything but text: Jinja2 escapes it here, the script knows only text node
 
 import base64
 import hashlib
-import shlex
 from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
@@ -21,6 +20,7 @@ from markupsafe import Markup
 from matrixci.glyphs import CELL_GLYPHS
 from matrixci.judged import JudgedRun, Verdict
 from matrixci.model import CellOutcome
+from matrixci.reports.environment import reproduce_all
 from matrixci.reports.page_data import PageData, as_script
 from matrixci.reports.page_words import GATE_GLYPHS, cell_tone, gate_tone, link_of
 from matrixci.reports.report import Report
@@ -62,7 +62,7 @@ def render(report: Report) -> str:
             environment=_facts(report),
             cuts=data.cuts(),
             folder=report.folder,
-            command=printable(shlex.join(judged.run.command)),
+            command=printable(reproduce_all(judged)),
             policy=_policy(style, script),
             style=Markup(style),  # noqa: S704 - files of this package, no text of a run
             script=Markup(script),  # noqa: S704

@@ -251,8 +251,11 @@ class PageData:
 
     def _command(self, judged: JudgedCell) -> int:
         """Return the index of a cell's command, in which a sign stands for the cell's id."""
-        argv = [_CELL if word == judged.cell.id else word for word in judged.reproduce]
-        return self._lists.add(tuple(_CELL if w == _CELL else _quoted(w) for w in argv))
+        cell = judged.cell.id
+        # The page puts the id in as it is: only one that a shell takes as one word may stand there.
+        plain = _quoted(cell) == cell
+        words = (_CELL if plain and word == cell else _quoted(word) for word in judged.reproduce)
+        return self._lists.add(tuple(words))
 
     def _image(self, result: CellResult | None) -> int | None:
         image = result.image if result else None

@@ -468,5 +468,9 @@ def test_failure_that_only_warns_is_told_as_a_warning(
     expect(cell(page)).to_contain_text("6 passed · 1 failed · 1 crashed · 1 known · 1 warning")
     group = page.locator("#failures-list article").filter(has_text=STATE)
     expect(group).to_contain_text("failed (warning)")
+    # It stands apart from what is held against a cell, and isn't counted there.
+    failing = page.locator("#failures-list > div").first.locator("article")
+    expect(failing.filter(has_text=STATE)).to_have_count(0)
+    expect(page.locator("#failures-count")).to_have_text(str(failing.count()))
     cell(page).click()
     expect(drawer(page).locator(".check").filter(has_text=STATE)).to_contain_text("(warning)")

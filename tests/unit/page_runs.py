@@ -100,7 +100,7 @@ def demo_report(*, trends: bool = True) -> Report:
             engine=ENGINE,
             commit="5b3de39",
             matrix_digest="9c1f0e" * 10,
-            command=("matrixci", "matrix", "--subject", "transformers"),
+            command=("matrix", "--subject", "transformers"),
             older={"py3.10-numpy2-cpu": {"transformers": "5.23.0 needs Python >= 3.11"}},
         ),
         cells=tuple(cells),

@@ -132,7 +132,13 @@ function axisMenu(axis) {
     });
     return { name, box, line: make("label", {}, box, ` ${axis.titles[index]}`) };
   });
-  fill(menu, make("div", { class: "choices", role: "group", "aria-label": axis.name }, boxes.map(({ line }) => line)));
+  const choices = make("div", { class: "choices", role: "group", "aria-label": axis.name }, boxes.map(({ line }) => line));
+  fill(menu, choices);
+  menu.addEventListener("toggle", () => {
+    choices.classList.remove("leftward");
+    const beyond = choices.getBoundingClientRect().right > document.documentElement.clientWidth;
+    choices.classList.toggle("leftward", beyond);
+  });
   menu.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || !menu.open) return;
     event.stopPropagation();

@@ -50,7 +50,7 @@ function deviationsOf(cell) {
   return deviations.get(cell.deviations);
 }
 
-const warning = (outcome) => ({ ...outcome, word: `${outcome.word} (warning)`, glyph: "!", tone: "warn" });
+const warning = (outcome) => ({ ...outcome, word: `${outcome.word} (warning)`, glyph: "!", tone: "warn", warns: true });
 const WARNINGS = new Map([...FAILING].map((code) => [code, warning(CHECK_OUTCOMES.get(code))]));
 
 /** What a check of a cell came to; a failure that only warns is told as a warning. */

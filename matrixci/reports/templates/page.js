@@ -2,7 +2,7 @@
 
 const THEMES = ["auto", "light", "dark"];
 // What was folded on the screen and matters on paper; locks, logs and what passed do not.
-const PRINTED = ".reasons details:not([open]), #baseline .part:not([open]), .drawer-body > .check:not([open])";
+const PRINTED = ".reasons details:not([open]), #baseline .part:not([open]), .deviating > .check:not([open])";
 
 function buildNav() {
   for (const section of document.querySelectorAll("section[data-nav]")) {

@@ -2,6 +2,7 @@ import base64
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
@@ -40,6 +41,7 @@ from matrixci.reports.html import render
 from matrixci.reports.page_words import GATE_GLYPHS, link_of, outcome_words
 from matrixci.reports.pool import Pool, Texts
 from matrixci.reports.report import Report
+from matrixci.wording import printable
 
 GOLDEN = Path(__file__).parent / "snapshots" / "page.txt"
 VOID = {"meta", "br", "input", "link", "img", "hr", "base"}
@@ -349,6 +351,15 @@ def test_command_is_quoted_for_a_shell() -> None:
     cell = cell_of(document, a_cell().id)
     assert document["lists"][cell["command"]] == ["nox", "-s", "matrix", "--", "--cell", "\0"]
     assert named(document, "check", document["checks"][0])["command"] == " --check 'test_$(rm x)'"
+
+
+@pytest.mark.parametrize("report", [demo_report(), hostile_report()], ids=["demo", "hostile"])
+def test_command_is_what_a_shell_takes_it_for_whatever_the_cell_is_called(report: Report) -> None:
+    document = data_of(render(report))
+    for row, judged in zip(document["cells"], report.judged.cells, strict=True):
+        words = document["lists"][named(document, "cell", row)["command"]]
+        told = " ".join(judged.cell.id if word == "\0" else word for word in words)
+        assert shlex.split(told) == [printable(word) for word in judged.reproduce]
 
 
 def test_figures_that_are_no_numbers_are_none() -> None:

@@ -31,12 +31,16 @@ def _become(session: nox.Session, command: str) -> None:
     reach it as it is; both would be lost behind nox, which knows success and failure.
     """
     _install(session)
+    _hand_over(session, "-m", "matrixci", command, *session.posargs)
+
+
+def _hand_over(session: nox.Session, *arguments: str) -> None:
+    """Let the session's Python take the place of this process, so that its exit status stands."""
     python = Path(session.bin) / "python"
     sys.stdout.flush()
     sys.stderr.flush()
     environment = {name: value for name, value in {**os.environ, **session.env}.items() if value}
-    arguments = [str(python), "-m", "matrixci", command, *session.posargs]
-    os.execve(python, arguments, environment)  # noqa: S606
+    os.execve(python, [str(python), *arguments], environment)  # noqa: S606
 
 
 @nox.session
@@ -106,6 +110,13 @@ def checkup(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Feed all that reads foreign bytes with damaged ones, counted: [--inputs N] [--seed N]."""
+    _install(session)
+    session.run("python", "-m", "fuzz", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Time two cells, cold, against a plain loop; with `-- reports`, a large run's reports."""
     _install(session)
@@ -114,6 +125,13 @@ def bench(session: nox.Session) -> None:
             session.run("python", "bench/reports.py", *rest)
         case rest:  # empties the engine's build cache
             session.run("python", "bench/plain_loop.py", *rest)
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Hold the dependencies against the known vulnerabilities; what can't be asked is no pass."""
+    _install(session, "audit")
+    _hand_over(session, ".ci/audit.py")
 
 
 @nox.session

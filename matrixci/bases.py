@@ -23,10 +23,11 @@ import uv
 from matrixci.buildx import Build, BuildError, build
 from matrixci.data import data_folder
 from matrixci.engine import LABEL, Engine
-from matrixci.errors import BaseImageError, EngineError
+from matrixci.errors import INFRASTRUCTURE, BaseImageError, EngineError
 from matrixci.model import BaseOrigin
 from matrixci.once import Once
-from matrixci.processes import redact, run_process
+from matrixci.processes import run_process
+from matrixci.redaction import redact
 
 _INTERPRETER_FACTS: Final = """
 import json, sys, sysconfig
@@ -94,7 +95,7 @@ class Bases:
         self._origin = origin
         self._logs = logs
         self._say = say
-        self._bases: Once[Base] = Once()
+        self._bases: Once[Base] = Once(passing=INFRASTRUCTURE)
         self._registry = asyncio.Lock()
 
     async def system(self, name: str) -> Base:

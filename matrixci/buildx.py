@@ -4,9 +4,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import assert_never
 
+from matrixci.build_failure import BuildCause, cause_of
 from matrixci.engine import Engine
-from matrixci.processes import redact, run_process
+from matrixci.errors import EngineError, ResolverError
+from matrixci.processes import run_process
+from matrixci.redaction import redact, redact_file
 
 _TAIL_LINES = 15
 # What the step that failed printed, as BuildKit repeats it; the Dockerfile's own lines come after.
@@ -43,7 +47,8 @@ async def build(engine: Engine, what: Build, log: Path, time_limit: float) -> No
 
     Raises:
         BuildError: it failed or took too long; the message is the end of its log.
-        EngineError: it failed because the engine is lost.
+        EngineError: it failed because the engine is lost, or its disk is full.
+        ResolverError: it failed because the package index is lost.
     """
     try:
         with log.open("wb") as file:
@@ -54,11 +59,40 @@ async def build(engine: Engine, what: Build, log: Path, time_limit: float) -> No
         msg = f"The build took longer than {time_limit:.0f} s.\n{_tail(log)}"
         raise BuildError(msg) from error
     finally:
-        _redact_file(log)
+        redact_file(log)
     if done.exit_status != 0:
         await engine.ping()
-        msg = f"{_tail(log)}\nthe whole log: {log.name}"
-        raise BuildError(msg)
+        raise _failure(log)
+
+
+def _failure(log: Path) -> BuildError | EngineError | ResolverError:
+    """Return the error that a failed build comes to: its own, or that of what it stands on."""
+    told = f"{_tail(log)}\nthe whole log: {log.name}"
+    cause = cause_of(_printed(log)) or _own_cause(log)
+    match cause:
+        case BuildCause.DISK:
+            return EngineError(
+                "The disk of the container engine is full: a build found no space left on it.\n"
+                f"Free some: nox -s clean -- --all\n{told}"
+            )
+        case BuildCause.INDEX:
+            return ResolverError(f"The package index was lost in the middle of a build.\n{told}")
+        case BuildCause.HASH:
+            return BuildError(
+                "The package index served a file that is not the locked one: its hash is another, "
+                f"so it was not installed.\n{told}"
+            )
+        case None:
+            return BuildError(told)
+        case _ as never:
+            assert_never(never)
+
+
+def _own_cause(log: Path) -> BuildCause | None:
+    """Return what BuildKit itself says at the end, outside of what a step printed."""
+    last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-1:]
+    cause = cause_of("".join(last))
+    return cause if cause is BuildCause.DISK else None
 
 
 def _argv(what: Build) -> Sequence[str]:
@@ -73,13 +107,12 @@ def _argv(what: Build) -> Sequence[str]:
     return [*argv, str(what.context)]
 
 
-def _redact_file(log: Path) -> None:
-    text = log.read_text(encoding="utf-8", errors="replace")
-    log.write_text(redact(text), encoding="utf-8")
-
-
 def _tail(log: Path) -> str:
-    """Return the end of a build's log: BuildKit's own summary where it wrote one."""
+    """Return the end of what a build's log has to say."""
+    return "\n".join(_printed(log).splitlines()[-_TAIL_LINES:])
+
+
+def _printed(log: Path) -> str:
+    """Return a build's log: BuildKit's own summary of the failure where it wrote one."""
     text = redact(log.read_text(encoding="utf-8", errors="replace"))
-    printed = "".join(_STAMP.sub("", told) for told in _SUMMARY.findall(text)).strip()
-    return "\n".join((printed or text).splitlines()[-_TAIL_LINES:])
+    return "".join(_STAMP.sub("", told) for told in _SUMMARY.findall(text)).strip() or text

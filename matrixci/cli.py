@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Final, assert_never
+from typing import Annotated, Final, NoReturn, assert_never
 
 import typer
 from rich.table import Table
@@ -23,16 +23,19 @@ from matrixci.cells import Selection
 from matrixci.cli_constraints import print_constraints
 from matrixci.cli_options import HOME, HomeOption, checks_folder
 from matrixci.cli_reproduce import reproduce
+from matrixci.cli_resume import go_on
 from matrixci.console import console
 from matrixci.data import data_folder
 from matrixci.engine import Engine
 from matrixci.errors import EngineError, ExitCode, MatrixciError, UsageError
 from matrixci.judge import exit_code
+from matrixci.judged import JudgedRun
 from matrixci.lock import Lock, Unsatisfiable
 from matrixci.matrix.file import load_matrix
 from matrixci.model import BaseOrigin
 from matrixci.pipeline import Settings
 from matrixci.progress import Progress
+from matrixci.redaction import redact
 from matrixci.reports.report import read_report
 from matrixci.reports.terminal import render
 from matrixci.run_folder import RUNS
@@ -88,8 +91,19 @@ def matrix(  # noqa: PLR0913
     install_engine: Annotated[
         bool, typer.Option("--install-engine", help="Install an engine where none answers.")
     ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with a run, --resume [RUN], or the latest: what has no final result.",
+        ),
+    ] = False,
 ) -> None:
     """Resolve, build and check every cell, and print the compatibility table."""
+    if install_engine and not plan:
+        _install_engine()
+    if resume:
+        _finish(*go_on(context, file=file, checks=checks, home=home, jobs=jobs, base=base))
     loaded = load_matrix(file)
     selection = Selection(
         axes=_axis_options(context.args, list(loaded.axes)), cells=tuple(cell or ())
@@ -109,12 +123,15 @@ def matrix(  # noqa: PLR0913
     if plan:
         _show_plan(settings, planned)
         return
-    if install_engine:
-        _install_engine()
     progress = Progress(console(stderr=True))
     with progress.showing():
         judged = asyncio.run(running.execute(settings, planned, progress, sys.argv[1:]))
-    console().print(render(read_report(judged, home / RUNS / judged.run.id)), crop=False)
+    _finish(judged, home / RUNS / judged.run.id)
+
+
+def _finish(judged: JudgedRun, folder: Path) -> NoReturn:
+    """Print what a run came to, and exit by it."""
+    console().print(render(read_report(judged, folder)), crop=False)
     raise typer.Exit(exit_code(judged))
 
 
@@ -148,7 +165,7 @@ def main() -> None:
     try:
         app()
     except MatrixciError as error:
-        told = "\n".join(map(printable, str(error).splitlines()))
+        told = "\n".join(map(printable, redact(str(error)).splitlines()))
         console(stderr=True).print(Text(told), soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
@@ -237,6 +254,7 @@ _OPTIONS: Final = (
     "--plan",
     "--fresh",
     "--install-engine",
+    "--resume",
     "--matrix",
     "--home",
 )

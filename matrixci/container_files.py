@@ -4,39 +4,64 @@ import io
 import json
 import tarfile
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from matrixci.data import data_folder
 from matrixci.engine import MOUNT_POINT, USER_ID
-from matrixci.reuse import digest_of_folders, source_files
+from matrixci.errors import RunFilesError
+from matrixci.reuse import digest_of_files, read_files
 
 COMMAND: Final = ("python3", f"{MOUNT_POINT}/harness/supervise.py")
 RESULTS: Final = "results"
 RESULT_FILE: Final = "results.jsonl"
 
 
-def pack(cell: Mapping[str, object], checks: Path) -> bytes:
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """The checks and what runs them, as they were when they were read."""
+
+    folder: Path
+    """Where the checks lay."""
+    files: Mapping[str, Mapping[str, bytes]] = field(repr=False)
+    """Folder in the container to path in it to content."""
+    digest: str
+    """SHA-256 of the names and contents, in hex."""
+
+
+def read_sources(checks: Path) -> Sources:
+    """Read a folder of checks, and the harness: what is changed later changes no cell of a run.
+
+    Raises:
+        RunFilesError: a file can't be read.
+    """
+    files: dict[str, dict[str, bytes]] = {}
+    try:
+        for name, folder in {"checks": checks, "harness": data_folder("harness")}.items():
+            files[name] = read_files(folder)
+    except OSError as error:
+        msg = f"The checks in {checks} can't be read: {error}"
+        raise RunFilesError(msg) from error
+    return Sources(folder=checks, files=files, digest=digest_of_files(*files.values()))
+
+
+def pack(cell: Mapping[str, object], sources: Sources) -> bytes:
     """Return a tar archive of all that a cell's container needs.
 
     Args:
         cell: what the container is told of its cell.
-        checks: the folder of checks.
+        sources: the checks and the harness.
     """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         _add(archive, "cell.json", json.dumps(cell).encode())
-        for name, folder in {"harness": data_folder("harness"), "checks": checks}.items():
+        for name, files in sources.files.items():
             _add_folder(archive, name)
-            for path in source_files(folder):
-                _add(archive, f"{name}/{path.relative_to(folder)}", path.read_bytes())
+            for path, content in files.items():
+                _add(archive, f"{name}/{path}", content)
         _add_folder(archive, RESULTS, owner=USER_ID)
     return buffer.getvalue()
-
-
-def checks_digest(checks: Path) -> str:
-    """Return a digest of a folder of checks and of the harness, which runs them."""
-    return digest_of_folders(checks, data_folder("harness"))
 
 
 def unpack_results(archive: bytes | None, limit: int) -> bytes | None:

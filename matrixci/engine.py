@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import tarfile
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -26,9 +27,11 @@ from docker.utils import parse_repository_tag
 
 import docker
 from matrixci import owner
+from matrixci.engine_disk import free_bytes
 from matrixci.errors import EngineError
 from matrixci.model import EngineFacts, now
 from matrixci.processes import run_process
+from matrixci.redaction import redact, redact_file
 
 LABEL: Final = "org.matrixci"
 USER_ID: Final = 65532
@@ -37,6 +40,7 @@ MOUNT_POINT: Final = "/matrixci"
 _OWNER: Final = f"{LABEL}.owner"
 _OLDEST: Final = 23  # the first whose builds are BuildKit's
 _DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
+_LOOKS: Final = 20  # at the output, within the time for which it may be silent
 _FOLLOW_SECONDS: Final = 10.0  # for the rest of an output, after the container's end
 _START_IT: Final = "Start one, or run: nox -s matrix -- --install-engine"
 _log = logging.getLogger(__name__)
@@ -81,6 +85,8 @@ class ContainerSpec:
     cpus: float
     time_limit: float
     gpu: "GpuWay | None"
+    silence: float | None = None
+    """Seconds without a new line of output after which it is ended; None: it may stay silent."""
     keep: bool = False
     """It stays on the engine after its end, for a look inside, until it is cleaned up."""
     interactive: bool = False
@@ -97,6 +103,8 @@ class ContainerEnd:
     timed_out: bool
     started: datetime
     ended: datetime
+    silent: bool = False
+    """It was ended because it printed nothing for too long."""
     archive: bytes | None = field(repr=False)
     """The collected path as a tar archive; None where there was none, or it was too large."""
     kept: str | None = None
@@ -201,9 +209,12 @@ class Engine:
         Raises:
             EngineError: the engine failed otherwise.
         """
-        if self._gpu is None:
+        if self._gpu is None or (self._gpu.done() and self._gpu.exception() is not None):
             self._gpu = asyncio.create_task(asyncio.to_thread(self._try_gpu, image))
-        return await asyncio.shield(self._gpu)
+        try:
+            return await asyncio.shield(self._gpu)
+        except (DockerException, requests.RequestException) as error:
+            raise _lost(error) from error
 
     def _try_gpu(self, image: str) -> "GpuWay | None":
         for way in GpuWay:
@@ -247,12 +258,13 @@ class Engine:
             following = None
             if follow is not None:
                 following = asyncio.ensure_future(asyncio.to_thread(_follow, container, follow))
-            timed_out = False
+            timed_out = silent = False
             try:
                 async with asyncio.timeout(spec.time_limit):
-                    await self._wait(container)
+                    silent = not await self._wait(container, spec.silence)
             except TimeoutError:
                 timed_out = True
+            if timed_out or silent:
                 await asyncio.to_thread(_kill, container)
                 await self._wait(container)
             ended = now()
@@ -268,6 +280,7 @@ class Engine:
             exit_status=state["ExitCode"],
             oom_killed=state["OOMKilled"],
             timed_out=timed_out,
+            silent=silent,
             started=started,
             ended=ended,
             archive=archive,
@@ -350,15 +363,24 @@ class Engine:
             device_requests=[spec.gpu.request()] if spec.gpu else None,
         )
 
-    async def _wait(self, container: Container) -> None:
-        """Wait for the end by asking now and then.
+    async def _wait(self, container: Container, silence: float | None = None) -> bool:
+        """Wait for the end by asking now and then; return False where it is silent for too long.
 
         The engine's own wait call blocks a thread for as long as it takes and can't be broken off.
         """
+        last, heard = b"", time.monotonic()
+        looked = heard
         while True:
             await asyncio.to_thread(container.reload)
             if container.status not in {"created", "running", "restarting", "removing"}:
-                return
+                return True
+            if silence is not None and time.monotonic() - looked > silence / _LOOKS:
+                looked = time.monotonic()
+                line = await asyncio.to_thread(_last_line, container)
+                if line != last:
+                    last, heard = line, looked
+                elif looked - heard > silence:
+                    return False
             await asyncio.sleep(0.25)
 
     async def sweep(self) -> int:
@@ -391,6 +413,37 @@ class Engine:
         for volume in volumes:
             _remove_volume(volume)
         return len(containers) + len(volumes)
+
+    async def free_disk(self) -> int | None:
+        """Return the bytes that are free where images lie, None where that can't be known.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+        ours: dict[str, Any] = {"label": LABEL}
+        ask = partial(free_bytes, self._client, self.host, ours, _labels("disk", {}))
+        try:
+            return await asyncio.to_thread(ask)
+        except (DockerException, requests.RequestException) as error:
+            raise _lost(error) from error
+
+    async def remove_remains(self, run: str) -> None:
+        """Remove containers and volumes of a run that an engine that was away has kept.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+        try:
+            await asyncio.to_thread(self._remove_remains, run)
+        except (DockerException, requests.RequestException) as error:
+            raise _lost(error) from error
+
+    def _remove_remains(self, run: str) -> None:
+        filters: dict[str, Any] = {"label": f"{LABEL}.run={run}"}
+        for container in self._client.containers.list(all=True, filters=filters):
+            _remove_container(container)
+        for volume in self._client.volumes.list(filters=filters):
+            _remove_volume(volume)
 
     async def clean(self, *, everything: bool) -> str:
         """Remove what the project made on the engine, by its label; say what that was.
@@ -541,6 +594,7 @@ def _save_log(container: Container, path: Path, limit: int) -> None:
             if written >= limit:
                 file.write(b"\n[cut: the log's limit is reached]\n")
                 break
+    redact_file(path)
 
 
 def _follow(container: Container, take: Callable[[bytes], None]) -> None:
@@ -550,6 +604,11 @@ def _follow(container: Container, take: Callable[[bytes], None]) -> None:
             take(piece)
     except (DockerException, requests.RequestException, OSError) as error:
         _log.debug("the output could not be followed: %s", error)
+
+
+def _last_line(container: Container) -> bytes:
+    """Return the last line of a container's output, with the instant at which it came."""
+    return bytes(container.logs(tail=1, timestamps=True))
 
 
 def _kill(container: Container) -> None:
@@ -601,4 +660,4 @@ def _feel(*, cancelled: bool) -> None:
 
 def _lost(error: Exception) -> EngineError:
     explanation = getattr(error, "explanation", None) or str(error)
-    return EngineError(f"The container engine failed: {explanation}")
+    return EngineError(f"The container engine failed: {redact(str(explanation))}")

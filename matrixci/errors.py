@@ -1,6 +1,7 @@
 """One class for each thing the user can do something about, each with its exit code."""
 
 from enum import IntEnum
+from typing import Final
 
 
 class ExitCode(IntEnum):
@@ -41,8 +42,16 @@ class ResolverError(MatrixciError):
     """The resolver could not answer: the index is unreachable, refuses, or breaks off."""
 
 
+class DiskFullError(MatrixciError):
+    """A disk that a run would fill has too little room."""
+
+
 class BaseImageError(MatrixciError):
     """A base image can neither be pulled nor assembled."""
+
+
+INFRASTRUCTURE: Final = (ResolverError, BaseImageError, EngineError)
+"""What another attempt may not meet again: an index, a registry or an engine that was away."""
 
 
 class RunFilesError(MatrixciError):

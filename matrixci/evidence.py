@@ -27,6 +27,7 @@ from matrixci.model import (
     Reason,
     Severity,
 )
+from matrixci.redaction import redact
 from matrixci.result_file import Again, Attested, Begin, End, ResultFile, read
 
 SCHEMA: Final = 1
@@ -74,6 +75,8 @@ class Exit:
     oom_killed: bool = False
     timed_out: bool = False
     """the host stopped it because the cell's time was over"""
+    silent: bool = False
+    """the host stopped it because it printed nothing for too long"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +164,8 @@ def _ended_badly(ended: Exit, file: ResultFile, *, left_file: bool) -> Problem |
         return Problem(Reason.OOM, message)
     if ended.timed_out:
         return Problem(Reason.TIMED_OUT, f"The cell's time was over{during}.")
+    if ended.silent:
+        return Problem(Reason.TIMED_OUT, f"The container printed nothing for too long{during}.")
     if ended.status is None:
         return Problem(Reason.EXIT_STATUS, "The container has no exit status: it never ended well.")
     if ended.status != 0:
@@ -347,8 +352,8 @@ def _results(file: ResultFile) -> Iterator[CheckResult]:
             need=end.need if end else None,
             reference=check.reference,
             severity=Severity(check.severity),
-            message=end.message if end else "",
-            detail=end.detail if end else "",
+            message=redact(end.message) if end else "",
+            detail=redact(end.detail) if end else "",
             figures=end.figures if end else {},
             began=begin.at if begin else None,
             ended=end.at if end else None,
@@ -365,9 +370,9 @@ def _reason(begin: Begin | None, end: End | None, again: Again | None) -> str:
     if end is None:
         return "never ended" if begin else "never began"
     if again is None or again.outcome is not CheckOutcome.PASSED:
-        return end.reason
+        return redact(end.reason)
     first = f"{end.outcome} ({end.reason})" if end.reason else end.outcome
-    return f"{first}, then passed when run alone"
+    return redact(f"{first}, then passed when run alone")
 
 
 def _listed(names: Sequence[str], separator: str = ", ") -> str:

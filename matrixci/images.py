@@ -14,6 +14,7 @@ from matrixci.bases import Base, Bases
 from matrixci.buildx import Build, BuildError, build
 from matrixci.data import data_folder
 from matrixci.engine import LABEL, Engine
+from matrixci.errors import INFRASTRUCTURE
 from matrixci.index_settings import build_secrets
 from matrixci.lock import Lock, Pin, Resolver, closure
 from matrixci.model import ImageRecord, now
@@ -87,8 +88,8 @@ class Images:
         self._settings = settings
         self._logs = logs
         self._slots = asyncio.Semaphore(settings.jobs)
-        self._images: Once[BuiltImage] = Once()
-        self._stages: Once[None] = Once()
+        self._images: Once[BuiltImage] = Once(passing=INFRASTRUCTURE)
+        self._stages: Once[None] = Once(passing=INFRASTRUCTURE)
 
     async def image(self, request: ImageRequest) -> BuiltImage:
         """Return the image of a lock, built where it doesn't stand yet.

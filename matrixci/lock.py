@@ -21,7 +21,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
-from matrixci.errors import ResolverError
+from matrixci.errors import ResolverError, RunFilesError
 from matrixci.index_settings import index_environment
 from matrixci.model import Cell, Subject
 from matrixci.once import Once
@@ -139,7 +139,7 @@ class Resolver:
         self._platform = platform
         self._as_of = as_of
         self._fresh = fresh
-        self._answers: Once[Lock | Unsatisfiable] = Once()
+        self._answers: Once[Lock | Unsatisfiable] = Once(passing=(ResolverError,))
         self._slots = asyncio.Semaphore(os.cpu_count() or 1)
         self._unreachable: set[str] = set()
 
@@ -192,7 +192,7 @@ class Resolver:
         )
         try:
             answer = await self.answer(request)
-        except ResolverError:
+        except (ResolverError, RunFilesError):
             return None
         return answer.reason if isinstance(answer, Unsatisfiable) else None
 
@@ -201,6 +201,7 @@ class Resolver:
 
         Raises:
             ResolverError: the resolver could not answer.
+            RunFilesError: the answer can't be kept.
         """
         return await self._answers(request, lambda: self._answer(request))
 
@@ -320,7 +321,8 @@ def closure(pins: Sequence[Pin], roots: Iterable[str]) -> set[str]:
 def _read(path: Path, *, forever: bool) -> Lock | Unsatisfiable | None:
     """Return a kept answer that is still believed."""
     try:
-        if not forever and time.time() - path.stat().st_mtime > _KEPT_SECONDS:
+        # One of the future is as little believed: the clock was set back.
+        if not forever and not 0 <= time.time() - path.stat().st_mtime <= _KEPT_SECONDS:
             return None
         kept = json.loads(path.read_text(encoding="utf-8"))
         if "reason" in kept:
@@ -335,7 +337,16 @@ def _read(path: Path, *, forever: bool) -> Lock | Unsatisfiable | None:
 
 
 def _write(path: Path, answer: Lock | Unsatisfiable) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Keep an answer.
+
+    Raises:
+        RunFilesError: it can't be written.
+    """
     partial = path.with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps(asdict(answer)), encoding="utf-8")
-    partial.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(asdict(answer)), encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        msg = f"The resolver's answer can't be kept in {path.parent}: {error.strerror}"
+        raise RunFilesError(msg) from error

@@ -139,7 +139,8 @@ class Step:
     @property
     def seconds(self) -> float:
         """How long the step took."""
-        return (self.ended - self.began).total_seconds()
+        # The clock may have been set back in between.
+        return max(0.0, (self.ended - self.began).total_seconds())
 
 
 class Cell(Frozen):
@@ -237,7 +238,7 @@ class CheckResult:
         """How long the check took, None where that isn't known."""
         if self.began is None or self.ended is None:
             return None
-        return (self.ended - self.began).total_seconds()
+        return max(0.0, (self.ended - self.began).total_seconds())
 
 
 class CellResult(Frozen):
@@ -252,10 +253,16 @@ class CellResult(Frozen):
     detail: str = Field(default="", description="all that the resolver said, where it refused")
     lock: LockRecord | None = None
     image: ImageRecord | None = None
+    sbom: str | None = Field(
+        default=None, description="CycloneDX of the image, in the run's folder"
+    )
     attestation: Attestation | None = None
     checks: tuple[CheckResult, ...] = ()
     steps: tuple[Step, ...] = ()
     log: str | None = Field(default=None, description="the container's log, in the run's folder")
+    attempts: int = Field(
+        default=1, ge=1, description="how often it was tried; more where the infrastructure failed"
+    )
     reuse_key: str | None = None
     reused_from: str | None = Field(default=None, description="id of the run it comes from")
 
@@ -328,6 +335,7 @@ class Limits(Frozen):
     log: int
     result: int
     again: int = 0
+    silence: float | None = Field(default=None, description="None: a container may stay silent")
 
 
 class Setup(Frozen):

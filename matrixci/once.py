@@ -13,14 +13,21 @@ class Once(Generic[T]):
     The work goes on where one of those who asked is cancelled; `close` breaks off what is left.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, passing: tuple[type[Exception], ...] = ()) -> None:
+        """Set up; whoever asks after a failure of a `passing` kind has the work done anew."""
         self._tasks: dict[Hashable, asyncio.Task[T]] = {}
+        self._passing = passing
 
     async def __call__(self, name: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Return what the work came to; raises what it raised, to each who asks."""
-        if name not in self._tasks:
+        if name not in self._tasks or self._has_passed(self._tasks[name]):
             self._tasks[name] = asyncio.create_task(work())
         return await asyncio.shield(self._tasks[name])
+
+    def _has_passed(self, task: asyncio.Task[T]) -> bool:
+        if not task.done() or task.cancelled():
+            return False
+        return isinstance(task.exception(), self._passing)
 
     async def close(self) -> None:
         """Break off what is under way, and wait until it has cleaned up."""

@@ -2,19 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import date, datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
 from pathlib import Path
-
-from packaging.version import Version
+from typing import Final
 
 from matrixci import evidence
 from matrixci.bases import Bases
 from matrixci.buildx import BuildError
+from matrixci.container_files import Sources, read_sources
+from matrixci.draft import Draft
 from matrixci.engine import Engine, GpuWay
-from matrixci.errors import BaseImageError, EngineError, ResolverError
+from matrixci.errors import BaseImageError, EngineError, ResolverError, RunFilesError
 from matrixci.events import Listener
 from matrixci.green import GREEN
 from matrixci.images import BuiltImage, Images
@@ -26,19 +27,28 @@ from matrixci.model import (
     Cell,
     CellOutcome,
     CellResult,
+    ImageRecord,
     LockRecord,
     Reason,
     Run,
-    Step,
+    Setup,
     StepName,
     now,
 )
+from matrixci.older import older_releases
+from matrixci.retry import Patience, patiently
 from matrixci.reuse import ResultStore, digest_of
 from matrixci.run_folder import RunFolder
 from matrixci.sandbox import Sandbox
 from matrixci.setup import image_request, image_settings, resolver_of, setup_of
 from matrixci.subject import ResolvedSubject
+from matrixci.wording import in_line
 
+_REASONS: Final = {
+    ResolverError: Reason.INDEX,
+    BaseImageError: Reason.BASE,
+    EngineError: Reason.ENGINE,
+}
 _log = logging.getLogger(__name__)
 
 
@@ -58,6 +68,16 @@ class Settings:
     fresh: bool
     base_origin: BaseOrigin | None
 
+    @cached_property
+    def sources(self) -> Sources:
+        """The checks, read once: whoever edits one during a run doesn't mix its evidence."""
+        return read_sources(self.checks)
+
+    @cached_property
+    def setup(self) -> Setup:
+        """What the containers and images of the run have in common."""
+        return setup_of(self.matrix, self.sources, self.base_origin)
+
 
 def resolver_for(settings: Settings, architecture: str) -> Resolver:
     """Return the resolver for containers of an architecture, as the kernel names it."""
@@ -69,47 +89,6 @@ def default_jobs(engine: Engine, limits: Limits) -> int:
     by_cpu = int(engine.facts.cpus // limits.cpus)
     by_memory = int(engine.facts.memory * 0.9 // limits.memory)
     return max(1, min(by_cpu, by_memory))
-
-
-@dataclass(kw_only=True)
-class _Draft:
-    """A cell's result while it comes to be."""
-
-    run: str
-    cell: Cell
-    listener: Listener
-    steps: list[Step] = field(default_factory=list)
-    found: dict[str, object] = field(default_factory=dict)
-
-    @contextmanager
-    def step(self, name: StepName) -> Iterator[None]:
-        """Record when a step began and ended, even where it fails."""
-        began = now()
-        self.listener.entered(self.cell, name)
-        try:
-            yield
-        finally:
-            self.add(name, began, now())
-
-    def add(self, name: StepName, began: datetime, ended: datetime) -> None:
-        """Record a step that was timed elsewhere."""
-        self.steps.append(Step(name=name, began=began, ended=max(began, ended)))
-
-    def end(
-        self, outcome: CellOutcome, reason: Reason | None = None, message: str = ""
-    ) -> CellResult:
-        """Return the result, with all that was found on the way."""
-        return CellResult.model_validate(
-            {
-                "run": self.run,
-                "cell": self.cell,
-                "outcome": outcome,
-                "reason": reason,
-                "message": message,
-                "steps": tuple(self.steps),
-                **self.found,
-            }
-        )
 
 
 class Pipeline:
@@ -125,10 +104,11 @@ class Pipeline:
         self._engine = engine
         self._listener = listener
         limits = settings.matrix.limits
-        setup = setup_of(settings.matrix, settings.checks, settings.base_origin)
+        setup = settings.setup
         self._setup = setup
         jobs = settings.jobs or default_jobs(engine, limits)
         self._slots = asyncio.Semaphore(jobs)
+        self._patience = Patience(retries=settings.matrix.retries)
         self._store = ResultStore(settings.home / "results")
         self._resolver = resolver_for(settings, engine.facts.architecture)
         self._bases = Bases(engine, settings.base_origin, folder.logs, listener.said)
@@ -142,7 +122,7 @@ class Pipeline:
         self._sandbox = Sandbox(
             run=run.id,
             subject=settings.subject.subject.name,
-            checks=settings.checks,
+            checks=settings.sources,
             select=settings.check_filter,
             only=None,
             limits=setup.limits,
@@ -150,8 +130,8 @@ class Pipeline:
             known_issues=run.known_issues,
         )
 
-    async def execute(self) -> tuple[dict[str, CellResult], bool]:
-        """Take all cells of the run to their results; each is written as it ends.
+    async def execute(self, cells: Iterable[Cell]) -> tuple[dict[str, CellResult], bool]:
+        """Take cells of the run to their results; each is written as it ends.
 
         Cancelling it ends what is under way, in order: builds and containers are gone, what had
         finished is kept, the rest is `cancelled`.
@@ -159,7 +139,7 @@ class Pipeline:
         Returns:
             Cell id to result, and whether it was cancelled.
         """
-        tasks = [asyncio.create_task(self._finish(cell)) for cell in self._run.cells]
+        tasks = [asyncio.create_task(self._finish(cell)) for cell in cells]
         interrupted = False
         try:
             await asyncio.wait(tasks)
@@ -180,19 +160,28 @@ class Pipeline:
 
     async def _finish(self, cell: Cell) -> CellResult:
         """Take one cell to its result, and write it."""
-        draft = _Draft(run=self._run.id, cell=cell, listener=self._listener)
+        draft = Draft(run=self._run.id, cell=cell, listener=self._listener)
+
+        async def attempt(number: int) -> CellResult:
+            draft.begin(number)
+            return await self._take(draft)
+
+        def tell(number: int, seconds: float, error: BaseException) -> None:
+            first = in_line(str(error).partition("\n")[0])
+            again = f"attempt {number} of {self._patience.retries + 1}; again in {seconds:.0f} s"
+            self._listener.said(f"{cell.id}: {first} ({again})")
+
         try:
-            result = await self._take(draft)
+            result = await patiently(self._patience, attempt, tell)
         except asyncio.CancelledError:
             result = draft.end(CellOutcome.CANCELLED, Reason.INTERRUPTED, "interrupted")
-        except ResolverError as error:
-            result = draft.end(CellOutcome.ERROR, Reason.INDEX, str(error))
-        except BaseImageError as error:
-            result = draft.end(CellOutcome.ERROR, Reason.BASE, str(error))
         except BuildError as error:
             result = draft.end(CellOutcome.BLOCKED, Reason.BUILD, str(error))
-        except EngineError as error:
-            result = draft.end(CellOutcome.ERROR, Reason.ENGINE, str(error))
+        except (ResolverError, BaseImageError, EngineError) as error:
+            result = draft.end(CellOutcome.ERROR, _REASONS[type(error)], str(error))
+        except (RunFilesError, OSError) as error:
+            message = f"A file of the run can't be written: {error}"
+            result = draft.end(CellOutcome.ERROR, Reason.INTERNAL, message)
         except Exception as error:  # noqa: BLE001
             # A defect of ours must not take the other cells' results along.
             _log.exception("%s: defect in matrixci", cell.id)
@@ -205,7 +194,7 @@ class Pipeline:
         self._listener.ended(result.model_copy(update=told))
         return result
 
-    async def _take(self, draft: _Draft) -> CellResult:
+    async def _take(self, draft: Draft) -> CellResult:
         with draft.step(StepName.RESOLVE):
             lock = await self._resolver.resolve(draft.cell, self._settings.subject.subject)
         if isinstance(lock, Unsatisfiable):
@@ -215,6 +204,7 @@ class Pipeline:
         draft.found["lock"] = record
         image = await self._build(draft, lock)
         draft.found["image"] = image.record
+        draft.found["sbom"] = await self._write_sbom(draft.cell, lock, image.record)
         gpu = await self._engine.gpu(image.record.tag) if draft.cell.gpu else None
         draft.found["reuse_key"] = self._key(draft.cell, record, image, gpu=gpu is not None)
         if kept := self._kept(draft):
@@ -235,7 +225,13 @@ class Pipeline:
             fallback=lock.fallback,
         )
 
-    async def _build(self, draft: _Draft, lock: Lock) -> BuiltImage:
+    async def _write_sbom(self, cell: Cell, lock: Lock, image: ImageRecord) -> str:
+        from matrixci.sbom import bill_of_materials  # noqa: PLC0415 - costly, and only a run needs it
+
+        text = await asyncio.to_thread(bill_of_materials, lock, image, cell.python)
+        return self._folder.write_sbom(cell.id, text)
+
+    async def _build(self, draft: Draft, lock: Lock) -> BuiltImage:
         cell = draft.cell
         asked = now()
         self._listener.entered(cell, StepName.BUILD)
@@ -256,13 +252,13 @@ class Pipeline:
                 "image": image.record.tag,
                 "checks": self._setup.checks_digest,
                 "filter": self._settings.check_filter,
-                "limits": self._settings.matrix.limits.model_dump(mode="json"),
+                "limits": self._setup.limits.model_dump(mode="json"),
                 "gpu": gpu,
                 "environment": self._setup.environment,
             }
         )
 
-    def _kept(self, draft: _Draft) -> CellResult | None:
+    def _kept(self, draft: Draft) -> CellResult | None:
         """Return an earlier run's result that still holds, as one of this run."""
         if self._settings.fresh:
             return None
@@ -271,6 +267,7 @@ class Pipeline:
         if kept is None:
             return None
         here = {"run": self._run.id, "cell": draft.cell, "steps": tuple(draft.steps), "log": log}
+        here["attempts"] = draft.attempts
         return kept.model_copy(update={**draft.found, **here, "reused_from": kept.run})
 
     def _keep(self, result: CellResult) -> None:
@@ -279,7 +276,7 @@ class Pipeline:
             self._store.keep(result, self._folder.path / result.log)
 
     async def _check(
-        self, draft: _Draft, lock: LockRecord, image: BuiltImage, gpu: GpuWay | None
+        self, draft: Draft, lock: LockRecord, image: BuiltImage, gpu: GpuWay | None
     ) -> CellResult:
         told = self._sandbox.told(draft.cell, lock)
         spec = self._sandbox.container(draft.cell, told, image.record.tag, gpu)
@@ -296,23 +293,6 @@ class Pipeline:
         return draft.end(*evidence.cell_outcome(found.checks, found.problem))
 
     async def older(self, results: Mapping[str, CellResult]) -> dict[str, dict[str, str]]:
-        """Return, for cells that have an older release of a package than others, why it is so.
-
-        The resolver is asked for the newest alone; where that has an answer the reason is another
-        requirement of the cell, and nothing is said.
-        """
-        locks = {name: result.lock for name, result in results.items() if result.lock is not None}
-        reasons: dict[str, dict[str, str]] = {}
-        for package in (self._run.subject.name, *self._run.companions):
-            versions = [
-                Version(lock.versions[package])
-                for lock in locks.values()
-                if package in lock.versions
-            ]
-            for name, lock in locks.items():
-                if package in lock.versions and Version(lock.versions[package]) < max(versions):
-                    newest = f"{package}=={max(versions)}"
-                    reason = await self._resolver.why_not(newest, results[name].cell.python)
-                    if reason is not None:
-                        reasons.setdefault(name, {})[package] = reason
-        return reasons
+        """Return, for cells that have an older release of a package than others, why it is so."""
+        packages = (self._run.subject.name, *self._run.companions)
+        return await older_releases(self._resolver, packages, results)

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -10,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s?#]*@")
+from matrixci.redaction import redact
+
 _GRACE_SECONDS = 10.0
 
 
@@ -21,11 +21,6 @@ class Completed:
     exit_status: int
     stdout: str
     stderr: str
-
-
-def redact(text: str) -> str:
-    """Take user names and passwords out of every URL in a text."""
-    return _CREDENTIALS.sub("***@", text)
 
 
 async def run_process(  # noqa: PLR0913

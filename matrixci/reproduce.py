@@ -1,19 +1,17 @@
 """One cell of a run, or one check of it, run again as it was: from the run's files alone."""
 
-import hashlib
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 from matrixci import evidence
 from matrixci.bases import Bases
-from matrixci.container_files import checks_digest
+from matrixci.container_files import read_sources
 from matrixci.engine import Engine, GpuWay
-from matrixci.errors import NotReproducibleError, UsageError
+from matrixci.errors import NotReproducibleError, SubjectError, UsageError
 from matrixci.images import Images
 from matrixci.lock import Lock
 from matrixci.model import CellOutcome, CellResult, LockRecord, Run, Setup, Subject
@@ -22,7 +20,8 @@ from matrixci.run_folder import StoredRun
 from matrixci.sandbox import Sandbox
 from matrixci.setup import image_request, image_settings, resolver_of
 from matrixci.stored_lock import read_lock
-from matrixci.wording import did_you_mean, listed
+from matrixci.subject import kept_wheel
+from matrixci.wording import did_you_mean
 
 SHELL: Final = ("sh", "-c", "command -v bash >/dev/null && exec bash; exec sh")
 Say = Callable[[str], None]
@@ -87,18 +86,18 @@ def prepare(
             f"set up.\nRun the cell anew: {anew}"
         )
         raise NotReproducibleError(msg)
-    folder = checks(run.setup.checks)
+    sources = read_sources(checks(run.setup.checks))
     sandbox = Sandbox(
         run=name,
         subject=run.subject.name,
-        checks=folder,
+        checks=sources,
         select=run.check_filter,
         only=_only(stored, cell_id, check),
         limits=run.setup.limits.model_copy(update={"again": 0}),  # it is seen at once
         environment=run.setup.environment,
     )
-    changed = checks_digest(folder) != run.setup.checks_digest
-    remark = f"the checks in {folder}, or what runs them, were changed since the run"
+    changed = sources.digest != run.setup.checks_digest
+    remark = f"the checks in {sources.folder}, or what runs them, were changed since the run"
     return Reproduction(
         id=name,
         run=run,
@@ -244,16 +243,8 @@ def _wheel(subject: Subject, home: Path) -> Path | None:
     Raises:
         NotReproducibleError: it is gone, or another file by now.
     """
-    if subject.wheel is None:
-        return None
-    url = subject.requirement.partition(" @ ")[2].partition("#")[0]
-    places = [Path(unquote(urlsplit(url).path)), *(home / "subjects").glob(f"*/{subject.wheel}")]
-    for place in places:
-        if place.is_file() and hashlib.sha256(place.read_bytes()).hexdigest() == subject.digest:
-            return place
-    looked = listed(str(place) for place in places)
-    msg = (
-        f"The image is gone, and so is the wheel that it was made of: {subject.wheel} with SHA-256 "
-        f"{subject.digest} (looked for {looked}).\nPut it back there, or run the matrix anew."
-    )
-    raise NotReproducibleError(msg)
+    try:
+        return kept_wheel(subject, home)
+    except SubjectError as error:
+        msg = f"The image is gone, and so is the wheel that it was made of: {error}"
+        raise NotReproducibleError(msg) from error

@@ -39,7 +39,7 @@ def words_of_check(command: Sequence[str], check_id: str) -> tuple[str, ...]:
 def reproduce_command(run: Run, cell_id: str, check_id: str = "") -> tuple[str, ...]:
     """Return the command that runs a cell, or one of its checks, again as it was in a run."""
     check = (check_id,) if check_id else ()
-    home = _given(run.command, "--home")
+    home = given(run.command, "--home")
     elsewhere = ("--home", home) if home else ()
     return (*_NOX, _REPRODUCE, "--", cell_id, *check, "--run", run.id, *elsewhere)
 
@@ -50,12 +50,12 @@ def anew_command(run: Run, cell_id: str) -> tuple[str, ...]:
     argv += ["--subject", run.subject.spec]
     argv += ["--as-of", run.as_of.isoformat()] if run.as_of else []
     for option in _REPEATED:
-        value = _given(run.command, option)
+        value = given(run.command, option)
         argv += [option, value] if value else []
     return tuple(argv)
 
 
-def _given(command: Sequence[str], option: str) -> str | None:
+def given(command: Sequence[str], option: str) -> str | None:
     """Return what a command gives for an option, None where it gives nothing."""
     found = None
     for word, following in zip(command, [*command[1:], ""], strict=True):

@@ -19,14 +19,23 @@ def digest_of(facts: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def digest_of_folders(*folders: Path) -> str:
-    """Return a digest of the names and contents of all files below some folders."""
+def digest_of_files(*folders: Mapping[str, bytes]) -> str:
+    """Return a digest of the names and contents of the files of some folders, in their order."""
     digest = hashlib.sha256()
-    for folder in folders:
-        for path in source_files(folder):
-            digest.update(f"{path.relative_to(folder)}\0".encode())
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    for files in folders:
+        for path, content in files.items():
+            digest.update(f"{path}\0".encode())
+            digest.update(hashlib.sha256(content).digest())
     return digest.hexdigest()
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    """Return path to content of the files that go into a container.
+
+    Raises:
+        OSError: one can't be read.
+    """
+    return {str(path.relative_to(folder)): path.read_bytes() for path in source_files(folder)}
 
 
 def source_files(folder: Path) -> list[Path]:

@@ -1,11 +1,10 @@
 """The main job: plan a run, execute it, and judge it."""
 
 import asyncio
-import hashlib
-import json
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version as distribution_version
 from pathlib import Path
@@ -16,16 +15,19 @@ from packaging.utils import canonicalize_name
 
 from matrixci.cells import Selection, expand, select
 from matrixci.engine import Engine
+from matrixci.errors import EngineError
 from matrixci.events import Listener
 from matrixci.judge import judge
 from matrixci.judged import JudgedRun
 from matrixci.lock import Lock, Unsatisfiable
 from matrixci.matrix.definition import Matrix
+from matrixci.matrix.digest import matrix_digest
 from matrixci.model import Cell, Run, now
 from matrixci.pipeline import Pipeline, Settings, resolver_for
-from matrixci.processes import redact
+from matrixci.preflight import make_sure_of_room
+from matrixci.redaction import redact
+from matrixci.resume import Resumption
 from matrixci.run_folder import RunFolder, new_run_id, read_run
-from matrixci.setup import setup_of
 
 _THREADS: Final = 64  # each container's life blocks one now and then
 
@@ -78,21 +80,68 @@ async def execute(
 
     Raises:
         EngineError: no engine answers.
+        DiskFullError: a disk that the run would fill has too little room.
         RunFilesError: the run's folder can't be written.
     """
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
     engine = await Engine.connect()
+    await _look_ahead(settings, engine, listener)
     run = _new_run(settings, planned, command)
     folder = RunFolder.create(settings.home, run.id)
+    with folder.held():
+        return await _go(settings, run, folder, engine, listener)
+
+
+async def resume(what: Resumption, listener: Listener) -> JudgedRun:
+    """Run the cells of a run that have no final result, in its own folder, and judge it.
+
+    Interrupting it (cancelling the task) ends it in order, as it does a new run.
+
+    Raises:
+        EngineError: no engine answers.
+        DiskFullError: a disk that the run would fill has too little room.
+        RunFilesError: the run's folder can't be written.
+        UsageError: the run is still under way.
+    """
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
+    folder = RunFolder(what.stored.folder)
+    with folder.held():
+        engine = await Engine.connect()
+        await _look_ahead(what.settings, engine, listener)
+        for problem in what.stored.problems:
+            listener.said(f"a result that can't be read is made anew: {problem}")
+        return await _go(what.settings, what.run, folder, engine, listener, resumption=what)
+
+
+async def _look_ahead(settings: Settings, engine: Engine, listener: Listener) -> None:
+    """Refuse to begin where a disk is nearly full."""
+    needed = settings.matrix.limits.free_disk
+    if remark := await make_sure_of_room(engine, settings.home, needed):
+        listener.said(remark)
+
+
+async def _go(  # noqa: PLR0913 - a run has as many parts
+    settings: Settings,
+    run: Run,
+    folder: RunFolder,
+    engine: Engine,
+    listener: Listener,
+    *,
+    resumption: Resumption | None = None,
+) -> JudgedRun:
     folder.write_run(run)
     folder.point_latest()
-    listener.planned(planned.cells)
+    cells = run.cells if resumption is None else resumption.cells
+    before = {} if resumption is None else resumption.stored.results
+    listener.planned(cells)
     if swept := await engine.sweep():
         listener.said(f"{swept} containers and volumes of a run that was killed are removed")
     pipeline = Pipeline(settings, run, folder, engine, listener)
-    results, interrupted = await pipeline.execute()
-    older = {} if interrupted else await pipeline.older(results)
+    results, interrupted = await pipeline.execute(cells)
+    older = run.older if interrupted else await pipeline.older({**before, **results})
     await pipeline.close()
+    with suppress(EngineError):  # it is away; the next run sweeps
+        await engine.remove_remains(run.id)
     ending = {"ended": now(), "engine": engine.facts, "interrupted": interrupted, "older": older}
     folder.write_run(run.model_copy(update=ending))
     return judge_folder(folder.path)
@@ -147,7 +196,7 @@ def _new_run(settings: Settings, planned: Plan, command: Sequence[str]) -> Run:
         subject=settings.subject.subject,
         companions=companions(matrix),
         as_of=settings.as_of,
-        matrix_digest=_digest(matrix),
+        matrix_digest=matrix_digest(matrix),
         axes={axis: tuple(values) for axis, values in matrix.axes.items()},
         cells=planned.cells,
         unselected=tuple(cell.id for cell in planned.unselected),
@@ -156,13 +205,8 @@ def _new_run(settings: Settings, planned: Plan, command: Sequence[str]) -> Run:
         known_issues=matrix.known_issues,
         gates=matrix.gates.plain(),
         resolver=f"uv {distribution_version('uv')}",
-        setup=setup_of(matrix, settings.checks, settings.base_origin),
+        setup=settings.setup,
     )
-
-
-def _digest(matrix: Matrix) -> str:
-    text = json.dumps(matrix.model_dump(mode="json"), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _commit() -> str | None:

@@ -1,9 +1,12 @@
 """A run's folder: written atomically as the run goes on, read on any machine."""
 
+import fcntl
+import logging
 import os
 import secrets
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +18,9 @@ from matrixci.run_documents import Shared, announce, read_document, without_coll
 
 RUNS: Final = "runs"
 _LATEST: Final = "latest"
+_HELD: Final = ".held"
 _AHEAD: Final = 64
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +41,7 @@ class RunFolder:
         self.logs = path / "logs"
         self.locks = path / "locks"
         self.cells = path / "cells"
+        self.sboms = path / "sboms"
 
     @classmethod
     def create(cls, home: Path, run_id: str) -> "RunFolder":
@@ -53,6 +59,29 @@ class RunFolder:
             msg = f"The run's folder can't be made: {error}"
             raise RunFilesError(msg) from error
         return folder
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let no other process write here meanwhile; the hold ends with this process.
+
+        Raises:
+            UsageError: another one does.
+            RunFilesError: the folder can't be written.
+        """
+        try:
+            file = (self.path / _HELD).open("w", encoding="utf-8")
+        except OSError as error:
+            msg = f"The run's folder can't be written: {error}"
+            raise RunFilesError(msg) from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                msg = f"The run {self.path.name} is still under way, in another process."
+                raise UsageError(msg) from error
+            except OSError as error:  # a file system without locks
+                _log.debug("not held: %s", error)
+            yield
 
     def write_run(self, run: Run) -> None:
         """Write run.json.
@@ -77,6 +106,16 @@ class RunFolder:
             RunFilesError: it can't be written.
         """
         path = self.locks / f"{cell_id}.txt"
+        self._write(path, text)
+        return str(path.relative_to(self.path))
+
+    def write_sbom(self, cell_id: str, text: str) -> str:
+        """Write the bill of materials of a cell's image; return its path within the run's folder.
+
+        Raises:
+            RunFilesError: it can't be written.
+        """
+        path = self.sboms / f"{cell_id}.cdx.json"
         self._write(path, text)
         return str(path.relative_to(self.path))
 

@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from matrixci import container_files, evidence
@@ -28,7 +27,7 @@ class Sandbox:
     run: str
     subject: str
     """Normalised name of the distribution."""
-    checks: Path
+    checks: container_files.Sources
     select: str | None
     """Which checks run, as pytest's -k."""
     only: Sequence[str] | None
@@ -90,6 +89,7 @@ class Sandbox:
             pids=self.limits.pids,
             cpus=self.limits.cpus,
             time_limit=self.limits.cell,
+            silence=self.limits.silence,
             gpu=gpu,
         )
 
@@ -108,6 +108,9 @@ class Sandbox:
             container_files.unpack_results(end.archive, self.limits.result),
             evidence.Expected(run=self.run, nonce=str(told["nonce"]), cell=cell, lock=lock),
             evidence.Exit(
-                status=end.exit_status, oom_killed=end.oom_killed, timed_out=end.timed_out
+                status=end.exit_status,
+                oom_killed=end.oom_killed,
+                timed_out=end.timed_out,
+                silent=end.silent,
             ),
         )

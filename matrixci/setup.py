@@ -7,7 +7,7 @@ from typing import Final
 
 from packaging.version import Version
 
-from matrixci.container_files import checks_digest
+from matrixci.container_files import Sources
 from matrixci.data import data_folder
 from matrixci.images import ImageRequest, ImageSettings
 from matrixci.lock import Lock, Resolver
@@ -18,23 +18,23 @@ from matrixci.sandbox import ENVIRONMENT
 _GLIBC: Final = "manylinux_2_36"  # of the Debian release that the base images are
 
 
-def setup_of(matrix: Matrix, checks: Path, base_origin: BaseOrigin | None) -> Setup:
+def setup_of(matrix: Matrix, checks: Sources, base_origin: BaseOrigin | None) -> Setup:
     """Return what the containers and images of a run have in common.
 
     Args:
         matrix: the matrix.
-        checks: the folder of checks.
+        checks: the checks, with what runs them.
         base_origin: how base images must come to be; None: either way.
     """
     return Setup(
-        limits=Limits.model_validate(matrix.limits.model_dump()),
+        limits=Limits.model_validate(matrix.limits.model_dump(exclude={"free_disk"})),
         environment=dict(ENVIRONMENT),
         system=matrix.base.os,
         python=matrix.base.python,
         precompile=matrix.precompile,
         base_origin=base_origin,
-        checks=None if checks == data_folder("checks") else str(checks),
-        checks_digest=checks_digest(checks),
+        checks=None if checks.folder == data_folder("checks") else str(checks.folder),
+        checks_digest=checks.digest,
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
+from urllib.parse import unquote, urlsplit
 
 from packaging.requirements import Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
@@ -16,7 +17,9 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from matrixci.errors import RunFilesError, SubjectError
 from matrixci.matrix.definition import SubjectKind, subject_kind
 from matrixci.model import Subject
-from matrixci.processes import redact, run_process
+from matrixci.processes import run_process
+from matrixci.redaction import redact
+from matrixci.wording import listed
 
 _BUILD_SECONDS = 1800.0
 _END_LINES = 6
@@ -63,6 +66,31 @@ async def resolve_subject(spec: str, folder: Path) -> ResolvedSubject:
             return _from_wheel(spec, await _build(spec, folder))
         case _ as never:
             assert_never(never)
+
+
+def kept_wheel(subject: Subject, home: Path) -> Path | None:
+    """Return the wheel that a run's subject is, None where it is none of our own.
+
+    Args:
+        subject: as the run recorded it.
+        home: where built wheels are kept.
+
+    Raises:
+        SubjectError: it is gone, or another file by now.
+    """
+    if subject.wheel is None:
+        return None
+    url = subject.requirement.partition(" @ ")[2].partition("#")[0]
+    places = [Path(unquote(urlsplit(url).path)), *(home / "subjects").glob(f"*/{subject.wheel}")]
+    for place in places:
+        if place.is_file() and hashlib.sha256(place.read_bytes()).hexdigest() == subject.digest:
+            return place
+    looked = listed(str(place) for place in places)
+    msg = (
+        f"{subject.wheel} with SHA-256 {subject.digest} (looked for {looked}).\n"
+        "Put it back there, or run the matrix anew."
+    )
+    raise SubjectError(msg)
 
 
 def _from_requirement(spec: str, requirement: Requirement) -> ResolvedSubject:

@@ -90,6 +90,11 @@ class Limits(Entry):
     """What one cell may take. Times are seconds; sizes are bytes, or written as "6 GiB"."""
 
     check: Seconds = Field(default=300, description="Seconds for one check.")
+    silence: Seconds = Field(
+        default=600,
+        description="Seconds without a line of output after which a container is ended. It prints "
+        "one as each check begins and ends, so this is no less than the time of a check.",
+    )
     cell: Seconds = Field(default=1800, description="Seconds for all checks of a cell.")
     build: Seconds = Field(default=3600, description="Seconds for building an image.")
     memory: Annotated[Size, AfterValidator(formats.memory)] = Field(
@@ -106,6 +111,20 @@ class Limits(Entry):
     )
     log: Size = Field(default=10 * 2**20, description="What is kept of a container's output.")
     result: Size = Field(default=32 * 2**20, description="The largest result file that is read.")
+    free_disk: Size = Field(
+        default=10 * 2**30,
+        description="What must be free on the engine's disk before a run begins.",
+    )
+
+    @model_validator(mode="after")
+    def _silence_leaves_checks_their_time(self) -> Self:
+        if self.silence < self.check:
+            message = f"is less than the time of a check, {self.check:g} s; write as much, or more"
+            path = ("silence",) if "silence" in self.model_fields_set else ("check",)
+            refuse(
+                "limits", [Mistake(path=path, message=f"silence, {self.silence:g} s, {message}")]
+            )
+        return self
 
 
 class Matrix(Entry):
@@ -148,6 +167,13 @@ class Matrix(Entry):
         default_factory=dict, description="Environment variables set in every cell."
     )
     limits: Limits = Field(default=Limits(), description="What one cell may take.")
+    retries: int = Field(
+        default=2,
+        ge=0,
+        le=10,
+        description="How often a cell is tried again that the infrastructure failed (index, base "
+        "image, engine). What a check or a build of the subject came to is never tried again.",
+    )
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:

@@ -172,7 +172,7 @@ def _cells(count: int) -> str:
 
 
 def _duration(span: timedelta) -> str:
-    minutes, seconds = divmod(round(span.total_seconds()), 60)
+    minutes, seconds = divmod(max(0, round(span.total_seconds())), 60)
     hours, minutes = divmod(minutes, 60)
     parts = [f"{hours} h"] * bool(hours) + [f"{minutes} min"] * bool(minutes)
     return " ".join([*parts, f"{seconds} s"])

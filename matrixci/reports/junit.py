@@ -71,7 +71,7 @@ def _suite(cell: JudgedCell, stamp: str, attributes: Callable[[str], str]) -> st
     for check in cell.checks:
         took = 0.0
         if check.began is not None and check.ended is not None:
-            took = (check.ended - check.began).total_seconds()
+            took = max(0.0, (check.ended - check.began).total_seconds())
             seconds += took
         begin = f'{prefix}{attributes(check.id)}{took:.3f}"'
         if check.outcome is CheckOutcome.PASSED:

@@ -358,7 +358,11 @@ def _steps(result: CellResult | None) -> tuple[tuple[str, float, float], ...]:
         return ()
     first = min(step.began for step in result.steps)
     return tuple(
-        (str(step.name), round((step.began - first).total_seconds(), 3), round(step.seconds, 3))
+        (
+            str(step.name),
+            max(0.0, round((step.began - first).total_seconds(), 3)),
+            round(step.seconds, 3),
+        )
         for step in result.steps
     )
 

@@ -110,7 +110,7 @@ def _files(clean: CellRun, jobs: list[dict[str, Any]]) -> bytes:
         "limits": {"check_seconds": CHECK_SECONDS},
         **clean.told,
     }
-    buffer = io.BytesIO(container_files.pack(cell, ROOT / "checks"))
+    buffer = io.BytesIO(container_files.pack(cell, container_files.read_sources(ROOT / "checks")))
     with tarfile.open(fileobj=buffer, mode="a") as archive:
         contents = {path.name: path.read_bytes() for path in INSIDE.glob("*.py")}
         for name, content in {**contents, "jobs.json": json.dumps(jobs).encode()}.items():

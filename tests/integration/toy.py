@@ -45,6 +45,7 @@ LIMITS = {
     "check": 60,
     "cell": 300,
     "build": 600,
+    "free-disk": "1 GiB",
 }
 PASSED = (CellOutcome.PASSED, None)
 PLAIN: Mapping[str, Mapping[str, Any]] = {"plain": {}}
@@ -212,6 +213,7 @@ class Toy:
             "subject": str(self.wheel),
             "axes": {"python": {PYTHON: {}}, "mode": modes},
             "precompile": ["import pytest"],
+            "retries": 0,  # what is lost in a test stays lost
             "limits": {**LIMITS, **(limits or {})},
             **more,
         }

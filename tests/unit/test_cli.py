@@ -15,11 +15,13 @@ from factories import RUN, a_check, a_result, a_run, cells
 
 from matrixci import cli
 from matrixci import run as running
+from matrixci.engine import Engine
 from matrixci.errors import ExitCode, ResolverError
 from matrixci.judged import JudgedRun
 from matrixci.lock import Lock, Unsatisfiable, parse_lock
 from matrixci.model import Cell, CellOutcome, CheckOutcome, Reason
 from matrixci.pipeline import Settings
+from matrixci.processes import Completed
 from matrixci.run_folder import RunFolder
 
 MATRIX = """\
@@ -283,6 +285,38 @@ def test_a_plan_shows_each_cell_with_its_lock(command: Command) -> None:
     assert rows[2][2] == r"unsatisfiable: no wheel of numpy[x]<2 for [/] \x1b[31m"
     assert rows[1][1] == rows[3][1] != rows[0][1]
     assert done.out[-1] == "4 cells, 2 distinct locks"
+
+
+@pytest.mark.parametrize("plan", [["--plan"], []])
+def test_a_home_that_can_not_be_written_is_told_in_a_line(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan: list[str]
+) -> None:
+    async def nothing(*_: object, **__: object) -> Completed:
+        return Completed(exit_status=0, stdout="toy==1.0\n", stderr="")
+
+    async def connect() -> Engine:
+        return Roomy()
+
+    monkeypatch.setattr("matrixci.lock.run_process", nothing)
+    monkeypatch.setattr(Engine, "connect", connect)
+    (tmp_path / "file").touch()
+
+    done = command("matrix", *plan, "--home", "file/home")
+
+    assert done.code == ExitCode.INFRASTRUCTURE
+    assert len(done.err) == 1
+    assert "file/home" in done.err[0]
+    assert "Not a directory" in done.err[0]
+
+
+class Roomy(Engine):
+    """An engine of which nothing but its room is asked."""
+
+    def __init__(self) -> None:
+        """Have nothing."""
+
+    async def free_disk(self) -> int | None:
+        return 2**40
 
 
 def test_an_index_that_does_not_answer_is_infrastructure(

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from matrixci.container_files import pack, unpack_results
+from matrixci.container_files import pack, read_sources, unpack_results
 from matrixci.data import data_folder
+from matrixci.errors import RunFilesError
 
 QUICK = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 LIMIT = 1000
@@ -47,7 +48,7 @@ def checks(tmp_path: Path) -> Path:
 
 def test_a_container_gets_its_cell_the_harness_and_the_checks(checks: Path) -> None:
     cell = {"cell": "py3.12-numpy2-cpu", "nonce": "00", "lock": {"numpy": "2.5.5"}}
-    archive = pack(cell, checks)
+    archive = pack(cell, read_sources(checks))
     assert json.loads(content(archive, "cell.json")) == cell
     assert content(archive, "checks/deep/test_b.py") == "# deep/test_b.py é\n".encode()
     harness = {path.name for path in data_folder("harness").glob("*.py")}
@@ -64,7 +65,7 @@ def test_a_container_gets_its_cell_the_harness_and_the_checks(checks: Path) -> N
 
 
 def test_a_container_can_write_its_results_and_nothing_else(checks: Path) -> None:
-    for name, member in members(pack({}, checks)).items():
+    for name, member in members(pack({}, read_sources(checks))).items():
         if name == "results":
             assert (member.uid, member.gid, member.mode) == (65532, 65532, 0o755)
             assert member.isdir()
@@ -75,7 +76,29 @@ def test_a_container_can_write_its_results_and_nothing_else(checks: Path) -> Non
 
 
 def test_one_cell_is_packed_the_same_each_time(checks: Path) -> None:
-    assert pack({"a": 1}, checks) == pack({"a": 1}, checks)
+    assert pack({"a": 1}, read_sources(checks)) == pack({"a": 1}, read_sources(checks))
+
+
+def test_what_is_changed_after_the_reading_changes_nothing(checks: Path) -> None:
+    sources = read_sources(checks)
+    before = pack({}, sources)
+    (checks / "test_a.py").write_text("# changed\n")
+    (checks / "test_new.py").touch()
+    (checks / "deep/test_b.py").unlink()
+
+    assert pack({}, sources) == before
+    assert read_sources(checks).digest != sources.digest
+
+
+def test_a_check_that_can_not_be_read_is_told(
+    checks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(RunFilesError, match=r"checks in .* can't be read: .*Permission denied"):
+        read_sources(checks)
 
 
 # What comes out

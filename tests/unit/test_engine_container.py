@@ -70,10 +70,19 @@ class FakeContainer:
         self._do("start")
 
     def reload(self) -> None:
-        """Nothing changes."""
+        """Nothing changes, unless it is killed."""
+        if "kill" in self.asked:
+            self.status = "exited"
 
-    def logs(self, *, stream: bool, follow: bool = False, **_: object) -> Iterator[bytes]:
-        assert stream
+    def kill(self) -> None:
+        self._do("kill")
+
+    def logs(
+        self, *, stream: bool = False, follow: bool = False, **_: object
+    ) -> Iterator[bytes] | bytes:
+        if not stream:  # its last line
+            self.asked.append("last line")
+            return b"talking %d" % len(self.asked) if self.asked.count("last line") < 9 else b"rest"
         if follow:
             self._do("follow")
         return iter([b"one ", b"two\n"])
@@ -92,6 +101,7 @@ class FakeClient:
     """Makes one volume and one container, and is what makes them, too."""
 
     fails: str | None = None
+    status: str = "exited"
     asked: list[str] = field(default_factory=list)
     made: dict[str, Any] = field(default_factory=dict)
     name: str = "volume"
@@ -125,7 +135,12 @@ class FakeContainers:
 
     def create(self, *_: object, **options: object) -> FakeContainer:
         self.client.made["container"] = options
-        return FakeContainer(options=options, fails=self.client.fails, asked=self.client.asked)
+        return FakeContainer(
+            options=options,
+            fails=self.client.fails,
+            asked=self.client.asked,
+            status=self.client.status,
+        )
 
 
 def engine(client: FakeClient) -> Engine:
@@ -142,6 +157,32 @@ def test_a_container_is_gone_after_its_end(tmp_path: Path) -> None:
     assert (options["stdin_open"], options["tty"]) == (False, False)
     assert OWNER in options["labels"]
     assert OWNER in client.made["volume"]
+
+
+def test_one_that_is_silent_for_too_long_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = asyncio.sleep
+    monkeypatch.setattr(asyncio, "sleep", lambda _: real(0.001))
+    client = FakeClient(status="running")
+    spec = replace(SPEC, silence=0.2, time_limit=30)
+
+    end = asyncio.run(engine(client).run(spec, tmp_path / "log"))
+
+    assert (end.silent, end.timed_out) == (True, False)
+    assert client.asked.count("last line") > 9  # it was heard for as long as it talked
+    assert [each for each in client.asked if each != "last line"][-3:] == [
+        "kill",
+        "remove",
+        "remove volume",
+    ]
+
+
+def test_one_that_may_be_silent_has_its_time(tmp_path: Path) -> None:
+    client = FakeClient(status="running")
+    end = asyncio.run(engine(client).run(replace(SPEC, time_limit=0.4), tmp_path / "log"))
+    assert (end.silent, end.timed_out) == (False, True)
+    assert "last line" not in client.asked
 
 
 def test_its_output_is_followed(tmp_path: Path) -> None:

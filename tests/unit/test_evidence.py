@@ -161,6 +161,7 @@ def test_the_severity_of_a_check_is_kept() -> None:
         (Exit(status=0, oom_killed=True), Reason.OOM, "out of memory"),
         (Exit(status=137, oom_killed=True), Reason.OOM, "out of memory"),
         (Exit(status=137, timed_out=True), Reason.TIMED_OUT, "time was over"),
+        (Exit(status=137, silent=True), Reason.TIMED_OUT, "printed nothing for too long"),
         (Exit(status=1), Reason.EXIT_STATUS, "exit status 1"),
         (Exit(status=None), Reason.EXIT_STATUS, "no exit status"),
     ],
@@ -355,6 +356,14 @@ def test_longest_line_that_is_valid() -> None:
     evidence = examine(text.encode(), expected(), Exit(status=0))
 
     assert evidence.problem is None
+
+
+def test_credentials_that_a_check_prints_are_not_kept() -> None:
+    said = "no https://me:secret@a.example/x?token=secret"
+    evidence = examined(changed(END_A, message=said, detail=said, reason=said)(records()))
+    check = evidence.checks[0]
+    shown = "no https://***@a.example/x?token=***"
+    assert (check.message, check.detail, check.reason) == (shown, shown, shown)
 
 
 def test_lone_surrogates_are_dropped_and_control_characters_kept() -> None:

@@ -83,6 +83,27 @@ def test_what_it_raised_is_raised_to_all() -> None:
     run(test())
 
 
+def test_what_failed_for_a_while_is_done_anew_for_those_who_ask_later() -> None:
+    async def test() -> None:
+        once = Once[int](passing=(OSError,))
+        begun = 0
+
+        async def fail_once() -> int:
+            nonlocal begun
+            begun += 1
+            if begun == 1:
+                raise ConnectionError("away")  # noqa: EM101
+            return begun
+
+        outcomes = await asyncio.gather(
+            *(once("a", fail_once) for _ in range(3)), return_exceptions=True
+        )
+        assert [str(outcome) for outcome in outcomes] == ["away"] * 3
+        assert [await once("a", fail_once) for _ in range(2)] == [2, 2]
+
+    run(test())
+
+
 def test_work_goes_on_where_one_who_asked_is_cancelled() -> None:
     async def test() -> None:
         once, work = Once[int](), Work()

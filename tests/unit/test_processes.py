@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from matrixci.processes import Completed, redact, run_process
+from matrixci.processes import Completed, run_process
+from matrixci.redaction import redact, redact_file
 
 QUICK = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 
@@ -220,6 +221,41 @@ def test_the_terminals_interrupt_does_not_reach_a_child() -> None:
 )
 def test_credentials_are_taken_out_of_urls(text: str, shown: str) -> None:
     assert redact(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://a.example/x?token=abc", "https://a.example/x?token=***"),
+        (
+            "https://a.example/x?a=1&access_token=abc&b=2",
+            "https://a.example/x?a=1&access_token=***&b=2",
+        ),
+        ("GET /x?X-Amz-Signature=ab%2F12 failed", "GET /x?X-Amz-Signature=*** failed"),
+        ('"https://a.example/x?api_key=abc"', '"https://a.example/x?api_key=***"'),
+        ("https://a.example/#id_token=abc\nnext", "https://a.example/#id_token=***\nnext"),
+        ("https://u:p@a.example/?password=abc", "https://***@a.example/?password=***"),
+        ("https://a.example/x?sig=1;se=2", "https://a.example/x?sig=***;se=2"),
+    ],
+)
+def test_tokens_are_taken_out_of_urls(text: str, shown: str) -> None:
+    assert redact(text) == shown
+    assert redact(shown) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["token=abc", "https://a.example/token/x?page=2", "def f(token=None):", "a?b&c", "x?keyword=1"],
+)
+def test_what_is_no_token_in_a_url_stays_as_it_is(text: str) -> None:
+    assert redact(text) == text
+
+
+def test_a_file_is_redacted_and_its_other_bytes_stay(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"\xff https://me:secret@a.example/ \xc3\xa9\n")
+    redact_file(path)
+    assert path.read_bytes() == b"\xff https://***@a.example/ \xc3\xa9\n"
 
 
 @pytest.mark.parametrize(

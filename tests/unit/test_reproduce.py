@@ -15,7 +15,7 @@ from factories import RUN, a_cell, a_check, a_lock, a_result, a_run, an_image, d
 from matrixci import reproduce
 from matrixci.bases import Bases
 from matrixci.buildx import BuildError
-from matrixci.container_files import checks_digest
+from matrixci.container_files import read_sources
 from matrixci.engine import ContainerEnd, ContainerSpec, Engine, GpuWay
 from matrixci.errors import ExitCode, NotReproducibleError, RunFilesError, UsageError
 from matrixci.images import BuiltImage, ImageRequest, Images, ImageSettings
@@ -78,7 +78,7 @@ def setup_of(checks: Path, **fields: object) -> Setup:
             "precompile": ("import torch",),
             "base_origin": None,
             "checks": str(checks),
-            "checks_digest": checks_digest(checks),
+            "checks_digest": read_sources(checks).digest,
             **fields,
         }
     )

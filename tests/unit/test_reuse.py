@@ -5,9 +5,13 @@ import pytest
 from factories import a_result
 
 from matrixci.errors import RunFilesError
-from matrixci.reuse import ResultStore, digest_of, digest_of_folders, source_files
+from matrixci.reuse import ResultStore, digest_of, digest_of_files, read_files, source_files
 
 KEY = "0" * 64
+
+
+def digest(*folders: Path) -> str:
+    return digest_of_files(*map(read_files, folders))
 
 
 def write(folder: Path, files: Mapping[str, str]) -> Path:
@@ -38,7 +42,7 @@ FILES = {"a": "1", "b": "2", "deep/c": "3"}
 def test_a_folder_has_one_digest_wherever_it_lies(tmp_path: Path) -> None:
     one = write(tmp_path / "one", FILES)
     same = write(tmp_path / "elsewhere/same", dict(reversed(FILES.items())))
-    assert digest_of_folders(one) == digest_of_folders(same)
+    assert digest(one) == digest(same)
 
 
 @pytest.mark.parametrize(
@@ -56,20 +60,20 @@ def test_a_folder_has_one_digest_wherever_it_lies(tmp_path: Path) -> None:
 )
 def test_another_folder_has_another_digest(tmp_path: Path, other: Mapping[str, str]) -> None:
     here, there = write(tmp_path / "here", FILES), write(tmp_path / "there", other)
-    assert digest_of_folders(here) != digest_of_folders(there)
-    assert digest_of_folders(here, there) != digest_of_folders(there, here)
-    assert digest_of_folders(here, here) != digest_of_folders(here)
+    assert digest(here) != digest(there)
+    assert digest(here, there) != digest(there, here)
+    assert digest(here, here) != digest(here)
 
 
 def test_what_tools_leave_behind_is_no_source(tmp_path: Path) -> None:
     # The path up to the folder may have any name: a checkout may lie in a hidden one.
     folder = write(tmp_path / ".hidden/__pycache__/checks", FILES)
-    before = digest_of_folders(folder)
+    before = digest(folder)
     left = ["__pycache__/a.pyc", "deep/__pycache__/c.pyc", ".cache", "deep/.c.swp", ".pytest/x/y"]
     write(folder, dict.fromkeys(left, "left behind"))
     (folder / "empty").mkdir()
     assert [str(path.relative_to(folder)) for path in source_files(folder)] == list(FILES)
-    assert digest_of_folders(folder) == before
+    assert digest(folder) == before
 
 
 # Kept results

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from factories import RUN, a_cell, a_check, a_result, a_run, cells
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from matrixci.errors import ExitCode, RunFilesError, UsageError
 from matrixci.model import CellOutcome, CheckOutcome, Reason, Step, StepName
@@ -382,3 +384,36 @@ def test_a_run_whose_results_are_gone_has_none(stored: RunFolder) -> None:
     assert read_run(stored.path).results == {}
     stored.cells.write_text("", encoding="utf-8")
     assert len(read_run(stored.path).problems) == 2
+
+
+# Whatever is in the files
+
+
+WHOLE = a_result(TWO[0]).model_dump_json().encode()
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@given(st.integers(0, len(WHOLE)), st.integers(0, 40), st.binary(max_size=4))
+def test_a_damaged_result_is_named_and_the_others_are_read(at: int, cut: int, put: bytes) -> None:
+    with tempfile.TemporaryDirectory() as home:
+        folder = RunFolder.create(Path(home), RUN)
+        folder.write_run(a_run(TWO))
+        folder.write_cell(a_result(TWO[1]))
+        (folder.cells / f"{TWO[0].id}.json").write_bytes(WHOLE[:at] + put + WHOLE[at + cut :])
+        stored = read_run(folder.path)
+
+    assert TWO[1].id in stored.results
+    damaged = TWO[0].id not in stored.results
+    assert len(stored.problems) == int(damaged)
+    if not damaged:  # what was changed was no part of whose result it is
+        assert stored.results[TWO[0].id].cell == TWO[0]
+
+
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@given(st.binary(max_size=200) | st.text().map(lambda text: text.encode("utf-8", "surrogatepass")))
+def test_any_run_file_is_read_or_refused(data: bytes) -> None:
+    with tempfile.TemporaryDirectory() as home:
+        folder = RunFolder.create(Path(home), RUN)
+        (folder.path / "run.json").write_bytes(data)
+        with pytest.raises(RunFilesError, match=r"run\.json"):
+            read_run(folder.path)

@@ -1,0 +1,121 @@
+"""A run that ended before all its cells had: what is left of it, and whether it may go on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, assert_never
+
+from matrixci.errors import SubjectError, UsageError
+from matrixci.matrix.definition import Matrix
+from matrixci.matrix.digest import matrix_digest
+from matrixci.model import BaseOrigin, Cell, CellOutcome, Run
+from matrixci.pipeline import Settings
+from matrixci.run_folder import StoredRun
+from matrixci.subject import ResolvedSubject, kept_wheel
+
+_FRESH: Final = "--fresh"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resumption:
+    """What a run needs to go on."""
+
+    stored: StoredRun
+    settings: Settings
+    cells: tuple[Cell, ...]
+    """Those without a final result."""
+
+    @property
+    def run(self) -> Run:
+        """The run as it goes on: what it was, and not ended."""
+        return self.stored.run.model_copy(update={"ended": None, "interrupted": False})
+
+
+def unfinished(stored: StoredRun) -> tuple[Cell, ...]:
+    """Return the cells that have no final result: none, a damaged one, an error, cancelled."""
+    return tuple(cell for cell in stored.run.cells if not _is_final(stored, cell))
+
+
+def _is_final(stored: StoredRun, cell: Cell) -> bool:
+    if cell.id not in stored.results:
+        return False
+    match stored.results[cell.id].outcome:
+        case (
+            CellOutcome.PASSED
+            | CellOutcome.PARTIAL
+            | CellOutcome.FAILED
+            | CellOutcome.UNSATISFIABLE
+            | CellOutcome.BLOCKED
+        ):
+            return True
+        case CellOutcome.ERROR | CellOutcome.CANCELLED:
+            return False
+        case _ as never:
+            assert_never(never)
+
+
+def prepare(  # noqa: PLR0913 - what a run is made of
+    stored: StoredRun,
+    matrix: Matrix,
+    checks: Path,
+    home: Path,
+    *,
+    jobs: int | None = None,
+    base_origin: BaseOrigin | None = None,
+) -> Resumption:
+    """Return what a run needs to go on as it began.
+
+    Args:
+        stored: the run.
+        matrix: as its file is now.
+        checks: the folder of checks.
+        home: where caches and built wheels lie.
+        jobs: cells under way at once.
+        base_origin: how base images must come to be; None: as the run had it.
+
+    Raises:
+        UsageError: something that the run stands on is not what it was; each such thing is named.
+    """
+    run = stored.run
+    differences = []
+    wheel = None
+    try:
+        wheel = kept_wheel(run.subject, home)
+    except SubjectError as error:
+        gone = str(error).partition("\n")[0]
+        differences.append(f"the subject's wheel is gone, or another one: {gone}")
+    settings = Settings(
+        matrix=matrix,
+        subject=ResolvedSubject(subject=run.subject, wheel=wheel),
+        checks=checks,
+        home=home,
+        check_filter=run.check_filter,
+        as_of=run.as_of,
+        jobs=jobs,
+        fresh=_FRESH in run.command,
+        base_origin=base_origin or (run.setup.base_origin if run.setup else None),
+    )
+    differences += _differences(run, settings)
+    if differences:
+        listed = "".join(f"\n  {each}" for each in differences)
+        msg = (
+            f"The run {run.id} can't go on: its cells would not be of one kind.{listed}\n"
+            "Put it back as it was, or begin a new run: nox -s matrix"
+        )
+        raise UsageError(msg)
+    return Resumption(stored=stored, settings=settings, cells=unfinished(stored))
+
+
+def _differences(run: Run, settings: Settings) -> Iterator[str]:
+    """Yield what the run recorded of what it stands on, and is not so any more."""
+    if run.setup is None:
+        yield f"it was made by matrixci {run.matrixci}, which didn't record what it stands on"
+        return
+    now = settings.setup
+    if matrix_digest(settings.matrix) != run.matrix_digest:
+        yield "the matrix was changed since"
+    if now.checks_digest != run.setup.checks_digest:
+        yield f"the checks in {settings.checks}, or what runs them, were changed since"
+    if now.base_origin != run.setup.base_origin:
+        was = run.setup.base_origin or "from a registry, or assembled where none answers"
+        yield f"its base images are {was}, and {now.base_origin} ones are asked for"

@@ -1,0 +1,69 @@
+"""What the infrastructure failed is tried again; what the subject failed never is."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
+from tenacity.wait import wait_exponential, wait_random
+
+from matrixci.errors import INFRASTRUCTURE
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How often something is tried again, and how long is waited before."""
+
+    retries: int
+    first_seconds: float = 3.0
+    """Before the first retry; three times as long before each that follows."""
+    most_seconds: float = 60.0
+    jitter_seconds: float = 2.0
+    """At most so much is added by chance, so that cells that failed together spread out."""
+
+
+Told = Callable[[int, float, BaseException], None]
+"""Given which attempt failed, the seconds until the next, and why."""
+
+
+async def patiently(patience: Patience, attempt: Callable[[int], Awaitable[T]], tell: Told) -> T:
+    """Return what an attempt comes to, tried again where the infrastructure failed it.
+
+    A cancellation is felt at once, while waiting, too.
+
+    Args:
+        patience: how often and when.
+        attempt: given its number, from 1 on.
+        tell: told of each attempt that failed and is followed by another.
+
+    Raises:
+        ResolverError: the last attempt failed like this.
+        BaseImageError: the last attempt failed like this.
+        EngineError: the last attempt failed like this.
+    """
+
+    def before_waiting(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if error is not None:
+            tell(state.attempt_number, state.upcoming_sleep, error)
+
+    retrying = AsyncRetrying(
+        stop=stop_after_attempt(patience.retries + 1),
+        wait=wait_exponential(
+            multiplier=patience.first_seconds, max=patience.most_seconds, exp_base=3
+        )
+        + wait_random(0, patience.jitter_seconds),
+        retry=retry_if_exception_type(INFRASTRUCTURE),
+        before_sleep=before_waiting,
+        reraise=True,
+    )
+    number = 0
+
+    async def one() -> T:
+        nonlocal number
+        number += 1
+        return await attempt(number)
+
+    return await retrying(one)

@@ -1,0 +1,92 @@
+import pytest
+
+from matrixci.build_failure import BuildCause, cause_of
+
+UV_REFUSED = """\
+error: Failed to fetch: `http://index.example/simple/toy/`
+  Caused by: Request failed after 3 retries
+  Caused by: error sending request for url (http://index.example/simple/toy/)
+  Caused by: client error (Connect)
+  Caused by: tcp connect error
+  Caused by: Connection refused (os error 111)
+"""
+UV_SERVER = """\
+  x Failed to download `toy==1.0`
+  ├─▶ Failed to fetch: `http://index.example/toy-1.0-py3-none-any.whl`
+  ├─▶ Request failed after 3 retries
+  ╰─▶ HTTP status server error (503 Service Unavailable) for url
+      (http://index.example/toy-1.0-py3-none-any.whl)
+"""
+UV_SLOW = """\
+  x Failed to download `toy==1.0`
+  ├─▶ Failed to fetch: `http://index.example/toy-1.0-py3-none-any.whl`
+  ╰─▶ Failed to download distribution due to network timeout. Try increasing
+      UV_HTTP_TIMEOUT (current value: 30s).
+"""
+UV_BROKEN = """\
+  x Failed to download `toy==1.0`
+  ├─▶ request or response body error
+  ╰─▶ end of file before message length reached
+"""
+UV_HASH = """\
+  x Failed to download `toy==1.0`
+  ╰─▶ Hash mismatch for `toy==1.0`
+
+      Expected:
+        sha256:00
+
+      Computed:
+        sha256:11
+"""
+UV_FORBIDDEN = """\
+error: Failed to fetch: `http://index.example/toy-1.0-py3-none-any.whl`
+  Caused by: HTTP status client error (403 Forbidden) for url (http://index.example/toy)
+"""
+PIP_REFUSED = """\
+WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError(
+Failed to establish a new connection: [Errno 111] Connection refused')': /simple/uv/
+ERROR: No matching distribution found for uv==0.13.9
+"""
+PIP_SERVER = "ERROR: HTTP error 502 while getting http://index.example/uv.whl\n"
+PIP_HASH = """\
+ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE. If you have updated
+    uv==0.13.9 from http://index.example/uv.whl:
+        Expected sha256 00
+"""
+UV_DISK = """\
+error: Failed to install: toy-1.0-py3-none-any.whl (toy==1.0)
+  Caused by: failed to copy file: No space left on device (os error 28)
+"""
+BUILDKIT_DISK = "ERROR: write /var/lib/docker/tmp/x: no space left on device\n"
+SUBJECT = """\
+Traceback (most recent call last):
+  File "<string>", line 1, in <module>
+ConnectionRefusedError: [Errno 111] Connection refused
+TimeoutError: timed out
+500 Internal Server Error
+"""
+
+
+@pytest.mark.parametrize("text", [UV_REFUSED, UV_SERVER, UV_SLOW, UV_BROKEN])
+def test_an_index_that_uv_lost(text: str) -> None:
+    assert cause_of(text) is BuildCause.INDEX
+
+
+@pytest.mark.parametrize("text", [PIP_REFUSED, PIP_SERVER])
+def test_an_index_that_pip_lost(text: str) -> None:
+    assert cause_of(text) is BuildCause.INDEX
+
+
+@pytest.mark.parametrize("text", [UV_DISK, BUILDKIT_DISK])
+def test_a_disk_that_is_full(text: str) -> None:
+    assert cause_of(text) is BuildCause.DISK
+
+
+@pytest.mark.parametrize("text", [UV_HASH, PIP_HASH])
+def test_a_file_that_is_not_the_locked_one(text: str) -> None:
+    assert cause_of(text) is BuildCause.HASH
+
+
+@pytest.mark.parametrize("text", [SUBJECT, UV_FORBIDDEN, "", "ImportError: no toy\n"])
+def test_what_is_the_builds_own_fault(text: str) -> None:
+    assert cause_of(text) is None

@@ -1,10 +1,10 @@
 """The difference of two judged runs: a pure function of the pair."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from matrixci.green import FAILING, GREEN, SHOWN
-from matrixci.headline import subject_title
+from matrixci.headline import day, subject_title, tracked
 from matrixci.judged import (
     CellChange,
     Change,
@@ -21,6 +21,9 @@ NOTABLE: Final = 0.2
 NOTABLE_SECONDS: Final = 0.5
 """By how much a time has to, beside: shorter ones tell of the machine."""
 
+DURATION: Final = "seconds"
+"""The figure that every check has: how long it took, which tells of the machine."""
+
 _UNTOLD: Final = frozenset({CellOutcome.ERROR, CellOutcome.CANCELLED})
 """Outcomes of a cell that say nothing about the subject."""
 
@@ -31,6 +34,7 @@ def compare(before: JudgedRun, after: JudgedRun) -> Comparison:
         before=before.run.id,
         before_began=before.run.began,
         before_subject=subject_title(before),
+        before_day=day(before.run),
         before_commit=before.run.commit,
         before_verdict=before.verdict,
         cells=tuple(_cell_changes(before, after)),
@@ -48,6 +52,7 @@ def _cell_changes(before: JudgedRun, after: JudgedRun) -> Iterator[CellChange]:
     earlier = {cell.cell.id: cell for cell in before.cells}
     left_out = {*before.run.unselected, *after.run.unselected}
     # Where only some checks ran, the others neither appeared nor disappeared.
+    first = tracked(after.run)
     some_before = before.run.check_filter is not None
     some_after = after.run.check_filter is not None
     for cell in after.cells:
@@ -56,7 +61,7 @@ def _cell_changes(before: JudgedRun, after: JudgedRun) -> Iterator[CellChange]:
             if cell.cell.id not in left_out:
                 yield _one_sided(cell.cell.id, Change.APPEARED, after=cell)
             continue
-        changed = _cell_change(was, cell, appear=not some_before, disappear=not some_after)
+        changed = _cell_change(was, cell, first, appear=not some_before, disappear=not some_after)
         if changed is not None:
             yield changed
     for cell_id, cell in earlier.items():
@@ -90,7 +95,7 @@ def _one_sided(
 
 
 def _cell_change(
-    before: JudgedCell, after: JudgedCell, *, appear: bool, disappear: bool
+    before: JudgedCell, after: JudgedCell, first: Sequence[str], *, appear: bool, disappear: bool
 ) -> CellChange | None:
     change = _outcome_change(before.outcome, after.outcome)
     checks: tuple[CheckChange, ...] = ()
@@ -106,7 +111,7 @@ def _cell_change(
             and not (one.change is Change.DISAPPEARED and not disappear)
         )
         figures = dict(_figure_changes(were, are))
-    packages = tuple(_package_changes(_versions(before), _versions(after)))
+    packages = tuple(_package_changes(_versions(before), _versions(after), first))
     python = _python(before), _python(after)
     differs = None not in python and python[0] != python[1]
     if not (change or checks or figures or packages or differs):
@@ -183,6 +188,8 @@ def _figure_changes(
 
 
 def _is_notable(name: str, before: float, after: float) -> bool:
+    if name == DURATION:
+        return False
     changed = abs(after - before)
     if name.endswith("seconds") and changed < NOTABLE_SECONDS:
         return False
@@ -190,12 +197,14 @@ def _is_notable(name: str, before: float, after: float) -> bool:
 
 
 def _package_changes(
-    before: Mapping[str, str], after: Mapping[str, str]
+    before: Mapping[str, str], after: Mapping[str, str], first: Sequence[str]
 ) -> Iterator[PackageChange]:
+    """Yield the packages that differ, those that the run is about first."""
     # A cell without a lock has no packages to differ in.
     if not before or not after or before == after:
         return
-    for name in sorted(before.keys() | after.keys()):
+    names = sorted(before.keys() | after.keys(), key=lambda name: (name not in first, name))
+    for name in names:
         versions = before.get(name), after.get(name)
         if versions[0] != versions[1]:
             yield PackageChange(name=name, before=versions[0], after=versions[1])

@@ -10,7 +10,7 @@ from matrixci.errors import NotGreenError, UsageError
 from matrixci.judged import JudgedCell, JudgedRun
 from matrixci.model import Cell, CellOutcome, CheckOutcome, CheckResult
 from matrixci.stored_lock import read_lock
-from matrixci.wording import did_you_mean, in_line, listed
+from matrixci.wording import did_you_mean, in_line, listed, several
 
 _GREEN: Final = frozenset({CellOutcome.PASSED, CellOutcome.PARTIAL})
 _RULE: Final = "#" + "-" * 78
@@ -113,7 +113,7 @@ def _unverified(judged: JudgedRun, cell: JudgedCell) -> Iterable[str]:
     skipped = [check for check in cell.checks if check.outcome is CheckOutcome.SKIPPED]
     reasons = Counter(_why(check) for check in skipped)
     for reason, number in reasons.items():
-        yield f"{number} checks ({reason})"
+        yield f"{several(number, 'check')} ({reason})"
     if not _gpu_was_there(cell):
         yield "anything on a GPU" + (", for the engine had none" if cell.cell.gpu else "")
     if judged.run.check_filter is not None:

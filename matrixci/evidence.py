@@ -369,11 +369,10 @@ def _reason(begin: Begin | None, end: End | None, again: Again | None) -> str:
     """Say why a check came to what it did, where that needs words."""
     if end is None:
         return "never ended" if begin else "never began"
-    if again is None:
+    if again is None or again.outcome is not CheckOutcome.PASSED:
         return redact(end.reason)
-    second = "passed" if again.outcome is CheckOutcome.PASSED else f"{again.outcome} again"
     first = f"{end.outcome} ({end.reason})" if end.reason else end.outcome
-    return redact(f"{first}, then {second} when run alone")
+    return redact(f"{first}, then passed when run alone")
 
 
 def _listed(names: Sequence[str], separator: str = ", ") -> str:

@@ -102,6 +102,7 @@ class Comparison(Frozen):
 
     before: str = Field(description="id of the baseline")
     before_began: AwareDatetime
+    before_day: str = Field(description="the day it stands for: of the index, or of the run")
     before_subject: str = Field(description="its subject with the version that most cells had")
     before_commit: str | None
     before_verdict: Verdict

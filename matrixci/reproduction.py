@@ -5,25 +5,35 @@ from typing import Final
 
 from matrixci.model import CellResult, Run
 
+_REPRODUCE: Final = "reproduce"
 _NOX: Final = ("python3", "-m", "nox", "-s")
 _REPEATED: Final = ("--matrix", "--checks", "--base", "--home")
 """Options of a run without which a cell of it would be another one."""
 
 
-def reproduction(
-    run: Run, cell_id: str, result: CellResult | None, check_id: str = ""
-) -> tuple[str, ...]:
-    """Return the command that shows again what came of a cell, or of one of its checks.
+def reproduction(run: Run, cell_id: str, result: CellResult | None) -> tuple[str, ...]:
+    """Return the command that shows again what came of a cell.
 
     Args:
         run: the run.
         cell_id: the cell.
         result: what came of it; without a lock there is nothing to run again as it was.
-        check_id: the check; empty for the whole cell.
     """
     if run.setup is None or result is None or result.lock is None:
-        return anew_command(run, cell_id, check_id)
-    return reproduce_command(run, cell_id, check_id)
+        return anew_command(run, cell_id)
+    return reproduce_command(run, cell_id)
+
+
+def of_check(command: Sequence[str], check_id: str) -> tuple[str, ...]:
+    """Return the command for one check of a cell, made of the cell's own."""
+    return (*command, *words_of_check(command, check_id)) if command else ()
+
+
+def words_of_check(command: Sequence[str], check_id: str) -> tuple[str, ...]:
+    """Return what is appended to a cell's command to make it that of one check."""
+    if _REPRODUCE in command[: len(_NOX) + 1]:
+        return (check_id,)
+    return ("--check", check_id.rpartition("::")[2].partition("[")[0])
 
 
 def reproduce_command(run: Run, cell_id: str, check_id: str = "") -> tuple[str, ...]:
@@ -31,13 +41,12 @@ def reproduce_command(run: Run, cell_id: str, check_id: str = "") -> tuple[str, 
     check = (check_id,) if check_id else ()
     home = given(run.command, "--home")
     elsewhere = ("--home", home) if home else ()
-    return (*_NOX, "reproduce", "--", cell_id, *check, "--run", run.id, *elsewhere)
+    return (*_NOX, _REPRODUCE, "--", cell_id, *check, "--run", run.id, *elsewhere)
 
 
-def anew_command(run: Run, cell_id: str, check_id: str = "") -> tuple[str, ...]:
+def anew_command(run: Run, cell_id: str) -> tuple[str, ...]:
     """Return the command that runs a cell from its requirements on, as a run of its own."""
     argv = [*_NOX, "matrix", "--", "--cell", cell_id]
-    argv += ["--check", check_id.rpartition("::")[2].partition("[")[0]] if check_id else []
     argv += ["--subject", run.subject.spec]
     argv += ["--as-of", run.as_of.isoformat()] if run.as_of else []
     for option in _REPEATED:

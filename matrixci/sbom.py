@@ -47,7 +47,7 @@ def bill_of_materials(lock: Lock, image: ImageRecord, python: str) -> str:
         ),
         properties=_properties(lock, image, python),
     )
-    metadata.timestamp = None  # type: ignore[assignment]  # optional in the standard
+    metadata.timestamp = None  # type: ignore[assignment] # the same lock makes the same file
     bom = Bom(
         serial_number=uuid.uuid5(_NAMESPACE, made_of),
         metadata=metadata,

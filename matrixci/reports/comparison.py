@@ -14,7 +14,7 @@ from rich.text import Text
 
 from matrixci.headline import day, subject_title
 from matrixci.judged import CellChange, Change, Comparison, JudgedRun
-from matrixci.reports import terminal_parts
+from matrixci.reports import html, terminal_parts
 from matrixci.reports.changes import WORSE, change_groups, is_worse, outcome_words, package_words
 from matrixci.reports.escape import (
     command_data,
@@ -113,6 +113,7 @@ def render_shields(report: Report) -> str:
 
 FORMATS: Final[Mapping[str, Callable[[Report], str]]] = MappingProxyType(
     {
+        "html": html.render,
         "markdown": render_markdown,
         "json": render_json,
         "junit": render_junit,

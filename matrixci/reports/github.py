@@ -1,5 +1,6 @@
 """Annotations for GitHub Actions: workflow commands, in which no text can begin another one."""
 
+import shlex
 from collections.abc import Iterator
 
 from matrixci.judged import JudgedRun, Verdict
@@ -7,6 +8,8 @@ from matrixci.model import CellOutcome
 from matrixci.reports.escape import command_data, command_property, cut
 from matrixci.reports.groups import counted, failures, other_cells, warnings
 from matrixci.reports.report import Report
+from matrixci.reproduction import of_check
+from matrixci.wording import several
 
 _MOST = 10  # GitHub shows so many of a kind for each step, and drops the others in silence
 _TEXT = 2000
@@ -18,7 +21,11 @@ def render(report: Report) -> str:
     judged = report.judged
     errors, warned = list(_errors(judged)), list(_warnings(judged))
     lines = [
-        _command("notice", str(judged.verdict), f"{len(judged.cells)} cells: {counted(judged)}")
+        _command(
+            "notice",
+            str(judged.verdict),
+            f"{several(len(judged.cells), 'cell')}: {counted(judged)}",
+        )
     ]
     for kind, found in (("error", errors), ("warning", warned)):
         lines += [_command(kind, title, text) for title, text in _bounded(found, kind)]
@@ -38,12 +45,15 @@ def _errors(judged: JudgedRun) -> Iterator[tuple[str, str]]:
     for group in failures(judged):
         check = group.check
         where = _cells([cell.cell.id for cell in group.cells])
-        text = "\n".join(filter(None, (check.claim, check.reason, check.message)))
+        again = shlex.join(of_check(group.cells[0].reproduce, check.id))
+        told = (check.claim, again, check.reason, check.message)
+        text = "\n".join(filter(None, told))
         yield f"{check.outcome}: {check.id}", f"{where}\n{text}"
     for cells in other_cells(judged):
         if cells.outcome is not CellOutcome.UNSATISFIABLE:
             where = _cells([cell.cell.id for cell in cells.cells])
-            yield f"{cells.outcome} ({cells.reason})", f"{where}\n{cells.message}"
+            again = shlex.join(cells.cells[0].reproduce)
+            yield f"{cells.outcome} ({cells.reason})", f"{where}\n{again}\n{cells.message}"
 
 
 def _warnings(judged: JudgedRun) -> Iterator[tuple[str, str]]:

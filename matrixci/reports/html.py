@@ -7,7 +7,6 @@ never anything but text: Jinja2 escapes it here, the script knows only text node
 
 import base64
 import hashlib
-import shlex
 from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
@@ -19,9 +18,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from matrixci.glyphs import CELL_GLYPHS
-from matrixci.headline import headline_versions
 from matrixci.judged import JudgedRun, Verdict
 from matrixci.model import CellOutcome
+from matrixci.reports.environment import reproduce_all
 from matrixci.reports.page_data import PageData, as_script
 from matrixci.reports.page_words import GATE_GLYPHS, cell_tone, gate_tone, link_of
 from matrixci.reports.report import Report
@@ -55,15 +54,15 @@ def render(report: Report) -> str:
         .render(
             judged=judged,
             ready=judged.verdict is Verdict.READY,
-            title=_title(judged),
-            versions=list(headline_versions(judged).items()),
+            title=_title(judged, data.headline),
+            versions=list(data.headline.items()),
             day=f"as of {judged.run.as_of}" if judged.run.as_of else f"{judged.run.began:%Y-%m-%d}",
             shown_reasons=_REASONS,
             counts=_counts(judged),
             environment=_facts(report),
             cuts=data.cuts(),
             folder=report.folder,
-            command=printable(shlex.join(judged.run.command)),
+            command=printable(reproduce_all(judged)),
             policy=_policy(style, script),
             style=Markup(style),  # noqa: S704 - files of this package, no text of a run
             script=Markup(script),  # noqa: S704
@@ -115,9 +114,9 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _title(judged: JudgedRun) -> str:
+def _title(judged: JudgedRun, versions: Mapping[str, str]) -> str:
     subject = judged.run.subject
-    version = headline_versions(judged).get(subject.name)
+    version = versions.get(subject.name)
     return in_line(f"{subject.name} {version}" if version else subject.spec)
 
 

@@ -5,7 +5,8 @@ known issue and no flaky test that isn't green: a warning and a known issue are 
 reason, and what is flaky has failed.
 """
 
-from collections.abc import Callable, Iterator
+import shlex
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC
 from functools import cache
 from typing import assert_never
@@ -16,6 +17,7 @@ from matrixci.model import CellOutcome, CheckOutcome, CheckResult
 from matrixci.reports.escape import xml, xml_lines
 from matrixci.reports.groups import is_told_by_checks
 from matrixci.reports.report import Report
+from matrixci.reproduction import of_check
 
 _NO_CHECK = "(cell)"
 
@@ -75,7 +77,7 @@ def _suite(cell: JudgedCell, stamp: str, attributes: Callable[[str], str]) -> st
         if check.outcome is CheckOutcome.PASSED:
             passed.append(f"{begin}/>\n")
         else:
-            cases.append(f"{begin}{_rest(check)}")
+            cases.append(f"{begin}{_rest(check, cell.reproduce)}")
     properties = (*cell.cell.axes.items(), ("outcome", str(cell.outcome)))
     return _suite_of(cell.cell.id, stamp, cases, passed, seconds, properties)
 
@@ -134,24 +136,25 @@ def _of_cell(cell: JudgedCell, prefix: str) -> str:
     if cell.outcome is CellOutcome.UNSATISFIABLE:
         return f"{begin}{_skipped(f'unsatisfiable: {cell.message}')}"
     kind = f"{cell.outcome}:{cell.reason}" if cell.reason else str(cell.outcome)
-    return f"{begin}{_element('error', kind, cell.message, cell.message)}"
+    return f"{begin}{_element('error', kind, cell.message, _text(cell.message, cell.reproduce))}"
 
 
-def _rest(check: CheckResult) -> str:
+def _rest(check: CheckResult, command: Sequence[str]) -> str:
     """Return what comes after the attributes of a check's case, where it didn't just pass."""
+    evidence = _text(_evidence(check), of_check(command, check.id))
     if is_warning(check):
-        return f">{_skipped(f'warning, {check.outcome}: {_first(check)}', _evidence(check))}"
+        return f">{_skipped(f'warning, {check.outcome}: {_first(check)}', evidence)}"
     match check.outcome:
         case CheckOutcome.PASSED:
             rest = "</testcase>\n"
         case CheckOutcome.FIXED:
             rest = f"<system-out>{xml_lines(check.reason)}</system-out></testcase>\n"
         case CheckOutcome.FAILED | CheckOutcome.FLAKY:
-            rest = _element("failure", check.outcome, _first(check), _evidence(check))
+            rest = _element("failure", check.outcome, _first(check), evidence)
         case CheckOutcome.CRASHED | CheckOutcome.TIMED_OUT | CheckOutcome.MISSING:
-            rest = _element("error", check.outcome, _first(check), _evidence(check))
+            rest = _element("error", check.outcome, _first(check), evidence)
         case CheckOutcome.KNOWN:
-            rest = _skipped(f"known issue {check.reason}", _evidence(check))
+            rest = _skipped(f"known issue {check.reason}", evidence)
         case CheckOutcome.SKIPPED:
             rest = _skipped(check.reason)
         case _ as never:
@@ -166,6 +169,11 @@ def _first(check: CheckResult) -> str:
 def _evidence(check: CheckResult) -> str:
     parts = (check.claim, check.reason, check.message, check.detail)
     return "\n".join(part for part in parts if part)
+
+
+def _text(evidence: str, command: Sequence[str]) -> str:
+    """Return the evidence with the command that shows it again."""
+    return f"{evidence}\nreproduce: {shlex.join(command)}" if command else evidence
 
 
 def _element(tag: str, kind: str, message: str, text: str) -> str:

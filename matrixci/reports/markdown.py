@@ -6,13 +6,12 @@ beyond it is counted, and the reader is told where it is.
 
 import shlex
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Final, TypeVar
 
 from matrixci.glyphs import CELL_GLYPHS, CHECK_GLYPHS
 from matrixci.headline import headline_versions
 from matrixci.judged import Gate, GateOutcome, JudgedCell, JudgedRun, KnownFailure
-from matrixci.model import CellOutcome, Run
+from matrixci.model import CellOutcome
 from matrixci.reports.changes import ChangeGroup, change_groups, figure_words, package_groups
 from matrixci.reports.environment import environment, reproduce_all
 from matrixci.reports.escape import (
@@ -33,7 +32,7 @@ from matrixci.reports.groups import (
 )
 from matrixci.reports.report import Report
 from matrixci.reports.table import column_title, count_words, is_reused, label, row_note, title
-from matrixci.reproduction import reproduction
+from matrixci.reproduction import of_check
 from matrixci.wording import several
 
 LIMIT: Final = 1024 * 1024
@@ -57,7 +56,7 @@ def render(report: Report) -> str:
         _opening(judged),
         _matrix(judged),
         _section("All reasons", _if_many(judged.reasons), _item, _SMALL),
-        _section("Not green", _groups(judged), partial(_explained, judged.run), _LARGE),
+        _section("Not green", _groups(judged), _explained, _LARGE),
         _section("Warnings", warnings(judged), _warned, _SMALL),
         comparison_section(judged),
         _known(judged.known),
@@ -142,19 +141,19 @@ def _groups(judged: JudgedRun) -> list[CheckGroup | CellGroup]:
     return [*alike(failures(judged)), *other_cells(judged)]
 
 
-def _explained(run: Run, group: CheckGroup | CellGroup) -> str:
+def _explained(group: CheckGroup | CellGroup) -> str:
     first = group.cells[0]
     match group:
         case CheckGroup(check=check):
             head = f"{CHECK_GLYPHS[check.outcome]} {markdown(cut(check.claim, _LINE))}"
             what = f"{check.outcome} in {_cells(group.cells)}: {_code(check.id)}{group.more}"
             told = "\n".join(filter(None, (check.reason, check.message)))
-            command = reproduction(run, first.cell.id, first.result, check.id)
+            command = of_check(first.reproduce, check.id)
         case CellGroup(outcome=outcome, reason=reason):
             head = f"{CELL_GLYPHS[outcome]} {outcome}" + (f" ({reason})" if reason else "")
             what = _cells(group.cells)
             told = group.message
-            command = reproduction(run, first.cell.id, first.result)
+            command = first.reproduce
             if outcome is CellOutcome.UNSATISFIABLE:
                 command = ()
     parts = [f"### {head}", what]
@@ -191,7 +190,7 @@ def comparison_section(judged: JudgedRun) -> str:
         return ""
     title = (
         f"Against {comparison.before} ({comparison.before_subject}, "
-        f"{comparison.before_began:%Y-%m-%d}, {comparison.before_verdict})"
+        f"{comparison.before_day}, {comparison.before_verdict})"
     )
     heading = markdown(cut(title, _LINE))
     groups = change_groups(comparison)

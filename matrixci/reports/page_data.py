@@ -7,16 +7,21 @@ check is a character; only one that didn't pass is more. What rows mean is said 
 import json
 import math
 import shlex
-from collections.abc import Hashable, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
+from typing import Final
 
+from matrixci.green import is_warning
 from matrixci.headline import headline_versions
 from matrixci.history.trend import Trend
 from matrixci.judged import CellChange, JudgedCell
-from matrixci.model import CellOutcome, CellResult, CheckOutcome, CheckResult
+from matrixci.model import CellOutcome, CellResult, CheckOutcome, CheckResult, LockRecord
+from matrixci.reports.page_rows import CellRow, ChangeRow, CheckRow, DeviationRow
+from matrixci.reports.page_scale import SCALE, length
 from matrixci.reports.page_words import CHECK_CODES, link_of, outcome_words
 from matrixci.reports.pool import Pool, Texts
 from matrixci.reports.report import Report
+from matrixci.reproduction import words_of_check
 from matrixci.wording import in_line, printable
 
 MESSAGES: Final = 5_000_000
@@ -29,90 +34,24 @@ _LONGEST_LINE: Final = 2_000
 _LONGEST_MESSAGE: Final = 16_000
 _LONGEST_DETAIL: Final = 40_000
 _LONGEST_LOCK: Final = 400_000
-_LONGEST_LOG: Final = 60_000
+_LONGEST_LOG: Final = 66_000
 _LONGEST_TREND: Final = 60
 _MOST_TRENDS: Final = 50_000
 _MOST_FIGURES: Final = 100_000
 
-# A duration is two characters: its place on a scale from a millisecond on, 500 to a decade.
-_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
-_TO_A_DECADE: Final = 500
-_PLACES: Final = tuple(high + low for high in _DIGITS for low in _DIGITS)
+_GONE: Final = CheckOutcome.MISSING
+_DURATION: Final = "seconds"
 _CELL: Final = "\0"
-
-
-class CheckRow(NamedTuple):
-    """A check, wherever it ran."""
-
-    id: str
-    claim: str
-    reference: str | None
-    link: str | None
-    command: str
-    """what the command of a cell needs beside, to run this check alone"""
-
-
-class DeviationRow(NamedTuple):
-    """A check of a cell that came to something else than passed."""
-
-    place: int
-    """among the cell's checks"""
-    reason: int
-    message: int | None
-    detail: int | None
-    need: str | None
-
-
-class ChangeRow(NamedTuple):
-    """How a cell differs from the baseline's."""
-
-    change: str | None
-    before: str | None
-    after: str | None
-    checks: tuple[tuple[str, str, str | None, str | None], ...]
-    packages: int
-    python: tuple[str, str] | None
-    figures: tuple[tuple[str, float | None, float | None], ...]
-
-
-class CellRow(NamedTuple):
-    """A cell: indexes into the page's tables wherever others may have the same."""
-
-    id: str
-    axes: tuple[int, ...]
-    outcome: str
-    reason: str | None
-    message: int | None
-    detail: int | None
-    gpu: bool
-    checks: int
-    """its checks' ids"""
-    outcomes: int
-    """a character for each of its checks"""
-    seconds: str
-    """two characters for each of its checks"""
-    deviations: int
-    figures: int | None
-    note: int
-    """where its versions are not those of most cells"""
-    command: int
-    requires: int
-    environment: int
-    lock: int | None
-    log: int | None
-    log_file: str | None
-    lock_file: str | None
-    image: int | None
-    attestation: int | None
-    steps: tuple[tuple[str, float, float], ...]
-    reused_from: str | None
-    change: ChangeRow | None
 
 
 class PageData:
     """Gathers the rows of a report and the tables they point into."""
 
     def __init__(self, report: Report) -> None:
+        """Take a report.
+
+        `headline` is the version of the subject and its companions that most cells have.
+        """
         self._report = report
         self._judged = report.judged
         self._checks: Pool[str] = Pool()
@@ -124,8 +63,9 @@ class PageData:
         self._details = Texts(budget=DETAILS, longest=_LONGEST_DETAIL)
         self._locks = Texts(budget=LOCKS, longest=_LONGEST_LOCK)
         self._logs = Texts(budget=LOGS, longest=_LONGEST_LOG)
+        self._locked = frozenset(report.locks)
         self._figures = 0
-        self._headline = headline_versions(self._judged)
+        self.headline = headline_versions(self._judged)
         axes = self._judged.run.axes
         self._values = {axis: {v: i for i, v in enumerate(axes[axis])} for axis in axes}
         comparison = self._judged.comparison
@@ -133,9 +73,11 @@ class PageData:
 
     def document(self) -> dict[str, object]:
         """Return the whole data of the page."""
-        self._messages.add("", "")
+        self._message("")
         self._take_logs()
         cells = [self._cell(cell) for cell in self._judged.cells]
+        # Afterwards, for a check that is gone from one cell may be told in full by another.
+        cells = [cell._replace(change=self._change(self._changes.get(cell.id))) for cell in cells]
         return {
             **outcome_words(),
             "axes": self._axes(),
@@ -157,7 +99,7 @@ class PageData:
             "folder": self._report.folder,
             "compared": self._judged.comparison is not None,
             "trends": self._trends(),
-            "scale": {"digits": _DIGITS, "decade": _TO_A_DECADE, "least": 0.001},
+            "scale": SCALE,
         }
 
     def cuts(self) -> list[str]:
@@ -189,15 +131,18 @@ class PageData:
 
     def _take_logs(self) -> None:
         """Take the logs of what isn't green first: these are the ones that are read."""
+        # To ask for a log is to read its file, so only those are asked for that have room.
+        known = frozenset(self._report.logs)
         green = (CellOutcome.PASSED, CellOutcome.PARTIAL)
         for cell in sorted(self._judged.cells, key=lambda cell: cell.outcome in green):
-            if text := self._report.logs.get(cell.cell.id):
-                self._logs.add(cell.cell.id, text, end=True)
+            if cell.cell.id in known:
+                self._logs.add(
+                    cell.cell.id, partial(self._report.logs.__getitem__, cell.cell.id), end=True
+                )
 
     def _cell(self, judged: JudgedCell) -> CellRow:
         cell, result = judged.cell, judged.result
         outcomes, seconds, deviations, figures = self._checks_of(judged.checks)
-        lock, log = self._report.locks.get(cell.id), self._report.logs.get(cell.id)
         record = result.lock if result else None
         return CellRow(
             id=cell.id,
@@ -209,7 +154,7 @@ class PageData:
             message=self._message(judged.message),
             detail=self._detail(result.detail if result else ""),
             gpu=cell.gpu,
-            checks=self._set_of(judged.checks),
+            checks=self._set_of(judged.checks, judged.reproduce),
             outcomes=self._strings.add(outcomes),
             seconds=seconds,
             deviations=self._lists.add(deviations),
@@ -218,31 +163,37 @@ class PageData:
             command=self._command(judged),
             requires=self._lists.add(cell.requires),
             environment=self._lists.add(tuple(cell.environment.items())),
-            lock=self._locks.add(record.digest if record else lock, lock) if lock else None,
-            log=self._logs.add(cell.id, log) if log else None,
+            lock=self._lock(cell.id, record),
+            log=self._logs.index(cell.id),
             log_file=result.log if result else None,
             lock_file=record.file if record else None,
             image=self._image(result),
             attestation=self._attestation(result),
             steps=_steps(result),
             reused_from=result.reused_from if result else None,
-            change=self._change(self._changes.get(cell.id)),
+            change=None,
         )
 
     def _message(self, text: str) -> int | None:
-        return self._messages.add(text, text)
+        return self._messages.add(text, lambda: text)
 
     def _detail(self, text: str) -> int | None:
-        return self._details.add(text, text) if text else None
+        return self._details.add(text, lambda: text) if text else None
 
-    def _set_of(self, checks: tuple[CheckResult, ...]) -> int:
+    def _lock(self, cell_id: str, record: LockRecord | None) -> int | None:
+        """Return the index of a cell's lock; cells of one digest have it in common."""
+        if record is None or cell_id not in self._locked:
+            return None
+        return self._locks.add(record.digest, partial(self._report.locks.__getitem__, cell_id))
+
+    def _set_of(self, checks: tuple[CheckResult, ...], command: Sequence[str]) -> int:
         """Return the index of a list of checks, which most cells have in common."""
         known = len(self._sets.items)
         index = self._sets.add(tuple(check.id for check in checks))
         if index == known:
             for check in checks:
                 if self._checks.add(check.id) == len(self._check_rows):
-                    self._check_rows.append(_check_row(check))
+                    self._check_rows.append(_check_row(check, command))
         return index
 
     def _checks_of(
@@ -253,12 +204,8 @@ class PageData:
         figures: list[Hashable] = []
         passed = CheckOutcome.PASSED
         for place, check in enumerate(checks):
-            began, ended = check.began, check.ended
-            took = max(0.0, (ended - began).total_seconds()) if began and ended else 0.0
-            seconds.append(_PLACES[_place(took)])
-            if check.figures and self._figures <= _MOST_FIGURES:
-                self._figures += len(check.figures)
-                named = ((name, _finite(value)) for name, value in check.figures.items())
+            seconds.append(length(check.began, check.ended))
+            if check.figures and (named := self._figures_of(check)):
                 figures.append((place, *named))
             if check.outcome is passed:
                 outcomes.append("p")
@@ -271,9 +218,16 @@ class PageData:
                     message=self._message(check.message),
                     detail=self._detail(check.detail),
                     need=str(check.need) if check.need else None,
+                    warns=int(is_warning(check)),
                 )
             )
         return "".join(outcomes), "".join(seconds), tuple(deviations), tuple(figures)
+
+    def _figures_of(self, check: CheckResult) -> list[tuple[str, float | None]]:
+        """Return a check's figures, as long as there is room; how long it took is told anyway."""
+        named = [(n, _finite(value)) for n, value in check.figures.items() if n != _DURATION]
+        self._figures += len(named)
+        return named if self._figures <= _MOST_FIGURES else []
 
     def _note(self, judged: JudgedCell) -> str:
         """Say where a cell's versions are not those of most, and why."""
@@ -285,7 +239,7 @@ class PageData:
         older = self._judged.run.older.get(judged.cell.id, {})
         differing = {
             name: lock.versions[name]
-            for name, version in self._headline.items()
+            for name, version in self.headline.items()
             if lock.versions.get(name, version) != version
         }
         return in_line(
@@ -297,8 +251,11 @@ class PageData:
 
     def _command(self, judged: JudgedCell) -> int:
         """Return the index of a cell's command, in which a sign stands for the cell's id."""
-        argv = [_CELL if word == judged.cell.id else word for word in judged.reproduce]
-        return self._lists.add(tuple(_CELL if w == _CELL else _quoted(w) for w in argv))
+        cell = judged.cell.id
+        # The page puts the id in as it is: only one that a shell takes as one word may stand there.
+        plain = _quoted(cell) == cell
+        words = (_CELL if plain and word == cell else _quoted(word) for word in judged.reproduce)
+        return self._lists.add(tuple(words))
 
     def _image(self, result: CellResult | None) -> int | None:
         image = result.image if result else None
@@ -339,9 +296,11 @@ class PageData:
             change=_word(change.change),
             before=_word(change.before),
             after=_word(change.after),
-            checks=tuple(
-                (one.check, str(one.change), _word(one.before), _word(one.after))
-                for one in change.checks
+            checks=self._lists.add(
+                tuple(
+                    (self._gone(one.check), str(one.change), _word(one.before), _word(one.after))
+                    for one in change.checks
+                )
             ),
             packages=self._lists.add(
                 tuple((one.name, one.before, one.after) for one in change.packages)
@@ -352,6 +311,13 @@ class PageData:
                 for name, (before, after) in change.figures.items()
             ),
         )
+
+    def _gone(self, check: str) -> int:
+        """Return the index of a check that may be in none of the cells any more."""
+        index = self._checks.add(check)
+        if index == len(self._check_rows):
+            self._check_rows.append(_check_row(CheckResult(id=check, claim="", outcome=_GONE), ()))
+        return index
 
     def _trends(self) -> dict[str, object] | None:
         if self._report.trends is None:
@@ -367,14 +333,14 @@ def as_script(document: Mapping[str, object]) -> str:
     return text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
 
 
-def _check_row(check: CheckResult) -> CheckRow:
-    name = check.id.rpartition("::")[2].partition("[")[0]
+def _check_row(check: CheckResult, command: Sequence[str]) -> CheckRow:
+    words = words_of_check(command, check.id)
     return CheckRow(
         id=check.id[:_LONGEST_LINE],
         claim=check.claim[:_LONGEST_LINE],
         reference=check.reference,
         link=link_of(check.reference),
-        command=f" --check {_quoted(name)}",
+        command="".join(f" {_quoted(word)}" for word in words),
     )
 
 
@@ -384,13 +350,6 @@ def _quoted(word: str) -> str:
 
 def _word(value: object) -> str | None:
     return None if value is None else str(value)
-
-
-def _place(seconds: float) -> int:
-    """Return where a duration stands on the scale; 0 is less than a millisecond."""
-    if seconds < 0.001:  # noqa: PLR2004 - the scale's beginning
-        return 0
-    return min(len(_PLACES) - 1, 1 + round(_TO_A_DECADE * (math.log10(seconds) + 3)))
 
 
 def _steps(result: CellResult | None) -> tuple[tuple[str, float, float], ...]:

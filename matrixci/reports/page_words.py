@@ -15,12 +15,14 @@ GATE_GLYPHS: Final = {GateOutcome.MET: "✓", GateOutcome.UNMET: "✗", GateOutc
 CHECK_CODES: Final = dict(zip(CheckOutcome, "pfctkxysm", strict=True))
 """The character that stands for a check's outcome in the page's data."""
 
-_REFERENCE: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100})#(\d{1,9})")
+_REFERENCE: Final = re.compile(
+    r"([A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100})#([0-9]{1,9})"
+)
 
 
 def link_of(reference: str | None) -> str | None:
     """Return the address that a reference such as owner/repo#1 stands for; None for any other."""
-    match = _REFERENCE.fullmatch(reference or "", re.ASCII)
+    match = _REFERENCE.fullmatch(reference or "")
     return f"https://github.com/{match[1]}/issues/{match[2]}" if match else None
 
 

@@ -1,6 +1,6 @@
 """What many cells share is embedded in a page once, and what is large within a bound."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring_ascii
 from typing import Final, Generic, TypeVar
@@ -40,23 +40,28 @@ class Texts:
     """how many texts there was no room for"""
     _index: dict[Hashable, int | None] = field(default_factory=dict)
 
-    def add(self, key: Hashable, text: str, *, end: bool = False) -> int | None:
+    def add(self, key: Hashable, read: Callable[[], str], *, end: bool = False) -> int | None:
         """Return the index of a text, None where the budget is spent.
 
         Args:
             key: what it is known by: texts of one key are one text.
-            text: the text.
+            read: returns the text; called where there is room for it, and it isn't there yet.
             end: where it has to be cut, its end is kept and not its beginning.
         """
         if key not in self._index:
-            self._index[key] = self._take(text, end=end)
+            self._index[key] = self._take(read, end=end)
         return self._index[key]
 
-    def _take(self, text: str, *, end: bool) -> int | None:
+    def index(self, key: Hashable) -> int | None:
+        """Return the index of a text that was added, None where it wasn't."""
+        return self._index.get(key)
+
+    def _take(self, read: Callable[[], str], *, end: bool) -> int | None:
         room = min(self.longest, self.budget)
         if room <= 0:
             self.left_out += 1
             return None
+        text = read()
         kept = text[-room:] if end else text[:room]
         self.budget -= len(encode_basestring_ascii(kept))
         self.budget -= _ESCAPED * sum(map(kept.count, _MARKUP))

@@ -1,6 +1,7 @@
 """SARIF 2.1.0, for what shows findings beside code: a rule is a check, a result a failing one."""
 
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import PurePosixPath
@@ -19,6 +20,8 @@ from matrixci.reports.groups import (
     warnings,
 )
 from matrixci.reports.report import Report
+from matrixci.reproduction import of_check
+from matrixci.wording import several
 
 _SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 _MOST: Final = 5000  # more than this no viewer takes
@@ -90,6 +93,7 @@ def _of_check(group: CheckGroup, level: str) -> Object:
         f"{visible(check.claim)}: {check.outcome} in {_cells(group.cells)}",
         *visible_lines(cut(check.reason, _TEXT)),
         *visible_lines(cut(check.message, _TEXT)),
+        *_again(of_check(group.cells[0].reproduce, check.id)),
     ]
     rule_id = visible(cut(check.id, _TEXT))
     rule: Object = {"id": rule_id, "shortDescription": {"text": visible(check.claim) or rule_id}}
@@ -102,11 +106,18 @@ def _of_check(group: CheckGroup, level: str) -> Object:
 
 def _of_cells(group: CellGroup) -> Object:
     rule_id = f"cell/{group.outcome}" + (f"/{group.reason}" if group.reason else "")
-    text = f"{group.outcome}: {_cells(group.cells)}\n" + "\n".join(
-        visible_lines(cut(group.message, _TEXT))
-    )
+    lines = [
+        f"{group.outcome}: {_cells(group.cells)}",
+        *visible_lines(cut(group.message, _TEXT)),
+        *_again(group.cells[0].reproduce),
+    ]
+    text = "\n".join(lines)
     rule: Object = {"id": rule_id, "shortDescription": {"text": f"A cell came to {group.outcome}."}}
     return _result(rule_id, rule, "error", text, "matrix.yaml", f"{rule_id}:{_cells(group.cells)}")
+
+
+def _again(command: Sequence[str]) -> list[str]:
+    return [visible(f"reproduce: {shlex.join(command)}")] if command else []
 
 
 def _result(  # noqa: PLR0913, PLR0917 - what a result consists of
@@ -132,7 +143,7 @@ def _result(  # noqa: PLR0913, PLR0917 - what a result consists of
 def _cells(cells: Sequence[JudgedCell]) -> str:
     named = ", ".join(visible(cell.cell.id) for cell in islice(cells, _NAMED))
     more = len(cells) - _NAMED
-    return f"{len(cells)} cells: {named}" + (f" and {more} more" if more > 0 else "")
+    return f"{several(len(cells), 'cell')}: {named}" + (f" and {more} more" if more > 0 else "")
 
 
 def _path(check_id: str) -> str:

@@ -26,7 +26,7 @@ from matrixci.reports.groups import (
 )
 from matrixci.reports.report import Report
 from matrixci.reports.table import line
-from matrixci.reproduction import reproduction
+from matrixci.reproduction import of_check
 from matrixci.wording import several
 
 _SHOWN_CELLS: Final = 3
@@ -48,11 +48,11 @@ def explanations(judged: JudgedRun) -> Iterator[RenderableType]:
         match group:
             case CheckGroup():
                 yield _check_explanation(group)
-                yield command(reproduction(judged.run, first.cell.id, first.result, group.check.id))
+                yield command(of_check(first.reproduce, group.check.id))
             case CellGroup():
                 yield _cell_explanation(group)
                 if group.outcome is not CellOutcome.UNSATISFIABLE:
-                    yield command(reproduction(judged.run, first.cell.id, first.result))
+                    yield command(first.reproduce)
         yield ""
     yield from _more(len(groups), "things that aren't green", "")
     for warned in islice(alike(warnings(judged)), _MOST):
@@ -136,7 +136,7 @@ def changes(judged: JudgedRun) -> RenderableType | None:
         return None
     title = (
         f"Against {comparison.before} ({comparison.before_subject}, "
-        f"{comparison.before_began:%Y-%m-%d}, {comparison.before_verdict})"
+        f"{comparison.before_day}, {comparison.before_verdict})"
     )
     groups = change_groups(comparison)
     lines: list[RenderableType] = [_heading(title)]
@@ -144,7 +144,7 @@ def changes(judged: JudgedRun) -> RenderableType | None:
         lines.append(Text("  every cell comes to the same"))
     lines += [_change(group) for group in groups[:_MOST]]
     lines += _more(len(groups), "changes")
-    packages = [f"{words}: in {_named(ids)}" for words, ids in package_groups(comparison)]
+    packages = [f"in {_named(ids)}: {words}" for words, ids in package_groups(comparison)]
     for title, told in (
         ("Packages that differ", packages),
         ("Figures that differ", figure_words(comparison.cells)),

@@ -91,7 +91,7 @@ def _matrix(folder: Path, data: bytes) -> str:
 def _results() -> dict[str, bytes]:
     told = {"claim": "", "reference": None, "severity": "error"}
     plain = {"reason": "", "need": None, "message": "", "detail": "", "figures": {"seconds": 0.5}}
-    machine: dict[str, object] = {"machine": "x86_64", "modules": {}, "torch_cuda": None, "gpus": 0}
+    machine: dict[str, Any] = {"machine": "x86_64", "modules": {}, "torch_cuda": None, "gpus": 0}
     lines: list[dict[str, Any]] = [
         {"kind": "header", "schema": 1, "nonce": "nonce", "run": "run", "cell": CELL.id},
         {"kind": "attestation", "python": "3.12.1", "distributions": {}, **machine},

@@ -249,3 +249,21 @@ def test_a_cell_without_a_solution_says_why_and_nothing_is_built_for_it(toy: Toy
     assert cell.message == "there is no six==99"
     assert (cell.lock, cell.image, cell.log) == (None, None, None)
     assert [step.name for step in cell.steps] == ["resolve"]
+
+
+def test_a_check_that_passes_now_and_then_is_flaky(toy: Toy) -> None:
+    # What a check leaves in the scratch is there when it is run once more.
+    wrong = doing(
+        flaky="marker = '/tmp/ran'; made = os.path.exists(marker); open(marker, 'w'); assert made",
+        fails="raise AssertionError('always')",
+    )
+
+    ran = toy.run(DOING, wrong)
+
+    assert ran.outcomes == dict.fromkeys(wrong, failed(Reason.CHECKS))
+    assert ran.exit_code == 1
+    assert checks_of(ran.cells["flaky"]) == around("flaky")
+    assert checks_of(ran.cells["fails"]) == around("failed")
+    assert ran.cells["flaky"].checks[1].reason == "failed, then passed when run alone"
+    assert ran.judged is not None
+    assert ran.judged.verdict is Verdict.NOT_READY

@@ -520,7 +520,7 @@ def test_a_command_to_reproduce_is_not_folded_where_there_is_no_terminal(
     text = folder.read_text(encoding="utf-8").replace('"spec": "transformers"', f'"spec": "{long}"')
     folder.write_text(text, encoding="utf-8")
     (line,) = (line for line in command("show").out if "reproduce: " in line)
-    assert shlex.split(line)[-1] == long
+    assert long in shlex.split(line)
 
 
 def test_the_module_is_the_command_line_too(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_a_file_says_what_it_is_good_for(tmp_path: Path) -> None:
         "# ran on:       Python 3.12.7, x86_64",
         "# checks:       2 of 4 passed, 1 failed as known issues say, 1 skipped",
         "# known issue:  test_a.py::test_known: a/b#1: not mended yet",
-        "# NOT verified: 1 checks (no GPU)",
+        "# NOT verified: 1 check (no GPU)",
         "# NOT verified: anything on a GPU",
         f"# cell:         {CELL.id}",
         f"# run:          {RUN}, 2026-11-21",

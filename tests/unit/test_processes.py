@@ -149,8 +149,8 @@ def test_a_time_limit_ends_a_child_and_all_it_started(
     monkeypatch.setattr("matrixci.processes._GRACE_SECONDS", 0.15)
     began = time.monotonic()
     with pytest.raises(TimeoutError):
-        run(sh(FAMILIES["all stubborn"]), cwd=tmp_path, time_limit=0.3)
-    assert time.monotonic() - began < 5
+        run(sh(FAMILIES["all stubborn"]), cwd=tmp_path, time_limit=2)
+    assert time.monotonic() - began < 60
     assert all(is_gone(pid) for pid in wait_for(tmp_path / "pids", 2))
 
 

@@ -27,7 +27,7 @@ from matrixci.model import (
 )
 from matrixci.reports.report import Report
 from matrixci.reports.terminal import render
-from matrixci.reproduction import reproduction
+from matrixci.reproduction import of_check
 
 GOLDEN = Path(__file__).parent / "data/table.txt"
 QUICK = settings(max_examples=60, deadline=None, derandomize=True, database=None)
@@ -288,7 +288,7 @@ def test_a_check_that_fails_is_explained() -> None:
         "SIGABRT",
         "it does",
         "not hold",
-        f"reproduce: {NOX} --cell py3.12-numpy2-cpu --check test_one --subject transformers",
+        f"reproduce: {NOX} --cell py3.12-numpy2-cpu --subject transformers --check test_one",
     ]
 
 
@@ -388,11 +388,11 @@ def test_just_what_is_not_green_is_explained(outcome: CellOutcome) -> None:
 def test_the_command_goes_through_a_shell_as_it_is(spec: str, name: str) -> None:
     subject = {"name": "transformers", "spec": spec, "requirement": "transformers"}
     run = judged(failing(ONE, name), subject=subject, as_of=date(2026, 1, 31))
-    argv = list(reproduction(run.run, run.cells[0].cell.id, None, name))
+    argv = list(of_check(run.cells[0].reproduce, name))
     assert argv == [
         *NOX.split(),
-        *("--cell", "py3.12-numpy2-cpu", "--check", "test_one"),
-        *("--subject", spec, "--as-of", "2026-01-31"),
+        *("--cell", "py3.12-numpy2-cpu", "--subject", spec, "--as-of", "2026-01-31"),
+        *("--check", "test_one"),
     ]
     (line,) = (line for line in lines_of(run, 80) if "reproduce: " in line)
     assert shlex.split(line.partition("reproduce: ")[2]) == argv

@@ -11,7 +11,7 @@ function changeGroups() {
   for (const cell of matching) {
     const found = cell.change;
     if (!found) continue;
-    for (const [id, kind, was, is] of found.checks) put(cell, id, kind, was, is, checkById.get(id) ?? null);
+    for (const [index, kind, was, is] of found.checks) put(cell, checks[index].id, kind, was, is, checks[index]);
     const told = found.checks.some(([, kind]) => kind === found.change);
     if (found.change && !told) put(cell, "the cell itself", found.change, found.before, found.after, null);
   }
@@ -33,13 +33,13 @@ function renderChanges() {
 function changeTable(entries, { where = false } = {}) {
   const head = ["Change", "What", "Before → after", ...(where ? ["Where", "Packages that changed"] : [])];
   return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Changes" },
-    make("table", { class: "plain-table" },
-      make("thead", {}, make("tr", {}, head.map((title) => make("th", { scope: "col" }, title)))),
-      make("tbody", {}, entries.map((one) => make("tr", {},
-        make("td", {}, make("span", { class: `t-${CHANGES.get(one.kind).tone}` }, one.kind)),
-        make("th", { scope: "row" }, one.check?.claim && make("span", { class: "claim" }, one.check.claim), make("code", { class: "quiet" }, one.name)),
-        make("td", {}, `${one.was ?? "not there"} → ${one.is ?? "not there"}`),
-        where && [make("td", {}, cutList(one.cells, 4, (cell) => cellLink(cell, one.check), "cell")), make("td", {}, commonPackages(one.cells))])))));
+    make("table", { class: "plain-table", role: "table" },
+      make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, head.map((title) => make("th", { scope: "col", role: "columnheader" }, title)))),
+      make("tbody", { role: "rowgroup" }, entries.map((one) => make("tr", { role: "row" },
+        make("td", { role: "cell" }, make("span", { class: `t-${CHANGES.get(one.kind).tone}` }, one.kind)),
+        make("th", { scope: "row", role: "rowheader" }, one.check?.claim && make("span", { class: "claim" }, one.check.claim), make("code", { class: "quiet" }, one.name)),
+        make("td", { role: "cell" }, `${one.was ?? "not there"} → ${one.is ?? "not there"}`),
+        where && [make("td", { role: "cell" }, cutList(one.cells, 4, (cell) => cellLink(cell, one.check), "cell")), make("td", { role: "cell" }, commonPackages(one.cells))])))));
 }
 
 /** Which packages changed in all of these cells: the cause, if any, is among them. */

@@ -48,7 +48,7 @@ function tally(ran) {
 
 function checkEntry(cell, check, place) {
   if (place === undefined) return make("td", { class: "none" }, make("span", { class: "vh" }, "not in this cell"));
-  const outcome = CHECK_OUTCOMES.get(cell.codes[place]);
+  const outcome = outcomeAt(cell, place);
   if (outcome.code === "p" || outcome.code === "s") return make("td", {}, mark(outcome, { word: false }));
   const link = make("a", {
     href: address({ cell, check }), title: `${outcome.word}: ${cell.id}`,

@@ -50,9 +50,9 @@ function drawerParts(cell) {
   return [
     drawerHead(cell),
     make("div", { class: "drawer-body" },
-      make("p", { class: "outcome" }, mark(cell.outcome), cell.reason && ` · ${cell.reason}`,
-        make("span", { class: "quiet" }, countsOf(cell).length ? ` ${countsOf(cell).join(" · ")}` : "")),
-      told && make("p", { class: "message" }, told),
+      make("p", { class: "outcome" }, mark(cell.outcome), cell.reason && !isOfChecks(cell) && ` · ${cell.reason}`,
+        make("span", { class: "quiet" }, countsOf(cell).length ? ` · ${countsOf(cell).join(" · ")}` : "")),
+      told && cell.reason !== "checks" && make("p", { class: "message" }, told), // the checks tell it below
       cell.note && cell.note !== told && make("p", { class: "quiet" }, cell.note),
       cell.reused_from && make("p", { class: "quiet" }, `↺ nothing changed since run ${cell.reused_from}: its result is shown`),
       trend && strip(trend),
@@ -60,7 +60,7 @@ function drawerParts(cell) {
       how && [make("h3", {}, "Reproduce"), command(how)],
       data.compared && changePart(cell),
       run.length > 0 && make("h3", {}, "Checks ", make("span", { class: "count" }, String(run.length))),
-      others.map((one) => checkPart(cell, one)),
+      others.length > 0 && make("div", { class: "deviating" }, others.map((one) => checkPart(cell, one))),
       passed.length > 0 && onDemand(`${passed.length} passed`, () => passed.map((one) => checkPart(cell, one)),
         { open: state.check !== null && passed.some((one) => one.check === state.check) }),
       cell.steps.length > 0 && [make("h3", {}, "Time"), timeChart(cell.steps)],
@@ -97,7 +97,7 @@ function checkPart(cell, { check, outcome, seconds: took, reason, message, detai
   const quiet = outcome.code === "p" || outcome.code === "s";
   const how = commandOf(cell, check);
   const body = [
-    reason && make("p", { class: "reason" }, reason),
+    reason && outcome.code !== "k" && make("p", { class: "reason" }, reason),
     message && block(message),
     trend && strip(trend),
     figures.length > 0 && make("p", { class: "quiet" }, figures.map(([name, value]) => `${name} ${number(value)}`).join(" · ")),
@@ -106,7 +106,8 @@ function checkPart(cell, { check, outcome, seconds: took, reason, message, detai
     detail && onDemand("Traceback and output", () => block(detail)),
   ];
   return make("details", { class: "check", "data-check": check.index, tabindex: "-1", open: !quiet && outcome.code !== "k" },
-    make("summary", {}, mark(outcome), make("span", { class: "claim" }, check.claim || check.id),
+    make("summary", {}, mark(outcome), make("span", { class: "claim" }, check.claim || check.id,
+        outcome.code === "k" && reason && make("span", { class: "excuse quiet" }, reason)),
       make("span", { class: "took num" }, duration(took))),
     make("div", { class: "check-body" }, body));
 }
@@ -147,7 +148,7 @@ function changePart(cell) {
   const versions = [...(python ? [["python", ...python]] : []), ...data.lists[packages]];
   return [title,
     change && make("p", {}, make("b", { class: `t-${CHANGES.get(change).tone}` }, change), ` ${before ?? "not there"} → ${after ?? "not there"}`),
-    changed.length > 0 && changeTable(changed.map(([id, kind, was, is]) => ({ name: id, kind, was, is }))),
+    changed.length > 0 && changeTable(changed.map(([index, kind, was, is]) => ({ name: checks[index].id, kind, was, is, check: checks[index] }))),
     versions.length ? packageList(versions, 12) : make("p", { class: "quiet" }, "The same packages."),
     figures.length > 0 && make("p", { class: "quiet" }, figures.map(([name, was, is]) => `${name} ${number(was)} → ${number(is)}`).join(" · "))];
 }

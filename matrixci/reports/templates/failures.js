@@ -1,15 +1,21 @@
 // Failures grouped by what they say: one cause is one entry, however many cells it hits.
 
 const SHOWN_GROUPS = 30;
+const MISSING = CHECK_BY_WORD.get("missing").code;
 // Addresses in memory differ from run to run and say nothing.
 const alike = (string) => string.replace(/0x[0-9a-f]{4,}/gi, "0x…");
 
-/** The groups among the cells that match, the largest first; what can't be installed comes last. */
+const isGreen = (cell) => cell.outcome.tone === "good" || cell.outcome.tone === "info";
+
+const functionOf = (check) => check.id.split("[")[0];
+
+/** The groups among the cells that match, those that hit the most cells first. */
 function failureGroups() {
   const groups = new Map();
-  const group = (key, first) => {
+  const put = (key, first, cell, check) => {
     if (!groups.has(key)) groups.set(key, { ...first, cells: new Set(), checks: new Set() });
-    return groups.get(key);
+    groups.get(key).cells.add(cell);
+    if (check) groups.get(key).checks.add(check);
   };
   const keys = new Map();
   const keyOf = (index) => {
@@ -19,35 +25,57 @@ function failureGroups() {
   for (const cell of matching) {
     let told = false;
     for (const one of deviationsOf(cell)) {
-      if (!FAILING.has(cell.codes[one.place])) continue;
+      const code = cell.codes[one.place];
+      // Why a check is missing is the cell's to say.
+      if (!FAILING.has(code) || code === MISSING) continue;
       const check = checks[cell.checks[one.place]];
       const message = keyOf(one.message);
-      const found = group(message ? `m ${message}` : `c ${check.index} ${one.reason}`, {
-        message, outcome: CHECK_OUTCOMES.get(cell.codes[one.place]), reason: data.strings[one.reason], check,
-      });
-      found.cells.add(cell);
-      found.checks.add(check);
-      told = true;
+      const outcome = outcomeAt(cell, one.place);
+      const key = message ? `m ${code} ${one.warns} ${message}` : `c ${code} ${one.warns} ${check.index} ${one.reason}`;
+      put(key, { message, outcome, reason: data.strings[one.reason], check }, cell, check);
+      told ||= !one.warns;
     }
-    const green = cell.outcome.tone === "good" || cell.outcome.tone === "info";
-    if (green || (told && cell.reason === "checks")) continue;
-    const found = group(`o ${cell.outcome.word} ${cell.reason} ${keyOf(cell.message)}`, {
-      message: keyOf(cell.message), outcome: cell.outcome, reason: cell.reason ?? "", check: null,
-    });
-    found.cells.add(cell);
+    if (isGreen(cell) || (told && cell.reason === "checks")) continue;
+    const message = keyOf(cell.message);
+    put(`o ${cell.outcome.word} ${cell.reason} ${message}`, { message, outcome: cell.outcome, reason: cell.reason ?? "", check: null }, cell);
   }
-  const weight = (one) => (one.outcome.tone === "mute" ? 0 : 1);
-  return [...groups.values()].sort((one, other) => weight(other) - weight(one) || other.cells.size - one.cells.size);
+  return ofOneClaim([...groups.values()]).sort((one, other) => other.cells.size - one.cells.size);
 }
+
+/** Instances of one claim that fail in the same cells have one cause, whatever each of them says. */
+function ofOneClaim(groups) {
+  const merged = new Map();
+  groups.forEach((group, index) => {
+    const claims = new Set([...group.checks].map(functionOf));
+    const where = [...group.cells].map((cell) => cell.index).join(" ");
+    const key = claims.size === 1 ? `${group.outcome.word} ${[...claims][0]} ${where}` : `${index}`;
+    if (!merged.has(key)) return merged.set(key, { ...group, said: 1 });
+    const first = merged.get(key);
+    first.said += 1;
+    for (const check of group.checks) first.checks.add(check);
+  });
+  return [...merged.values()];
+}
+
+const PARTS = [
+  [({ outcome }) => outcome.tone !== "mute" && !outcome.warns, null],
+  [({ outcome }) => outcome.warns, "Warnings: told, and not held against a cell"],
+  [({ outcome }) => outcome.tone === "mute", "Cells that did not run"],
+];
 
 function renderFailures() {
   const groups = failureGroups();
-  const list = byId("failures-list");
-  byId("failures").hidden = !cells.some((cell) => cell.outcome.tone !== "good" && cell.outcome.tone !== "info");
-  byId("failures-count").textContent = groups.length ? String(groups.length) : "";
-  list.replaceChildren();
-  if (!groups.length) fill(list, make("p", { class: "notice" }, "No failure among the cells shown."));
-  fill(list, groups.slice(0, SHOWN_GROUPS).map(failurePart));
+  const parts = PARTS.map(([belongs, title]) => ({ title, those: groups.filter(belongs) }));
+  const [{ those: failing }] = parts;
+  byId("failures").hidden = !cells.some((cell) => !isGreen(cell) || deviationsOf(cell).some((one) => one.warns));
+  byId("failures-count").textContent = failing.length ? String(failing.length) : "none";
+  byId("failures-list").replaceChildren(
+    ...(failing.length ? [] : [make("p", { class: "notice" }, "No failure among the cells shown.")]),
+    ...parts.flatMap(({ title, those }) => (those.length ? [title && make("h3", { class: "part-title" }, title), groupList(those)] : [])).filter(Boolean));
+}
+
+function groupList(groups) {
+  const list = make("div", {}, groups.slice(0, SHOWN_GROUPS).map(failurePart));
   if (groups.length > SHOWN_GROUPS) {
     const more = make("button", { type: "button", class: "plain more" }, `Show ${groups.length - SHOWN_GROUPS} more`);
     more.addEventListener("click", () => {
@@ -56,9 +84,10 @@ function renderFailures() {
     });
     list.append(more);
   }
+  return list;
 }
 
-function failurePart({ message, outcome, reason, check, cells: where, checks: which }) {
+function failurePart({ message, outcome, reason, check, cells: where, checks: which, said }) {
   const first = where.values().next().value;
   const claim = check ? check.claim || check.id : `${where.size === 1 ? "Cell" : "Cells"} ${outcome.word}${reason ? `: ${reason}` : ""}`;
   const how = commandOf(first, check);
@@ -67,6 +96,7 @@ function failurePart({ message, outcome, reason, check, cells: where, checks: wh
       plural(where.size, "cell"), which.size > 1 && `, ${plural(which.size, "check")}`)),
     reason && check && make("p", { class: "reason" }, reason),
     message && block(message),
+    said > 1 && make("p", { class: "quiet" }, `Its instances say ${said} different things; this is the first.`),
     which.size > 0 && cutList([...which], 3, (one) => make("code", {}, one.id), "check"),
     cutList([...where], 8, (cell) => cellLink(cell, check), "cell"),
     how && command(how));

@@ -11,8 +11,8 @@ function readState() {
   state.q = given.get("q") ?? "";
   state.outcome = new Set(given.getAll("outcome").filter((word) => CELL_OUTCOMES.has(word)));
   state.axes = new Map(axes.map((axis) => [axis.name, new Set(given.getAll(axisKey(axis)))]));
-  state.cell = cellById.get(given.get("cell")) ?? null;
-  state.check = checkById.get(given.get("check")) ?? null;
+  state.cell = cellOf(given.get("cell"));
+  state.check = checkOf(given.get("check"));
   state.all = given.has("all");
 }
 
@@ -132,7 +132,13 @@ function axisMenu(axis) {
     });
     return { name, box, line: make("label", {}, box, ` ${axis.titles[index]}`) };
   });
-  fill(menu, make("div", { class: "choices", role: "group", "aria-label": axis.name }, boxes.map(({ line }) => line)));
+  const choices = make("div", { class: "choices", role: "group", "aria-label": axis.name }, boxes.map(({ line }) => line));
+  fill(menu, choices);
+  menu.addEventListener("toggle", () => {
+    choices.classList.remove("leftward");
+    const beyond = choices.getBoundingClientRect().right > document.documentElement.clientWidth;
+    choices.classList.toggle("leftward", beyond);
+  });
   menu.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || !menu.open) return;
     event.stopPropagation();

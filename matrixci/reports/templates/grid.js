@@ -12,9 +12,11 @@ const rows = (() => {
   const found = new Map();
   for (const cell of cells) {
     const values = cell.axes.slice(0, -1);
-    const key = values.join(" ");
+    const column = across === null ? 0 : cell.axes[across];
+    let key = values.join(" ");
+    while (found.get(key)?.cells.has(column)) key += " again"; // no cell hides another
     if (!found.has(key)) found.set(key, { values, cells: new Map() });
-    found.get(key).cells.set(across === null ? 0 : cell.axes[across], cell);
+    found.get(key).cells.set(column, cell);
   }
   return [...found.values()];
 })();
@@ -60,9 +62,23 @@ function gridHead() {
     grid.notes && make("th", { role: "columnheader", scope: "col", class: "note" }, "Where it differs")));
 }
 
+/** What is to be said of a row's versions, and of which of its cells where not of all. */
 function notesOf(row) {
-  const those = [...row.cells.values()];
-  return [...new Set(those.map((cell) => cell.note).filter(Boolean))].join("; ");
+  const of = new Map();
+  for (const [column, { note }] of row.cells) {
+    if (note) of.set(note, [...(of.get(note) ?? []), across === null ? "" : axes[across].values[column] ?? "?"]);
+  }
+  return [...of].map(([note, names]) => (names.length === row.cells.size ? note : `${names.join(", ")}: ${note}`)).join("; ");
+}
+
+/** What a row differs in; rows of a group that differ in the same have it in common. */
+function noteCell(chunk, index) {
+  const note = notesOf(chunk[index]);
+  const same = (other) => note && chunk[other] && sameUpTo(chunk[index], chunk[other], 0) && notesOf(chunk[other]) === note;
+  if (down.length && same(index - 1)) return null;
+  let span = 1;
+  while (down.length && same(index + span)) span += 1;
+  return make("td", { role: "gridcell", class: "note", rowspan: span }, note);
 }
 
 /** Append the next rows; labels that repeat are merged within them. */
@@ -75,10 +91,10 @@ function appendRows(most = CHUNK) {
       if (index && sameUpTo(chunk[index - 1], row, level)) return;
       let span = 1;
       while (chunk[index + span] && sameUpTo(row, chunk[index + span], level)) span += 1;
-      tr.append(make("th", { role: "rowheader", scope: "row", rowspan: span, class: `level-${level === down.length - 1 ? "last" : "up"}` }, label(axis, row.values[level])));
+      tr.append(make("th", { role: "rowheader", scope: "row", rowspan: span, class: level === down.length - 1 ? "level-last" : "level-up", title: label(axis, row.values[level]) }, label(axis, row.values[level])));
     });
     const nodes = grid.columns.map((column) => gridCell(row.cells.get(column), [from + index, grid.columns.indexOf(column)]));
-    fill(tr, nodes, grid.notes && make("td", { role: "gridcell", class: "note" }, notesOf(row)));
+    fill(tr, nodes, grid.notes && noteCell(chunk, index));
     grid.nodes.push(nodes);
     grid.body.append(tr);
   });
@@ -100,14 +116,15 @@ function gridCell(cell, at) {
     click: () => { roveTo(at); openCell(cell); },
   },
   make("span", { class: "what" }, mark(cell.outcome), cell.reason && !isOfChecks(cell) ? make("span", { class: "why" }, ` ${cell.reason}`) : null),
-  make("span", { class: "counts" }, countsOf(cell).join(" · ")),
-  regression && make("span", { class: "tag t-bad" }, "▼ worse than the baseline"),
+  make("span", { class: "counts" }, countsOf(cell).map(unbroken).join(" · ")),
+  regression && make("span", { class: "tag t-bad" }, "▼ worse", make("span", { class: "vh" }, " than the baseline")),
   cell.reused_from && make("span", { class: "tag" }, "↺ reused"),
   trend && strip(trend, "small"));
   node.cell = cell;
   return node;
 }
 
+const unbroken = (words) => words.replaceAll(" ", "\u00a0");
 const isOfChecks = (cell) => ["checks", "needs", "resolver"].includes(cell.reason);
 const isWorse = (change) => CHANGES.get(change.change)?.tone === "bad" || change.checks.some(([, kind]) => CHANGES.get(kind)?.tone === "bad");
 

@@ -19,10 +19,16 @@ const cells = data.cells.map((row, index) => {
   cell.codes = data.strings[cell.outcomes];
   cell.note = data.strings[cell.note];
   cell.change = cell.change && named("change", cell.change);
+  if (cell.change) cell.change.checks = data.lists[cell.change.checks];
   return cell;
 });
-const cellById = new Map(cells.map((cell) => [cell.id, cell]));
-const checkById = new Map(checks.map((check) => [check.id, check]));
+// An address can't hold half a character, so it is looked for as an address would have it.
+const byIdOf = (all) => {
+  const found = new Map(all.map((one) => [one.id.toWellFormed(), one]));
+  return (id) => found.get((id ?? "").toWellFormed()) ?? null;
+};
+const cellOf = byIdOf(cells);
+const checkOf = byIdOf(checks);
 
 /** A text that was cut or left out says so itself. */
 function text(kind, index) {
@@ -44,6 +50,16 @@ function deviationsOf(cell) {
   return deviations.get(cell.deviations);
 }
 
+const warning = (outcome) => ({ ...outcome, word: `${outcome.word} (warning)`, glyph: "!", tone: "warn", warns: true });
+const WARNINGS = new Map([...FAILING].map((code) => [code, warning(CHECK_OUTCOMES.get(code))]));
+
+/** What a check of a cell came to; a failure that only warns is told as a warning. */
+function outcomeAt(cell, place) {
+  const code = cell.codes[place];
+  const warns = FAILING.has(code) && deviationsOf(cell).some((one) => one.place === place && one.warns);
+  return warns ? WARNINGS.get(code) : CHECK_OUTCOMES.get(code);
+}
+
 /** All checks of a cell in full. */
 function checksOf(cell) {
   const deviating = new Map(deviationsOf(cell).map((one) => [one.place, one]));
@@ -52,7 +68,7 @@ function checksOf(cell) {
     const one = deviating.get(place);
     return {
       check: checks[index],
-      outcome: CHECK_OUTCOMES.get(cell.codes[place]),
+      outcome: outcomeAt(cell, place),
       seconds: seconds(cell.seconds.slice(2 * place, 2 * place + 2)),
       figures: figures.get(place) ?? [],
       reason: one ? data.strings[one.reason] : "",
@@ -89,19 +105,24 @@ function count(cell) {
   const found = new Map();
   for (const code of cell.codes) found.set(code, (found.get(code) ?? 0) + 1);
   const needs = new Map();
-  for (const { need, place } of deviationsOf(cell)) {
+  let warned = 0;
+  for (const { need, place, warns } of deviationsOf(cell)) {
+    if (warns && FAILING.has(cell.codes[place])) {
+      found.set(cell.codes[place], found.get(cell.codes[place]) - 1);
+      warned += 1;
+    }
     if (need && cell.codes[place] === "s") needs.set(need, (needs.get(need) ?? 0) + 1);
   }
   const needing = [...needs.values()].reduce((sum, one) => sum + one, 0);
   const passed = (found.get("p") ?? 0) + (found.get("x") ?? 0);
-  const words = [];
+  const words = cell.codes ? [`${passed} passed`] : [];
   for (const code of [...FAILING, "k"]) {
     if (found.get(code)) words.push(`${found.get(code)} ${CHECK_OUTCOMES.get(code).word}`);
   }
-  if (cell.codes) words.push(`${passed} passed`);
+  if (warned) words.push(plural(warned, "warning"));
+  for (const [need, many] of needs) words.push(`${many} need a ${need === "gpu" ? "GPU" : need}`);
   const skipped = (found.get("s") ?? 0) - needing;
   if (skipped) words.push(`${skipped} skipped`);
-  for (const [need, many] of needs) words.push(`${many} need a ${need === "gpu" ? "GPU" : need}`);
   return words;
 }
 

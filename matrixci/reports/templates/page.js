@@ -1,6 +1,8 @@
 // The page comes to life here: controls, keys, the address, and what is printed.
 
 const THEMES = ["auto", "light", "dark"];
+// What was folded on the screen and matters on paper; locks, logs and what passed do not.
+const PRINTED = ".reasons details:not([open]), #baseline .part:not([open]), .deviating > .check:not([open])";
 
 function buildNav() {
   for (const section of document.querySelectorAll("section[data-nav]")) {
@@ -53,8 +55,9 @@ function onGlobalKey(event) {
 
 function preparePrint() {
   while (grid.body?.isConnected && !grid.tail.hidden && grid.nodes.length < MOST_PRINTED) appendRows(MOST_PRINTED);
-  for (const part of document.querySelectorAll("details:not([open]):not(.menu)")) {
+  for (const part of document.querySelectorAll(PRINTED)) {
     part.open = true;
+    part.build?.();
     part.dataset.printed = "";
   }
 }

@@ -50,7 +50,7 @@ function facts(pairs) {
 /** Versions that changed between two locks. */
 function packageList(packages, most = 8) {
   return cutList(packages, most, ([name, before, after]) => make("span", { class: "package" },
-    make("b", {}, name), ` ${before ?? "–"} → ${after ?? "–"}`), "package");
+    make("b", {}, name), before === null ? ` ${after} is new` : after === null ? ` ${before} is gone` : ` ${before} → ${after}`), "package");
 }
 
 /** A link to a cell, and to a check in it. */
@@ -72,6 +72,7 @@ function onDemand(title, build, { open = false } = {}) {
     if (part.open && part.childElementCount === 1) fill(part, build());
   };
   part.addEventListener("toggle", once);
+  part.build = once; // for who can't wait for the event: printing
   once();
   return part;
 }

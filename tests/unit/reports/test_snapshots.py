@@ -30,7 +30,7 @@ def test_the_table_at_a_run_s_end_is_as_it_was(same_as: SameAs) -> None:
     same_as(SNAPSHOTS / "matrix.txt", stored.printed(terminal.render(report)))
 
 
-@pytest.mark.parametrize("name", comparison.FORMATS)
+@pytest.mark.parametrize("name", set(comparison.FORMATS) - {"html"})
 def test_a_comparison_is_as_it_was(name: str, same_as: SameAs) -> None:
     path = SNAPSHOTS / f"compare-{name}.{ENDINGS.get(name, 'txt')}"
     same_as(path, comparison.FORMATS[name](stored.report()))

@@ -1,0 +1,437 @@
+import base64
+import hashlib
+import json
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from html.parser import HTMLParser
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+from factories import a_cell, a_check, a_result, a_run
+from page_runs import (
+    ATTACKS,
+    CLAIMS,
+    FOLDER,
+    GPU_CHECKS,
+    START,
+    STATE,
+    demo_report,
+    hostile_report,
+    large_report,
+)
+
+from matrixci.history.trend import Trend
+from matrixci.judged import (
+    CellChange,
+    Change,
+    CheckChange,
+    Comparison,
+    GateOutcome,
+    JudgedCell,
+    JudgedRun,
+    Verdict,
+)
+from matrixci.model import CellOutcome, CheckOutcome, CheckResult
+from matrixci.reports import page_data
+from matrixci.reports.html import render
+from matrixci.reports.page_words import GATE_GLYPHS, link_of, outcome_words
+from matrixci.reports.pool import Pool, Texts
+from matrixci.reports.report import Report
+from matrixci.wording import printable
+
+GOLDEN = Path(__file__).parent / "snapshots" / "page.txt"
+VOID = {"meta", "br", "input", "link", "img", "hr", "base"}
+TEMPLATES = files("matrixci.reports") / "templates"
+SCRIPTS = sorted(path.name for path in TEMPLATES.iterdir() if path.name.endswith(".js"))
+
+
+@dataclass
+class Parsed(HTMLParser):
+    """A page as a browser's parser takes it apart."""
+
+    tags: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
+    texts: list[tuple[str, str]] = field(default_factory=list)
+    """element and its text, in order"""
+    _open: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append((self._open[-1] if self._open else "", data))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    def text(self, tag: str) -> list[str]:
+        return [text for name, text in self.texts if name == tag]
+
+
+def parsed(page: str) -> Parsed:
+    parser = Parsed()
+    parser.feed(page)
+    parser.close()
+    assert not parser._open
+    return parser
+
+
+def data_of(page: str) -> dict[str, Any]:
+    document = json.loads(parsed(page).text("script")[0])
+    assert isinstance(document, dict)
+    return document
+
+
+def named(document: Mapping[str, Any], kind: str, row: list[Any]) -> dict[str, Any]:
+    return dict(zip(document["fields"][kind], row, strict=True))
+
+
+def cell_of(document: Mapping[str, Any], cell_id: str) -> dict[str, Any]:
+    cells = [named(document, "cell", row) for row in document["cells"]]
+    return next(cell for cell in cells if cell["id"] == cell_id)
+
+
+def a_report(*checks: CheckResult, trends: Mapping[str, Trend] | None = None) -> Report:
+    result = a_result(checks=checks)
+    cell = JudgedCell(
+        cell=result.cell,
+        outcome=result.outcome,
+        reason=None,
+        message="",
+        checks=checks,
+        result=result,
+        reproduce=("nox", "-s", "matrix", "--", "--cell", result.cell.id),
+    )
+    judged = JudgedRun(
+        run=a_run([result.cell]), cells=(cell,), verdict=Verdict.READY, reasons=(), remarks=()
+    )
+    return Report(judged=judged, folder=FOLDER, trends=trends)
+
+
+def test_page_asks_for_nothing_from_anywhere() -> None:
+    page = parsed(render(demo_report()))
+    assert not {"link", "img", "iframe", "object", "embed", "form", "base"} & {
+        t for t, _ in page.tags
+    }
+    for _, attributes in page.tags:
+        assert not {"src", "srcset", "action", "style", "poster"} & attributes.keys()
+        href = attributes.get("href") or "#"
+        assert href.startswith(("#", "https://github.com/"))
+    style = page.text("style")[0]
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_scripts_know_no_way_from_text_to_code_or_network(name: str) -> None:
+    script = (TEMPLATES / name).read_text(encoding="utf-8")
+    ways = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|DOMParser"
+    assert not re.search(ways, script)
+    assert not re.search(
+        r"fetch\(|XMLHttpRequest|WebSocket|EventSource|sendBeacon|import\(", script
+    )
+    assert "</script" not in script
+
+
+def test_policy_allows_this_style_and_this_script_alone() -> None:
+    page = parsed(render(demo_report()))
+    policy = next(m["content"] for m in page.all("meta") if m.get("http-equiv"))
+    _, script = page.text("script")
+    assert policy == (
+        f"default-src 'none'; script-src '{_hash(script)}'; "
+        f"style-src '{_hash(page.text('style')[0])}'; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def test_every_script_is_in_the_page() -> None:
+    script = parsed(render(demo_report())).text("script")[1]
+    for name in SCRIPTS:
+        assert (TEMPLATES / name).read_text(encoding="utf-8") in script
+
+
+def test_hostile_strings_change_nothing_of_the_structure() -> None:
+    text = render(hostile_report())
+    page = parsed(text)
+    assert len(page.all("script")) == len(page.text("script")) == 2
+    assert not {"img", "svg", "iframe"} & {tag for tag, _ in page.tags}
+    for _, attributes in page.tags:
+        assert not any(name.startswith("on") for name in attributes)
+        assert not (attributes.get("href") or "").startswith("javascript")
+    assert "49" not in page.text("h1")[0]
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2028\u2029\u2066-\u2069]", text)
+    text.encode("utf-8")  # a lone surrogate would not be
+
+
+def test_hostile_strings_are_kept_as_they_are_in_the_data() -> None:
+    text = render(hostile_report())
+    script = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert script is not None
+    assert not re.search(r"[<>&]|[^\x20-\x7e]", script[1])
+    document = json.loads(script[1])
+    assert {row[0] for row in document["checks"]} >= set(ATTACKS)
+    assert {text for text, _ in document["messages"]} >= set(ATTACKS)
+
+
+def test_same_report_is_the_same_page() -> None:
+    assert render(demo_report()) == render(demo_report())
+
+
+def test_what_is_read_first_is_as_stored(same_as: Callable[[Path, str], None]) -> None:
+    page = parsed(render(demo_report()))
+    lines = [
+        f"{tag}: {' '.join(text.split())}"
+        for tag, text in page.texts
+        if tag not in {"script", "style"} and text.strip()
+    ]
+    seen = "\n".join(lines) + "\n"
+    same_as(GOLDEN, seen)
+
+
+def test_checks_are_a_character_each_and_more_only_where_they_did_not_pass() -> None:
+    document = data_of(render(demo_report()))
+    cell = cell_of(document, "py3.12-numpy2-cuda")
+    codes = {row[0]: row[1] for row in document["checkOutcomes"]}
+    ids = [document["checks"][index][0] for index in document["sets"][cell["checks"]]]
+    words = [codes[code] for code in document["strings"][cell["outcomes"]]]
+    outcomes = dict(zip(ids, words, strict=True))
+    assert outcomes["test_import.py::test_import_trainer"] == "passed"
+    assert {outcomes[check] for check in GPU_CHECKS} == {"skipped"}
+    deviations = [
+        named(document, "deviation", row) for row in document["lists"][cell["deviations"]]
+    ]
+    assert [ids[one["place"]] for one in deviations if one["need"] == "gpu"] == list(GPU_CHECKS)
+    assert len(deviations) == sum(word != "passed" for word in words)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.0004, 0.001, 0.25, 1, 59.9, 3600, 90_000])
+def test_duration_is_kept_to_half_a_hundredth(seconds: float) -> None:
+    check = a_check(
+        began="2026-11-21T10:00:00Z",
+        ended=f"2026-11-{21 + int(seconds // 86400)}T{10 + int(seconds % 86400 // 3600):02}:"
+        f"{int(seconds % 3600 // 60):02}:{seconds % 60:09.6f}Z",
+    )
+    document = data_of(render(a_report(check)))
+    place = cell_of(document, a_cell().id)["seconds"]
+    digits, decade = document["scale"]["digits"], document["scale"]["decade"]
+    value = digits.index(place[0]) * len(digits) + digits.index(place[1])
+    read = 0.001 * 10 ** ((value - 1) / decade) if value else 0.0
+    assert read == pytest.approx(seconds, rel=0.005, abs=0.001)
+
+
+def test_page_of_many_cells_is_small() -> None:
+    report = large_report(1000, 60)
+    bare = replace(report, locks={}, logs={})
+    page = render(bare)
+    # Durations are 120 characters a cell; the rest of it has to be of their size.
+    assert len(page) < 100_000 + 1000 * 500
+
+
+def test_same_lock_is_embedded_once() -> None:
+    document = data_of(render(large_report(200, 2)))
+    assert len(document["locks"]) == 50
+    assert len(document["cells"]) == 200
+
+
+def test_there_is_no_room_for_every_log_and_the_page_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(page_data, "LOGS", 30_000)
+    page = render(large_report(70, 2))
+    assert "This page has no room for" in page
+    document = data_of(page)
+    with_log = [row for row in document["cells"] if named(document, "cell", row)["log"] is not None]
+    failed = [row for row in with_log if named(document, "cell", row)["outcome"] == "failed"]
+    assert 0 < len(with_log) < 70
+    assert failed == with_log  # these are the ones that are read
+
+
+def test_text_is_cut_and_says_how_much_is_missing() -> None:
+    texts = Texts(budget=100, longest=10)
+    assert texts.add("a", lambda: "0123456789abc") == 0
+    assert texts.add("b", lambda: "0123456789abc", end=True) == 1
+    assert texts.add("a", lambda: pytest.fail("it is known already")) == 0
+    assert [texts.index(key) for key in "abc"] == [0, 1, None]
+    assert texts.items == [("0123456789", 3), ("3456789abc", 3)]
+
+
+def test_text_is_counted_as_it_is_written() -> None:
+    texts = Texts(budget=100, longest=1000)
+    assert texts.add("markup", lambda: "<" * 20) == 0
+    assert texts.add("more", lambda: pytest.fail("there is no room for it")) is None
+    assert texts.left_out == 1
+
+
+def test_pool_has_each_item_once() -> None:
+    pool: Pool[str] = Pool()
+    assert [pool.add(item) for item in "abcab"] == [0, 1, 2, 0, 1]
+    assert pool.items == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("reference", "link"),
+    [
+        (
+            "huggingface/transformers#40376",
+            "https://github.com/huggingface/transformers/issues/40376",
+        ),
+        ("a/b.c-d_e#1", "https://github.com/a/b.c-d_e/issues/1"),
+        ("a/b", None),
+        ("https://example.org/a/b#1", None),
+        ("javascript:alert(1)", None),
+        ("javascript:a/b#1", None),
+        ("a/b#1\n", None),
+        ("a/b#1?x", None),
+        ("a/b/c#1", None),
+        ("a/b#\u0661", None),
+        ("-a/b#1", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_only_an_issue_of_a_repository_is_a_link(reference: str | None, link: str | None) -> None:
+    assert link_of(reference) == link
+
+
+def test_every_outcome_has_a_word_a_glyph_and_a_tone() -> None:
+    words = outcome_words()
+    assert [row[1] for row in words["cellOutcomes"]] == list(CellOutcome)
+    assert [row[1] for row in words["checkOutcomes"]] == list(CheckOutcome)
+    assert [row[1] for row in words["changes"]] == list(Change)
+    assert len({row[0] for row in words["checkOutcomes"]}) == len(CheckOutcome)
+    for row in [*words["cellOutcomes"], *words["checkOutcomes"]]:
+        assert all(row)
+    assert GATE_GLYPHS.keys() == set(GateOutcome)
+
+
+def test_run_without_cells_is_a_page() -> None:
+    judged = JudgedRun(
+        run=a_run([], axes={}), cells=(), verdict=Verdict.NOT_READY, reasons=("none",), remarks=()
+    )
+    page = render(Report(judged=judged, folder=FOLDER))
+    assert "no cells" in page
+    assert data_of(page)["cells"] == []
+
+
+def test_ready_run_says_so() -> None:
+    page = parsed(render(a_report(a_check())))
+    assert "READY" in page.text("title")[0]
+    assert "Nothing stands against it" in page.text("h2")
+
+
+def test_columns_say_where_no_gpu_was() -> None:
+    axes = {name: titles for name, _, titles in data_of(render(demo_report()))["axes"]}
+    assert axes["device"] == ["cpu", "cuda (no GPU here)"]
+    assert axes["numpy"] == ["1.x", "2.x"]
+
+
+def test_note_names_the_version_that_is_not_of_most_cells_and_why() -> None:
+    document = data_of(render(demo_report()))
+    note = document["strings"][cell_of(document, "py3.10-numpy2-cpu")["note"]]
+    assert note == "transformers 5.20.2 (5.23.0 needs Python >= 3.11)"
+    assert document["strings"][cell_of(document, "py3.12-numpy2-cpu")["note"]] == ""
+
+
+def test_command_is_quoted_for_a_shell() -> None:
+    document = data_of(render(a_report(a_check("test_a.py::test_$(rm x)[1]"))))
+    cell = cell_of(document, a_cell().id)
+    assert document["lists"][cell["command"]] == ["nox", "-s", "matrix", "--", "--cell", "\0"]
+    assert named(document, "check", document["checks"][0])["command"] == " --check 'test_$(rm x)'"
+
+
+@pytest.mark.parametrize("report", [demo_report(), hostile_report()], ids=["demo", "hostile"])
+def test_command_is_what_a_shell_takes_it_for_whatever_the_cell_is_called(report: Report) -> None:
+    document = data_of(render(report))
+    for row, judged in zip(document["cells"], report.judged.cells, strict=True):
+        words = document["lists"][named(document, "cell", row)["command"]]
+        told = " ".join(judged.cell.id if word == "\0" else word for word in words)
+        assert shlex.split(told) == [printable(word) for word in judged.reproduce]
+
+
+def test_figures_that_are_no_numbers_are_none() -> None:
+    trends = {a_cell().id: Trend(outcomes=("passed",), figures={"f": (1.0, float("nan"))})}
+    check = a_check(figures={"a": float("inf"), "b": 2.5})
+    document = data_of(render(a_report(check, trends=trends)))
+    figures = document["lists"][cell_of(document, a_cell().id)["figures"]]
+    assert figures == [[0, ["a", None], ["b", 2.5]]]
+    assert document["trends"][a_cell().id] == [["passed"], {"f": [1.0, None]}]
+
+
+def test_how_long_a_check_took_is_no_figure_beside() -> None:
+    document = data_of(render(a_report(a_check(figures={"seconds": 1.5}))))
+    assert cell_of(document, a_cell().id)["figures"] is None
+
+
+def test_failure_that_only_warns_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_data, "is_warning", lambda check: "one" in check.id)
+    checks = [a_check(f"test_a.py::test_{n}", CheckOutcome.FAILED) for n in ("one", "two")]
+    document = data_of(render(a_report(*checks)))
+    deviations = document["lists"][cell_of(document, a_cell().id)["deviations"]]
+    assert [named(document, "deviation", row)["warns"] for row in deviations] == [1, 0]
+
+
+def test_check_that_is_gone_is_told_by_a_cell_that_has_it() -> None:
+    report = demo_report()
+    assert report.judged.comparison is not None
+    gone = CheckChange(
+        check=STATE, change=Change.DISAPPEARED, before=CheckOutcome.PASSED, after=None
+    )
+    before = CellChange(
+        cell="py3.13-numpy1-cpu", change=None, before=None, after=None, checks=(gone,)
+    )
+    comparison = report.judged.comparison.model_copy(update={"cells": (before,)})
+    judged = report.judged.model_copy(update={"comparison": comparison})
+    document = data_of(render(replace(report, judged=judged)))
+    change = named(document, "change", cell_of(document, before.cell)["change"])
+    ((index, *told),) = document["lists"][change["checks"]]
+    assert told == ["disappeared", "passed", None]
+    check = named(document, "check", document["checks"][index])
+    assert (check["id"], check["claim"]) == (STATE, CLAIMS[STATE])
+
+
+def test_difference_that_many_cells_have_is_embedded_once() -> None:
+    report = large_report(500, 60)
+    changed = tuple(
+        CheckChange(
+            check=f"test_gone.py::test_{n}",
+            change=Change.DISAPPEARED,
+            before=CheckOutcome.PASSED,
+            after=None,
+        )
+        for n in range(60)
+    )
+    comparison = Comparison(
+        before="before",
+        before_began=START,
+        before_day="as of 2026-08-21",
+        before_subject="transformers 5.20.2",
+        before_commit=None,
+        before_verdict=Verdict.READY,
+        cells=tuple(
+            CellChange(
+                cell=one.cell.id,
+                change=Change.REGRESSED,
+                before=CellOutcome.PASSED,
+                after=CellOutcome.FAILED,
+                checks=changed,
+            )
+            for one in report.judged.cells
+        ),
+    )
+    judged = report.judged.model_copy(update={"comparison": comparison})
+    without, with_it = render(report), render(replace(report, judged=judged))
+    assert len(with_it) - len(without) < 500 * 100 + 20_000

@@ -2,9 +2,11 @@
 
 import base64
 import hashlib
+import io
 import secrets
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
@@ -72,7 +74,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault is Fault.SLOW:
             time.sleep(SLOW_SECONDS)
         elif fault is Fault.FORGES and self.path.endswith(".whl"):
-            body += b"forged"
+            body = _forged(body)
         self.send_response(status)
         if status == 401:
             self.send_header("WWW-Authenticate", 'Basic realm="toys"')
@@ -111,6 +113,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+
+def _forged(wheel: bytes) -> bytes:
+    """Return a wheel that is as good a one, and another."""
+    forged = io.BytesIO(wheel)
+    with zipfile.ZipFile(forged, "a") as archive:
+        archive.writestr("forged.py", "FORGED = True\n")
+    return forged.getvalue()
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Disks and folders that take nothing more, and what is missing all at once."""
 
+import os
 import secrets
 import subprocess
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ def test_a_disk_that_is_nearly_full_is_refused_before_anything_is_made(toy: Toy)
 
 
 @pytest.fixture
-def leading_away(first_run: Ran) -> Iterator[str]:
+def leading_away(first_run: Ran, tmp_path: Path) -> Iterator[str]:
     """Return a base image in which a package's folder is a small file system of the build's."""
     usual = first_run.cells["plain"].image
     assert usual is not None
@@ -38,7 +39,9 @@ def leading_away(first_run: Ran) -> Iterator[str]:
     packages = "/usr/local/lib/python3/site-packages"
     recipe = f"FROM {usual.base}\nRUN mkdir -p {packages} && ln -s /dev/shm {packages}/toyfull\n"
     argv = ["docker", "buildx", "build", "--builder=default", "--load", f"--tag={name}", "-"]
-    subprocess.run(argv, input=recipe.encode(), check=True, capture_output=True)
+    # The client leaves files of its own behind; the run's are looked for elsewhere.
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    subprocess.run(argv, input=recipe.encode(), check=True, capture_output=True, env=environment)
     yield name
     docker("image", "rm", name)
 

@@ -35,6 +35,7 @@ def test_a_cell_whose_engine_came_back_is_tried_again(toy: Toy, link: EngineLink
     with toy.command(DOCKER_HOST=link.host) as command:
         command.wait_for(lambda: is_resting(toy))
         link.cut()
+        command.wait_for(lambda: "attempt 1 of 3" in command.stderr)
         (toy.folder / "engine").unlink()
         with linked(toy.folder):  # at the same place
             assert command.end() == 0
@@ -179,7 +180,10 @@ def test_interrupted_twice_it_ends_at_once(toy: Toy, step: Step) -> None:
 def own(toy: Toy, first_run: Ran, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnEngine]:
     image = first_run.cells["plain"].image
     assert image is not None
-    with own_engine(tmp_path_factory.mktemp("own"), [image.tag, image.base]) as engine:
+    form = "{{.Repository}}:{{.Tag}}"
+    systems = docker("image", "ls", "matrixci/system", "--format", form).split()
+    images = [image.tag, image.base, *systems]
+    with own_engine(tmp_path_factory.mktemp("own"), images) as engine:
         yield engine
         assert toy.home.exists()
 

@@ -297,7 +297,8 @@ class Toy:
                 self.built.add(result.image.tag)
         assert stored.problems == ()
         assert stored.run.ended is not None
-        assert self.left_behind(run) == []
+        left = self.left_behind(run)
+        assert left == [], left
         return Ran(stored=stored, exit_code=exit_code, judged=judged)
 
     def left_behind(self, run: str) -> list[str]:

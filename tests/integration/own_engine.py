@@ -14,7 +14,7 @@ from .observed import PATIENCE_SECONDS, wait_until
 
 
 class OwnEngine:
-    """A dockerd with its own data, its own containerd and no network."""
+    """A dockerd with its own data, its own containerd, and a network that leads nowhere."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -23,7 +23,15 @@ class OwnEngine:
 
     def start(self) -> None:
         """Start it; it answers when this returns."""
-        argv = ["dockerd", "--bridge=none", "--iptables=false", "--ip6tables=false"]
+        # In a network of its own: a dockerd without a bridge removes docker0, whosever it is.
+        argv = [
+            "unshare",
+            "--net",
+            "dockerd",
+            "--bridge=none",
+            "--iptables=false",
+            "--ip6tables=false",
+        ]
         argv += [f"--host={self.host}", f"--data-root={self.folder}/data"]
         argv += [f"--exec-root={self.folder}/exec", f"--pidfile={self.folder}/pid"]
         (self.folder / "pid").unlink(missing_ok=True)
@@ -86,8 +94,8 @@ class OwnEngine:
 @contextmanager
 def own_engine(folder: Path, images: Sequence[str]) -> Iterator[OwnEngine]:
     """Yield an engine with these images; nothing is left of it."""
-    if os.geteuid() != 0 or shutil.which("dockerd") is None:
-        pytest.skip("an engine of the test's own needs dockerd and root")
+    if os.geteuid() != 0 or not all(map(shutil.which, ("dockerd", "unshare"))):
+        pytest.skip("an engine of the test's own needs dockerd, unshare and root")
     engine = OwnEngine(folder)
     try:
         engine.start()

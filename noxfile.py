@@ -103,6 +103,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """Inject faults into builds and runs: engines killed, disks full, indexes lost."""
+    _install(session, "tests")
+    session.run("pytest", "-m", "faults", *(session.posargs or ["tests/integration"]))
+
+
+@nox.session
 def checkup(session: nox.Session) -> None:
     """Check the checks: seeded defects have to be caught, real releases told as they are."""
     _install(session)

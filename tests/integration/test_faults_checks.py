@@ -12,6 +12,8 @@ from .observed import processes_with
 from .test_outcomes import DOING, TAMPERING, around, doing, failed
 from .toy import PASSED, PASSING, Ran, Toy, checks_of
 
+pytestmark = pytest.mark.faults
+
 LOG_BYTES = 2**20
 
 

@@ -13,6 +13,8 @@ from matrixci.model import CellOutcome, Reason
 from .observed import docker
 from .toy import PASSED, PASSING, Ran, Toy, write_wheel
 
+pytestmark = pytest.mark.faults
+
 ENGINE = (CellOutcome.ERROR, Reason.ENGINE)
 
 

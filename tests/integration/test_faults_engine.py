@@ -17,6 +17,8 @@ from .own_engine import OwnEngine, own_engine
 from .scenes import MODES, RESTING, EndlessBuild, is_resting
 from .toy import PASSED, PASSING, Command, Ran, Toy, outcomes_of
 
+pytestmark = pytest.mark.faults
+
 LOST = (CellOutcome.ERROR, Reason.ENGINE)
 CANCELLED = (CellOutcome.CANCELLED, Reason.INTERRUPTED)
 LIMITS = {"check": 600, "cell": 600}

@@ -11,6 +11,8 @@ from .closed_index import ClosedIndex, Fault, serving
 from .test_secrets import CHECKS, MODES
 from .toy import PASSED, PASSING, Toy, write_wheel
 
+pytestmark = pytest.mark.faults
+
 INDEX = (CellOutcome.ERROR, Reason.INDEX)
 
 

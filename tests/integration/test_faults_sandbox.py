@@ -3,9 +3,13 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from matrixci.model import CellOutcome
 
 from .toy import Toy
+
+pytestmark = pytest.mark.faults
 
 TRIED = Path(__file__).with_name("shut_in.py")
 

@@ -57,3 +57,15 @@ def test_checks_without_a_message_say_nothing_alike() -> None:
         "a.py::x",
         "a.py::y",
     ]
+
+
+def test_two_causes_are_two() -> None:
+    checks = [
+        a_check(f"a.py::{name}", BAD, message=message)
+        for message, names in ((BROKEN, "xy"), ("seen: another", "vw"))
+        for name in names
+    ]
+    assert told(grouped(checks)) == [
+        "a.py::x and 1 other check with the same message",
+        "a.py::v and 1 other check with the same message",
+    ]

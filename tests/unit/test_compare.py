@@ -158,8 +158,8 @@ def test_packages_interpreter_and_figures_are_compared() -> None:
         return a_result(CELL, checks=checks, lock=a_lock(versions), attestation=attestation)
 
     figures = [
-        {"import_seconds": 5.0, "seconds": 0.1, "modules": 100.0, "gone": 1.0, "zero": 0.0},
-        {"import_seconds": 6.0, "seconds": 0.4, "modules": 119.0, "new": 1.0, "zero": 3.0},
+        {"import_seconds": 5.0, "seconds": 10.0, "modules": 100.0, "gone": 1.0, "zero": 0.0},
+        {"import_seconds": 6.0, "seconds": 40.0, "modules": 119.0, "new": 1.0, "zero": 3.0},
     ]
     found = change(
         result({"a": "1", "b": "1", "c": "1"}, "3.12.3", [a_check("x", figures=figures[0])]),

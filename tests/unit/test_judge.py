@@ -473,3 +473,11 @@ def test_what_the_command_left_out_is_remarked() -> None:
         "2 cells of the matrix not selected",
         "only checks that match 'not slow' ran",
     )
+
+
+def test_instances_that_fail_in_the_same_cells_are_one_reason() -> None:
+    checks = [a_check(f"test_a.py::test_x[{n}]", CheckOutcome.FAILED) for n in range(3)]
+    run = judged(a_result(ONE, CellOutcome.FAILED, [*checks, a_check("test_a.py::test_y")]))
+    assert run.reasons == (
+        "test_a.py::test_x[0] and 2 more of its instances fail in py3.12-numpy2-cpu",
+    )

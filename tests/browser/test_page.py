@@ -37,7 +37,9 @@ Scheme = Literal["light", "dark"]
 Open = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+# Not for the session: the driver's event loop runs in this thread until it is left, and no other
+# test could start one of its own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as driver:
         browser = driver.chromium.launch(

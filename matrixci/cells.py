@@ -26,6 +26,26 @@ class Selection:
     """Globs over cell ids; a cell that one of them matches is wanted."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """The cells that a command asks for, and those it leaves out."""
+
+    cells: tuple[Cell, ...]
+    unselected: tuple[Cell, ...]
+
+
+def choose(matrix: Matrix, selection: Selection) -> Chosen:
+    """Return the cells that a selection leaves of a matrix.
+
+    Raises:
+        UsageError: the selection matches nothing.
+    """
+    every = expand(matrix)
+    cells = select(every, selection, matrix.value_ids())
+    wanted = {cell.id for cell in cells}
+    return Chosen(cells=cells, unselected=tuple(cell for cell in every if cell.id not in wanted))
+
+
 def expand(matrix: Matrix) -> tuple[Cell, ...]:
     """Return the cells of a matrix in the table's order: the last axis changes fastest."""
     return tuple(_cell(matrix, combination) for combination in matrix.combinations())

@@ -19,7 +19,7 @@ from rich.text import Text
 from matrixci import cli_history
 from matrixci import cli_reports as reports
 from matrixci import run as running
-from matrixci.cells import Selection
+from matrixci.cells import Chosen, Selection, choose
 from matrixci.cli_constraints import print_constraints
 from matrixci.cli_options import HOME, HomeOption, checks_folder
 from matrixci.cli_reproduce import reproduce
@@ -33,6 +33,7 @@ from matrixci.judged import JudgedRun
 from matrixci.lock import Lock, Unsatisfiable
 from matrixci.matrix.file import load_matrix
 from matrixci.model import BaseOrigin
+from matrixci.new_run import companions
 from matrixci.pipeline import Settings
 from matrixci.progress import Progress
 from matrixci.redaction import redact
@@ -108,7 +109,7 @@ def matrix(  # noqa: PLR0913
     selection = Selection(
         axes=_axis_options(context.args, list(loaded.axes)), cells=tuple(cell or ())
     )
-    planned = running.plan(loaded, selection)
+    chosen = choose(loaded, selection)
     settings = Settings(
         matrix=loaded,
         subject=asyncio.run(resolve_subject(subject or loaded.subject, home / "subjects")),
@@ -121,11 +122,11 @@ def matrix(  # noqa: PLR0913
         base_origin=base,
     )
     if plan:
-        _show_plan(settings, planned)
+        _show_plan(settings, chosen)
         return
     progress = Progress(console(stderr=True))
     with progress.showing():
-        judged = asyncio.run(running.execute(settings, planned, progress, sys.argv[1:]))
+        judged = asyncio.run(running.execute(settings, chosen, progress, sys.argv[1:]))
     _finish(judged, home / RUNS / judged.run.id)
 
 
@@ -212,17 +213,17 @@ def _install_engine() -> None:
         raise EngineError(msg)
 
 
-def _show_plan(settings: Settings, planned: running.Plan) -> None:
-    locks = asyncio.run(running.resolve_only(settings, planned.cells, platform.machine()))
+def _show_plan(settings: Settings, chosen: Chosen) -> None:
+    locks = asyncio.run(running.resolve_only(settings, chosen.cells, platform.machine()))
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("cell", "lock", ""):
         table.add_column(title)
-    for cell in planned.cells:
+    for cell in chosen.cells:
         match locks[cell.id]:
             case Lock() as lock:
                 names = [
                     settings.subject.subject.name,
-                    *running.companions(settings.matrix),
+                    *companions(settings.matrix),
                     "numpy",
                 ]
                 pins = [
@@ -239,7 +240,7 @@ def _show_plan(settings: Settings, planned: running.Plan) -> None:
     out = console()
     out.print(table)
     distinct = {lock.digest for lock in locks.values() if isinstance(lock, Lock)}
-    out.print(f"{several(len(planned.cells), 'cell')}, {several(len(distinct), 'distinct lock')}")
+    out.print(f"{several(len(chosen.cells), 'cell')}, {several(len(distinct), 'distinct lock')}")
 
 
 # What a mistyped axis option may have meant.

@@ -1,55 +1,27 @@
-"""The main job: plan a run, execute it, and judge it."""
+"""The main job: execute a run, and judge it."""
 
 import asyncio
-import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
-from importlib.metadata import version as distribution_version
 from pathlib import Path
 from typing import Final
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
-
-from matrixci.cells import Selection, expand, select
+from matrixci.cells import Chosen
 from matrixci.engine import Engine
 from matrixci.errors import EngineError
 from matrixci.events import Listener
 from matrixci.judge import judge
 from matrixci.judged import JudgedRun
 from matrixci.lock import Lock, Unsatisfiable
-from matrixci.matrix.definition import Matrix
-from matrixci.matrix.digest import matrix_digest
 from matrixci.model import Cell, Run, now
+from matrixci.new_run import new_run
 from matrixci.pipeline import Pipeline, Settings, resolver_for
 from matrixci.preflight import make_sure_of_room
-from matrixci.redaction import redact
 from matrixci.resume import Resumption
-from matrixci.run_folder import RunFolder, new_run_id, read_run
+from matrixci.run_folder import RunFolder, read_run
 
 _THREADS: Final = 64  # each container's life blocks one now and then
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """The cells that a command asks for, and those it leaves out."""
-
-    cells: tuple[Cell, ...]
-    unselected: tuple[Cell, ...]
-
-
-def plan(matrix: Matrix, selection: Selection) -> Plan:
-    """Return the cells that a selection leaves of a matrix.
-
-    Raises:
-        UsageError: the selection matches nothing.
-    """
-    every = expand(matrix)
-    cells = select(every, selection, matrix.value_ids())
-    wanted = {cell.id for cell in cells}
-    return Plan(cells=cells, unselected=tuple(cell for cell in every if cell.id not in wanted))
 
 
 async def resolve_only(
@@ -71,7 +43,7 @@ async def resolve_only(
 
 
 async def execute(
-    settings: Settings, planned: Plan, listener: Listener, command: Sequence[str]
+    settings: Settings, chosen: Chosen, listener: Listener, command: Sequence[str]
 ) -> JudgedRun:
     """Run the cells, write the run's folder, and judge what it holds.
 
@@ -86,7 +58,7 @@ async def execute(
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
     engine = await Engine.connect()
     await _look_ahead(settings, engine, listener)
-    run = _new_run(settings, planned, command)
+    run = new_run(settings, chosen, command)
     folder = RunFolder.create(settings.home, run.id)
     with folder.held():
         return await _go(settings, run, folder, engine, listener)
@@ -176,44 +148,3 @@ def judge_folder(
         whole=whole,
         subject_version=subject_version,
     )
-
-
-def companions(matrix: Matrix) -> tuple[str, ...]:
-    """Return the normalised names of what a matrix requires beside its subject."""
-    names = [canonicalize_name(Requirement(text).name) for text in matrix.requires]
-    return tuple(dict.fromkeys(names))
-
-
-def _new_run(settings: Settings, planned: Plan, command: Sequence[str]) -> Run:
-    matrix = settings.matrix
-    began = now()
-    return Run(
-        id=new_run_id(began),
-        began=began,
-        matrixci=distribution_version("matrixci"),
-        commit=_commit(),
-        command=tuple(map(redact, command)),
-        subject=settings.subject.subject,
-        companions=companions(matrix),
-        as_of=settings.as_of,
-        matrix_digest=matrix_digest(matrix),
-        axes={axis: tuple(values) for axis, values in matrix.axes.items()},
-        cells=planned.cells,
-        unselected=tuple(cell.id for cell in planned.unselected),
-        unselected_axes={cell.id: cell.axes for cell in planned.unselected},
-        check_filter=settings.check_filter,
-        known_issues=matrix.known_issues,
-        gates=matrix.gates.plain(),
-        resolver=f"uv {distribution_version('uv')}",
-        setup=settings.setup,
-    )
-
-
-def _commit() -> str | None:
-    """Return the commit of the working folder, +dirty where files are changed; None outside git."""
-    git = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+dirty"]
-    try:
-        done = subprocess.run(git, capture_output=True, text=True, check=False, timeout=30)  # noqa: S603
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None if done.returncode == 0 else None

@@ -17,14 +17,14 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from matrixci.cells import Selection
+from matrixci.cells import Selection, choose
 from matrixci.events import Listener
 from matrixci.judge import exit_code
 from matrixci.judged import JudgedRun
 from matrixci.matrix.file import load_matrix
 from matrixci.model import Cell, CellOutcome, CellResult, Reason, StepName
 from matrixci.pipeline import Settings
-from matrixci.run import execute, plan
+from matrixci.run import execute
 from matrixci.run_folder import StoredRun, read_run
 from matrixci.subject import resolve_subject
 
@@ -253,7 +253,7 @@ class Toy:
             fresh=fresh,
             base_origin=None,
         )
-        return await execute(settings, plan(matrix, Selection()), listener, ["toy"])
+        return await execute(settings, choose(matrix, Selection()), listener, ["toy"])
 
     @contextmanager
     def command(

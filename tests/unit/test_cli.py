@@ -15,6 +15,7 @@ from factories import RUN, a_check, a_result, a_run, cells
 
 from matrixci import cli
 from matrixci import run as running
+from matrixci.cells import Chosen
 from matrixci.engine import Engine
 from matrixci.errors import ExitCode, ResolverError
 from matrixci.judged import JudgedRun
@@ -355,9 +356,9 @@ def test_what_the_command_asks_for_is_what_is_run(
     seen: list[tuple[Settings, list[str], Sequence[str]]] = []
 
     async def execute(
-        settings: Settings, plan: running.Plan, _: object, words: Sequence[str]
+        settings: Settings, chosen: Chosen, _: object, words: Sequence[str]
     ) -> JudgedRun:
-        seen.append((settings, [cell.id for cell in plan.cells], words))
+        seen.append((settings, [cell.id for cell in chosen.cells], words))
         return running.judge_folder(stored(settings.home, CellOutcome.FAILED))
 
     monkeypatch.setattr(running, "execute", execute)

@@ -35,6 +35,7 @@ from matrixci.matrix.file import load_matrix
 from matrixci.model import BaseOrigin
 from matrixci.new_run import companions
 from matrixci.pipeline import Settings
+from matrixci.planning import resolve_only
 from matrixci.progress import Progress
 from matrixci.redaction import redact
 from matrixci.reports.report import read_report
@@ -214,7 +215,7 @@ def _install_engine() -> None:
 
 
 def _show_plan(settings: Settings, chosen: Chosen) -> None:
-    locks = asyncio.run(running.resolve_only(settings, chosen.cells, platform.machine()))
+    locks = asyncio.run(resolve_only(settings, chosen.cells, platform.machine()))
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("cell", "lock", ""):
         table.add_column(title)

@@ -16,7 +16,7 @@ from matrixci.data import data_folder
 from matrixci.engine import LABEL, Engine
 from matrixci.errors import INFRASTRUCTURE
 from matrixci.index_settings import build_secrets
-from matrixci.lock import Lock, Pin, Resolver, closure
+from matrixci.lock import Lock, Locks, Pin, closure
 from matrixci.model import ImageRecord, now
 from matrixci.once import Once
 
@@ -79,12 +79,12 @@ class Images:
     """The cell images of one run."""
 
     def __init__(
-        self, engine: Engine, bases: Bases, resolver: Resolver, settings: ImageSettings, logs: Path
+        self, engine: Engine, bases: Bases, locks: Locks, settings: ImageSettings, logs: Path
     ) -> None:
         """Set up, building nothing yet; `logs` is the folder that takes the builds' logs."""
         self._engine = engine
         self._bases = bases
-        self._resolver = resolver
+        self._locks = locks
         self._settings = settings
         self._logs = logs
         self._slots = asyncio.Semaphore(settings.jobs)
@@ -143,7 +143,7 @@ class Images:
         """Build an image from its shared stages up; return when its own build began."""
         settings = self._settings
         tools = await self._bases.python(settings.tools_base, settings.tools_python)
-        tools_lock = await self._resolver.tools(settings.tools_python)
+        tools_lock = await self._locks.tools(settings.tools_python)
         parts = _split(request.lock)
         with tempfile.TemporaryDirectory(prefix="matrixci-build-") as name:
             folder = Path(name)

@@ -13,7 +13,7 @@ from datetime import date
 from functools import cached_property
 from importlib.metadata import version as distribution_version
 from pathlib import Path
-from typing import Final, assert_never
+from typing import Final, Protocol, assert_never
 from urllib.parse import quote, unquote, urlsplit
 
 import uv
@@ -121,6 +121,30 @@ class Unsatisfiable:
     """One readable line."""
     detail: str
     """All that the resolver said."""
+
+
+class Locks(Protocol):
+    """Where a run's locks come from: a resolver, or what one answered before."""
+
+    async def resolve(self, cell: Cell, subject: Subject) -> Lock | Unsatisfiable:
+        """Return a cell's lock, or why there is none.
+
+        Raises:
+            ResolverError: it can't be told.
+        """
+
+    async def tools(self, python: str) -> Lock:
+        """Return the lock of what installs the others inside a build, for Python X.Y.
+
+        Raises:
+            ResolverError: it can't be told.
+        """
+
+    async def why_not(self, requirement: str, python: str) -> str | None:
+        """Return why a requirement can't be had on Python X.Y; None where it can, or unknown."""
+
+    async def close(self) -> None:
+        """Break off what is still under way."""
 
 
 class Resolver:

@@ -376,7 +376,15 @@ class Run(Frozen):
     check_filter: str | None = Field(default=None, description="which checks ran, as pytest's -k")
     known_issues: tuple[KnownIssue, ...] = ()
     gates: Gates = Gates()
-    engine: EngineFacts | None = None
+    engine: EngineFacts | None = Field(
+        default=None, description="None: not begun, or cells ran on several: engines"
+    )
+    engines: tuple[EngineFacts, ...] = Field(
+        default=(), description="where cells ran on several engines: each kind of them, once"
+    )
+    plan: str | None = Field(
+        default=None, description="SHA-256 of the plan that the run is part of, in hex"
+    )
     resolver: str = Field(description="uv and its version")
     older: dict[str, dict[str, str]] = Field(
         default_factory=dict, description="cell to package that others have newer, to the reason"

@@ -4,12 +4,14 @@ from collections.abc import Iterable, Mapping
 
 from packaging.version import Version
 
-from matrixci.lock import Resolver
-from matrixci.model import CellResult
+from matrixci.lock import Locks
+
+Locked = tuple[str, Mapping[str, str]]
+"""A cell's Python, X.Y, and its lock's normalised names with their versions."""
 
 
 async def older_releases(
-    resolver: Resolver, packages: Iterable[str], results: Mapping[str, CellResult]
+    resolver: Locks, packages: Iterable[str], locked: Mapping[str, Locked]
 ) -> dict[str, dict[str, str]]:
     """Return, for cells that have an older release of a package than others, why it is so.
 
@@ -19,18 +21,19 @@ async def older_releases(
     Args:
         resolver: the run's.
         packages: normalised names.
-        results: cell id to result.
+        locked: cell id to its Python and what it locks.
     """
-    locks = {name: result.lock for name, result in results.items() if result.lock is not None}
     reasons: dict[str, dict[str, str]] = {}
     for package in packages:
-        versions = [
-            Version(lock.versions[package]) for lock in locks.values() if package in lock.versions
-        ]
-        for name, lock in locks.items():
-            if package in lock.versions and Version(lock.versions[package]) < max(versions):
-                newest = f"{package}=={max(versions)}"
-                reason = await resolver.why_not(newest, results[name].cell.python)
+        having = {
+            name: (python, Version(versions[package]))
+            for name, (python, versions) in locked.items()
+            if package in versions
+        }
+        newest = max((version for _, version in having.values()), default=None)
+        for name, (python, version) in having.items():
+            if newest is not None and version < newest:
+                reason = await resolver.why_not(f"{package}=={newest}", python)
                 if reason is not None:
                     reasons.setdefault(name, {})[package] = reason
     return reasons

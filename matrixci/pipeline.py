@@ -20,7 +20,7 @@ from matrixci.events import Listener
 from matrixci.green import GREEN
 from matrixci.images import BuiltImage, Images
 from matrixci.judge import judge_cell
-from matrixci.lock import Lock, Resolver, Unsatisfiable
+from matrixci.lock import Lock, Locks, Resolver, Unsatisfiable
 from matrixci.matrix.definition import Limits, Matrix
 from matrixci.model import (
     BaseOrigin,
@@ -94,10 +94,17 @@ def default_jobs(engine: Engine, limits: Limits) -> int:
 class Pipeline:
     """Takes cells from requirements to results; one for each run."""
 
-    def __init__(
-        self, settings: Settings, run: Run, folder: RunFolder, engine: Engine, listener: Listener
+    def __init__(  # noqa: PLR0913 - what a run is made with
+        self,
+        settings: Settings,
+        run: Run,
+        folder: RunFolder,
+        engine: Engine,
+        listener: Listener,
+        *,
+        locks: Locks | None = None,
     ) -> None:
-        """Set up, starting nothing yet."""
+        """Set up, starting nothing yet; `locks` is where they come from, None: a resolver."""
         self._settings = settings
         self._run = run
         self._folder = folder
@@ -110,12 +117,12 @@ class Pipeline:
         self._slots = asyncio.Semaphore(jobs)
         self._patience = Patience(retries=settings.matrix.retries)
         self._store = ResultStore(settings.home / "results")
-        self._resolver = resolver_for(settings, engine.facts.architecture)
+        self._locks = locks or resolver_for(settings, engine.facts.architecture)
         self._bases = Bases(engine, settings.base_origin, folder.logs, listener.said)
         self._images = Images(
             engine,
             self._bases,
-            self._resolver,
+            self._locks,
             image_settings(setup, run.cells, settings.subject.wheel, jobs),
             folder.logs,
         )
@@ -156,7 +163,7 @@ class Pipeline:
         """Break off whatever is still under way."""
         await self._images.close()
         await self._bases.close()
-        await self._resolver.close()
+        await self._locks.close()
 
     async def _finish(self, cell: Cell) -> CellResult:
         """Take one cell to its result, and write it."""
@@ -196,7 +203,7 @@ class Pipeline:
 
     async def _take(self, draft: Draft) -> CellResult:
         with draft.step(StepName.RESOLVE):
-            lock = await self._resolver.resolve(draft.cell, self._settings.subject.subject)
+            lock = await self._locks.resolve(draft.cell, self._settings.subject.subject)
         if isinstance(lock, Unsatisfiable):
             draft.found["detail"] = lock.detail
             return draft.end(CellOutcome.UNSATISFIABLE, Reason.RESOLVER, lock.reason)
@@ -295,4 +302,9 @@ class Pipeline:
     async def older(self, results: Mapping[str, CellResult]) -> dict[str, dict[str, str]]:
         """Return, for cells that have an older release of a package than others, why it is so."""
         packages = (self._run.subject.name, *self._run.companions)
-        return await older_releases(self._resolver, packages, results)
+        locked = {
+            name: (result.cell.python, result.lock.versions)
+            for name, result in results.items()
+            if result.lock is not None
+        }
+        return await older_releases(self._locks, packages, locked)

@@ -13,33 +13,14 @@ from matrixci.errors import EngineError
 from matrixci.events import Listener
 from matrixci.judge import judge
 from matrixci.judged import JudgedRun
-from matrixci.lock import Lock, Unsatisfiable
-from matrixci.model import Cell, Run, now
+from matrixci.model import Run, now
 from matrixci.new_run import new_run
-from matrixci.pipeline import Pipeline, Settings, resolver_for
+from matrixci.pipeline import Pipeline, Settings
 from matrixci.preflight import make_sure_of_room
 from matrixci.resume import Resumption
 from matrixci.run_folder import RunFolder, read_run
 
 _THREADS: Final = 64  # each container's life blocks one now and then
-
-
-async def resolve_only(
-    settings: Settings, cells: Sequence[Cell], architecture: str
-) -> dict[str, Lock | Unsatisfiable]:
-    """Return each cell's lock, or why there is none; nothing is built.
-
-    Raises:
-        ResolverError: the index could not be asked.
-    """
-    resolver = resolver_for(settings, architecture)
-    try:
-        answers = await asyncio.gather(
-            *(resolver.resolve(cell, settings.subject.subject) for cell in cells)
-        )
-    finally:
-        await resolver.close()
-    return {cell.id: answer for cell, answer in zip(cells, answers, strict=True)}
 
 
 async def execute(

@@ -10,6 +10,7 @@ from typing import Final
 from matrixci.judged import JudgedRun
 from matrixci.matrix.definition import Matrix
 from matrixci.model import CellResult, Run
+from matrixci.plan import Plan
 
 SCHEMA_FOLDER: Final = Path(__file__).parent / "schema"
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -22,6 +23,7 @@ def schemas() -> dict[str, str]:
         "cell-result.schema.json": CellResult.model_json_schema(mode="serialization"),
         # As it is read: what a check leaves out is its default.
         "report.schema.json": JudgedRun.model_json_schema(mode="validation"),
+        "plan.schema.json": Plan.model_json_schema(mode="serialization"),
         "run.schema.json": Run.model_json_schema(mode="serialization"),
     }
     return {

@@ -36,9 +36,19 @@ def read_lock(folder: Path, record: LockRecord, subject: Subject) -> Lock:
             "Run the cell anew: nox -s matrix"
         )
         raise RunFilesError(msg)
+    return with_own_wheel(lock, subject)
+
+
+def with_own_wheel(lock: Lock, subject: Subject) -> Lock:
+    """Return a lock that was read from a text as one that installs the subject's own wheel.
+
+    Args:
+        lock: as its text tells: a name, a version and a hash.
+        subject: the run's; where it is no wheel of our own the lock is as it should be.
+    """
     if subject.wheel is None:
         return lock
     # Only the wheel's name is of use: where it lies is for who installs it to say.
     url = f"file:///{quote(subject.wheel)}"
-    own = tuple(replace(pin, url=url) if pin.name == subject.name else pin for pin in pins)
+    own = tuple(replace(pin, url=url) if pin.name == subject.name else pin for pin in lock.pins)
     return replace(lock, pins=own)

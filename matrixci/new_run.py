@@ -1,0 +1,64 @@
+"""What a run records of its command before anything of it has begun."""
+
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import version as distribution_version
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from matrixci.cells import Chosen
+from matrixci.matrix.definition import Matrix
+from matrixci.matrix.digest import matrix_digest
+from matrixci.model import Run, now
+from matrixci.pipeline import Settings
+from matrixci.redaction import redact
+from matrixci.run_folder import new_run_id
+
+
+def companions(matrix: Matrix) -> tuple[str, ...]:
+    """Return the normalised names of what a matrix requires beside its subject."""
+    names = [canonicalize_name(Requirement(text).name) for text in matrix.requires]
+    return tuple(dict.fromkeys(names))
+
+
+def new_run(settings: Settings, chosen: Chosen, command: Sequence[str]) -> Run:
+    """Return a run that begins now.
+
+    Args:
+        settings: what the command asks for.
+        chosen: its cells.
+        command: argv that makes such a run.
+    """
+    matrix = settings.matrix
+    began = now()
+    return Run(
+        id=new_run_id(began),
+        began=began,
+        matrixci=distribution_version("matrixci"),
+        commit=_commit(),
+        command=tuple(map(redact, command)),
+        subject=settings.subject.subject,
+        companions=companions(matrix),
+        as_of=settings.as_of,
+        matrix_digest=matrix_digest(matrix),
+        axes={axis: tuple(values) for axis, values in matrix.axes.items()},
+        cells=chosen.cells,
+        unselected=tuple(cell.id for cell in chosen.unselected),
+        unselected_axes={cell.id: cell.axes for cell in chosen.unselected},
+        check_filter=settings.check_filter,
+        known_issues=matrix.known_issues,
+        gates=matrix.gates.plain(),
+        resolver=f"uv {distribution_version('uv')}",
+        setup=settings.setup,
+    )
+
+
+def _commit() -> str | None:
+    """Return the commit of the working folder, +dirty where files are changed; None outside git."""
+    git = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+dirty"]
+    try:
+        done = subprocess.run(git, capture_output=True, text=True, check=False, timeout=30)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None

@@ -1,0 +1,114 @@
+"""From a matrix to a plan: every cell resolved once, before anything is built."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import assert_never
+
+from packaging.version import Version
+
+from matrixci.cells import Chosen
+from matrixci.lock import Lock, Resolver, Unsatisfiable
+from matrixci.model import Cell
+from matrixci.new_run import new_run
+from matrixci.older import older_releases
+from matrixci.pipeline import Settings, resolver_for
+from matrixci.plan import Plan, PlannedCell, PlannedLock, Refusal
+from matrixci.retry import Patience, Told, patiently
+
+Answers = Mapping[str, Lock | Unsatisfiable]
+"""Cell id to what was resolved for it."""
+
+
+async def resolve_only(settings: Settings, cells: Sequence[Cell], architecture: str) -> Answers:
+    """Return each cell's lock, or why there is none; nothing is built.
+
+    Raises:
+        ResolverError: the index could not be asked.
+    """
+    resolver = resolver_for(settings, architecture)
+    try:
+        return await _resolve(resolver, settings, cells)
+    finally:
+        await resolver.close()
+
+
+async def make_plan(  # noqa: PLR0913 - what a plan is made of
+    settings: Settings,
+    chosen: Chosen,
+    command: Sequence[str],
+    architecture: str,
+    *,
+    runner_of: Callable[[Cell], tuple[str, ...]],
+    tell: Told,
+) -> Plan:
+    """Return the plan of a run: its cells, and their locks.
+
+    Args:
+        settings: what the command asks for.
+        chosen: the cells.
+        command: argv that makes such a run on one machine.
+        architecture: of the containers, as the kernel names it.
+        runner_of: the labels of the machine that is to run a cell.
+        tell: told of each attempt to ask the index that failed and is followed by another.
+
+    Raises:
+        ResolverError: the index could not be asked.
+    """
+
+    async def attempt(_: int) -> Plan:
+        resolver = resolver_for(settings, architecture)
+        try:
+            return await _plan(settings, chosen, command, architecture, resolver, runner_of)
+        finally:
+            await resolver.close()
+
+    return await patiently(Patience(retries=settings.matrix.retries), attempt, tell)
+
+
+async def _plan(  # noqa: PLR0913, PLR0917
+    settings: Settings,
+    chosen: Chosen,
+    command: Sequence[str],
+    architecture: str,
+    resolver: Resolver,
+    runner_of: Callable[[Cell], tuple[str, ...]],
+) -> Plan:
+    run = new_run(settings, chosen, command)
+    python = max((cell.python for cell in chosen.cells), key=Version)
+    answers = await _resolve(resolver, settings, chosen.cells)
+    tools = await resolver.tools(python)
+    locks: dict[str, PlannedLock] = {}
+    satisfiable: dict[str, PlannedCell] = {}
+    refused: dict[str, Refusal] = {}
+    for cell in chosen.cells:
+        match answer := answers[cell.id]:
+            case Lock():
+                satisfiable[cell.id] = PlannedCell(
+                    lock=answer.digest, fallback=answer.fallback, runner=runner_of(cell)
+                )
+                locks[answer.digest] = PlannedLock.of(answer)
+            case Unsatisfiable():
+                refused[cell.id] = Refusal(reason=answer.reason, detail=answer.detail)
+            case _ as never:
+                assert_never(never)
+    versions = {
+        cell.id: (cell.python, answer.versions)
+        for cell in chosen.cells
+        if isinstance(answer := answers[cell.id], Lock)
+    }
+    older = await older_releases(resolver, (run.subject.name, *run.companions), versions)
+    return Plan(
+        run=run.model_copy(update={"older": older}),
+        matrix=settings.matrix,
+        architecture=architecture,
+        locks=locks,
+        cells=satisfiable,
+        unsatisfiable=refused,
+        tools={python: PlannedLock.of(tools)},
+    )
+
+
+async def _resolve(resolver: Resolver, settings: Settings, cells: Sequence[Cell]) -> Answers:
+    subject = settings.subject.subject
+    answers = await asyncio.gather(*(resolver.resolve(cell, subject) for cell in cells))
+    return {cell.id: answer for cell, answer in zip(cells, answers, strict=True)}

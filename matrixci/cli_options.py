@@ -1,5 +1,6 @@
 """What the commands have in common: options, and the folder of checks."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -7,10 +8,38 @@ import typer
 
 from matrixci.data import data_folder
 from matrixci.errors import UsageError
+from matrixci.model import BaseOrigin
 
 HOME: Final = Path(".matrixci")
 HISTORY: Final = "history.sqlite"
 
+AXES_TOO: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""Settings of a command that takes options named after the matrix's axes."""
+AXES_HELP: Final = (
+    "Each axis of the matrix is an option as well: --python 3.12 --device cpu --numpy 1.x"
+)
+
+MatrixOption = Annotated[Path, typer.Option("--matrix", help="The matrix file.")]
+SubjectOption = Annotated[
+    str | None, typer.Option(help="Requirement, wheel, path or URL, instead of the matrix's.")
+]
+CellsOption = Annotated[
+    list[str] | None, typer.Option("--cell", help="Cell id or glob; repeatable.")
+]
+CheckOption = Annotated[
+    str | None, typer.Option(help="Only checks that match, as pytest's -k understands it.")
+]
+ChecksOption = Annotated[
+    Path | None, typer.Option(help="Folder of checks, instead of the built-in ones.")
+]
+AsOfOption = Annotated[
+    datetime | None,
+    typer.Option(formats=["%Y-%m-%d"], help="Only releases published up to this day."),
+]
+BaseOption = Annotated[BaseOrigin | None, typer.Option(help="How base images must come to be.")]
+InstallEngineOption = Annotated[
+    bool, typer.Option("--install-engine", help="Install an engine where none answers.")
+]
 HomeOption = Annotated[Path, typer.Option("--home", help="Where runs and caches are kept.")]
 HistoryOption = Annotated[
     Path | None,

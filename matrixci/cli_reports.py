@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, NoReturn
 
 import typer
 from rich.console import Console
@@ -30,6 +30,20 @@ from matrixci.wording import did_you_mean, printable
 _FEW_CELLS: Final = 500
 """Up to as many cells, the trends of checks that never changed are drawn, too."""
 
+BaselineOption = Annotated[
+    str | None, typer.Option(help="Id or folder of an earlier run to compare with.")
+]
+VersionOption = Annotated[
+    str | None, typer.Option(help="The version that most cells must have been tested with.")
+]
+FormatsOption = Annotated[
+    list[str] | None,
+    typer.Option("--format", help=f"{', '.join(FORMATS)}; repeatable. Left out: all."),
+]
+OutOption = Annotated[
+    Path | None, typer.Option(help="Where to write; the run's folder, in report/.")
+]
+
 
 def show(
     run: Annotated[str | None, typer.Argument(help="Id or folder of a run; the latest.")] = None,
@@ -52,24 +66,49 @@ def readiness(  # noqa: PLR0913
     run: Annotated[str | None, typer.Argument(help="Id or folder of a run; the latest.")] = None,
     *,
     home: HomeOption = HOME,
-    baseline: Annotated[
-        str | None, typer.Option(help="Id or folder of an earlier run to compare with.")
-    ] = None,
-    subject_version: Annotated[
-        str | None, typer.Option(help="The version that most cells must have been tested with.")
-    ] = None,
+    baseline: BaselineOption = None,
+    subject_version: VersionOption = None,
     history: HistoryOption = None,
-    formats: Annotated[
-        list[str] | None,
-        typer.Option("--format", help=f"{', '.join(FORMATS)}; repeatable. Left out: all."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Where to write; the run's folder, in report/.")
-    ] = None,
+    formats: FormatsOption = None,
+    out: OutOption = None,
 ) -> None:
     """Write the report that a release is decided on, and exit by the verdict."""
+    write_readiness(
+        find_run(home, run),
+        home=home,
+        baseline=baseline,
+        subject_version=subject_version,
+        history=history,
+        formats=formats,
+        out=out,
+    )
+
+
+def write_readiness(  # noqa: PLR0913 - options of the commands
+    folder: Path,
+    *,
+    home: Path,
+    baseline: str | None,
+    subject_version: str | None,
+    history: Path | None,
+    formats: list[str] | None,
+    out: Path | None,
+) -> NoReturn:
+    """Write the report that a release is decided on, and exit by the verdict.
+
+    Args:
+        folder: of the run.
+        home: where other runs and the history lie.
+        baseline: id or folder of an earlier run.
+        subject_version: that most cells must have been tested with.
+        history: the history's file; None: that of the home.
+        formats: names of formats; None: all.
+        out: where to write; None: the run's folder, in report/.
+
+    Raises:
+        UsageError: there is no such format, or no such baseline.
+    """
     chosen = [FORMATS[name] for name in _named(formats or list(FORMATS), list(FORMATS))]
-    folder = find_run(home, run)
     judged = running.judge_folder(
         folder,
         None if baseline is None else find_run(home, baseline),

@@ -391,3 +391,13 @@ class Run(Frozen):
     )
     interrupted: bool = False
     setup: Setup | None = Field(default=None, description="None: made before it was recorded")
+
+    @property
+    def served_by(self) -> tuple[EngineFacts, ...]:
+        """The engines that its cells ran on, as far as that is known."""
+        return self.engines or ((self.engine,) if self.engine is not None else ())
+
+    @property
+    def had_no_gpu(self) -> bool:
+        """Whether none of its engines is known to hand out a GPU."""
+        return bool(self.served_by) and all(engine.gpu is None for engine in self.served_by)

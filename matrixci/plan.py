@@ -5,13 +5,14 @@ resolved once, so that every machine installs the same.
 """
 
 import hashlib
+import shutil
 from functools import cached_property
 from pathlib import Path
 from typing import Self
 
 from pydantic import Field, field_serializer, model_validator
 
-from matrixci.errors import ResolverError, UsageError
+from matrixci.errors import ResolverError, RunFilesError, UsageError
 from matrixci.lock import Lock, Unsatisfiable, parse_lock
 from matrixci.matrix.definition import Matrix
 from matrixci.model import SCHEMA_VERSION, Cell, Frozen, Run
@@ -149,3 +150,19 @@ def write_plan(plan: Plan, path: Path) -> None:
         RunFilesError: it can't be written.
     """
     write_whole(path, plan.model_dump_json(indent=1))
+
+
+def write_wheel(wheel: Path | None, plan: Path) -> None:
+    """Lay the subject's own wheel beside a plan's file, where a cell looks for it.
+
+    Raises:
+        RunFilesError: it can't be written.
+    """
+    if wheel is None:
+        return
+    try:
+        if wheel.resolve().parent != plan.resolve().parent:
+            shutil.copyfile(wheel, plan.parent / wheel.name)
+    except OSError as error:
+        msg = f"The subject's wheel can't be laid beside {plan}: {error}"
+        raise RunFilesError(msg) from error

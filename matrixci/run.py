@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Final
 
 from matrixci.cells import Chosen
+from matrixci.draft import Draft
 from matrixci.engine import Engine
-from matrixci.errors import EngineError
+from matrixci.errors import DiskFullError, EngineError, UsageError
 from matrixci.events import Listener
 from matrixci.judge import judge
 from matrixci.judged import JudgedRun
-from matrixci.model import Run, now
+from matrixci.model import Cell, CellOutcome, Reason, Run, now
 from matrixci.new_run import new_run
 from matrixci.pipeline import Pipeline, Settings
+from matrixci.plan import Plan
+from matrixci.planned_cell import run_of
+from matrixci.planned_locks import PlannedLocks
 from matrixci.preflight import make_sure_of_room
 from matrixci.resume import Resumption
 from matrixci.run_folder import RunFolder, read_run
@@ -42,7 +46,10 @@ async def execute(
     run = new_run(settings, chosen, command)
     folder = RunFolder.create(settings.home, run.id)
     with folder.held():
-        return await _go(settings, run, folder, engine, listener)
+        folder.write_run(run)
+        folder.point_latest()
+        pipeline = Pipeline(settings, run, folder, engine, listener)
+        return await _go(run, pipeline, folder, engine, listener)
 
 
 async def resume(what: Resumption, listener: Listener) -> JudgedRun:
@@ -63,7 +70,10 @@ async def resume(what: Resumption, listener: Listener) -> JudgedRun:
         await _look_ahead(what.settings, engine, listener)
         for problem in what.stored.problems:
             listener.said(f"a result that can't be read is made anew: {problem}")
-        return await _go(what.settings, what.run, folder, engine, listener, resumption=what)
+        folder.write_run(what.run)
+        folder.point_latest()
+        pipeline = Pipeline(what.settings, what.run, folder, engine, listener)
+        return await _go(what.run, pipeline, folder, engine, listener, what)
 
 
 async def _look_ahead(settings: Settings, engine: Engine, listener: Listener) -> None:
@@ -73,25 +83,66 @@ async def _look_ahead(settings: Settings, engine: Engine, listener: Listener) ->
         listener.said(remark)
 
 
-async def _go(  # noqa: PLR0913 - a run has as many parts
-    settings: Settings,
+async def execute_cell(
+    plan: Plan, cell: Cell, settings: Settings, folder: RunFolder, listener: Listener
+) -> JudgedRun:
+    """Run one cell of a plan into a folder of its own, and judge it.
+
+    Where the machine's own engine can't serve, that is the cell's result: whoever puts the cells
+    together learns the reason.
+
+    Args:
+        plan: the plan.
+        cell: one of its cells.
+        settings: what the cell is made with.
+        folder: takes the result; nothing of another run lies there.
+        listener: told how it goes on.
+
+    Raises:
+        UsageError: the engine's architecture isn't the plan's, or the lock is damaged.
+        RunFilesError: the folder can't be written.
+    """
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
+    run = run_of(plan, cell)
+    with folder.held():
+        folder.write_run(run)
+        try:
+            engine = await Engine.connect()
+            await _look_ahead(settings, engine, listener)
+        except (EngineError, DiskFullError) as error:
+            draft = Draft(run=run.id, cell=cell, listener=listener)
+            folder.write_cell(draft.end(CellOutcome.ERROR, Reason.ENGINE, str(error)))
+            folder.write_run(run.model_copy(update={"ended": now()}))
+            return judge_folder(folder.path)
+        if engine.facts.architecture != plan.architecture:
+            msg = (
+                f"The plan is for {plan.architecture}, and the container engine at {engine.host} "
+                f"is {engine.facts.architecture}."
+            )
+            raise UsageError(msg)
+        # The shared layers are those of all cells of the plan, whichever of them is made here.
+        whole = plan.run.model_copy(update={"plan": plan.digest})
+        locks = PlannedLocks.of(plan, cell)
+        pipeline = Pipeline(settings, whole, folder, engine, listener, locks=locks)
+        return await _go(run, pipeline, folder, engine, listener)
+
+
+async def _go(  # noqa: PLR0913, PLR0917 - a run has as many parts
     run: Run,
+    pipeline: Pipeline,
     folder: RunFolder,
     engine: Engine,
     listener: Listener,
-    *,
     resumption: Resumption | None = None,
 ) -> JudgedRun:
-    folder.write_run(run)
-    folder.point_latest()
     cells = run.cells if resumption is None else resumption.cells
     before = {} if resumption is None else resumption.stored.results
     listener.planned(cells)
     if swept := await engine.sweep():
         listener.said(f"{swept} containers and volumes of a run that was killed are removed")
-    pipeline = Pipeline(settings, run, folder, engine, listener)
     results, interrupted = await pipeline.execute(cells)
-    older = run.older if interrupted else await pipeline.older({**before, **results})
+    planned = run.plan is not None  # why a cell has an older release was found out then
+    older = run.older if interrupted or planned else await pipeline.older({**before, **results})
     await pipeline.close()
     with suppress(EngineError):  # it is away; the next run sweeps
         await engine.remove_remains(run.id)

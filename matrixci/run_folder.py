@@ -4,6 +4,7 @@ import fcntl
 import logging
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -54,9 +55,31 @@ class RunFolder:
         try:
             for path in (folder.logs, folder.locks, folder.cells):
                 path.mkdir(parents=True)
-            (home / ".gitignore").write_text("*\n", encoding="utf-8")
+            keep_out_of_git(home)
         except OSError as error:
             msg = f"The run's folder can't be made: {error}"
+            raise RunFilesError(msg) from error
+        return folder
+
+    @classmethod
+    def emptied(cls, path: Path) -> "RunFolder":
+        """Make a folder for a run of its own; what a run has left in it before is removed.
+
+        Raises:
+            UsageError: something else lies there.
+            RunFilesError: it can't be written.
+        """
+        folder = cls(path)
+        try:
+            if path.exists() and any(path.iterdir()):
+                if not (path / "run.json").is_file():
+                    msg = f"{path} is not empty, and no run lies there; name another --output."
+                    raise UsageError(msg)
+                shutil.rmtree(path)
+            for part in (folder.logs, folder.locks, folder.cells):
+                part.mkdir(parents=True)
+        except OSError as error:
+            msg = f"The folder {path} can't be made: {error}"
             raise RunFilesError(msg) from error
         return folder
 
@@ -137,6 +160,15 @@ class RunFolder:
 
     def _write(self, path: Path, text: str) -> None:
         write_whole(path, text)
+
+
+def keep_out_of_git(home: Path) -> None:
+    """Let git ignore the folder where runs and caches lie.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    (home / ".gitignore").write_text("*\n", encoding="utf-8")
 
 
 def write_whole(path: Path, text: str | Iterable[str], *, durable: bool = True) -> None:

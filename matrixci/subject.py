@@ -68,12 +68,13 @@ async def resolve_subject(spec: str, folder: Path) -> ResolvedSubject:
             assert_never(never)
 
 
-def kept_wheel(subject: Subject, home: Path) -> Path | None:
+def kept_wheel(subject: Subject, home: Path, *more: Path) -> Path | None:
     """Return the wheel that a run's subject is, None where it is none of our own.
 
     Args:
         subject: as the run recorded it.
         home: where built wheels are kept.
+        more: other folders to look in, first.
 
     Raises:
         SubjectError: it is gone, or another file by now.
@@ -81,7 +82,8 @@ def kept_wheel(subject: Subject, home: Path) -> Path | None:
     if subject.wheel is None:
         return None
     url = subject.requirement.partition(" @ ")[2].partition("#")[0]
-    places = [Path(unquote(urlsplit(url).path)), *(home / "subjects").glob(f"*/{subject.wheel}")]
+    places = [folder / subject.wheel for folder in more]
+    places += [Path(unquote(urlsplit(url).path)), *(home / "subjects").glob(f"*/{subject.wheel}")]
     for place in places:
         if place.is_file() and hashlib.sha256(place.read_bytes()).hexdigest() == subject.digest:
             return place

@@ -5,6 +5,7 @@ from collections import Counter
 
 from matrixci.headline import headline_versions
 from matrixci.judged import JudgedRun
+from matrixci.model import EngineFacts
 from matrixci.wording import several
 
 
@@ -35,9 +36,11 @@ def reproduce_all(judged: JudgedRun) -> str:
 
 
 def _engine(judged: JudgedRun) -> str:
-    engine = judged.run.engine
-    if engine is None:
-        return "not recorded"
+    engines = judged.run.served_by
+    return "; ".join(map(_engine_words, engines)) or "not recorded"
+
+
+def _engine_words(engine: EngineFacts) -> str:
     gpu = f"GPU by {engine.gpu}" if engine.gpu else "no GPU"
     memory = f"{engine.memory / 2**30:.0f} GiB"
     return (

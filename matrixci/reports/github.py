@@ -69,6 +69,17 @@ def _cells(ids: list[str]) -> str:
     return ", ".join(ids[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
+def annotation(kind: str, title: str, text: str) -> str:
+    """Return one annotation as a line.
+
+    Args:
+        kind: error, warning or notice.
+        title: what is read first.
+        text: the rest.
+    """
+    return f"{_command(kind, title, text)}\n"
+
+
 def _command(kind: str, title: str, text: str) -> str:
     name = command_property(cut(title, _TEXT))
     return f"::{kind} title={name}::{command_data(cut(text, _TEXT))}"

@@ -8,7 +8,7 @@ never anything but text: Jinja2 escapes it here, the script knows only text node
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from functools import cache
 from importlib.resources import files
@@ -143,12 +143,12 @@ def _facts(report: Report) -> Mapping[str, str]:
         "index as of": str(run.as_of) if run.as_of else "the day of the run",
         "resolver": run.resolver,
     }
-    if engine := run.engine:
-        facts["engine"] = f"{engine.version}, buildx {engine.buildx}, {engine.storage}"
-        facts["machine"] = (
-            f"{engine.architecture}, {engine.cpus} CPUs, {engine.memory / 2**30:.1f} GiB"
+    if engines := run.served_by:
+        facts["engine"] = _each(f"{e.version}, buildx {e.buildx}, {e.storage}" for e in engines)
+        facts["machine"] = _each(
+            f"{e.architecture}, {e.cpus} CPUs, {e.memory / 2**30:.1f} GiB" for e in engines
         )
-        facts["GPU"] = engine.gpu or "none on this engine"
+        facts["GPU"] = _each(e.gpu or "none on this engine" for e in engines)
     bases = Counter(
         f"{image.base} ({image.base_origin}, {image.base_digest[:19]})"
         for cell in judged.cells
@@ -165,6 +165,11 @@ def _facts(report: Report) -> Mapping[str, str]:
     return {
         name: "\n".join(map(printable, fact.split("\n"))) for name, fact in facts.items() if fact
     }
+
+
+def _each(facts: Iterable[str]) -> str:
+    """Return facts, each once, on lines of their own."""
+    return "\n".join(dict.fromkeys(facts))
 
 
 def _cells(count: int) -> str:

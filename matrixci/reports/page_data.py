@@ -118,8 +118,7 @@ class PageData:
 
     def _axes(self) -> list[tuple[str, tuple[str, ...], list[str]]]:
         """Return the axes with their values' names and titles."""
-        engine = self._judged.run.engine
-        no_gpu = engine is not None and engine.gpu is None
+        no_gpu = self._judged.run.had_no_gpu
         asking: dict[tuple[str, str], bool] = {}
         for cell in self._judged.cells if no_gpu else ():
             for pair in cell.cell.axes.items():

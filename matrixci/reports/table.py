@@ -99,8 +99,7 @@ def label(axis: str, value: str) -> str:
 
 def column_title(judged: JudgedRun, value: str, cells: Sequence[JudgedCell]) -> str:
     """Return the title of a column, which says where the engine has no GPU for its cells."""
-    without = judged.run.engine is not None and judged.run.engine.gpu is None
-    if cells and without and all(cell.cell.gpu for cell in cells):
+    if cells and judged.run.had_no_gpu and all(cell.cell.gpu for cell in cells):
         return line(f"{value} (no GPU on this engine)")
     return line(value)
 

@@ -1,0 +1,121 @@
+"""What the commands that begin a run are asked for: their options, read into settings and cells."""
+
+import asyncio
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from matrixci.cells import Chosen, Selection, choose
+from matrixci.cli_options import checks_folder
+from matrixci.data import data_folder
+from matrixci.errors import EngineError, UsageError
+from matrixci.matrix.file import load_matrix
+from matrixci.model import BaseOrigin
+from matrixci.pipeline import Settings
+from matrixci.subject import resolve_subject
+from matrixci.wording import did_you_mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """The options that these commands have in common."""
+
+    file: Path
+    home: Path
+    subject: str | None
+    cells: list[str] | None
+    check: str | None
+    checks: Path | None
+    as_of: datetime | None
+    base: BaseOrigin | None
+    fresh: bool
+
+
+def asked(words: list[str], what: Asked, *, jobs: int | None = None) -> tuple[Settings, Chosen]:
+    """Return what a command asks for, and the cells of it.
+
+    Args:
+        words: what is left of the command line: options named after the matrix's axes.
+        what: the other options.
+        jobs: cells under way at once.
+
+    Raises:
+        UsageError: the matrix, the selection, the subject or the checks are not there.
+    """
+    loaded = load_matrix(what.file)
+    selection = Selection(
+        axes=_axis_options(words, list(loaded.axes)), cells=tuple(what.cells or ())
+    )
+    chosen = choose(loaded, selection)
+    settings = Settings(
+        matrix=loaded,
+        subject=asyncio.run(
+            resolve_subject(what.subject or loaded.subject, what.home / "subjects")
+        ),
+        checks=checks_folder(what.checks),
+        home=what.home,
+        check_filter=what.check,
+        as_of=what.as_of.date() if what.as_of else None,
+        jobs=jobs,
+        fresh=what.fresh,
+        base_origin=what.base,
+    )
+    return settings, chosen
+
+
+def _axis_options(words: list[str], axes: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Read what is left of a command line as options named after the matrix's axes.
+
+    Raises:
+        UsageError: it is none, or has no value.
+    """
+    wanted: dict[str, list[str]] = {}
+    rest = iter(words)
+    for word in rest:
+        name, given, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or name not in axes:
+            known = [*(f"--{axis}" for axis in axes), *OPTIONS]
+            msg = f"There is no option {word}; {did_you_mean(word, known)}"
+            raise UsageError(msg)
+        if not given:
+            value = next(rest, "")
+        if not value:
+            msg = f"{word} needs a value of the axis {name}."
+            raise UsageError(msg)
+        wanted.setdefault(name, []).extend(value.split(","))
+    return {name: tuple(values) for name, values in wanted.items()}
+
+
+def make_sure_of_engine() -> None:
+    """Install and start an engine where none answers.
+
+    Raises:
+        EngineError: that failed; the script has said why.
+    """
+    script = data_folder("docker") / "engine.sh"
+    if subprocess.run(["bash", str(script), "install"], check=False).returncode != 0:  # noqa: S603, S607
+        msg = "No container engine could be installed."
+        raise EngineError(msg)
+
+
+# What a mistyped axis option may have meant.
+OPTIONS: Final = (
+    "--subject",
+    "--cell",
+    "--check",
+    "--checks",
+    "--as-of",
+    "--jobs",
+    "--base",
+    "--plan",
+    "--output",
+    "--shard-size",
+    "--fresh",
+    "--install-engine",
+    "--resume",
+    "--matrix",
+    "--home",
+)

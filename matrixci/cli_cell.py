@@ -1,0 +1,103 @@
+"""The commands at both ends of a run on many machines: one cell of a plan, and all put together."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from matrixci import run as running
+from matrixci.cli_asked import make_sure_of_engine
+from matrixci.cli_options import (
+    HOME,
+    BaseOption,
+    ChecksOption,
+    HistoryOption,
+    HomeOption,
+    InstallEngineOption,
+    checks_folder,
+)
+from matrixci.cli_reports import (
+    BaselineOption,
+    FormatsOption,
+    OutOption,
+    VersionOption,
+    write_readiness,
+)
+from matrixci.console import console
+from matrixci.judge import exit_code
+from matrixci.merge import find_plan, merge
+from matrixci.plan import read_plan
+from matrixci.planned_cell import settings_of
+from matrixci.progress import Progress
+from matrixci.reports.report import read_report
+from matrixci.reports.terminal import render
+from matrixci.run_folder import RunFolder
+
+
+def run_cell(  # noqa: PLR0913
+    cell: Annotated[str, typer.Argument(metavar="ID", help="Cell id.")],
+    *,
+    plan: Annotated[Path, typer.Option(help="The plan's file.")] = Path("plan.json"),
+    output: Annotated[
+        Path | None, typer.Option(help="Folder of the result; <home>/cells/ID.")
+    ] = None,
+    home: HomeOption = HOME,
+    checks: ChecksOption = None,
+    base: BaseOption = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Run it, whatever is known of it here.")
+    ] = False,
+    install_engine: InstallEngineOption = False,
+) -> None:
+    """Run one cell of a plan, on any machine; its folder is what `report` puts together."""
+    planned = read_plan(plan)
+    what = planned.cell(cell)
+    setup = planned.run.setup
+    named = Path(setup.checks) if setup is not None and setup.checks is not None else None
+    settings = settings_of(
+        planned, plan.parent, checks_folder(checks or named), home, fresh=fresh, base_origin=base
+    )
+    if install_engine:
+        make_sure_of_engine()
+    folder = RunFolder.emptied(output or home / "cells" / cell)
+    progress = Progress(console(stderr=True))
+    with progress.showing():
+        judged = asyncio.run(running.execute_cell(planned, what, settings, folder, progress))
+    console().print(render(read_report(judged, folder.path)), crop=False)
+    raise typer.Exit(exit_code(judged))
+
+
+def report(  # noqa: PLR0913
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of results.")],
+    *,
+    plan: Annotated[
+        Path | None, typer.Option(help="The plan's file; plan.json in one of the folders.")
+    ] = None,
+    home: HomeOption = HOME,
+    baseline: BaselineOption = None,
+    subject_version: VersionOption = None,
+    history: HistoryOption = None,
+    formats: FormatsOption = None,
+    out: OutOption = None,
+) -> None:
+    """Put cells of a plan together into one run, write its report, and exit by the verdict."""
+    planned = find_plan(folders) if plan is None else read_plan(plan)
+    merged = merge(planned, folders, home)
+    _say(merged.remarks)
+    write_readiness(
+        merged.folder,
+        home=home,
+        baseline=baseline,
+        subject_version=subject_version,
+        history=history,
+        formats=formats,
+        out=out,
+    )
+
+
+def _say(lines: Sequence[str]) -> None:
+    for line in lines:
+        console(stderr=True).print(Text(line), soft_wrap=True)

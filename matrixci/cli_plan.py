@@ -1,0 +1,158 @@
+"""The command that plans a run for many machines, and the table of what is planned."""
+
+import asyncio
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final, assert_never
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from matrixci.cli_asked import Asked, asked
+from matrixci.cli_options import (
+    HOME,
+    AsOfOption,
+    BaseOption,
+    CellsOption,
+    CheckOption,
+    ChecksOption,
+    HomeOption,
+    MatrixOption,
+    SubjectOption,
+)
+from matrixci.console import console
+from matrixci.github_output import MOST_JOBS, append, outputs
+from matrixci.lock import Lock, Unsatisfiable
+from matrixci.model import Cell
+from matrixci.new_run import companions
+from matrixci.pipeline import Settings
+from matrixci.plan import Plan, write_plan, write_wheel
+from matrixci.planning import Answers, make_plan
+from matrixci.reports.github import annotation
+from matrixci.runners import runner_of
+from matrixci.wording import in_line, several
+
+GPU_RUNNER: Final = "MATRIXCI_GPU_RUNNER"
+"""The environment variable that names the runner with a GPU, by its labels with commas between."""
+_NOT_OF_A_RUN: Final = ("--output", "--shard-size")
+
+
+def plan_run(  # noqa: PLR0913
+    context: typer.Context,
+    *,
+    file: MatrixOption = Path("matrix.yaml"),
+    home: HomeOption = HOME,
+    subject: SubjectOption = None,
+    cell: CellsOption = None,
+    check: CheckOption = None,
+    checks: ChecksOption = None,
+    as_of: AsOfOption = None,
+    base: BaseOption = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Resolve everything anew.")] = False,
+    output: Annotated[Path, typer.Option(help="The plan's file.")] = Path("plan.json"),
+    shard_size: Annotated[
+        int, typer.Option(min=1, max=MOST_JOBS, help="Cells in one matrix of a workflow, at most.")
+    ] = MOST_JOBS,
+) -> None:
+    """Resolve every cell once, and write what other machines need to run them one by one."""
+    what = Asked(
+        file=file,
+        home=home,
+        subject=subject,
+        cells=cell,
+        check=check,
+        checks=checks,
+        as_of=as_of,
+        base=base,
+        fresh=fresh,
+    )
+    settings, chosen = asked(context.args, what)
+    gpu_runner = os.environ.get(GPU_RUNNER)
+    planned = asyncio.run(
+        make_plan(
+            settings,
+            chosen,
+            _command(sys.argv[2:]),
+            platform.machine(),
+            runner_of=lambda cell: runner_of(settings.matrix, cell, gpu_runner),
+            tell=_tell,
+        )
+    )
+    write_plan(planned, output)
+    write_wheel(settings.subject.wheel, output)
+    show_locks(settings, chosen.cells, {cell.id: planned.answer(cell.id) for cell in chosen.cells})
+    if not gpu_runner:
+        _tell_of_gpus(planned)
+    if path := os.environ.get("GITHUB_OUTPUT"):
+        append(outputs(planned, shard_size), Path(path))
+    told = f"the run {planned.run.id} is planned in {output}; run a cell of it:"
+    console().print(Text(f"{told} nox -s cell -- ID --plan {output}"), soft_wrap=True)
+
+
+def _command(words: Sequence[str]) -> list[str]:
+    """Return the command that makes such a run on one machine."""
+    kept = ["matrix"]
+    rest = iter(words)
+    for word in rest:
+        if word in _NOT_OF_A_RUN:
+            next(rest, None)
+        elif word.partition("=")[0] not in _NOT_OF_A_RUN:
+            kept.append(word)
+    return kept
+
+
+def _tell(number: int, seconds: float, error: BaseException) -> None:
+    first = in_line(str(error).partition("\n")[0])
+    _say(f"{first} (attempt {number}; again in {seconds:.0f} s)")
+
+
+def _tell_of_gpus(planned: Plan) -> None:
+    """Say where a cell will lack the GPU that it asks for."""
+    without = [cell.id for cell in planned.run.cells if cell.gpu and cell.id in planned.cells]
+    if not without:
+        return
+    text = (
+        f"{several(len(without), 'cell')} that ask for a GPU run on ordinary runners, unless these "
+        f"have one: the variable {GPU_RUNNER} names no runner with a GPU."
+    )
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        sys.stdout.write(annotation("notice", "no GPU runner", text))
+    _say(text)
+
+
+def _say(text: str) -> None:
+    console(stderr=True).print(Text(text), soft_wrap=True)
+
+
+def show_locks(settings: Settings, cells: Sequence[Cell], locks: Answers) -> None:
+    """Print the cells with their locks."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("cell", "lock", ""):
+        table.add_column(title)
+    for cell in cells:
+        match locks[cell.id]:
+            case Lock() as lock:
+                names = [
+                    settings.subject.subject.name,
+                    *companions(settings.matrix),
+                    "numpy",
+                ]
+                pins = [
+                    f"{name} {lock.versions[name]}"
+                    for name in dict.fromkeys(names)
+                    if name in lock.versions
+                ]
+                fallback = " (default index)" if lock.fallback else ""
+                table.add_row(cell.id, lock.digest[:12], ", ".join(pins) + fallback)
+            case Unsatisfiable() as proof:
+                table.add_row(cell.id, "∅", Text(in_line(f"unsatisfiable: {proof.reason}")))
+            case _ as never:
+                assert_never(never)
+    out = console()
+    out.print(table)
+    distinct = {lock.digest for lock in locks.values() if isinstance(lock, Lock)}
+    out.print(f"{several(len(cells), 'cell')}, {several(len(distinct), 'distinct lock')}")

@@ -21,7 +21,7 @@ from matrixci import cli_reports as reports
 from matrixci import run as running
 from matrixci.cells import Selection
 from matrixci.cli_constraints import print_constraints
-from matrixci.cli_options import HOME, HomeOption, checks_folder
+from matrixci.cli_options import HOME, HomeOption, TierOption, checks_folder
 from matrixci.cli_reproduce import reproduce
 from matrixci.cli_resume import go_on
 from matrixci.console import console
@@ -68,6 +68,7 @@ def matrix(  # noqa: PLR0913
         str | None, typer.Option(help="Requirement, wheel, path or URL, instead of the matrix's.")
     ] = None,
     cell: Annotated[list[str] | None, typer.Option(help="Cell id or glob; repeatable.")] = None,
+    tier: TierOption = None,
     check: Annotated[
         str | None, typer.Option(help="Only checks that match, as pytest's -k understands it.")
     ] = None,
@@ -106,7 +107,7 @@ def matrix(  # noqa: PLR0913
         _finish(*go_on(context, file=file, checks=checks, home=home, jobs=jobs, base=base))
     loaded = load_matrix(file)
     selection = Selection(
-        axes=_axis_options(context.args, list(loaded.axes)), cells=tuple(cell or ())
+        axes=_axis_options(context.args, list(loaded.axes)), cells=tuple(cell or ()), tier=tier
     )
     planned = running.plan(loaded, selection)
     settings = Settings(
@@ -246,6 +247,7 @@ def _show_plan(settings: Settings, planned: running.Plan) -> None:
 _OPTIONS: Final = (
     "--subject",
     "--cell",
+    "--tier",
     "--check",
     "--checks",
     "--as-of",

@@ -38,6 +38,7 @@ class Plan:
 
     cells: tuple[Cell, ...]
     unselected: tuple[Cell, ...]
+    tier: str | None = None
 
 
 def plan(matrix: Matrix, selection: Selection) -> Plan:
@@ -47,9 +48,13 @@ def plan(matrix: Matrix, selection: Selection) -> Plan:
         UsageError: the selection matches nothing.
     """
     every = expand(matrix)
-    cells = select(every, selection, matrix.value_ids())
+    cells = select(every, selection, matrix.value_ids(), matrix.tiers)
     wanted = {cell.id for cell in cells}
-    return Plan(cells=cells, unselected=tuple(cell for cell in every if cell.id not in wanted))
+    return Plan(
+        cells=cells,
+        unselected=tuple(cell for cell in every if cell.id not in wanted),
+        tier=selection.tier,
+    )
 
 
 async def resolve_only(
@@ -201,6 +206,7 @@ def _new_run(settings: Settings, planned: Plan, command: Sequence[str]) -> Run:
         cells=planned.cells,
         unselected=tuple(cell.id for cell in planned.unselected),
         unselected_axes={cell.id: cell.axes for cell in planned.unselected},
+        tier=planned.tier,
         check_filter=settings.check_filter,
         known_issues=matrix.known_issues,
         gates=matrix.gates.plain(),

@@ -19,7 +19,7 @@ from matrixci.engine import Engine
 from matrixci.errors import ExitCode, ResolverError
 from matrixci.judged import JudgedRun
 from matrixci.lock import Lock, Unsatisfiable, parse_lock
-from matrixci.model import Cell, CellOutcome, CheckOutcome, Reason
+from matrixci.model import Cell, CellOutcome, CheckOutcome, Reason, Run
 from matrixci.pipeline import Settings
 from matrixci.processes import Completed
 from matrixci.run_folder import RunFolder
@@ -33,6 +33,8 @@ axes:
     1.x: {id: numpy1, requires: numpy<2}
     2.x: {id: numpy2, requires: numpy>=2}
   device: {cpu: {id: cpu, torch-backend: cpu}, cuda: {id: cuda, gpu: true}}
+tiers:
+  newest: [{python: "3.13"}]
 """
 
 
@@ -122,6 +124,8 @@ EVERY = [
         ("--cell py3.12-numpy1-cpu --cell py3.13-numpy2-cuda", [EVERY[0], EVERY[7]]),
         ("--cell *-cpu --python 3.13", [EVERY[4], EVERY[6]]),
         ("--device cpu --jobs 2 --fresh --python 3.12", [EVERY[0], EVERY[2]]),
+        ("--tier newest", EVERY[4:]),
+        ("--tier newest --numpy 2.x --cell *-cpu", [EVERY[6]]),
     ],
 )
 def test_cells_are_chosen_by_axis_and_by_id(
@@ -149,6 +153,8 @@ def test_cells_are_chosen_by_axis_and_by_id(
             "--cell *-cpu --device cuda",
             "No cell is all of this at once: device cuda, *-cpu. There is py3.12-numpy1-cpu, ",
         ),
+        ("--tier newst", 'There is no tier "newst". Did you mean "newest"? There is newest.'),
+        ("--tier newest --python 3.12", "No cell is all of this at once: python 3.12, tier newest"),
         ("--numpy 3.x --device gpu", 'numpy: no cell has the value "3.x". '),
     ],
 )
@@ -378,6 +384,26 @@ def test_what_the_command_asks_for_is_what_is_run(
     assert (settings.home, settings.checks) == (Path("kept"), Path("mine"))
     assert (settings.jobs, settings.fresh, settings.check_filter) == (3, True, "not(slow)")
     assert settings.base_origin == "assembled"
+
+
+def test_a_run_records_the_tier_that_was_asked_for(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded: list[Run] = []
+
+    async def execute(
+        settings: Settings, plan: running.Plan, _: object, words: Sequence[str]
+    ) -> JudgedRun:
+        recorded.append(running._new_run(settings, plan, words))
+        return running.judge_folder(stored(settings.home, CellOutcome.PASSED))
+
+    monkeypatch.setattr(running, "execute", execute)
+    command("matrix", "--tier", "newest", "--device", "cpu")
+    command("matrix")
+    some, every = recorded
+    assert (some.tier, every.tier) == ("newest", None)
+    assert [cell.id for cell in some.cells] == [EVERY[4], EVERY[6]]
+    assert set(some.unselected) == {*EVERY} - {EVERY[4], EVERY[6]}
 
 
 @pytest.mark.parametrize("where", ["the matrix", "the subject", "the run"])

@@ -50,6 +50,24 @@ def matrix(session: nox.Session) -> None:
 
 
 @nox.session
+def plan(session: nox.Session) -> None:
+    """Resolve every cell once, for other machines to run them: plan.json."""
+    _become(session, "plan")
+
+
+@nox.session
+def cell(session: nox.Session) -> None:
+    """Run one cell of a plan: ID --plan plan.json --output DIR."""
+    _become(session, "cell")
+
+
+@nox.session
+def report(session: nox.Session) -> None:
+    """Put cells that ran on many machines together, and judge them: DIR..."""
+    _become(session, "report")
+
+
+@nox.session
 def show(session: nox.Session) -> None:
     """Print the table of a run again, from its files."""
     _become(session, "show")

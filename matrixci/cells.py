@@ -7,13 +7,14 @@ from typing import Final
 
 from matrixci.errors import UsageError
 from matrixci.matrix.axes import PYTHON
-from matrixci.matrix.combinations import Combination, cell_id
+from matrixci.matrix.combinations import Combination, Rules, cell_id, matches
 from matrixci.matrix.definition import Matrix
 from matrixci.matrix.formats import PYTHON_PLACE
 from matrixci.model import Cell
 from matrixci.wording import listed, nearest
 
 _NO_IDS: Final[Mapping[str, Mapping[str, str]]] = {}
+_NO_TIERS: Final[Mapping[str, Rules]] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,8 @@ class Selection:
     """Axis to the names, or the ids, of the values that are wanted."""
     cells: tuple[str, ...] = ()
     """Globs over cell ids; a cell that one of them matches is wanted."""
+    tier: str | None = None
+    """The name of a tier; a cell that one of its rules matches is wanted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,8 @@ class Chosen:
 
     cells: tuple[Cell, ...]
     unselected: tuple[Cell, ...]
+    tier: str | None = None
+    """The name of the tier, where one was asked for."""
 
 
 def choose(matrix: Matrix, selection: Selection) -> Chosen:
@@ -41,9 +46,13 @@ def choose(matrix: Matrix, selection: Selection) -> Chosen:
         UsageError: the selection matches nothing.
     """
     every = expand(matrix)
-    cells = select(every, selection, matrix.value_ids())
+    cells = select(every, selection, matrix.value_ids(), matrix.tiers)
     wanted = {cell.id for cell in cells}
-    return Chosen(cells=cells, unselected=tuple(cell for cell in every if cell.id not in wanted))
+    return Chosen(
+        cells=cells,
+        unselected=tuple(cell for cell in every if cell.id not in wanted),
+        tier=selection.tier,
+    )
 
 
 def expand(matrix: Matrix) -> tuple[Cell, ...]:
@@ -77,28 +86,35 @@ def select(
     cells: Sequence[Cell],
     selection: Selection,
     ids: Mapping[str, Mapping[str, str]] = _NO_IDS,
+    tiers: Mapping[str, Rules] = _NO_TIERS,
 ) -> tuple[Cell, ...]:
     """Return the cells that are wanted, in the order in which they came.
 
     Args:
         cells: all cells of a matrix.
-        selection: what is wanted; the axes and the globs must all agree to a cell.
+        selection: what is wanted; the axes, the globs and the tier must all agree to a cell.
         ids: Matrix.value_ids(), so that a value is known by its id, too.
+        tiers: those of the matrix: name to rules.
 
     Raises:
-        UsageError: an axis, a value, a glob or all of them together match nothing; every such
-            one is named, with what there is.
+        UsageError: an axis, a value, a glob, a tier or all of them together match nothing; every
+            such one is named, with what there is.
     """
     wanted = {
         axis: tuple(_name(ids.get(axis, {}), word) for word in words)
         for axis, words in selection.axes.items()
     }
-    problems = [*_axis_problems(cells, wanted, ids), *_glob_problems(cells, selection.cells)]
+    problems = [
+        *_axis_problems(cells, wanted, ids),
+        *_glob_problems(cells, selection.cells),
+        *_tier_problems(selection.tier, tiers),
+    ]
     chosen = tuple(
         cell
         for cell in cells
         if all(not names or cell.axes.get(axis) in names for axis, names in wanted.items())
         and (not selection.cells or any(_globbed(cell, glob) for glob in selection.cells))
+        and (selection.tier is None or _in_tier(cell, tiers.get(selection.tier, ())))
     )
     if not chosen and not problems:
         problems = [f"No cell is all of this at once: {_shown(selection)}. {_there_are(cells)}"]
@@ -115,6 +131,10 @@ def _name(ids: Mapping[str, str], word: str) -> str:
 
 def _globbed(cell: Cell, glob: str) -> bool:
     return fnmatch.fnmatchcase(cell.id, glob)
+
+
+def _in_tier(cell: Cell, rules: Rules) -> bool:
+    return any(matches(rule, cell.axes) for rule in rules)
 
 
 def _axis_problems(
@@ -142,6 +162,12 @@ def _glob_problems(cells: Sequence[Cell], globs: Sequence[str]) -> Iterator[str]
             yield f'No cell matches "{glob}". {question}{_there_are(cells)}'
 
 
+def _tier_problems(tier: str | None, tiers: Mapping[str, Rules]) -> Iterator[str]:
+    if tier is not None and tier not in tiers:
+        there_is = f"There is {listed(tiers)}." if tiers else "The matrix has no tiers."
+        yield f'There is no tier "{tier}". {_question(tier, [*tiers])}{there_is}'
+
+
 def _question(word: str, known: Sequence[str]) -> str:
     near = nearest(word, known)
     return f'Did you mean "{near}"? ' if near else ""
@@ -153,4 +179,6 @@ def _there_are(cells: Sequence[Cell]) -> str:
 
 def _shown(selection: Selection) -> str:
     axes = [f"{axis} {' or '.join(words)}" for axis, words in selection.axes.items() if words]
-    return ", ".join([*axes, " or ".join(selection.cells)] if selection.cells else axes)
+    globs = [" or ".join(selection.cells)] if selection.cells else []
+    tier = [f"tier {selection.tier}"] if selection.tier is not None else []
+    return ", ".join([*axes, *globs, *tier])

@@ -30,6 +30,7 @@ from matrixci.cli_options import (
     InstallEngineOption,
     MatrixOption,
     SubjectOption,
+    TierOption,
 )
 from matrixci.cli_plan import plan_run, show_locks
 from matrixci.cli_reproduce import reproduce
@@ -69,6 +70,7 @@ def matrix(  # noqa: PLR0913
     home: HomeOption = HOME,
     subject: SubjectOption = None,
     cell: CellsOption = None,
+    tier: TierOption = None,
     check: CheckOption = None,
     checks: ChecksOption = None,
     as_of: AsOfOption = None,
@@ -95,12 +97,13 @@ def matrix(  # noqa: PLR0913
     if resume:
         _finish(*go_on(context, file=file, checks=checks, home=home, jobs=jobs, base=base))
     settings, chosen = asked(
-        context.args,
+        context,
         Asked(
             file=file,
             home=home,
             subject=subject,
             cells=cell,
+            tier=tier,
             check=check,
             checks=checks,
             as_of=as_of,

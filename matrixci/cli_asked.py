@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+
+import typer
 
 from matrixci.cells import Chosen, Selection, choose
 from matrixci.cli_options import checks_folder
@@ -27,6 +28,7 @@ class Asked:
     home: Path
     subject: str | None
     cells: list[str] | None
+    tier: str | None
     check: str | None
     checks: Path | None
     as_of: datetime | None
@@ -34,11 +36,13 @@ class Asked:
     fresh: bool
 
 
-def asked(words: list[str], what: Asked, *, jobs: int | None = None) -> tuple[Settings, Chosen]:
+def asked(
+    context: typer.Context, what: Asked, *, jobs: int | None = None
+) -> tuple[Settings, Chosen]:
     """Return what a command asks for, and the cells of it.
 
     Args:
-        words: what is left of the command line: options named after the matrix's axes.
+        context: of the command: what is left of its line are options named after the axes.
         what: the other options.
         jobs: cells under way at once.
 
@@ -47,7 +51,9 @@ def asked(words: list[str], what: Asked, *, jobs: int | None = None) -> tuple[Se
     """
     loaded = load_matrix(what.file)
     selection = Selection(
-        axes=_axis_options(words, list(loaded.axes)), cells=tuple(what.cells or ())
+        axes=_axis_options(context, list(loaded.axes)),
+        cells=tuple(what.cells or ()),
+        tier=what.tier,
     )
     chosen = choose(loaded, selection)
     settings = Settings(
@@ -66,18 +72,19 @@ def asked(words: list[str], what: Asked, *, jobs: int | None = None) -> tuple[Se
     return settings, chosen
 
 
-def _axis_options(words: list[str], axes: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def _axis_options(context: typer.Context, axes: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Read what is left of a command line as options named after the matrix's axes.
 
     Raises:
         UsageError: it is none, or has no value.
     """
     wanted: dict[str, list[str]] = {}
-    rest = iter(words)
+    own = [name for each in context.command.params for name in each.opts]
+    rest = iter(context.args)
     for word in rest:
         name, given, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or name not in axes:
-            known = [*(f"--{axis}" for axis in axes), *OPTIONS]
+            known = [*(f"--{axis}" for axis in axes), *own]
             msg = f"There is no option {word}; {did_you_mean(word, known)}"
             raise UsageError(msg)
         if not given:
@@ -99,23 +106,3 @@ def make_sure_of_engine() -> None:
     if subprocess.run(["bash", str(script), "install"], check=False).returncode != 0:  # noqa: S603, S607
         msg = "No container engine could be installed."
         raise EngineError(msg)
-
-
-# What a mistyped axis option may have meant.
-OPTIONS: Final = (
-    "--subject",
-    "--cell",
-    "--check",
-    "--checks",
-    "--as-of",
-    "--jobs",
-    "--base",
-    "--plan",
-    "--output",
-    "--shard-size",
-    "--fresh",
-    "--install-engine",
-    "--resume",
-    "--matrix",
-    "--home",
-)

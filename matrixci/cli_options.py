@@ -45,6 +45,9 @@ HistoryOption = Annotated[
     Path | None,
     typer.Option("--history", metavar="PATH", help="The history's file; <home>/history.sqlite."),
 ]
+TierOption = Annotated[
+    str | None, typer.Option("--tier", help="Only the cells of this tier of the matrix.")
+]
 RunOption = Annotated[
     str | None, typer.Option("--run", help="Id or folder of a run; the latest.", metavar="RUN")
 ]

@@ -23,6 +23,7 @@ from matrixci.cli_options import (
     HomeOption,
     MatrixOption,
     SubjectOption,
+    TierOption,
 )
 from matrixci.console import console
 from matrixci.github_output import MOST_JOBS, append, outputs
@@ -48,6 +49,7 @@ def plan_run(  # noqa: PLR0913
     home: HomeOption = HOME,
     subject: SubjectOption = None,
     cell: CellsOption = None,
+    tier: TierOption = None,
     check: CheckOption = None,
     checks: ChecksOption = None,
     as_of: AsOfOption = None,
@@ -64,13 +66,14 @@ def plan_run(  # noqa: PLR0913
         home=home,
         subject=subject,
         cells=cell,
+        tier=tier,
         check=check,
         checks=checks,
         as_of=as_of,
         base=base,
         fresh=fresh,
     )
-    settings, chosen = asked(context.args, what)
+    settings, chosen = asked(context, what)
     gpu_runner = os.environ.get(GPU_RUNNER)
     planned = asyncio.run(
         make_plan(

@@ -19,7 +19,7 @@ from matrixci.reproduction import given
 from matrixci.resume import prepare, unfinished
 from matrixci.run_folder import RunFolder, find_run, read_run
 
-_OTHERS: Final = ("subject", "cell", "check", "as_of", "plan", "fresh")
+_OTHERS: Final = ("subject", "cell", "tier", "check", "as_of", "plan", "fresh")
 """Options that would make it another run."""
 
 

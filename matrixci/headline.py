@@ -33,6 +33,11 @@ def subject_title(judged: JudgedRun) -> str:
     return f"{subject.name} {counts.most_common(1)[0][0]}" if counts else subject.spec
 
 
+def occasion(run: Run) -> str:
+    """Return the day that a run stands for, and the tier that was asked for."""
+    return " · ".join([day(run), *([f"tier {run.tier}"] if run.tier is not None else [])])
+
+
 def day(run: Run) -> str:
     """Return the day that a run stands for: of the index, or of the run itself."""
     return f"as of {run.as_of}" if run.as_of else f"{run.began:%Y-%m-%d}"

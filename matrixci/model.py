@@ -373,6 +373,7 @@ class Run(Frozen):
     unselected_axes: dict[str, dict[str, str]] = Field(
         default_factory=dict, description="the axes of the cells that the command left out"
     )
+    tier: str | None = Field(default=None, description="the matrix's tier that was asked for")
     check_filter: str | None = Field(default=None, description="which checks ran, as pytest's -k")
     known_issues: tuple[KnownIssue, ...] = ()
     gates: Gates = Gates()

@@ -46,6 +46,7 @@ def new_run(settings: Settings, chosen: Chosen, command: Sequence[str]) -> Run:
         cells=chosen.cells,
         unselected=tuple(cell.id for cell in chosen.unselected),
         unselected_axes={cell.id: cell.axes for cell in chosen.unselected},
+        tier=chosen.tier,
         check_filter=settings.check_filter,
         known_issues=matrix.known_issues,
         gates=matrix.gates.plain(),

@@ -70,7 +70,8 @@ def unverified_of(judged: JudgedRun) -> Iterator[str]:
     for reason, ids in unmet.items():
         yield f"{several(len(ids), 'check')} ({reason})"
     if judged.run.unselected:
-        yield f"{several(len(judged.run.unselected), 'cell')} of the matrix not selected"
+        tier = "" if judged.run.tier is None else f" (tier {judged.run.tier})"
+        yield f"{several(len(judged.run.unselected), 'cell')} of the matrix not selected{tier}"
     if judged.run.check_filter is not None:
         yield f"only checks that match {judged.run.check_filter!r} ran"
     if judged.comparison and judged.comparison.not_compared:

@@ -71,6 +71,18 @@ Rule = dict[
     str,
     Annotated[tuple[str, ...], BeforeValidator(as_list, json_schema_input_type=str | list[str])],
 ]
+Labels = Annotated[
+    tuple[
+        Annotated[
+            str,
+            AfterValidator(formats.label),
+            WithJsonSchema({"type": "string", "pattern": formats.LABEL_PATTERN}),
+        ],
+        ...,
+    ],
+    AfterValidator(formats.labels),
+    BeforeValidator(as_list, json_schema_input_type=str | list[str]),
+]
 Names = Mapping[str, Collection[str]]
 """The names of the axes, each with the names of its values, in the order of the file."""
 
@@ -97,6 +109,10 @@ class AxisValue(Entry):
         description="The interpreter's base image, in the place of base.python; {python} is X.Y.",
     )
     gpu: bool = Field(default=False, description="Whether the container asks for a GPU.")
+    runner: Labels | None = Field(
+        default=None,
+        description="The GitHub runner of its cells, a label or several, in the place of runner.",
+    )
 
 
 def value_id(axis: str, name: str, value: AxisValue) -> str:

@@ -129,4 +129,6 @@ def _settings(value: AxisValue) -> dict[str, str]:
         settings["torch-backend"] = value.torch_backend
     if value.base is not None:
         settings["base"] = value.base
+    if value.runner is not None:
+        settings["runner"] = ", ".join(value.runner)
     return settings

@@ -1,5 +1,6 @@
 """matrix.yaml as data: a Matrix that exists is a valid one."""
 
+from collections.abc import Iterator
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
@@ -13,6 +14,7 @@ from matrixci.matrix.axes import (
     AxisValue,
     Entry,
     Environment,
+    Labels,
     Requirements,
     Rule,
     as_values,
@@ -25,6 +27,7 @@ from matrixci.matrix.combinations import Combination, combination_mistakes, kept
 from matrixci.matrix.gates import Gates, ends_mistakes
 from matrixci.matrix.known_issues import KnownIssueEntry
 from matrixci.matrix.mistakes import Mistake, Path, refuse
+from matrixci.matrix.tiers import TIERS_SCHEMA, Tiers, tier_mistakes
 from matrixci.subject_kind import SubjectKind, subject_kind
 
 __all__ = ["Base", "Limits", "Matrix", "SubjectKind", "subject_kind"]
@@ -154,6 +157,12 @@ class Matrix(Entry):
     include: tuple[Rule, ...] = Field(
         default=(), description="Rules of the same form: they bring back what an exclude took."
     )
+    tiers: Tiers = Field(
+        default_factory=dict,
+        description="Named parts of the matrix, chosen by --tier: name to rules of the same form; "
+        "a cell that matches one is in it, {} is every cell.",
+        json_schema_extra=TIERS_SCHEMA,
+    )
     precompile: tuple[Annotated[str, AfterValidator(formats.statement)], ...] = Field(
         default=(),
         description="Python statements run once while an image is built, for their bytecode.",
@@ -163,6 +172,11 @@ class Matrix(Entry):
     )
     gates: Gates = Field(default=Gates(), description="What a release needs to be ready.")
     base: Base = Field(default=Base(), description="The images to start from.")
+    runner: Labels = Field(
+        default=("ubuntu-24.04",),
+        description="The GitHub runner of each cell, a label or several; a value of an axis may "
+        "name its own, and the variable MATRIXCI_GPU_RUNNER one with a GPU.",
+    )
     environment: Environment = Field(
         default_factory=dict, description="Environment variables set in every cell."
     )
@@ -187,10 +201,9 @@ class Matrix(Entry):
             mistakes += empty_rule_mistakes(section, rules)
             for index, rule in enumerate(rules):
                 mistakes += rule_mistakes(self.axes, (section, index), rule)
-        for index, where in enumerate(self._wheres()):
-            mistakes += rule_mistakes(self.axes, ("known-issues", index, "where"), where)
-        for index, rule in enumerate(self.gates.require):
-            mistakes += rule_mistakes(self.axes, ("gates", "require", index), rule)
+        for path, rule in self._rules():
+            mistakes += rule_mistakes(self.axes, path, rule)
+        mistakes += tier_mistakes(self.tiers)
         if "ends" in self.gates.model_fields_set:
             mistakes += ends_mistakes(self.axes, self.gates.ends)
         return mistakes
@@ -201,22 +214,21 @@ class Matrix(Entry):
             return mistakes
         cells = self.combinations()
         message = "matches no cell of the matrix; name cells that no exclude took"
-        rules: dict[Path, dict[str, tuple[str, ...]]] = {
-            ("known-issues", index, "where"): where for index, where in enumerate(self._wheres())
-        }
-        for index, rule in enumerate(self.gates.require):
-            rules["gates", "require", index] = rule
         return [
             Mistake(path=path, message=message)
-            for path, rule in rules.items()
+            for path, rule in self._rules()
             if not any(matches(rule, cell) for cell in cells)
         ]
 
-    def _wheres(self) -> list[dict[str, tuple[str, ...]]]:
-        return [
-            {axis: as_values(values) for axis, values in issue.where.items()}
-            for issue in self.known_issues
-        ]
+    def _rules(self) -> Iterator[tuple[Path, dict[str, tuple[str, ...]]]]:
+        """Yield the rules that speak of cells that are there, each with its path."""
+        for index, issue in enumerate(self.known_issues):
+            where = {axis: as_values(values) for axis, values in issue.where.items()}
+            yield ("known-issues", index, "where"), where
+        for index, rule in enumerate(self.gates.require):
+            yield ("gates", "require", index), rule
+        for name, rules in self.tiers.items():
+            yield from ((("tiers", name, index), rule) for index, rule in enumerate(rules))
 
     def combinations(self) -> tuple[Combination, ...]:
         """Return the combinations that are cells, in the table's order."""

@@ -8,7 +8,20 @@ from matrixci.matrix.definition import Matrix
 
 def matrix_digest(matrix: Matrix) -> str:
     """Return a digest of all that a matrix says, whatever its file looks like."""
-    # How patient a run is with its machine changes nothing of what a cell comes to.
-    apart: dict[str, bool | set[str]] = {"retries": True, "limits": {"free_disk"}}
-    text = json.dumps(matrix.model_dump(mode="json", exclude=apart), sort_keys=True)
+    # Nothing of what a cell comes to is changed by how patient a run is with its machine, by what
+    # part of the cells bears a name, or by which machine a cell is sent to.
+    runners = {"__all__": {"__all__": {"runner"}}}
+    text = json.dumps(
+        matrix.model_dump(
+            mode="json",
+            exclude={
+                "retries": True,
+                "limits": {"free_disk"},
+                "tiers": True,
+                "runner": True,
+                "axes": runners,
+            },
+        ),
+        sort_keys=True,
+    )
     return hashlib.sha256(text.encode()).hexdigest()

@@ -14,6 +14,7 @@ from matrixci.matrix.document import Document, read_document
 from matrixci.matrix.gates import ends_mistakes
 from matrixci.matrix.mistakes import Mistake
 from matrixci.matrix.plain_words import in_words
+from matrixci.matrix.tiers import tier_mistakes
 from matrixci.matrix.yaml_problems import Located, YamlError
 
 _LARGEST: Final = 128 * 1024
@@ -103,6 +104,7 @@ def _names(document: Document) -> Iterator[Mistake]:
         path = ("known-issues", index, "where")
         yield from rule_mistakes(clear, path, _clear_rule(where, axes, clear))
     yield from _gates_names(top, axes, clear)
+    yield from _tiers_names(top, axes, clear)
 
 
 def _gates_names(
@@ -119,6 +121,20 @@ def _gates_names(
     texts = [axis for axis in named if isinstance(axis, str)]
     if len(texts) == len(named):
         yield from ends_mistakes([*axes], texts)
+
+
+def _tiers_names(
+    top: Mapping[str, object], axes: Mapping[str, object], clear: Names
+) -> Iterator[Mistake]:
+    tiers = top.get("tiers")
+    if not isinstance(tiers, Mapping):
+        return
+    # What is no list is told already, as a wrong type.
+    yield from tier_mistakes({name: r for name, r in tiers.items() if isinstance(r, list)})
+    for name in tiers:
+        for index, rule in enumerate(_items(tiers, name)):
+            path = ("tiers", name, index)
+            yield from rule_mistakes(clear, path, _clear_rule(rule, axes, clear))
 
 
 def _items(top: Mapping[str, object], section: str) -> list[object]:

@@ -26,6 +26,7 @@ _IMAGE: Final = re.compile(
 )
 _OPERATOR: Final = re.compile(r"\s*(?:[<>=!~]=|[<>](?!<))")
 PYTHON_PLACE: Final = "{python}"
+LABEL_PATTERN: Final = r"^[!-+\--~]{1,256}$"  # a comma goes between labels
 
 
 def begins_with_operator(text: str) -> bool:
@@ -188,6 +189,22 @@ def entry(text: str) -> str:
         msg = "not the name of a module, or of something in one; write one such as pkg.module.Name"
         raise ValueError(msg)
     return text
+
+
+def label(text: str) -> str:
+    """Return the label of a runner."""
+    if not re.fullmatch(LABEL_PATTERN, text):
+        msg = "not the label of a runner; write one such as ubuntu-24.04, without blanks or commas"
+        raise ValueError(msg)
+    return text
+
+
+def labels(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the labels of a runner, each once."""
+    if not texts:
+        msg = "no label is named, so no runner fits; write one, such as ubuntu-24.04"
+        raise ValueError(msg)
+    return tuple(dict.fromkeys(texts))
 
 
 def filled(text: str) -> str:

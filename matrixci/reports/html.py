@@ -18,6 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from matrixci.glyphs import CELL_GLYPHS
+from matrixci.headline import occasion
 from matrixci.judged import JudgedRun, Verdict
 from matrixci.model import CellOutcome
 from matrixci.reports.environment import reproduce_all
@@ -56,7 +57,7 @@ def render(report: Report) -> str:
             ready=judged.verdict is Verdict.READY,
             title=_title(judged, data.headline),
             versions=list(data.headline.items()),
-            day=f"as of {judged.run.as_of}" if judged.run.as_of else f"{judged.run.began:%Y-%m-%d}",
+            occasion=in_line(occasion(judged.run)),
             shown_reasons=_REASONS,
             counts=_counts(judged),
             environment=_facts(report),

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from matrixci.glyphs import CELL_GLYPHS, STYLES
-from matrixci.headline import day, headline_versions, tracked
+from matrixci.headline import headline_versions, occasion, tracked
 from matrixci.judged import JudgedCell, JudgedRun, Verdict
 from matrixci.model import CellOutcome, CheckOutcome, Need
 from matrixci.reports.escape import cut, visible
@@ -34,15 +34,15 @@ def render_matrix(judged: JudgedRun) -> RenderableType:
 
 
 def header(judged: JudgedRun) -> Text:
-    """Return the versions that most cells have, and the day."""
+    """Return the versions that most cells have, the day and the tier."""
     return Text(line(title(judged)), style="bold")
 
 
 def title(judged: JudgedRun) -> str:
-    """Return the versions that most cells have, and the day, as they came."""
+    """Return the versions that most cells have, the day and the tier, as they came."""
     versions = headline_versions(judged)
     names = [f"{name} {version}" for name, version in versions.items()]
-    return " · ".join([*(names or [judged.run.subject.spec]), day(judged.run)])
+    return " · ".join([*(names or [judged.run.subject.spec]), occasion(judged.run)])
 
 
 def headline(judged: JudgedRun) -> Text:

@@ -22,19 +22,23 @@ AXES: dict[str, dict[str, Any]] = {
     "numpy": {"1.x": {"id": "numpy1", "requires": "numpy<2"}, "2.x": {"requires": ["numpy>=2"]}},
     "device": {"cpu": {"id": "cpu", "torch-backend": "cpu"}, "cuda": {"id": "cuda", "gpu": True}},
 }
-MATRIX = make(AXES)
+TIERS: dict[str, Any] = {
+    "ends": [{"python": "3.12", "device": ["cpu"]}, {"python": "3.10", "numpy": "1.x"}],
+    "all": [{}],
+}
+MATRIX = make(AXES, tiers=TIERS)
 CELLS = expand(MATRIX)
 
 
-def chosen(**wanted: tuple[str, ...]) -> list[str]:
+def chosen(tier: str | None = None, /, **wanted: tuple[str, ...]) -> list[str]:
     globs = wanted.pop("cells", ())
-    selection = Selection(axes=wanted, cells=globs)
-    return [cell.id for cell in select(CELLS, selection, MATRIX.value_ids())]
+    selection = Selection(axes=wanted, cells=globs, tier=tier)
+    return [cell.id for cell in select(CELLS, selection, MATRIX.value_ids(), MATRIX.tiers)]
 
 
-def refused(**wanted: tuple[str, ...]) -> list[str]:
+def refused(tier: str | None = None, /, **wanted: tuple[str, ...]) -> list[str]:
     with pytest.raises(UsageError) as caught:
-        chosen(**wanted)
+        chosen(tier, **wanted)
     assert caught.value.exit_code is ExitCode.USAGE
     return str(caught.value).splitlines()
 
@@ -188,6 +192,30 @@ def test_a_selection_chooses(wanted: dict[str, tuple[str, ...]], expected: list[
     assert chosen(**wanted) == expected
 
 
+@pytest.mark.parametrize(
+    ("tier", "wanted", "expected"),
+    [
+        (
+            "ends",
+            {},
+            ["py3.10-numpy1-cpu", "py3.10-numpy1-cuda", "py3.12-numpy1-cpu", "py3.12-numpy2.x-cpu"],
+        ),
+        ("ends", {"numpy": ("2.x",)}, ["py3.12-numpy2.x-cpu"]),
+        ("ends", {"cells": ("*-cuda",)}, ["py3.10-numpy1-cuda"]),
+        (
+            "ends",
+            {"device": ("cpu",), "cells": ("*numpy1*",)},
+            ["py3.10-numpy1-cpu", "py3.12-numpy1-cpu"],
+        ),
+        ("all", {}, [cell.id for cell in CELLS]),
+    ],
+)
+def test_a_tier_is_chosen_alone_and_with_others(
+    tier: str, wanted: dict[str, tuple[str, ...]], expected: list[str]
+) -> None:
+    assert chosen(tier, **wanted) == expected
+
+
 EVERY = "There is " + ", ".join(cell.id for cell in CELLS) + "."
 
 
@@ -226,6 +254,30 @@ def test_what_matches_nothing_is_told_each_by_itself(
     wanted: dict[str, tuple[str, ...]], told: list[str]
 ) -> None:
     assert refused(**wanted) == told
+
+
+@pytest.mark.parametrize(
+    ("tier", "told"),
+    [
+        ("end", 'There is no tier "end". Did you mean "ends"? There is ends, all.'),
+        ("weekly", 'There is no tier "weekly". There is ends, all.'),
+        ("", 'There is no tier "". There is ends, all.'),
+    ],
+)
+def test_a_tier_that_there_is_not_is_told(tier: str, told: str) -> None:
+    assert refused(tier) == [told]
+    assert refused(tier, numpy=("3.x",))[1:] == [told]
+
+
+def test_a_tier_and_others_that_leave_nothing_are_told_together() -> None:
+    assert refused("ends", python=("3.10",), cells=("*2.x*",)) == [
+        f"No cell is all of this at once: python 3.10, *2.x*, tier ends. {EVERY}"
+    ]
+
+
+def test_a_matrix_without_tiers_says_so() -> None:
+    with pytest.raises(UsageError, match=r'^There is no tier "all"\. The matrix has no tiers\.$'):
+        select(CELLS, Selection(tier="all"))
 
 
 def test_without_any_cell_there_is_nothing_to_choose() -> None:

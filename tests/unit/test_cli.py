@@ -1,5 +1,4 @@
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -13,14 +12,15 @@ from pathlib import Path
 import pytest
 from factories import RUN, a_check, a_result, a_run, cells
 
-from matrixci import cli
+from matrixci import cli, cli_asked
 from matrixci import run as running
 from matrixci.cells import Chosen
 from matrixci.engine import Engine
 from matrixci.errors import ExitCode, ResolverError
 from matrixci.judged import JudgedRun
 from matrixci.lock import Lock, Unsatisfiable, parse_lock
-from matrixci.model import Cell, CellOutcome, CheckOutcome, Reason
+from matrixci.model import Cell, CellOutcome, CheckOutcome, Reason, Run
+from matrixci.new_run import new_run
 from matrixci.pipeline import Settings
 from matrixci.processes import Completed
 from matrixci.run_folder import RunFolder
@@ -34,6 +34,8 @@ axes:
     1.x: {id: numpy1, requires: numpy<2}
     2.x: {id: numpy2, requires: numpy>=2}
   device: {cpu: {id: cpu, torch-backend: cpu}, cuda: {id: cuda, gpu: true}}
+tiers:
+  newest: [{python: "3.13"}]
 """
 
 
@@ -86,7 +88,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ids.extend(cell.id for cell in of)
         return {cell.id: answer(cell) for cell in of}
 
-    monkeypatch.setattr(running, "resolve_only", resolve)
+    monkeypatch.setattr(cli, "resolve_only", resolve)
     return ids
 
 
@@ -123,6 +125,8 @@ EVERY = [
         ("--cell py3.12-numpy1-cpu --cell py3.13-numpy2-cuda", [EVERY[0], EVERY[7]]),
         ("--cell *-cpu --python 3.13", [EVERY[4], EVERY[6]]),
         ("--device cpu --jobs 2 --fresh --python 3.12", [EVERY[0], EVERY[2]]),
+        ("--tier newest", EVERY[4:]),
+        ("--tier newest --numpy 2.x --cell *-cpu", [EVERY[6]]),
     ],
 )
 def test_cells_are_chosen_by_axis_and_by_id(
@@ -150,6 +154,8 @@ def test_cells_are_chosen_by_axis_and_by_id(
             "--cell *-cpu --device cuda",
             "No cell is all of this at once: device cuda, *-cpu. There is py3.12-numpy1-cpu, ",
         ),
+        ("--tier newst", 'There is no tier "newst". Did you mean "newest"? There is newest.'),
+        ("--tier newest --python 3.12", "No cell is all of this at once: python 3.12, tier newest"),
         ("--numpy 3.x --device gpu", 'numpy: no cell has the value "3.x". '),
     ],
 )
@@ -177,11 +183,18 @@ def test_a_value_that_is_none_is_told(command: Command, arguments: str) -> None:
     assert any(arguments.split(maxsplit=1)[0] in line for line in done.err)
 
 
-def test_every_option_can_be_meant_by_a_mistyped_one(command: Command) -> None:
-    text = "\n".join(command("matrix", "--help").out)
-    assert set(re.findall(r"--[a-z-]+", text)) - {"--help", "--python", "--device", "--numpy"} == (
-        set(cli._OPTIONS)
-    )
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("matrix --jbos 3", "--jobs"),
+        ("plan --shardsize 3", "--shard-size"),
+        ("plan --teir x", "--tier"),
+    ],
+)
+def test_an_option_can_be_meant_by_a_mistyped_one(command: Command, line: str, meant: str) -> None:
+    done = command(*line.split())
+    assert done.code == ExitCode.USAGE
+    assert meant in done.err[0].partition("did you mean")[2]
 
 
 # What is wrong before anything is run
@@ -253,7 +266,7 @@ def test_an_engine_that_can_not_be_installed_is_told(
 ) -> None:
     (tmp_path / "engine.sh").write_text('echo "$@" >asked; exit 1\n', encoding="utf-8")
     (tmp_path / "test_x.py").touch()
-    monkeypatch.setattr(cli, "data_folder", lambda _: tmp_path)
+    monkeypatch.setattr(cli_asked, "data_folder", lambda _: tmp_path)
     done = command("matrix", "--install-engine")
     assert (done.code, done.err) == (
         ExitCode.INFRASTRUCTURE,
@@ -327,7 +340,7 @@ def test_an_index_that_does_not_answer_is_infrastructure(
         msg = "The package index refuses: 403 Forbidden"
         raise ResolverError(msg)
 
-    monkeypatch.setattr(running, "resolve_only", refuse)
+    monkeypatch.setattr(cli, "resolve_only", refuse)
     done = command("matrix", "--plan")
     assert done.code == ExitCode.INFRASTRUCTURE
     assert done.err == ["The package index refuses: 403 Forbidden"]
@@ -381,6 +394,26 @@ def test_what_the_command_asks_for_is_what_is_run(
     assert settings.base_origin == "assembled"
 
 
+def test_a_run_records_the_tier_that_was_asked_for(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded: list[Run] = []
+
+    async def execute(
+        settings: Settings, chosen: Chosen, _: object, words: Sequence[str]
+    ) -> JudgedRun:
+        recorded.append(new_run(settings, chosen, words))
+        return running.judge_folder(stored(settings.home, CellOutcome.PASSED))
+
+    monkeypatch.setattr(running, "execute", execute)
+    command("matrix", "--tier", "newest", "--device", "cpu")
+    command("matrix")
+    some, every = recorded
+    assert (some.tier, every.tier) == ("newest", None)
+    assert [cell.id for cell in some.cells] == [EVERY[4], EVERY[6]]
+    assert set(some.unselected) == {*EVERY} - {EVERY[4], EVERY[6]}
+
+
 @pytest.mark.parametrize("where", ["the matrix", "the subject", "the run"])
 def test_an_interrupt_is_told_by_the_exit_code(
     command: Command, monkeypatch: pytest.MonkeyPatch, where: str
@@ -392,7 +425,7 @@ def test_an_interrupt_is_told_by_the_exit_code(
     if where == "the run":
         monkeypatch.setattr(running, "execute", interrupt)
     else:
-        monkeypatch.setattr(cli, name[where], interrupt)
+        monkeypatch.setattr(cli_asked, name[where], interrupt)
     assert command("matrix").code == ExitCode.INTERRUPTED
 
 

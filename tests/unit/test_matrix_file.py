@@ -9,6 +9,7 @@ from _pytest.mark import ParameterSet
 
 from matrixci.errors import ExitCode, MatrixFileError
 from matrixci.matrix.definition import Base, Limits, Matrix
+from matrixci.matrix.digest import matrix_digest
 from matrixci.matrix.file import load_matrix
 from matrixci.model import KnownIssue
 
@@ -50,6 +51,7 @@ def test_the_real_file_loads_and_says_what_the_defaults_are() -> None:
     assert matrix.base == Base()
     assert (matrix.limits.memory, matrix.limits.log) == (6 * 2**30, 10 * 2**20)
     assert len(matrix.combinations()) == 16
+    assert matrix.runner == ("ubuntu-24.04",)
 
 
 def test_every_form_of_a_value_is_read() -> None:
@@ -74,6 +76,30 @@ def test_every_form_of_a_value_is_read() -> None:
     assert type(matrix.known_issues[0]) is KnownIssue  # else it equals none that a run is read from
     assert matrix.known_issues[0].expires.isoformat() == "2027-06-30"
     assert matrix.known_issues[0].where == {"python": "3.13"}
+
+
+def test_tiers_and_runners_are_read() -> None:
+    matrix = load(
+        TOP
+        + "  device: {cpu: , cuda: {gpu: true, runner: [self-hosted, gpu]}}\n"
+        + "runner: a-label\n"
+        + "tiers: {some: [{python: ['3.12', '3.13'], device: cpu}, {device: cuda}], all: [{}]}\n"
+    )
+
+    assert matrix.runner == ("a-label",)
+    assert matrix.axes["device"]["cuda"].runner == ("self-hosted", "gpu")
+    assert matrix.axes["device"]["cpu"].runner is None
+    assert matrix.tiers == {
+        "some": ({"python": ("3.12", "3.13"), "device": ("cpu",)}, {"device": ("cuda",)}),
+        "all": ({},),
+    }
+
+
+def test_a_tier_or_a_runner_makes_no_other_matrix() -> None:
+    axes = TOP + "  device: {cpu: }\n"
+    placed = TOP + "  device: {cpu: {runner: a}}\nrunner: b\ntiers: {all: [{}]}\n"
+    assert matrix_digest(load(placed)) == matrix_digest(load(axes))
+    assert matrix_digest(load(placed + "requires: torch\n")) != matrix_digest(load(axes))
 
 
 def test_an_alias_is_read_as_what_it_stands_for() -> None:

@@ -241,6 +241,7 @@ def test_a_run_that_was_killed_after_its_last_cell_is_ended(place: Place, comman
     [
         (["--resume", "nothing"], "No single run is meant by 'nothing'"),
         (["--resume", RUN, "--cell", "*"], "takes no --cell"),
+        (["--resume", RUN, "--tier", "nightly"], "takes no --tier"),
         (["--resume", "--python", "3.12"], "takes no --python"),
         (["--resume", RUN, "another"], "takes no another"),
         (["--resume", "--as-of", "2026-01-31", "--fresh"], "takes no --as-of, --fresh"),

@@ -435,6 +435,12 @@ def test_the_verdict_comes_first_and_with_its_reasons_last() -> None:
     assert lines_of(judged(a_result()))[-1] == "READY  1 cell: 1 passed"
 
 
+def test_a_tier_is_named_in_the_header_and_with_what_was_not_selected() -> None:
+    lines = lines_of(judged(a_result(), unselected=("b", "c"), tier="pull-request"))
+    assert lines[0].endswith(" · tier pull-request")
+    assert "not verified: 2 cells of the matrix not selected (tier pull-request)" in lines
+
+
 def test_notes_and_the_folder_are_told() -> None:
     lines = lines_of(judged(a_result(), unselected=("b",)))
     assert "not verified: 1 cell of the matrix not selected" in lines

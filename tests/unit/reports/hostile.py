@@ -66,6 +66,7 @@ def the_run(count: int = 1) -> JudgedRun:
         resolver=EVIL,
         matrix_digest=EVIL,
         check_filter=EVIL,
+        tier=EVIL,
         unselected=(EVIL,),
         known_issues=(an_issue("*evil*", reference=EVIL, reason=EVIL, where={"numpy": "1"}),),
         gates={"require": ({"device": (EVIL,)}, {}), "ends": (f"axis{EVIL}",)},

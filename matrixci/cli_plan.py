@@ -4,7 +4,7 @@ import asyncio
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final, assert_never
 
@@ -87,7 +87,9 @@ def plan_run(  # noqa: PLR0913
     )
     write_plan(planned, output)
     write_wheel(settings.subject.wheel, output)
-    show_locks(settings, chosen.cells, {cell.id: planned.answer(cell.id) for cell in chosen.cells})
+    locks = {cell.id: planned.answer(cell.id) for cell in chosen.cells}
+    runners = {name: ", ".join(cell.runner) for name, cell in planned.cells.items()}
+    show_locks(settings, chosen.cells, locks, runners)
     if not gpu_runner:
         _tell_of_gpus(planned)
     if path := os.environ.get("GITHUB_OUTPUT"):
@@ -131,12 +133,18 @@ def _say(text: str) -> None:
     console(stderr=True).print(Text(text), soft_wrap=True)
 
 
-def show_locks(settings: Settings, cells: Sequence[Cell], locks: Answers) -> None:
-    """Print the cells with their locks."""
+def show_locks(
+    settings: Settings,
+    cells: Sequence[Cell],
+    locks: Answers,
+    runners: Mapping[str, str] | None = None,
+) -> None:
+    """Print the cells with their locks, and with the runners that they are planned for."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("cell", "lock", ""):
+    for title in ("cell", "lock", "", *(["runner"] if runners is not None else [])):
         table.add_column(title)
     for cell in cells:
+        on = [] if runners is None else [runners.get(cell.id, "")]
         match locks[cell.id]:
             case Lock() as lock:
                 names = [
@@ -150,9 +158,9 @@ def show_locks(settings: Settings, cells: Sequence[Cell], locks: Answers) -> Non
                     if name in lock.versions
                 ]
                 fallback = " (default index)" if lock.fallback else ""
-                table.add_row(cell.id, lock.digest[:12], ", ".join(pins) + fallback)
+                table.add_row(cell.id, lock.digest[:12], ", ".join(pins) + fallback, *on)
             case Unsatisfiable() as proof:
-                table.add_row(cell.id, "∅", Text(in_line(f"unsatisfiable: {proof.reason}")))
+                table.add_row(cell.id, "∅", Text(in_line(f"unsatisfiable: {proof.reason}")), *on)
             case _ as never:
                 assert_never(never)
     out = console()

@@ -143,7 +143,7 @@ def test_cells_are_chosen_by_axis_and_by_id(
         ("--devices=cpu", 'There is no option --devices=cpu; did you mean "--device"?'),
         ("--subjet x", 'There is no option --subjet; did you mean "--subject"?'),
         ("--instal-engine", 'There is no option --instal-engine; did you mean "--install-engine"?'),
-        ("-x", "There is no option -x; there is --python, --numpy, --device, --subject"),
+        ("-x", "There is no option -x; there is --python, --numpy, --device, --matrix"),
         ("py3.12-numpy1-cpu", "There is no option py3.12-numpy1-cpu; there is --python, "),
         ("--python", "--python needs a value of the axis python."),
         ("--python=", "--python= needs a value of the axis python."),

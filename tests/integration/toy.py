@@ -291,15 +291,20 @@ class Toy:
 
     def ended(self, run: str, exit_code: int, judged: JudgedRun | None = None) -> Ran:
         """Return a run that came to its end, held to leaving nothing behind."""
-        stored = read_run(self.home / "runs" / run)
+        stored = self.only_left(self.home / "runs" / run)
+        assert stored.problems == ()
+        assert stored.run.ended is not None
+        return Ran(stored=stored, exit_code=exit_code, judged=judged)
+
+    def only_left(self, folder: Path) -> StoredRun:
+        """Return what is in a run's folder, held to nothing else being left of it."""
+        stored = read_run(folder)
         for result in stored.results.values():
             if result.image is not None and not result.image.reused:
                 self.built.add(result.image.tag)
-        assert stored.problems == ()
-        assert stored.run.ended is not None
-        left = self.left_behind(run)
+        left = self.left_behind(stored.run.id)
         assert left == [], left
-        return Ran(stored=stored, exit_code=exit_code, judged=judged)
+        return stored
 
     def left_behind(self, run: str) -> list[str]:
         """Return what there is of a run beside its folder and its images."""

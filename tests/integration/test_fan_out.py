@@ -1,0 +1,214 @@
+"""A run on many machines: planned once, each cell on its own, put together as one machine would."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from matrixci.judged import JudgedRun, Verdict
+from matrixci.model import CellOutcome, CellResult, Reason
+from matrixci.run import judge_folder
+from matrixci.run_folder import read_run
+
+from .observed import wait_until
+from .toy import PYTHON, Ran, Toy
+
+CHECKS = {
+    "test_toy.py": """
+        import os
+        import toysubject
+
+        def test_answers():
+            '''The toy knows the answer.'''
+            assert toysubject.ANSWER == 42
+
+        def test_is_whole():
+            '''The toy is whole.'''
+            assert os.environ.get("TOY") != "broken"
+        """
+}
+MODES: dict[str, dict[str, object]] = {
+    "plain": {},
+    "broken": {"environment": {"TOY": "broken"}},
+    "gpu": {"gpu": True},
+    "never": {"requires": "numpy==0.0.1"},
+}
+SLOW = {
+    "test_toy.py": """
+        import time
+
+        def test_takes_its_time():
+            time.sleep(120)
+        """
+}
+
+
+def cell_id(mode: str) -> str:
+    return f"py{PYTHON}-mode-{mode}"
+
+
+def matrixci(toy: Toy, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the project in the toy's folder, to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "matrixci", *arguments],
+        cwd=toy.folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def plan(toy: Toy) -> Path:
+    """Plan the toy's matrix as a machine of its own; return the folder that it hands on."""
+    folder = toy.folder / "handed-on"
+    folder.mkdir(exist_ok=True)
+    words = ["--matrix", str(toy.matrix), "--checks", str(toy.checks), "--home", "planner"]
+    done = matrixci(toy, "plan", *words, "--output", str(folder / "plan.json"))
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def run_cell(toy: Toy, folder: Path, mode: str) -> subprocess.CompletedProcess[str]:
+    """Run a cell as a machine of its own: only the plan's folder and the checks are there."""
+    words = ["--plan", str(folder / "plan.json"), "--home", f"machine-{mode}"]
+    words += ["--output", f"back/{mode}"]
+    return matrixci(toy, "cell", cell_id(mode), *words)
+
+
+@contextmanager
+def started(toy: Toy, folder: Path, mode: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a cell on a machine of its own, up to its checks."""
+    argv = [sys.executable, "-m", "matrixci", "cell", cell_id(mode), "--output", f"back/{mode}"]
+    argv += ["--plan", str(folder / "plan.json"), "--home", f"machine-{mode}"]
+    told = toy.folder / "told"
+    with told.open("wb") as file, subprocess.Popen(argv, cwd=toy.folder, stderr=file) as process:
+        try:
+            assert wait_until(lambda: "running checks" in told.read_text()), told.read_text()
+            yield process
+        finally:
+            process.kill()
+
+
+def report(toy: Toy, folder: Path) -> tuple[subprocess.CompletedProcess[str], Path]:
+    done = matrixci(toy, "report", "back", "--plan", str(folder / "plan.json"), "--home", "merged")
+    return done, toy.folder / "merged" / "runs" / "latest"
+
+
+def facts(result: CellResult) -> dict[str, object]:
+    """Return what a cell came to, without when and where."""
+    data = result.model_dump(
+        mode="json",
+        include={"cell", "outcome", "reason", "message", "lock", "attestation", "checks"},
+    )
+    for check in data["checks"]:
+        for name in ("began", "ended", "figures", "detail"):  # the last one has the host's name
+            check.pop(name)
+    return data
+
+
+def as_told(judged: JudgedRun) -> list[tuple[object, ...]]:
+    return [
+        (cell.cell.id, cell.outcome, cell.reason, cell.message, len(cell.checks))
+        for cell in judged.cells
+    ]
+
+
+def test_many_machines_come_to_what_one_does(toy: Toy, first_run: Ran) -> None:
+    del first_run  # the image stands
+    single = toy.run(CHECKS, MODES, fresh=True)
+    folder = plan(toy)
+
+    # The subject's own wheel went along, and the matrix did in the plan.
+    toy.matrix.rename(toy.folder / "away.yaml")
+    hidden = toy.wheel.rename(toy.wheel.with_suffix(".away"))
+    try:
+        codes = {mode: run_cell(toy, folder, mode).returncode for mode in MODES}
+    finally:
+        hidden.rename(toy.wheel)
+    done, merged = report(toy, folder)
+
+    # Nothing was verified by the last one alone; such a cell needs no machine, and may have one.
+    assert codes == {"plain": 0, "broken": 1, "gpu": 0, "never": 1}
+    assert done.returncode == 1, done.stderr
+    here, there = single.stored, read_run(merged)
+    assert there.problems == ()
+    assert {n: facts(r) for n, r in there.results.items()} == {
+        n: facts(r) for n, r in here.results.items()
+    }
+    assert single.judged is not None
+    assert as_told(judge_folder(merged)) == as_told(single.judged)
+    assert (merged / "report" / "index.html").is_file() or any((merged / "report").iterdir())
+    for mode in MODES:
+        toy.only_left(toy.folder / "back" / mode)
+
+
+def test_a_machine_that_dies_leaves_its_cell_missing(toy: Toy) -> None:
+    toy.write(SLOW, {"plain": {}, "lost": {}})
+    folder = plan(toy)
+    with started(toy, folder, "lost") as process:
+        process.kill()
+    toy.write({"test_toy.py": "def test_one(): pass\n"}, {"plain": {}, "lost": {}})
+
+    done, merged = report(toy, folder)
+
+    assert done.returncode == 3, done.stderr
+    judged = judge_folder(merged)
+    assert judged.verdict is Verdict.NOT_READY
+    assert [cell.result for cell in judged.cells] == [None, None]
+    assert f"{cell_id('lost')}" in done.stdout
+    # What it left on the engine is swept by the next run there.
+    toy.run({"test_toy.py": "def test_one(): pass\n"})
+    assert toy.left_behind(judged.run.id) == []
+
+
+def test_a_machine_without_an_engine_says_so_in_its_result(toy: Toy) -> None:
+    toy.write(CHECKS)
+    folder = plan(toy)
+    words = [
+        "cell",
+        cell_id("plain"),
+        "--plan",
+        str(folder / "plan.json"),
+        "--output",
+        "back/plain",
+    ]
+    done = matrixci(toy, *words, DOCKER_HOST=f"unix://{toy.folder}/nothing")
+    assert done.returncode == 3
+    result = read_run(toy.folder / "back" / "plain").results[cell_id("plain")]
+    assert (result.outcome, result.reason) == (CellOutcome.ERROR, Reason.ENGINE)
+    assert f"{toy.folder}/nothing" in result.message
+    assert report(toy, folder)[0].returncode == 3
+
+
+def test_a_cell_that_is_interrupted_ends_in_order(toy: Toy) -> None:
+    toy.write(SLOW)
+    folder = plan(toy)
+    with started(toy, folder, "plain") as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 130
+    ran = toy.only_left(toy.folder / "back" / "plain")
+    assert [result.outcome for result in ran.results.values()] == [CellOutcome.CANCELLED]
+    assert ran.run.interrupted
+
+
+@pytest.mark.parametrize("again", ["the same cell", "something else"])
+def test_a_folder_of_another_kind_is_not_overwritten(toy: Toy, again: str) -> None:
+    toy.write(CHECKS)
+    folder = plan(toy)
+    assert run_cell(toy, folder, "plain").returncode == 0
+    place = toy.folder / "back" / "plain"
+    if again == "something else":
+        shutil.rmtree(place)
+        place.mkdir()
+        (place / "thesis.txt").write_text("years of work")
+    done = run_cell(toy, folder, "plain")
+    assert done.returncode == (2 if again == "something else" else 0), done.stderr
+    assert (place / "thesis.txt").exists() == (again == "something else")

@@ -30,7 +30,8 @@ CHECKS = {
 
         def test_is_whole():
             '''The toy is whole.'''
-            assert os.environ.get("TOY") != "broken"
+            broken = os.environ.get("TOY") == "broken"
+            assert not broken
         """
 }
 MODES: dict[str, dict[str, object]] = {
@@ -109,7 +110,7 @@ def facts(result: CellResult) -> dict[str, object]:
         include={"cell", "outcome", "reason", "message", "lock", "attestation", "checks"},
     )
     for check in data["checks"]:
-        for name in ("began", "ended", "figures", "detail"):  # the last one has the host's name
+        for name in ("began", "ended", "figures"):
             check.pop(name)
     return data
 

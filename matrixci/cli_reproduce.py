@@ -148,7 +148,7 @@ def _exit_code(outcome: CellOutcome) -> ExitCode:
             return ExitCode.READY
         case CellOutcome.FAILED | CellOutcome.BLOCKED | CellOutcome.UNSATISFIABLE:
             return ExitCode.FAILURES
-        case CellOutcome.ERROR:
+        case CellOutcome.ERROR | CellOutcome.MISSING:
             return ExitCode.INFRASTRUCTURE
         case CellOutcome.CANCELLED:
             return ExitCode.INTERRUPTED

@@ -24,7 +24,7 @@ NOTABLE_SECONDS: Final = 0.5
 DURATION: Final = "seconds"
 """The figure that every check has: how long it took, which tells of the machine."""
 
-_UNTOLD: Final = frozenset({CellOutcome.ERROR, CellOutcome.CANCELLED})
+_UNTOLD: Final = frozenset({CellOutcome.ERROR, CellOutcome.CANCELLED, CellOutcome.MISSING})
 """Outcomes of a cell that say nothing about the subject."""
 
 

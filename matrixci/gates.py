@@ -6,6 +6,7 @@ from typing import Final
 
 from packaging.version import InvalidVersion, Version
 
+from matrixci.glyphs import outcome_words
 from matrixci.green import GREEN, SHOWN
 from matrixci.headline import version_counts
 from matrixci.judged import (
@@ -118,8 +119,7 @@ def _require(judged: JudgedRun, rule: Rule) -> Gate:
 
 
 def _cell_words(cell: JudgedCell) -> str:
-    reason = f" ({cell.reason})" if cell.reason else ""
-    return f"{cell.cell.id}: {cell.outcome}{reason}"
+    return f"{cell.cell.id}: {outcome_words(cell.outcome, cell.reason)}"
 
 
 def _new_failures(judged: JudgedRun, new: Sequence[Failure]) -> Gate:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from matrixci.model import CellOutcome, CheckOutcome
+from matrixci.model import CellOutcome, CheckOutcome, Reason
 
 CELL_GLYPHS: Final[Mapping[CellOutcome, str]] = {
     CellOutcome.PASSED: "✓",
@@ -13,6 +13,7 @@ CELL_GLYPHS: Final[Mapping[CellOutcome, str]] = {
     CellOutcome.BLOCKED: "■",
     CellOutcome.ERROR: "!",
     CellOutcome.CANCELLED: "⊘",
+    CellOutcome.MISSING: "?",
 }
 CHECK_GLYPHS: Final[Mapping[CheckOutcome, str]] = {
     CheckOutcome.PASSED: "✓",
@@ -33,4 +34,10 @@ STYLES: Final[Mapping[CellOutcome, str]] = {
     CellOutcome.BLOCKED: "bold magenta",
     CellOutcome.ERROR: "bold yellow",
     CellOutcome.CANCELLED: "dim",
+    CellOutcome.MISSING: "bold yellow",
 }
+
+
+def outcome_words(outcome: CellOutcome, reason: Reason | None) -> str:
+    """Return an outcome with its reason, where it has one."""
+    return f"{outcome} ({reason})" if reason else str(outcome)

@@ -89,7 +89,7 @@ def exit_code(judged: JudgedRun) -> ExitCode:
         return ExitCode.READY
     outcomes = {cell.outcome for cell in judged.cells}
     subject = {CellOutcome.FAILED, CellOutcome.BLOCKED} & outcomes
-    if CellOutcome.ERROR in outcomes and not subject:
+    if {CellOutcome.ERROR, CellOutcome.MISSING} & outcomes and not subject:
         return ExitCode.INFRASTRUCTURE
     return ExitCode.FAILURES
 
@@ -113,10 +113,12 @@ def _judge_cell(cell: Cell, result: CellResult, issues: KnownIssues, run: Run | 
 
 def _absent(cell: Cell, run: Run) -> JudgedCell:
     """Judge a cell that never reported."""
+    # Of many machines one may have been interrupted; the silence of another is another matter.
+    cancelled = run.interrupted and run.plan is None
     return JudgedCell(
         cell=cell,
-        outcome=CellOutcome.CANCELLED if run.interrupted else CellOutcome.ERROR,
-        reason=Reason.INTERRUPTED if run.interrupted else Reason.NO_RESULT,
+        outcome=CellOutcome.CANCELLED if cancelled else CellOutcome.MISSING,
+        reason=Reason.INTERRUPTED if cancelled else None,
         message="it never reported",
         checks=(),
         result=None,

@@ -76,6 +76,7 @@ class CellOutcome(StrEnum):
     BLOCKED = "blocked"
     ERROR = "error"
     CANCELLED = "cancelled"
+    MISSING = "missing"
 
 
 class Reason(StrEnum):

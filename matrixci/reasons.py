@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, assert_never
 
 from matrixci.gates import DISAPPEARED, ENDS, NEW_FAILURES, REQUIRE, Failure, is_required
+from matrixci.glyphs import outcome_words
 from matrixci.judged import Change, Gate, GateOutcome, JudgedCell, JudgedRun
 from matrixci.model import CellOutcome, CheckOutcome, Reason
 from matrixci.wording import several
@@ -139,8 +140,8 @@ def _words(judged: JudgedRun, cell: JudgedCell) -> str:
             return "newly unsatisfiable" if newly else ""
         case CellOutcome.FAILED if cell.failed and cell.reason is Reason.CHECKS:
             return ""
-        case CellOutcome.FAILED | CellOutcome.BLOCKED | CellOutcome.ERROR:
-            return f"{cell.outcome} ({cell.reason})"
+        case CellOutcome.FAILED | CellOutcome.BLOCKED | CellOutcome.ERROR | CellOutcome.MISSING:
+            return outcome_words(cell.outcome, cell.reason)
         case CellOutcome.CANCELLED:
             return "cancelled"
         case _ as never:

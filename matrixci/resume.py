@@ -48,7 +48,7 @@ def _is_final(stored: StoredRun, cell: Cell) -> bool:
             | CellOutcome.BLOCKED
         ):
             return True
-        case CellOutcome.ERROR | CellOutcome.CANCELLED:
+        case CellOutcome.ERROR | CellOutcome.CANCELLED | CellOutcome.MISSING:
             return False
         case _ as never:
             assert_never(never)

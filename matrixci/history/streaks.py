@@ -2,8 +2,8 @@
 
 Pure functions over points. Three rules decide what a run says of a cell:
 
-- `error` and `cancelled` are the infrastructure's: they say nothing of the cell, so they neither
-  end a streak nor make it longer.
+- `error`, `cancelled` and `missing` are the infrastructure's: they say nothing of the cell, so
+  they neither end a streak nor make it longer.
 - A run of some checks only, by a filter, can show that a cell is red, and not that it is green.
 - `unsatisfiable` is neither red nor green: there is nothing that could be either.
 """
@@ -62,7 +62,7 @@ def state_of(point: CellPoint) -> State | None:
             return State.RED
         case CellOutcome.UNSATISFIABLE:
             return State.UNSATISFIABLE
-        case CellOutcome.ERROR | CellOutcome.CANCELLED:
+        case CellOutcome.ERROR | CellOutcome.CANCELLED | CellOutcome.MISSING:
             return None
         case _ as never:
             assert_never(never)

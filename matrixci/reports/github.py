@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterator
 
+from matrixci.glyphs import outcome_words
 from matrixci.judged import JudgedRun, Verdict
 from matrixci.model import CellOutcome
 from matrixci.reports.escape import command_data, command_property, cut
@@ -53,7 +54,7 @@ def _errors(judged: JudgedRun) -> Iterator[tuple[str, str]]:
         if cells.outcome is not CellOutcome.UNSATISFIABLE:
             where = _cells([cell.cell.id for cell in cells.cells])
             again = shlex.join(cells.cells[0].reproduce)
-            yield f"{cells.outcome} ({cells.reason})", f"{where}\n{again}\n{cells.message}"
+            yield outcome_words(cells.outcome, cells.reason), f"{where}\n{again}\n{cells.message}"
 
 
 def _warnings(judged: JudgedRun) -> Iterator[tuple[str, str]]:

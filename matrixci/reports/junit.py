@@ -124,6 +124,7 @@ def _needs_case(cell: JudgedCell) -> bool:
             | CellOutcome.BLOCKED
             | CellOutcome.ERROR
             | CellOutcome.CANCELLED
+            | CellOutcome.MISSING
         ):
             return True
         case _ as never:

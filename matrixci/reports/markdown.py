@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
-from matrixci.glyphs import CELL_GLYPHS, CHECK_GLYPHS
+from matrixci.glyphs import CELL_GLYPHS, CHECK_GLYPHS, outcome_words
 from matrixci.headline import headline_versions
 from matrixci.judged import Gate, GateOutcome, JudgedCell, JudgedRun, KnownFailure
 from matrixci.model import CellOutcome
@@ -150,7 +150,7 @@ def _explained(group: CheckGroup | CellGroup) -> str:
             told = "\n".join(filter(None, (check.reason, check.message)))
             command = of_check(first.reproduce, check.id)
         case CellGroup(outcome=outcome, reason=reason):
-            head = f"{CELL_GLYPHS[outcome]} {outcome}" + (f" ({reason})" if reason else "")
+            head = f"{CELL_GLYPHS[outcome]} {outcome_words(outcome, reason)}"
             what = _cells(group.cells)
             told = group.message
             command = first.reproduce

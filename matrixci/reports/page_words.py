@@ -58,7 +58,7 @@ def cell_tone(outcome: CellOutcome) -> Tone:
             return "info"
         case CellOutcome.FAILED | CellOutcome.BLOCKED:
             return "bad"
-        case CellOutcome.ERROR:
+        case CellOutcome.ERROR | CellOutcome.MISSING:
             return "warn"
         case CellOutcome.UNSATISFIABLE | CellOutcome.CANCELLED:
             return "mute"

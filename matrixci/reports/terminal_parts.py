@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from matrixci.glyphs import CELL_GLYPHS, CHECK_GLYPHS, STYLES
+from matrixci.glyphs import CELL_GLYPHS, CHECK_GLYPHS, STYLES, outcome_words
 from matrixci.judged import GateOutcome, JudgedCell, JudgedRun
 from matrixci.model import CellOutcome, CheckOutcome
 from matrixci.reports.changes import ChangeGroup, change_groups, figure_words, package_groups
@@ -79,7 +79,7 @@ def _cell_explanation(group: CellGroup) -> Text:
     """Explain cells that came to nothing that a check could tell."""
     style = STYLES[group.outcome]
     text = Text(f"{CELL_GLYPHS[group.outcome]} {_cell_list(group.cells)}: ", style=style)
-    text.append(f"{group.outcome} ({group.reason})", style="default")
+    text.append(outcome_words(group.outcome, group.reason), style="default")
     return _append_lines(text, group.message.splitlines(), of_end=True)
 
 

@@ -19,11 +19,12 @@ from matrixci.model import (
 
 CELL, OTHER = cells(("3.12", "3.13"))
 ID = "test_a.py::test_one"
-REASONS = {
+REASONS: dict[CellOutcome, Reason | None] = {
     CellOutcome.UNSATISFIABLE: Reason.RESOLVER,
     CellOutcome.BLOCKED: Reason.BUILD,
     CellOutcome.ERROR: Reason.ENGINE,
     CellOutcome.CANCELLED: Reason.INTERRUPTED,
+    CellOutcome.MISSING: None,
 }
 
 
@@ -49,7 +50,7 @@ def change(before: CellResult, after: CellResult) -> CellChange | None:
     return compare(judged(before), judged(after)).cell(CELL.id)
 
 
-P, Q, F, U, B, E, X = CellOutcome
+P, Q, F, U, B, E, X, M = CellOutcome
 CELLS = {
     (P, P): None,
     (P, Q): Change.OTHER,
@@ -58,6 +59,8 @@ CELLS = {
     (P, B): Change.REGRESSED,
     (P, E): Change.OTHER,
     (P, X): Change.OTHER,
+    (P, M): Change.OTHER,
+    (M, F): Change.OTHER,
     (Q, F): Change.REGRESSED,
     (F, P): Change.FIXED,
     (F, U): Change.NEWLY_UNSATISFIABLE,

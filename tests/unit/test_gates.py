@@ -92,7 +92,7 @@ def test_what_failed_in_the_baseline_is_no_new_failure(before: CheckOutcome) -> 
 def test_a_cell_that_never_reported_stands_against_it_whatever_is_required() -> None:
     run = a_run(BOTH, gates={"require": ({"device": ("cpu",)},)})
     verdict = judge(run, {BOTH[0].id: a_result(BOTH[0])}, (), TODAY)
-    assert verdict.reasons == ("py3.12-numpy2-cuda: error (no-result)",)
+    assert verdict.reasons == ("py3.12-numpy2-cuda: missing",)
 
 
 def test_an_unsatisfiable_cell_stands_against_it_only_where_it_could_be_had_before() -> None:

@@ -43,6 +43,7 @@ AS_THE_PIPELINE_HAS_IT: dict[CellOutcome, tuple[Reason | None, list[CheckResult]
     CellOutcome.BLOCKED: (Reason.BUILD, []),
     CellOutcome.ERROR: (Reason.ENGINE, []),
     CellOutcome.CANCELLED: (Reason.INTERRUPTED, []),
+    CellOutcome.MISSING: (None, []),
 }
 
 
@@ -106,7 +107,7 @@ def test_infrastructure_is_to_blame_only_where_the_subject_is_not(
     both = {outcome, other}
     subject = bool(both & {CellOutcome.FAILED, CellOutcome.BLOCKED})
     run = judged(of_outcome(outcome, TWO[0]), of_outcome(other, TWO[1]))
-    infrastructure = CellOutcome.ERROR in both and not subject
+    infrastructure = bool(both & {CellOutcome.ERROR, CellOutcome.MISSING}) and not subject
     assert (exit_code(run) is ExitCode.INFRASTRUCTURE) == infrastructure
 
 
@@ -126,14 +127,14 @@ def test_a_cell_that_never_reported_is_named(*, interrupted: bool) -> None:
         assert absent.outcome is CellOutcome.CANCELLED
         assert run.reasons == ("py3.13-numpy2-cpu: cancelled",)
     else:
-        assert (absent.outcome, absent.reason) == (CellOutcome.ERROR, Reason.NO_RESULT)
-        assert run.reasons == ("py3.13-numpy2-cpu: error (no-result)",)
+        assert (absent.outcome, absent.reason) == (CellOutcome.MISSING, None)
+        assert run.reasons == ("py3.13-numpy2-cpu: missing",)
 
 
 def test_a_run_without_results_is_not_ready() -> None:
     run = judge(a_run(TWO), {}, (), TODAY)
     assert run.reasons == (
-        "py3.12-numpy2-cpu, py3.13-numpy2-cpu: error (no-result)",
+        "py3.12-numpy2-cpu, py3.13-numpy2-cpu: missing",
         "no check passed, so nothing is verified",
     )
     assert exit_code(run) is ExitCode.INFRASTRUCTURE

@@ -47,7 +47,7 @@ def test_each_damage_is_a_reason(folder: Path) -> None:
     assert f"{VERSION}.json: has schema version 99, and 1 is understood" in reasons
     assert f"{FOREIGN}.json: is of cell {FOREIGN} in run {stored.BEFORE.name}" in reasons
     assert f"{EMPTY}.json: " in reasons
-    assert "5 of 12 cells: error (no-result)" in reasons
+    assert "5 of 12 cells: missing" in reasons
 
 
 def test_a_missing_cell_alone_is_named(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_missing_cell_alone_is_named(tmp_path: Path) -> None:
     shutil.copytree(stored.BEFORE, copy)
     assert stored.judged(copy).verdict is Verdict.READY
     (copy / "cells" / f"{MISSING}.json").unlink()
-    assert stored.judged(copy).reasons == (f"{MISSING}: error (no-result)",)
+    assert stored.judged(copy).reasons == (f"{MISSING}: missing",)
 
 
 def test_it_is_reported_in_every_format(folder: Path, tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_it_is_reported_in_every_format(folder: Path, tmp_path: Path) -> None:
     for path in paths:
         text = path.read_text()
         assert "NOT READY" in text
-        assert "5 of 12 cells: error (no-result)" in text or path.name.startswith("badge")
+        assert "5 of 12 cells: missing" in text or path.name.startswith("badge")
 
 
 def test_a_damaged_baseline_is_compared_with_as_far_as_it_goes(folder: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import typer
 
 from matrixci.cells import Chosen, Selection, choose
+from matrixci.check_filter import make_sure_of_filter
 from matrixci.cli_options import checks_folder
 from matrixci.data import data_folder
 from matrixci.errors import EngineError, UsageError
@@ -47,8 +48,10 @@ def asked(
         jobs: cells under way at once.
 
     Raises:
-        UsageError: the matrix, the selection, the subject or the checks are not there.
+        UsageError: the matrix, the selection, the subject or the checks are not there, or the
+            filter of checks is none.
     """
+    make_sure_of_filter(what.check or "")
     loaded = load_matrix(what.file)
     selection = Selection(
         axes=_axis_options(context, list(loaded.axes)),

@@ -1,16 +1,18 @@
 """A run that ended before all its cells had: what is left of it, and whether it may go on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, assert_never
 
-from matrixci.errors import SubjectError, UsageError
+from matrixci.errors import RunFilesError, SubjectError, UsageError
+from matrixci.lock import Lock
 from matrixci.matrix.definition import Matrix
 from matrixci.matrix.digest import matrix_digest
 from matrixci.model import BaseOrigin, Cell, CellOutcome, Run
 from matrixci.pipeline import Settings
 from matrixci.run_folder import StoredRun
+from matrixci.stored_lock import read_lock
 from matrixci.subject import ResolvedSubject, kept_wheel
 
 _FRESH: Final = "--fresh"
@@ -24,6 +26,10 @@ class Resumption:
     settings: Settings
     cells: tuple[Cell, ...]
     """Those without a final result."""
+    locks: Mapping[str, Lock]
+    """Of these, id to the lock that a cell had already: by now there may be newer releases."""
+    problems: tuple[str, ...]
+    """Which locks, and which results, can't be read any more."""
 
     @property
     def run(self) -> Run:
@@ -103,7 +109,32 @@ def prepare(  # noqa: PLR0913 - what a run is made of
             "Put it back as it was, or begin a new run: nox -s matrix"
         )
         raise UsageError(msg)
-    return Resumption(stored=stored, settings=settings, cells=unfinished(stored))
+    cells = unfinished(stored)
+    locks, problems = _locks(stored, cells)
+    return Resumption(
+        stored=stored,
+        settings=settings,
+        cells=cells,
+        locks=locks,
+        problems=(
+            *(f"a result that can't be read is made anew: {each}" for each in stored.problems),
+            *(f"a lock that can't be read is resolved anew: {each}" for each in problems),
+        ),
+    )
+
+
+def _locks(stored: StoredRun, cells: Iterable[Cell]) -> tuple[dict[str, Lock], list[str]]:
+    """Return the locks that cells have already, and what is wrong with others."""
+    locks, problems = {}, []
+    for cell in cells:
+        result = stored.results.get(cell.id)
+        if result is None or result.lock is None:
+            continue
+        try:
+            locks[cell.id] = read_lock(stored.folder, result.lock, stored.run.subject)
+        except RunFilesError as error:
+            problems.append(str(error).partition("\n")[0])
+    return locks, problems
 
 
 def _differences(run: Run, settings: Settings) -> Iterator[str]:

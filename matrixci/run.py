@@ -14,9 +14,10 @@ from matrixci.errors import DiskFullError, EngineError, UsageError
 from matrixci.events import Listener
 from matrixci.judge import judge
 from matrixci.judged import JudgedRun
+from matrixci.kept_locks import KeptLocks
 from matrixci.model import Cell, CellOutcome, Reason, Run, now
 from matrixci.new_run import new_run
-from matrixci.pipeline import Pipeline, Settings
+from matrixci.pipeline import Pipeline, Settings, resolver_for
 from matrixci.plan import Plan
 from matrixci.planned_cell import run_of
 from matrixci.planned_locks import PlannedLocks
@@ -68,11 +69,12 @@ async def resume(what: Resumption, listener: Listener) -> JudgedRun:
     with folder.held():
         engine = await Engine.connect()
         await _look_ahead(what.settings, engine, listener)
-        for problem in what.stored.problems:
-            listener.said(f"a result that can't be read is made anew: {problem}")
+        for problem in what.problems:
+            listener.said(problem)
         folder.write_run(what.run)
         folder.point_latest()
-        pipeline = Pipeline(what.settings, what.run, folder, engine, listener)
+        locks = KeptLocks(what.locks, resolver_for(what.settings, engine.facts.architecture))
+        pipeline = Pipeline(what.settings, what.run, folder, engine, listener, locks=locks)
         return await _go(what.run, pipeline, folder, engine, listener, what)
 
 

@@ -15,6 +15,28 @@ PYTHON_FLOOR: Final = (3, 10)
 VERSION_PATTERN: Final = r"^([1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})$"
 AXIS_PATTERN: Final = r"^[a-z][a-z0-9_-]{0,31}$"
 ID_PATTERN: Final = r"^[a-z0-9][a-z0-9._-]*$"
+RESERVED: Final = frozenset(
+    [
+        "as-of",
+        "base",
+        "cell",
+        "check",
+        "checks",
+        "fresh",
+        "help",
+        "home",
+        "install-engine",
+        "jobs",
+        "matrix",
+        "output",
+        "plan",
+        "resume",
+        "shard-size",
+        "subject",
+        "tier",
+    ]
+)
+"""No names for an axis: each axis is an option of the commands, and these are theirs."""
 _VALUE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 
@@ -132,6 +154,9 @@ def axis_mistakes(names: Names) -> Iterator[Mistake]:
     for axis, values in names.items():
         if not re.fullmatch(AXIS_PATTERN, axis):
             message = "not the name of an axis; write a-z first, then a-z, 0-9, _ and -"
+            yield Mistake(path=("axes", axis, KEY), message=message)
+        if axis in RESERVED:
+            message = f"an axis is chosen by an option, and --{axis} is taken; write another name"
             yield Mistake(path=("axes", axis, KEY), message=message)
         if not values:
             message = "this axis has no values; write at least one under it, or take it out"

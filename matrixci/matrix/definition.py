@@ -10,6 +10,7 @@ from matrixci.matrix import formats
 from matrixci.matrix.axes import (
     AXIS_PATTERN,
     PYTHON,
+    RESERVED,
     VERSION_PATTERN,
     AxisValue,
     Entry,
@@ -62,7 +63,7 @@ Size = Annotated[
 
 _AXES_SCHEMA: dict[str, JsonValue] = {
     "required": [PYTHON],
-    "propertyNames": {"pattern": AXIS_PATTERN},
+    "propertyNames": {"pattern": AXIS_PATTERN, "not": {"enum": [*sorted(RESERVED)]}},
     "allOf": [
         {
             "properties": {

@@ -1,4 +1,5 @@
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -19,6 +20,7 @@ from matrixci.engine import Engine
 from matrixci.errors import ExitCode, ResolverError
 from matrixci.judged import JudgedRun
 from matrixci.lock import Lock, Unsatisfiable, parse_lock
+from matrixci.matrix.axes import RESERVED
 from matrixci.model import Cell, CellOutcome, CheckOutcome, Reason, Run
 from matrixci.new_run import new_run
 from matrixci.pipeline import Settings
@@ -197,6 +199,12 @@ def test_an_option_can_be_meant_by_a_mistyped_one(command: Command, line: str, m
     assert meant in done.err[0].partition("did you mean")[2]
 
 
+def test_no_axis_can_have_the_name_of_an_option(command: Command) -> None:
+    text = "\n".join(line for name in ("matrix", "plan") for line in command(name, "--help").out)
+    options = set(re.findall(r"--([a-z-]+)", text)) - {"python", "device", "numpy"}
+    assert options == RESERVED
+
+
 # What is wrong before anything is run
 
 
@@ -233,6 +241,8 @@ def test_a_matrix_file_that_is_not_there_is_told(command: Command) -> None:
         ("--subject ./absent", "The subject ./absent doesn't exist (looked for "),
         ("--subject a==", "not a requirement: "),
         ("--subject ftp://host.example/a", "not a URL that can be read"),
+        ("--check not", "--check 'not' is not understood: write words with and, or, not"),
+        ("--check a=1", "--check 'a=1' is not understood: "),
         ("--checks empty", "There is no check in empty: no file named test_*.py."),
         ("--checks absent", "There is no check in absent: no file named test_*.py."),
     ],

@@ -3,22 +3,32 @@
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from command_line import Done, run_command
-from factories import RUN, a_result, a_run, cells, digest_of_file, write_wheel
+from factories import RUN, a_lock, a_result, a_run, cells, digest_of_file, write_wheel
 
 from matrixci import run as running
 from matrixci.container_files import read_sources
 from matrixci.draft import Draft
 from matrixci.engine import Engine
 from matrixci.errors import ExitCode, UsageError
+from matrixci.lock import Lock, parse_lock
 from matrixci.matrix.definition import Matrix
 from matrixci.matrix.digest import matrix_digest
 from matrixci.matrix.file import load_matrix
-from matrixci.model import Cell, CellOutcome, CellResult, EngineFacts, Reason, Run, StepName
+from matrixci.model import (
+    Cell,
+    CellOutcome,
+    CellResult,
+    EngineFacts,
+    Reason,
+    Run,
+    StepName,
+    Subject,
+)
 from matrixci.pipeline import Pipeline
 from matrixci.resume import prepare, unfinished
 from matrixci.run_folder import RunFolder, read_run
@@ -350,3 +360,96 @@ def test_only_what_was_left_is_run_and_lands_in_the_same_folder(
     assert (run.id, run.command, run.interrupted) == (RUN, ("matrix", "--jobs", "1"), False)
     assert run.ended is not None
     assert run.engine is not None
+
+
+LOCK = Lock(
+    pins=parse_lock("attrs==25.1.0 \\\n    --hash=sha256:00\n    # via toy\ntoy==1.0\n"),
+    torch_backend="cpu",
+    fallback=True,
+)
+NEWER = replace(LOCK, pins=parse_lock("attrs==26.1.0\ntoy==1.1\n"), fallback=False)
+
+
+class Asked:
+    """Resolves each cell to newer releases, and keeps who asked."""
+
+    def __init__(self) -> None:
+        self.cells: list[str] = []
+
+    async def resolve(self, cell: Cell, subject: Subject) -> Lock:
+        assert subject.name == "transformers"
+        self.cells.append(cell.id)
+        return NEWER
+
+    async def tools(self, python: str) -> Lock:
+        raise NotImplementedError
+
+    async def why_not(self, requirement: str, python: str) -> str:
+        return f"{requirement} on {python}"
+
+    async def close(self) -> None: ...
+
+
+class Locking(Pipeline):
+    """Its cells are locked, and pass."""
+
+    async def _take(self, draft: Draft) -> CellResult:
+        lock = await self._locks.resolve(draft.cell, self._settings.subject.subject)
+        assert isinstance(lock, Lock)
+        draft.found["lock"] = self._record(draft.cell, lock)
+        return draft.end(CellOutcome.PARTIAL, Reason.NEEDS, "made anew")
+
+
+def go_on_with_a_locked_cell(
+    place: Place, monkeypatch: pytest.MonkeyPatch, text: str
+) -> tuple[list[str], list[str]]:
+    """Go on with a run whose first cell has a lock; return who was resolved, and what was said."""
+
+    async def connect() -> Engine:
+        await asyncio.sleep(0)
+        return NoEngine()
+
+    asked, heard = Asked(), Silent()
+    monkeypatch.setattr(Engine, "connect", connect)
+    monkeypatch.setattr(running, "Pipeline", Locking)
+    monkeypatch.setattr(running, "resolver_for", lambda *_: asked)
+    folder = place.write(None, None, interrupted=True)
+    record = a_lock(
+        LOCK.versions,
+        digest=LOCK.digest,
+        file=folder.write_lock(TWO[0].id, text),
+        torch_backend=LOCK.torch_backend,
+        fallback=LOCK.fallback,
+    )
+    folder.write_cell(a_result(TWO[0], CellOutcome.ERROR, lock=record, reason=Reason.ENGINE))
+    what = prepare(read_run(place.run), place.load(), place.checks, place.home)
+    asyncio.run(running.resume(what, heard))
+    return asked.cells, heard.remarks
+
+
+def test_a_cell_that_was_locked_is_installed_from_the_same_lock(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolved, said = go_on_with_a_locked_cell(place, monkeypatch, LOCK.annotated)
+
+    assert (resolved, said) == ([TWO[1].id], [])
+    stored = read_run(place.run)
+    locks = [stored.results[cell.id].lock for cell in TWO]
+    assert [lock.versions["toy"] for lock in locks if lock] == ["1.0", "1.1"]
+    assert locks[0] is not None
+    assert (locks[0].digest, locks[0].torch_backend, locks[0].fallback) == (
+        *(LOCK.digest, "cpu", True),
+    )
+    assert (place.run / locks[0].file).read_text() == LOCK.annotated
+
+
+@pytest.mark.parametrize("text", ["", LOCK.annotated.replace("25.1.0", "25.2.0"), "no lock"])
+def test_a_lock_that_is_not_the_cells_own_is_resolved_anew(
+    place: Place, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    resolved, said = go_on_with_a_locked_cell(place, monkeypatch, text)
+
+    assert resolved == [cell.id for cell in TWO]
+    (told,) = said
+    assert told.startswith("a lock that can't be read is resolved anew: The lock ")
+    assert f"{TWO[0].id}.txt" in told

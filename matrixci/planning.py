@@ -99,7 +99,8 @@ async def _plan(  # noqa: PLR0913, PLR0917
     older = await older_releases(resolver, (run.subject.name, *run.companions), versions)
     return Plan(
         run=run.model_copy(update={"older": older}),
-        matrix=settings.matrix,
+        # Cells need all of it but its subject, whose URL may have a password in it.
+        matrix=settings.matrix.model_copy(update={"subject": run.subject.spec}),
         architecture=architecture,
         locks=locks,
         cells=satisfiable,

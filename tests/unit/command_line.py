@@ -35,6 +35,6 @@ def run_command(
         with pytest.raises(SystemExit) as caught:
             cli.main()
     printed = capsys.readouterr()
-    assert "Traceback" not in printed.err
+    assert "Traceback" not in printed.err, printed.err
     code = caught.value.code
     return Done(code=code if isinstance(code, int) else 0, out=printed.out, err=printed.err)

@@ -1,0 +1,161 @@
+"""The command that plans, with a real resolver and an index of a few wheels."""
+
+import json
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from command_line import Done, run_command
+from factories import write_wheel
+from tiny_index import serving
+
+from matrixci.errors import ExitCode
+from matrixci.lock import Lock, Unsatisfiable
+from matrixci.plan import Plan, read_plan
+
+MATRIX = """\
+subject: toy
+retries: 0
+axes:
+  python: {"3.12": , "3.13": }
+  device: {cpu: {id: cpu}, cuda: {id: cuda, gpu: true}}
+"""
+PlanCommand = Callable[..., Done]
+
+
+@pytest.fixture
+def wheels(tmp_path: Path) -> Path:
+    """Return the folder of the index: the toy's newest release is not for Python 3.12."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    write_wheel(folder, "toy-1.0")
+    write_wheel(folder, "toy-2.0", python=">=3.13")
+    write_wheel(folder, "pytest-8.4.0")
+    write_wheel(folder, f"uv-{version('uv')}")
+    return folder
+
+
+@pytest.fixture
+def plan(
+    tmp_path: Path,
+    wheels: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[PlanCommand]:
+    """Return a function that plans in a folder with a matrix."""
+    (tmp_path / "matrix.yaml").write_text(MATRIX, encoding="utf-8")
+    for name in ("UV_INDEX", "UV_EXTRA_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("GITHUB_OUTPUT", "GITHUB_ACTIONS", "MATRIXCI_GPU_RUNNER"):
+        monkeypatch.delenv(name, raising=False)
+    with serving(wheels) as address:
+        monkeypatch.setenv("UV_DEFAULT_INDEX", address)
+        yield lambda *words: run_command(monkeypatch, capsys, tmp_path, "plan", *words)
+
+
+def planned(tmp_path: Path) -> Plan:
+    return read_plan(tmp_path / "plan.json")
+
+
+def test_every_cell_is_locked_once(plan: PlanCommand, tmp_path: Path) -> None:
+    done = plan()
+    assert done.code == ExitCode.READY, done.err
+    made = planned(tmp_path)
+    assert [cell.id for cell in made.run.cells] == [
+        "py3.12-cpu",
+        "py3.12-cuda",
+        "py3.13-cpu",
+        "py3.13-cuda",
+    ]
+    locks = {name: made.answer(name) for name in made.cells}
+    versions = {
+        name: lock.versions["toy"] for name, lock in locks.items() if isinstance(lock, Lock)
+    }
+    assert set(versions.values()) == {"1.0", "2.0"}
+    assert versions["py3.12-cpu"] == versions["py3.12-cuda"] == "1.0"
+    assert len(made.locks) == 2
+    assert set(made.run.older) == {"py3.12-cpu", "py3.12-cuda"}
+    assert made.tools["3.13"].parsed().versions == {"uv": version("uv")}
+    assert (made.run.engine, made.run.ended, made.run.plan) == (None, None, None)
+    assert "py3.12-cpu" in done.out
+    assert "ubuntu-24.04" in done.out
+    assert f"the run {made.run.id} is planned in plan.json" in done.out
+
+
+def test_what_has_no_solution_is_planned_as_such(plan: PlanCommand, tmp_path: Path) -> None:
+    done = plan("--subject", "toy>=2", "--output", "plan.json")
+    assert done.code == ExitCode.READY
+    made = planned(tmp_path)
+    assert set(made.unsatisfiable) == {"py3.12-cpu", "py3.12-cuda"}
+    assert isinstance(made.answer("py3.12-cpu"), Unsatisfiable)
+    assert "unsatisfiable" in done.out
+    assert made.run.command == ("matrix", "--subject", "toy>=2")
+
+
+def test_a_selection_is_planned(plan: PlanCommand, tmp_path: Path) -> None:
+    assert plan("--python", "3.12", "--cell", "*-cpu", "--shard-size=2").code == ExitCode.READY
+    made = planned(tmp_path)
+    assert list(made.cells) == ["py3.12-cpu"]
+    assert set(made.run.unselected) == {"py3.12-cuda", "py3.13-cpu", "py3.13-cuda"}
+    assert made.run.command == ("matrix", "--python", "3.12", "--cell", "*-cpu")
+
+
+def test_a_subject_of_our_own_goes_along(plan: PlanCommand, tmp_path: Path, wheels: Path) -> None:
+    (tmp_path / "own").mkdir()
+    wheel = write_wheel(tmp_path / "own", "toy-3.0")
+    output = tmp_path / "elsewhere" / "plan.json"
+    assert plan("--subject", str(wheel), "--output", str(output)).code == ExitCode.READY
+    assert (output.parent / wheel.name).read_bytes() == wheel.read_bytes()
+    assert not list(wheels.glob("toy-3*"))
+
+
+def test_a_password_in_the_subjects_url_is_in_no_plan(
+    plan: PlanCommand, tmp_path: Path, wheels: Path
+) -> None:
+    with serving(wheels) as address:
+        url = address.replace("//", "//me:secret@").replace("/simple", "/files")
+        text = MATRIX.replace("subject: toy", f"subject: {url}/toy-1.0-py3-none-any.whl")
+        (tmp_path / "matrix.yaml").write_text(text, encoding="utf-8")
+        done = plan()
+    assert done.code == ExitCode.READY, done.err
+    assert "secret" not in (tmp_path / "plan.json").read_text(encoding="utf-8")
+    assert "secret" not in done.out + done.err
+
+
+@pytest.mark.parametrize("label", ["", "gpu-runner", "self-hosted, gpu"])
+def test_a_gpu_runner_is_the_one_that_the_variable_names(
+    plan: PlanCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, label: str
+) -> None:
+    monkeypatch.setenv("MATRIXCI_GPU_RUNNER", label)
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    done = plan("--python", "3.13")
+    runner = planned(tmp_path).cells["py3.13-cuda"].runner
+    told = "1 cell that ask" in done.err
+    assert told == (not label)
+    assert ("::notice title=no GPU runner::" in done.out) == (not label)
+    assert runner == (tuple(label.split(", ")) if label else ("ubuntu-24.04",))
+    assert planned(tmp_path).cells["py3.13-cpu"].runner == ("ubuntu-24.04",)
+
+
+def test_a_workflow_is_handed_what_its_jobs_need(
+    plan: PlanCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
+    assert plan("--shard-size", "3").code == ExitCode.READY
+    lines = (tmp_path / "output").read_text(encoding="utf-8").splitlines()
+    given = dict(line.split("=", 1) for line in lines)
+    assert given["run"] == planned(tmp_path).run.id
+    assert given["cells"] == "4"
+    assert [len(shard["cells"]) for shard in json.loads(given["shards"])] == [3, 1]
+
+
+def test_an_index_that_does_not_answer_is_infrastructure(
+    plan: PlanCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(tmp_path, status=503) as address:
+        monkeypatch.setenv("UV_DEFAULT_INDEX", address)
+        monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+        done = plan()
+    assert done.code == ExitCode.INFRASTRUCTURE
+    assert not (tmp_path / "plan.json").exists()

@@ -189,7 +189,7 @@ class Engine:
 
     async def import_root(self, archive: Path, tag: str, labels: Mapping[str, str]) -> None:
         """Make an image of one layer from a root file system in a tar archive."""
-        changes = [f"LABEL {name}={value}" for name, value in labels.items()]
+        changes = [_label_instruction(name, value) for name, value in labels.items()]
         changes.append('CMD ["/bin/sh"]')
         repository, _, version = tag.rpartition(":")
         await asyncio.to_thread(
@@ -493,6 +493,12 @@ def _labels(kind: str, labels: Mapping[str, str], *, owned: bool = True) -> dict
     """Return what is made is labelled with; what nobody owns isn't swept up after its maker."""
     ours = {_OWNER: owner.this_process()} if owned else {}
     return {LABEL: kind, **ours, **labels}
+
+
+def _label_instruction(name: str, value: str) -> str:
+    """Return a Dockerfile's instruction for a label; its value is one line."""
+    quoted = re.sub(r'(["\\$])', r"\\\1", value)  # in which a $ would begin a variable
+    return f'LABEL {name}="{quoted}"'
 
 
 def _host() -> str:

@@ -1,14 +1,20 @@
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from matrixci.cells import Selection, expand, select
 from matrixci.errors import ExitCode, UsageError
 from matrixci.matrix.definition import Matrix
+from matrixci.model import Cell
 
 QUICK = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 
@@ -318,3 +324,79 @@ def test_a_selection_gives_cells_in_order_or_names_what_it_misses(
         assert all(
             cell.axes[axis] in words for cell in found for axis, words in axes.items() if words
         )
+
+
+WANTED = st.lists(st.sampled_from([*NAMES, "3.10", "3.11", "3.12", "none"]), max_size=2).map(tuple)
+GLOBS = st.lists(
+    st.sampled_from(["*", "py3.10*", "*-x-a*", "*b", "*[ab]-?-c", "none*", "py3.1[12]*"]),
+    max_size=2,
+).map(tuple)
+
+
+@settings(QUICK, max_examples=300)
+@given(
+    matrices(),
+    st.dictionaries(st.sampled_from(["python", "x", "y", "none"]), WANTED, max_size=2),
+    GLOBS,
+    st.sampled_from([None, "some", "all", "none"]),
+)
+def test_a_selection_is_a_filter_by_all_of_its_conditions(
+    data: dict[str, Any],
+    axes: dict[str, tuple[str, ...]],
+    globs: tuple[str, ...],
+    tier: str | None,
+) -> None:
+    matrix = make(data["axes"])
+    cells = expand(matrix)
+    tiers = {"some": data["include"], "all": [{}]}
+    conditions: list[Callable[[Cell], bool]] = [
+        *(partial(_has, axis, words) for axis, words in axes.items() if words),
+        lambda cell: not globs or any(fnmatchcase(cell.id, glob) for glob in globs),
+        lambda cell: tier is None or any(
+            all(_has(axis, values, cell) for axis, values in rule.items())
+            for rule in tiers.get(tier, [])
+        ),
+    ]  # fmt: skip
+    expected = [cell for cell in cells if all(holds(cell) for holds in conditions)]
+    mistaken = (
+        not set(axes) <= set(data["axes"])
+        or any(set(words) - set(data["axes"][axis]) for axis, words in axes.items())
+        or any(not any(fnmatchcase(cell.id, glob) for cell in cells) for glob in globs)
+        or tier == "none"
+    )
+
+    found: Sequence[Cell] = ()
+    with suppress(UsageError):
+        found = select(cells, Selection(axes=axes, cells=globs, tier=tier), {}, tiers)
+
+    assert list(found) == ([] if mistaken else expected)
+
+
+def _has(axis: str, values: Sequence[str], cell: Cell) -> bool:
+    return cell.axes.get(axis) in values
+
+
+VALUES = st.dictionaries(
+    st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,4}", fullmatch=True) | st.sampled_from(NAMES),
+    st.sampled_from([None, {"id": "a"}, {"id": "b-c"}, {"id": "b"}, {"id": "c-a"}]),
+    min_size=1,
+    max_size=3,
+)
+
+
+@settings(QUICK, max_examples=300)
+@given(
+    st.dictionaries(
+        st.from_regex(r"[a-z][a-z0-9_-]{0,3}", fullmatch=True), VALUES, min_size=1, max_size=3
+    )
+)
+def test_the_ids_of_cells_are_safe_and_no_two_are_alike(axes: dict[str, Any]) -> None:
+    try:
+        matrix = make({"python": {"3.12": None, "3.13": None}, **axes})
+    except ValidationError:
+        return  # told as a mistake, which has tests of its own
+    ids = [cell.id for cell in expand(matrix)]
+    assert len(set(ids)) == len(ids) == 2 * math.prod(map(len, axes.values()))
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,99}", each) for each in ids)
+    again = select(expand(matrix), Selection(cells=tuple(ids)), matrix.value_ids())
+    assert [cell.id for cell in again] == ids

@@ -3,7 +3,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matrixci.evidence import Evidence, Exit, Expected, Problem, cell_outcome, examine
@@ -17,8 +17,10 @@ from matrixci.model import (
     Reason,
     Severity,
 )
+from matrixci.redaction import redact
 from matrixci.result_file import FILE_BYTES, LINE_BYTES
 
+QUICK = settings(max_examples=150, deadline=None, derandomize=True, database=None)
 AT = "2026-11-21T10:00:00+00:00"
 Records = list[dict[str, Any]]
 
@@ -621,6 +623,64 @@ def test_no_damage_raises_or_makes_checks_up(at: int, data: bytes) -> None:
     evidence = examine(whole[:at] + data + whole[at + 1 :], expected(), Exit(status=0))
 
     assert evidence.problem or len(evidence.checks) == 3
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+ENDS = st.fixed_dictionaries(
+    {
+        "outcome": st.sampled_from(["passed", "failed", "skipped", "crashed", "timed-out"]),
+        "reason": TEXT,
+        "message": TEXT,
+        "detail": TEXT,
+        "figures": st.dictionaries(TEXT, st.floats(allow_nan=False, allow_infinity=False)),
+    }
+)
+
+
+def told(ends: dict[str, dict[str, Any]]) -> Records:
+    """Return a file in which checks came to this."""
+    checks = [
+        {"id": name, "claim": f"{name} holds.", "reference": None, "severity": "error"}
+        for name in ends
+    ]
+    each: Records = []
+    for name, fields in ends.items():
+        each += [{"kind": "begin", "at": AT, "id": name}, end(name, **fields)]
+    collected = {"kind": "collected", "at": AT, "checks": checks}
+    footer = {"kind": "footer", "at": AT, "checks": len(ends), "ended": len(ends)}
+    return [*records()[:COLLECTED], collected, *each, footer]
+
+
+@QUICK
+@given(st.dictionaries(TEXT.filter(bool), ENDS, min_size=1, max_size=4))
+def test_what_a_file_tells_is_read_as_it_was_told(ends: dict[str, dict[str, Any]]) -> None:
+    evidence = examined(told(ends))
+
+    assert evidence.problem is None
+    assert [check.id for check in evidence.checks] == list(ends)
+    for check in evidence.checks:
+        said = ends[check.id]
+        assert check.outcome == said["outcome"]
+        assert check.figures == said["figures"]
+        for name in ("reason", "message", "detail"):
+            assert getattr(check, name) == redact(said[name])
+
+
+@QUICK
+@given(st.dictionaries(TEXT.filter(bool), ENDS, min_size=1, max_size=4), st.data())
+def test_a_file_that_breaks_off_is_no_evidence_and_says_no_more_than_it_tells(
+    ends: dict[str, dict[str, Any]], data: st.DataObject
+) -> None:
+    whole = raw(told(ends))
+    broken = whole[: data.draw(st.integers(0, len(whole) - 1))]
+
+    evidence = examine(broken, expected(), Exit(status=0))
+
+    assert evidence.problem
+    assert cell_outcome(evidence.checks, evidence.problem).outcome is CellOutcome.FAILED
+    for check in evidence.checks:
+        assert check.outcome in {CheckOutcome.MISSING, ends[check.id]["outcome"]}
+        assert check.outcome is CheckOutcome.MISSING or f'"{check.outcome}"'.encode() in broken
 
 
 JSON = st.recursive(

@@ -1,0 +1,394 @@
+"""Whatever the text, it is read as itself by what it is written for: shells, URLs, files, pages.
+
+The formats of the reports have theirs in reports/test_escape.py.
+"""
+
+import json
+import re
+import runpy
+import shlex
+import subprocess
+import tempfile
+import xml.etree.ElementTree as ET
+from datetime import date
+from html.parser import HTMLParser
+from pathlib import Path
+
+from factories import a_cell, a_check, a_lock, a_result, a_run
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+from packaging.requirements import Requirement
+
+from matrixci import result_file
+from matrixci.constraints import constraints
+from matrixci.data import data_folder
+from matrixci.engine import _label_instruction
+from matrixci.history import file as history_file
+from matrixci.index_settings import _as_shell
+from matrixci.judge import judge
+from matrixci.judged import JudgedRun
+from matrixci.lock import Lock, Pin, _file_name, parse_lock
+from matrixci.matrix.file import _printable
+from matrixci.model import CellOutcome, CheckOutcome, Subject
+from matrixci.redaction import redact, redact_file
+from matrixci.reports import badge, github, html, json_report, junit, sarif
+from matrixci.reports.environment import reproduce_all
+from matrixci.reports.escape import cut, markdown_code, visible
+from matrixci.reports.page_data import _quoted, as_script
+from matrixci.reports.page_words import link_of
+from matrixci.reports.report import Report
+from matrixci.reproduction import anew_command, of_check, reproduce_command
+from matrixci.reproduction import given as given_of
+from matrixci.stored_lock import with_own_wheel
+from matrixci.wording import in_line, printable
+
+wire = runpy.run_path(str(data_folder("harness") / "wire.py"))  # plain files, in no package
+QUICK = settings(max_examples=200, deadline=None, derandomize=True, database=None)
+SLOW = settings(max_examples=40, deadline=None, derandomize=True, database=None)
+PIECES = st.sampled_from(
+    [
+        *"\x00\x07\x1b\r\n\t\x85\u2028\u202e\ufffe`*_[]()<>&|#@:!~$\\-+=.1%'\"? ;{}é\U0001f600",
+        *("::error::x", "##[error]", "]]>", "</script>", "<!--", "{{ 7*7 }}", "--run", "$(id)"),
+    ]
+)
+TEXTS = st.one_of(st.text(), st.lists(PIECES, max_size=12).map("".join))
+ENCODABLE = TEXTS.map(lambda text: text.encode("utf-8", "ignore").decode())
+LINES = ENCODABLE.map(lambda text: "".join(filter(str.isprintable, text)))
+FULL = LINES.filter(lambda text: text.strip() == text != "")
+
+
+# Messages
+
+
+@QUICK
+@given(TEXTS)
+def test_what_is_printable_stays_and_the_rest_is_shown(text: str) -> None:
+    assert printable(text).isprintable()
+    assert (printable(text) == text) is text.isprintable()
+    assert printable(printable(text)) == printable(text)
+
+
+@QUICK
+@given(TEXTS | st.integers(400, 700).map("a\n".__mul__))
+def test_a_text_in_a_line_is_short_and_begins_as_it_did(text: str) -> None:
+    shown = in_line(text)
+    assert shown.isprintable()
+    assert shown == printable(text) or shown == f"{printable(text[:500])}…"
+    assert len(text) <= 500 or shown.endswith("…")
+
+
+@QUICK
+@given(TEXTS | st.integers(100, 700).map("a\n".__mul__))
+def test_a_mistake_in_the_matrix_is_told_in_a_line(text: str) -> None:
+    shown = _printable(text)
+    assert shown.isprintable()
+    assert len(shown) <= 403
+    assert shown == text or not text.isprintable() or len(text) > 400
+
+
+@QUICK
+@given(TEXTS, st.integers(0, 20))
+def test_what_is_cut_is_counted(text: str, most: int) -> None:
+    left_out = len(text) - most
+    told = f"… ({left_out} more characters)" if left_out > 0 else ""
+    assert cut(text, most) == f"{text[:most]}{told}"
+
+
+# Credentials
+
+
+@QUICK
+@given(TEXTS)
+def test_what_was_redacted_is_not_redacted_again(text: str) -> None:
+    shown = redact(f"https://me:{text}@host.example/?token={text}&a=1 {text}")
+    assert redact(shown) == shown
+
+
+@SLOW
+@given(st.binary(max_size=60), st.binary(max_size=60))
+def test_a_file_of_any_bytes_is_redacted_and_keeps_the_others(before: bytes, after: bytes) -> None:
+    assume(not any(each in before + after for each in (b"@", b":", b"=", b"/")))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "log"
+        path.write_bytes(before + b" https://me:secret@a.example/x " + after)
+        redact_file(path)
+        assert path.read_bytes() == before + b" https://***@a.example/x " + after
+
+
+# Commands
+
+
+@QUICK
+@given(st.lists(TEXTS, min_size=1, max_size=6))
+def test_a_command_that_is_shown_has_its_words_in_a_shell(words: list[str]) -> None:
+    shown = visible(shlex.join(words))
+    assert shown.isprintable()
+    assert len(shlex.split(shown)) == len(words)
+    if all(visible(word) == word for word in words):
+        assert shlex.split(shown) == words
+
+
+@QUICK
+@given(st.lists(TEXTS, min_size=1, max_size=6))
+def test_a_command_on_the_page_has_its_words_in_a_shell(words: list[str]) -> None:
+    assert shlex.split(" ".join(map(_quoted, words))) == [printable(word) for word in words]
+
+
+@QUICK
+@given(FULL, FULL, FULL)
+def test_a_reproduction_names_the_cell_the_check_and_the_home(
+    cell: str, check: str, home: str
+) -> None:
+    assume(not any(word.startswith("--") for word in (cell, check, home)))
+    run = a_run(command=("matrix", "--home", home, "--checks", "mine"))
+    command = shlex.split(shlex.join(of_check(reproduce_command(run, cell), check)))
+    assert command[:6] == ["python3", "-m", "nox", "-s", "reproduce", "--"]
+    assert (command[6], command[-1]) == (cell, check)
+    assert (given_of(command, "--home"), given_of(command, "--run")) == (home, run.id)
+
+
+@QUICK
+@given(FULL, st.sampled_from(["--matrix", "--checks", "--base", "--home"]), st.booleans())
+def test_an_option_of_a_command_is_found_again(value: str, option: str, joined: bool) -> None:  # noqa: FBT001
+    command = ("matrix", f"{option}={value}") if joined else ("matrix", option, value)
+    assume(joined or not value.startswith("--"))
+    assert given_of(command, option) == value
+    assert given_of(anew_command(a_run(command=command), "a-cell"), option) == value
+
+
+@QUICK
+@given(st.lists(TEXTS, max_size=5))
+def test_the_command_of_a_run_is_given_back(words: list[str]) -> None:
+    argv = shlex.split(reproduce_all(JUDGED.model_copy(update={"run": a_run(command=words)})))
+    expected = [words[0], *(["--", *words[1:]] if words[1:] else [])] if words else ["matrix"]
+    assert argv == ["python3", "-m", "nox", "-s", *expected]
+
+
+@SLOW
+@given(ENCODABLE.map(lambda text: text.replace("\0", "")))
+def test_a_setting_of_the_index_is_what_a_shell_reads(value: str) -> None:
+    script = _as_shell({"UV_INDEX": value, "AFTER": "it"}) + 'printf %s "$UV_INDEX$AFTER"'
+    done = subprocess.run(["sh"], input=script.encode(), capture_output=True, check=True)
+    assert done.stdout.decode() == f"{value}it"
+
+
+@QUICK
+@given(LINES)
+@example('a"b\\c$d')
+@example("$(id) ${HOME} \\")
+def test_a_label_is_what_a_dockerfile_reads(value: str) -> None:
+    found = re.fullmatch(r'LABEL name="((?:[^"\\$]|\\["\\$])*)"', _label_instruction("name", value))
+    assert found
+    assert re.sub(r"\\(.)", r"\1", found[1]) == value
+
+
+# Addresses
+
+
+@QUICK
+@given(FULL.filter(lambda text: "/" not in text))
+def test_the_name_of_a_wheel_survives_its_address(name: str) -> None:
+    subject = Subject(name="toy", spec="toy", requirement="toy", wheel=name)
+    pin = Pin(name="toy", version="1.0", url=None, hashes=("sha256:00",), via=())
+    (own,) = with_own_wheel(Lock(pins=(pin,), torch_backend=None), subject).pins
+    assert own.url is not None
+    assert _file_name(own.url) == name
+    requirement = Requirement(own.install_line("/run/wheels").partition(" \\\n")[0])
+    assert requirement.url is not None
+    assert requirement.url.startswith("file:///run/wheels/")
+    assert _file_name(requirement.url) == name
+
+
+@QUICK
+@given(
+    st.lists(
+        st.tuples(
+            st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True),
+            st.from_regex(r"[1-9][0-9]{0,2}(\.[1-9]{1,3}){0,2}", fullmatch=True),
+            st.lists(st.from_regex(r"sha256:[0-9a-f]{4}", fullmatch=True), max_size=2),
+            st.lists(st.from_regex(r"[a-z][a-z0-9-]{0,8}[a-z]", fullmatch=True), max_size=2),
+        ),
+        unique_by=lambda each: each[0],
+    )
+)
+def test_a_lock_is_read_back_as_it_was_written(
+    pins: list[tuple[str, str, list[str], list[str]]],
+) -> None:
+    lock = Lock(
+        pins=tuple(
+            Pin(name=name, version=version, url=None, hashes=tuple(hashes), via=tuple(via))
+            for name, version, hashes, via in sorted(pins)
+        ),
+        torch_backend=None,
+    )
+    assert parse_lock(lock.annotated) == lock.pins
+    assert [pin.line() for pin in parse_lock(lock.text)] == [pin.line() for pin in lock.pins]
+
+
+@SLOW
+@given(FULL.filter(lambda text: "/" not in text and text not in {".", ".."} and len(text) < 60))
+def test_the_file_of_a_history_may_have_any_name(name: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        history_file._open(Path(folder) / name, "rwc", 1.0).close()
+        assert [path.name for path in Path(folder).iterdir()] == [name]
+
+
+@QUICK
+@given(TEXTS | st.from_regex(r"[\w.-]{1,9}/[\w.-]{1,9}#[0-9]{1,10}", fullmatch=True))
+@example("owner/name#12")
+def test_a_link_goes_to_an_issue_and_nowhere_else(reference: str) -> None:
+    link = link_of(reference)
+    if link is not None:
+        assert re.fullmatch(
+            r"https://github\.com/[A-Za-z0-9-]+/[A-Za-z0-9._-]+/issues/[0-9]+", link
+        )
+        assert link.removeprefix("https://github.com/").replace("/issues/", "#") == reference
+
+
+# Lines of JSON
+
+
+@QUICK
+@given(st.dictionaries(st.text(max_size=5), TEXTS, max_size=3))
+def test_a_record_of_the_harness_is_one_line(record: dict[str, str]) -> None:
+    line = wire["encode"](record)
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    if json.dumps(record, ensure_ascii=False).encode("utf-8", "ignore") + b"\n" == line:
+        assert json.loads(line) == record
+
+
+@QUICK
+@given(TEXTS)
+def test_what_a_result_file_says_is_read_as_it_was_said(text: str) -> None:
+    begin = {"kind": "begin", "id": text, "at": "2026-11-21T10:00:00+00:00"}
+    found = result_file._parsed(wire["encode"](begin).rstrip(b"\n"))
+    assert found.kind == "begin"
+    assert found.id == text.encode("utf-8", "replace").decode()
+
+
+# Reports, each read by a reader of its format
+
+
+def judged_with(text: str) -> JudgedRun:
+    """Return a judged run of which a container said a text, in every place."""
+    cell = a_cell()
+    checks = (
+        a_check(f"test_a.py::test_{text}", CheckOutcome.FAILED, claim=text, message=text),
+        a_check("test_a.py::test_two", reference=text, detail=text),
+    )
+    lock = a_lock({"transformers": "1", "torch": text})
+    run = a_run((cell,), tier=text, command=("matrix", text))
+    return judge(
+        run, {cell.id: a_result(cell, CellOutcome.FAILED, checks, lock=lock)}, (), date(2026, 1, 1)
+    )
+
+
+JUDGED = judged_with("x")
+
+
+def report_with(text: str) -> Report:
+    return Report(judged=judged_with(text), folder=text)
+
+
+class Tags(HTMLParser):
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags += [tag, *(name for name, _ in attrs)]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+PLAIN = Tags(html.render(report_with("x"))).tags
+
+
+@SLOW
+@given(ENCODABLE.filter(bool))
+def test_a_page_has_the_same_elements_whatever_was_said(text: str) -> None:
+    page = Tags(html.render(report_with(text)))
+    assert page.tags == PLAIN
+    assert f"tier {printable(text)}" in page.text or len(text) > 400
+
+
+@QUICK
+@given(st.recursive(TEXTS, lambda inner: st.lists(inner, max_size=3), max_leaves=6))
+def test_data_in_a_script_is_read_as_it_was_and_ends_no_script(value: object) -> None:
+    script = as_script({"a": value})
+    assert json.loads(script) == {"a": value}
+    assert script.isascii()
+    assert not set(script) & set("<>&\n")
+
+
+@SLOW
+@given(ENCODABLE)
+def test_junit_names_each_check_as_it_is_shown(text: str) -> None:
+    root = ET.fromstring(junit.render(report_with(text)))  # noqa: S314 - made here
+    names = [case.get("name") for case in root.iter("testcase")]
+    assert visible(f"test_{text}") in names
+    assert sum(case.find("failure") is not None for case in root.iter("testcase")) >= 1
+
+
+@SLOW
+@given(ENCODABLE)
+def test_json_is_the_judged_run(text: str) -> None:
+    report = report_with(text)
+    assert JudgedRun.model_validate_json(json_report.render(report)) == report.judged
+
+
+@SLOW
+@given(ENCODABLE)
+def test_sarif_names_each_check_as_it_is_shown(text: str) -> None:
+    (run,) = json.loads(sarif.render(report_with(text)))["runs"]
+    assert visible(f"test_a.py::test_{text}") in {each["ruleId"] for each in run["results"]}
+
+
+@SLOW
+@given(ENCODABLE)
+def test_each_annotation_is_one_line_and_one_command(text: str) -> None:
+    for line in github.render(report_with(text)).splitlines():
+        assert line.isprintable()
+        assert re.fullmatch(r"::(notice|warning|error) title=[^:,]+::.*", line)
+
+
+@SLOW
+@given(ENCODABLE)
+def test_a_badge_shows_the_version_as_it_is(text: str) -> None:
+    cell = a_cell()
+    lock = a_lock({"transformers": text})
+    judged = judge(a_run((cell,)), {cell.id: a_result(cell, lock=lock)}, (), date(2026, 1, 1))
+    report = Report(judged=judged, folder="")
+    label = visible(cut(f"transformers {text}", 60))
+    assert json.loads(badge.render_endpoint(report))["label"] == label
+    root = ET.fromstring(badge.render_svg(report))  # noqa: S314 - made here
+    assert label in [element.text for element in root.iter()]
+
+
+@QUICK
+@given(TEXTS, TEXTS)
+def test_code_in_markdown_has_a_fence_that_is_not_within(one: str, other: str) -> None:
+    shown = markdown_code(shlex.join([one, other]))
+    fence = shown[: len(shown) - len(shown.lstrip("`"))]
+    assert fence not in re.findall("`+", shown[len(fence) : -len(fence)])
+
+
+@SLOW
+@given(ENCODABLE)
+def test_constraints_are_the_lock_whatever_is_said_at_their_head(text: str) -> None:
+    cell = a_cell()
+    lock = Lock(pins=parse_lock("toy==1.0\n"), torch_backend=None)
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "locks").mkdir()
+        (Path(folder) / "locks" / "a.txt").write_text(lock.text)
+        record = a_lock(lock.versions, digest=lock.digest)
+        checks = (a_check(outcome=CheckOutcome.SKIPPED, reason=text), a_check("b::c"))
+        result = a_result(cell, checks=checks, lock=record, reused_from=text)
+        judged = judge(a_run((cell,), check_filter=text), {cell.id: result}, (), date(2026, 1, 1))
+        (made,) = constraints(judged, Path(folder), cell.id).values()
+    assert parse_lock(made) == lock.pins
+    assert [line for line in made.splitlines() if not line.startswith("#")] == ["toy==1.0"]

@@ -21,7 +21,7 @@ from matrixci import cli_reports as reports
 from matrixci import run as running
 from matrixci.cells import Selection
 from matrixci.cli_constraints import print_constraints
-from matrixci.cli_options import HOME, HomeOption, checks_folder
+from matrixci.cli_options import HOME, HomeOption, RegistryOption, checks_folder
 from matrixci.cli_reproduce import reproduce
 from matrixci.cli_resume import go_on
 from matrixci.console import console
@@ -82,6 +82,7 @@ def matrix(  # noqa: PLR0913
     base: Annotated[
         BaseOrigin | None, typer.Option(help="How base images must come to be.")
     ] = None,
+    registry: RegistryOption = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Show the cells and their locks; build nothing.")
     ] = False,
@@ -103,7 +104,16 @@ def matrix(  # noqa: PLR0913
     if install_engine and not plan:
         _install_engine()
     if resume:
-        _finish(*go_on(context, file=file, checks=checks, home=home, jobs=jobs, base=base))
+        again = go_on(
+            context,
+            file=file,
+            checks=checks,
+            home=home,
+            jobs=jobs,
+            base=base,
+            registry=registry,
+        )
+        _finish(*again)
     loaded = load_matrix(file)
     selection = Selection(
         axes=_axis_options(context.args, list(loaded.axes)), cells=tuple(cell or ())
@@ -119,6 +129,7 @@ def matrix(  # noqa: PLR0913
         jobs=jobs,
         fresh=fresh,
         base_origin=base,
+        registry=registry,
     )
     if plan:
         _show_plan(settings, planned)
@@ -251,6 +262,7 @@ _OPTIONS: Final = (
     "--as-of",
     "--jobs",
     "--base",
+    "--registry",
     "--plan",
     "--fresh",
     "--install-engine",

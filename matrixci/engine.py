@@ -25,6 +25,7 @@ import docker
 from matrixci import owner
 from matrixci.engine_connection import buildx_version, connect, engine_host
 from matrixci.engine_disk import free_bytes
+from matrixci.engine_images import EngineImages
 from matrixci.errors import EngineError
 from matrixci.model import EngineFacts, now
 from matrixci.processes import run_process
@@ -112,6 +113,7 @@ class Engine:
         self._client = client
         self.host = host
         self.facts = facts
+        self.images = EngineImages(client)
         self._gpu: asyncio.Task[GpuWay | None] | None = None
 
     @classmethod

@@ -28,6 +28,7 @@ from matrixci.model import BaseOrigin
 from matrixci.once import Once
 from matrixci.processes import run_process
 from matrixci.redaction import redact
+from matrixci.registry import Registry
 
 _INTERPRETER_FACTS: Final = """
 import json, sys, sysconfig
@@ -81,7 +82,12 @@ class Bases:
     """The base images of one run; each is fetched or made once, for whoever asks first."""
 
     def __init__(
-        self, engine: Engine, origin: BaseOrigin | None, logs: Path, say: Callable[[str], None]
+        self,
+        engine: Engine,
+        origin: BaseOrigin | None,
+        logs: Path,
+        say: Callable[[str], None],
+        shared: Registry | None = None,
     ) -> None:
         """Set up, fetching nothing yet.
 
@@ -90,13 +96,16 @@ class Bases:
             origin: how they must come to be; None: assembled where no registry answers.
             logs: the folder that takes the logs.
             say: told each thing worth knowing, one line at a time.
+            shared: where assembled ones are shared with other machines.
         """
         self._engine = engine
+        self._shared = shared
         self._origin = origin
         self._logs = logs
         self._say = say
         self._bases: Once[Base] = Once(passing=INFRASTRUCTURE)
         self._registry = asyncio.Lock()
+        self._pulled: set[str] = set()
 
     async def system(self, name: str) -> Base:
         """Return the operating system's image.
@@ -173,7 +182,7 @@ class Bases:
         release = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
         key = _key(release, *_ROOT_PACKAGES)
         tag = f"matrixci/system:{release}-{key}"
-        if await self._engine.image_digest(tag) is None:
+        if not await self._stands(tag, key):
             self._say(f"assembling the base system ({release}) with debootstrap")
             with tempfile.TemporaryDirectory(prefix="matrixci-root-") as folder:
                 archive = await self._debootstrap(Path(folder), release)
@@ -215,7 +224,7 @@ class Bases:
         system = await self._bases(_ASSEMBLED_SYSTEM, self._assemble_system)
         key = _key(system.digest, interpreter.version, str(interpreter.stdlib))
         tag = f"matrixci/python:{interpreter.version}-{key}"
-        if await self._engine.image_digest(tag) is None:
+        if not await self._stands(tag, key):
             self._say(
                 f"assembling a base image of Python {interpreter.version} from this machine's"
             )
@@ -241,12 +250,31 @@ class Bases:
             msg = f"The base image of Python {interpreter.version} could not be made:\n{error}"
             raise BaseImageError(msg) from error
 
+    async def _stands(self, tag: str, key: str) -> bool:
+        """Tell whether an assembled image is there already.
+
+        A registry's goes before this machine's own: two that were assembled from the same differ by
+        their files' times, and what is built on them could not be shared.
+        """
+        labels = {LABEL: "base", f"{LABEL}.key": key}
+        if self._shared and await self._shared.pull(_shared_tag(tag), tag, labels):
+            self._pulled.add(tag)
+            return True
+        return await self._engine.image_digest(tag) is not None
+
     async def _assembled(self, tag: str) -> Base:
         digest = await self._engine.image_digest(tag)
         if digest is None:
             msg = f"The base image {tag} vanished from the engine."
             raise BaseImageError(msg)
+        if self._shared and tag not in self._pulled:
+            self._shared.push(tag, _shared_tag(tag))
         return Base(name=tag, digest=digest, origin=BaseOrigin.ASSEMBLED)
+
+
+def _shared_tag(tag: str) -> str:
+    """Return the tag in a registry of one repository for a name on the engine."""
+    return tag.rpartition("/")[2].replace(":", "-")
 
 
 async def _package_source(release: str) -> tuple[str, str]:

@@ -30,6 +30,9 @@ class Build:
     arguments: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Path] = field(default_factory=dict)
+    cache_from: Sequence[str] = ()
+    cache_to: Sequence[str] = ()
+    """As buildx writes them."""
 
 
 class BuildError(Exception):
@@ -104,6 +107,8 @@ def _argv(what: Build) -> Sequence[str]:
     argv += [f"--build-arg={name}={value}" for name, value in what.arguments.items()]
     argv += [f"--label={name}={value}" for name, value in what.labels.items()]
     argv += [f"--secret=id={name},src={path}" for name, path in what.secrets.items()]
+    argv += [f"--cache-from={place}" for place in what.cache_from]
+    argv += [f"--cache-to={place}" for place in what.cache_to]
     return [*argv, str(what.context)]
 
 

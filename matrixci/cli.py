@@ -29,6 +29,7 @@ from matrixci.cli_options import (
     HomeOption,
     InstallEngineOption,
     MatrixOption,
+    RegistryOption,
     SubjectOption,
     TierOption,
 )
@@ -75,6 +76,7 @@ def matrix(  # noqa: PLR0913
     checks: ChecksOption = None,
     as_of: AsOfOption = None,
     base: BaseOption = None,
+    registry: RegistryOption = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Cells under way at once.")] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Show the cells and their locks; build nothing.")
@@ -95,7 +97,16 @@ def matrix(  # noqa: PLR0913
     if install_engine and not plan:
         make_sure_of_engine()
     if resume:
-        _finish(*go_on(context, file=file, checks=checks, home=home, jobs=jobs, base=base))
+        again = go_on(
+            context,
+            file=file,
+            checks=checks,
+            home=home,
+            jobs=jobs,
+            base=base,
+            registry=registry,
+        )
+        _finish(*again)
     settings, chosen = asked(
         context,
         Asked(
@@ -109,6 +120,7 @@ def matrix(  # noqa: PLR0913
             as_of=as_of,
             base=base,
             fresh=fresh,
+            registry=registry,
         ),
         jobs=jobs,
     )

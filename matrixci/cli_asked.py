@@ -35,6 +35,7 @@ class Asked:
     as_of: datetime | None
     base: BaseOrigin | None
     fresh: bool
+    registry: str | None = None
 
 
 def asked(
@@ -71,6 +72,7 @@ def asked(
         jobs=jobs,
         fresh=what.fresh,
         base_origin=what.base,
+        registry=what.registry,
     )
     return settings, chosen
 

@@ -17,6 +17,7 @@ from matrixci.cli_options import (
     HistoryOption,
     HomeOption,
     InstallEngineOption,
+    RegistryOption,
     checks_folder,
 )
 from matrixci.cli_reports import (
@@ -47,6 +48,7 @@ def run_cell(  # noqa: PLR0913
     home: HomeOption = HOME,
     checks: ChecksOption = None,
     base: BaseOption = None,
+    registry: RegistryOption = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Run it, whatever is known of it here.")
     ] = False,
@@ -58,7 +60,13 @@ def run_cell(  # noqa: PLR0913
     setup = planned.run.setup
     named = Path(setup.checks) if setup is not None and setup.checks is not None else None
     settings = settings_of(
-        planned, plan.parent, checks_folder(checks or named), home, fresh=fresh, base_origin=base
+        planned,
+        plan.parent,
+        checks_folder(checks or named),
+        home,
+        fresh=fresh,
+        base_origin=base,
+        registry=registry,
     )
     if install_engine:
         make_sure_of_engine()

@@ -9,6 +9,7 @@ import typer
 from matrixci.data import data_folder
 from matrixci.errors import UsageError
 from matrixci.model import BaseOrigin
+from matrixci.registry import repository_of
 
 HOME: Final = Path(".matrixci")
 HISTORY: Final = "history.sqlite"
@@ -50,6 +51,15 @@ TierOption = Annotated[
 ]
 RunOption = Annotated[
     str | None, typer.Option("--run", help="Id or folder of a run; the latest.", metavar="RUN")
+]
+RegistryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--registry",
+        metavar="HOST/REPO",
+        parser=repository_of,
+        help="Pull images from there that another machine built, and push those built here.",
+    ),
 ]
 
 

@@ -31,6 +31,7 @@ def go_on(  # noqa: PLR0913 - options of the command
     home: Path,
     jobs: int | None,
     base: BaseOrigin | None,
+    registry: str | None,
 ) -> tuple[JudgedRun, Path]:
     """Run what has no final result in a run; return the judged run, and its folder.
 
@@ -41,6 +42,7 @@ def go_on(  # noqa: PLR0913 - options of the command
         home: where runs lie.
         jobs: cells under way at once.
         base: how base images must come to be; None: as the run had it.
+        registry: the repository through which images are shared.
 
     Raises:
         UsageError: there is no such run, it can't go on, or an option would make it another run.
@@ -59,7 +61,13 @@ def go_on(  # noqa: PLR0913 - options of the command
     if checks is None and setup is not None and setup.checks is not None:
         checks = Path(setup.checks)
     what = prepare(
-        stored, load_matrix(file), checks_folder(checks), home, jobs=jobs, base_origin=base
+        stored,
+        load_matrix(file),
+        checks_folder(checks),
+        home,
+        jobs=jobs,
+        base_origin=base,
+        registry=registry,
     )
     progress = Progress(console(stderr=True))
     with progress.showing():
@@ -78,7 +86,7 @@ def _name(context: typer.Context) -> str | None:
     if others:
         msg = (
             f"--resume goes on with a run as it began, so it takes no {', '.join(others)}.\n"
-            "Beside it go --matrix, --checks, --home, --jobs and --base."
+            "Beside it go --matrix, --checks, --home, --jobs, --base and --registry."
         )
         raise UsageError(msg)
     return words[0] if words else None

@@ -5,8 +5,6 @@ import io
 import logging
 import os
 import re
-import shutil
-import socket
 import tarfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -19,7 +17,6 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, assert_never
 
 import requests
-from docker.context import ContextAPI
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
 from docker.types import DeviceRequest, LogConfig, Mount
@@ -27,7 +24,9 @@ from docker.utils import parse_repository_tag
 
 import docker
 from matrixci import owner
+from matrixci.engine_connection import buildx_version, connect, engine_host
 from matrixci.engine_disk import free_bytes
+from matrixci.engine_images import EngineImages
 from matrixci.errors import EngineError
 from matrixci.model import EngineFacts, now
 from matrixci.processes import run_process
@@ -38,11 +37,8 @@ USER_ID: Final = 65532
 MOUNT_POINT: Final = "/matrixci"
 
 _OWNER: Final = f"{LABEL}.owner"
-_OLDEST: Final = 23  # the first whose builds are BuildKit's
-_DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
 _LOOKS: Final = 20  # at the output, within the time for which it may be silent
 _FOLLOW_SECONDS: Final = 10.0  # for the rest of an output, after the container's end
-_START_IT: Final = "Start one, or run: nox -s matrix -- --install-engine"
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -118,6 +114,7 @@ class Engine:
         self._client = client
         self.host = host
         self.facts = facts
+        self.images = EngineImages(client)
         self._gpu: asyncio.Task[GpuWay | None] | None = None
 
     @classmethod
@@ -127,9 +124,9 @@ class Engine:
         Raises:
             EngineError: none answers, it is too old, not permitted, or there is no buildx.
         """
-        host = _host()
-        client = await asyncio.to_thread(_connect, host)
-        buildx = await _buildx_version(host)
+        host = engine_host()
+        client = await asyncio.to_thread(connect, host)
+        buildx = await buildx_version(host)
         info = await asyncio.to_thread(client.info)
         facts = EngineFacts(
             version=info["ServerVersion"],
@@ -499,80 +496,6 @@ def _label_instruction(name: str, value: str) -> str:
     """Return a Dockerfile's instruction for a label; its value is one line."""
     quoted = re.sub(r'(["\\$])', r"\\\1", value)  # in which a $ would begin a variable
     return f'LABEL {name}="{quoted}"'
-
-
-def _host() -> str:
-    """Return where the engine listens, as the docker command line would find it."""
-    if host := os.environ.get("DOCKER_HOST"):
-        return host
-    # The SDK raises a bare Exception for a context that it can't read, and has None for a lost one.
-    with suppress(Exception):
-        if host := getattr(ContextAPI.get_current_context(), "Host", None):
-            return str(host)
-    return _DEFAULT_HOST
-
-
-def _connect(host: str) -> docker.DockerClient:
-    if (path := host.removeprefix("unix://")) != host:
-        _try_socket(Path(path))
-    try:
-        client = docker.DockerClient.from_env(
-            environment={**os.environ, "DOCKER_HOST": host}, max_pool_size=64
-        )
-        version = str(client.version()["Version"])
-    except (DockerException, requests.RequestException, KeyError) as error:
-        msg = f"No container engine answers at {host}: {error}\n{_START_IT}"
-        raise EngineError(msg) from error
-    major = re.match(r"\d+", version)  # a build of the engine's own developers has none
-    if major and int(major[0]) < _OLDEST:
-        msg = (
-            f"The container engine at {host} is version {version}; {_OLDEST}.0 or newer is needed "
-            "(its builds are BuildKit's).\n"
-            "Upgrade it; on Debian and Ubuntu: docker/engine.sh install"
-        )
-        raise EngineError(msg)
-    return client
-
-
-def _try_socket(path: Path) -> None:
-    """Tell apart why a local engine doesn't answer: absent, stopped, or not permitted.
-
-    Raises:
-        EngineError: it doesn't answer.
-    """
-    try:
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.settimeout(10)
-            probe.connect(str(path))
-    except PermissionError as error:
-        msg = (
-            f"The container engine's socket {path} is not open to this user.\n"
-            "Join its group (sudo usermod -aG docker $USER, then log in again), or run as root."
-        )
-        raise EngineError(msg) from error
-    except OSError as error:
-        if shutil.which("dockerd"):
-            msg = f"A container engine is installed, and is not running ({path}).\n{_START_IT}"
-        else:
-            msg = f"There is no container engine on this machine ({path}).\n{_START_IT}"
-        raise EngineError(msg) from error
-
-
-async def _buildx_version(host: str) -> str:
-    try:
-        done = await run_process(
-            ["docker", "buildx", "version"], env={**os.environ, "DOCKER_HOST": host}
-        )
-    except FileNotFoundError as error:
-        msg = "There is no docker command on PATH.\nInstall it, or run: docker/engine.sh install"
-        raise EngineError(msg) from error
-    if done.exit_status != 0:
-        msg = (
-            "The docker command has no buildx, which builds the images.\n"
-            "Install docker-buildx (or docker-buildx-plugin), or run: docker/engine.sh install"
-        )
-        raise EngineError(msg)
-    return done.stdout.split()[1] if len(done.stdout.split()) > 1 else done.stdout.strip()
 
 
 def _collect(container: Container, path: str, limit: int) -> bytes | None:

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from matrixci.index_settings import build_secrets
 from matrixci.lock import Lock, Locks, Pin, closure
 from matrixci.model import ImageRecord, now
 from matrixci.once import Once
+from matrixci.registry import Registry
 
 _WHEELS: Final = "/run/wheels"
 _RECIPE: Final = ("Dockerfile", "install-locked.sh", "gather-interpreter.sh", "precompile.py")
@@ -78,15 +79,31 @@ class _Parts:
 class Images:
     """The cell images of one run."""
 
-    def __init__(
-        self, engine: Engine, bases: Bases, locks: Locks, settings: ImageSettings, logs: Path
+    def __init__(  # noqa: PLR0913, PLR0917
+        self,
+        engine: Engine,
+        bases: Bases,
+        locks: Locks,
+        settings: ImageSettings,
+        logs: Path,
+        registry: Registry | None = None,
     ) -> None:
-        """Set up, building nothing yet; `logs` is the folder that takes the builds' logs."""
+        """Set up, building nothing yet.
+
+        Args:
+            engine: where the images are to stand.
+            bases: what they are made from.
+            locks: where the lock of what installs the others comes from.
+            settings: what they have in common.
+            logs: the folder that takes the builds' logs.
+            registry: what shares them with other machines.
+        """
         self._engine = engine
         self._bases = bases
         self._locks = locks
         self._settings = settings
         self._logs = logs
+        self._registry = registry
         self._slots = asyncio.Semaphore(settings.jobs)
         self._images: Once[BuiltImage] = Once(passing=INFRASTRUCTURE)
         self._stages: Once[None] = Once(passing=INFRASTRUCTURE)
@@ -118,14 +135,20 @@ class Images:
         key = self._key(request, system, python)
         tag = f"matrixci/cell:{key[:20]}"
         began = now()
+        reused = await self._engine.image_digest(tag) is not None
+        shared = f"cell-{request.lock.digest[:12]}-{key[:12]}"
+        labels = {LABEL: "image", f"{LABEL}.key": key, f"{LABEL}.lock": request.lock.digest}
+        pulled = None
+        if not reused and self._registry and await self._registry.pull(shared, tag, labels):
+            pulled = self._registry.name(shared)
+        if not reused and not pulled:
+            began = await self._build(request, system, python, tag, labels)
         digest = await self._engine.image_digest(tag)
-        reused = digest is not None
-        if digest is None:
-            began = await self._build(request, system, python, tag, key)
-            digest = await self._engine.image_digest(tag)
         if digest is None:
             msg = f"The image {tag} vanished from the engine after its build."
             raise BuildError(msg)
+        if self._registry and not pulled:
+            self._registry.push(tag, shared)
         record = ImageRecord(
             tag=tag,
             id=digest,
@@ -133,12 +156,18 @@ class Images:
             base_digest=python.digest,
             base_origin=python.origin,
             reused=reused,
-            log=None if reused else f"{self._logs.name}/{_log_name(key)}",
+            pulled=pulled,
+            log=None if reused or pulled else f"{self._logs.name}/{_log_name(key)}",
         )
         return BuiltImage(record=record, began=began, ended=now())
 
     async def _build(
-        self, request: ImageRequest, system: Base, python: Base, tag: str, key: str
+        self,
+        request: ImageRequest,
+        system: Base,
+        python: Base,
+        tag: str,
+        labels: Mapping[str, str],
     ) -> datetime:
         """Build an image from its shared stages up; return when its own build began."""
         settings = self._settings
@@ -165,24 +194,27 @@ class Images:
             await self._stages(below, lambda: self._stage(common, "nvidia", below))
             above = (*below, python.digest, parts.torch)
             await self._stages(above, lambda: self._stage(common, "torch", above))
-            labels = {
-                LABEL: "image",
-                f"{LABEL}.key": key,
-                f"{LABEL}.lock": request.lock.digest,
+            made_from = {
                 f"{LABEL}.base": python.digest,
                 f"{LABEL}.base.name": python.name,
                 f"{LABEL}.base.origin": python.origin,
             }
-            cell = replace(common, target="cell", tag=tag, labels=labels)
+            cell = replace(common, target="cell", tag=tag, labels={**labels, **made_from})
             async with self._slots:
                 began = now()
-                await self._run(cell, self._logs / _log_name(key))
+                await self._run(cell, self._logs / _log_name(labels[f"{LABEL}.key"]))
         return began
 
     async def _stage(self, common: Build, target: str, name: object) -> None:
+        key = hashlib.sha256(repr(name).encode()).hexdigest()[:12]
+        what = replace(common, target=target)
+        shared = f"stage-{target}-{key}"
+        if self._registry:
+            what = _shared_stage(what, self._registry, shared)
         async with self._slots:
-            key = hashlib.sha256(repr(name).encode()).hexdigest()
-            await self._run(replace(common, target=target), self._logs / f"{target}-{key[:12]}.log")
+            await self._run(what, self._logs / f"{target}-{key}.log")
+        if self._registry:
+            self._registry.push(self._registry.name(shared), shared)
 
     async def _run(self, what: Build, log: Path) -> None:
         await build(self._engine, what, log, self._settings.time_limit)
@@ -228,6 +260,22 @@ def _split(lock: Lock) -> _Parts:
 
 def _text(pins: Sequence[Pin]) -> str:
     return "".join(f"{pin.install_line(_WHEELS)}\n" for pin in pins)
+
+
+def _shared_stage(what: Build, registry: Registry, tag: str) -> Build:
+    """Return the build of a stage whose layers come from a registry where it has them.
+
+    The stage becomes an image that tells which step each layer is of (an inline cache): BuildKit
+    pulls what it finds there, whatever is built above it.
+    """
+    name = registry.name(tag)
+    return replace(
+        what,
+        tag=name,
+        labels={LABEL: "stage"},
+        cache_from=[f"type=registry,ref={name}"] if registry.is_asked else [],
+        cache_to=["type=inline"],
+    )
 
 
 def _log_name(key: str) -> str:

@@ -196,6 +196,9 @@ class ImageRecord(Frozen):
     base_digest: str
     base_origin: BaseOrigin
     reused: bool = Field(description="it stood before this run")
+    pulled: str | None = Field(
+        default=None, description="the name under which a registry had it; None: not from there"
+    )
     log: str | None = Field(default=None, description="path within the run's folder")
 
 

@@ -36,6 +36,7 @@ from matrixci.model import (
     now,
 )
 from matrixci.older import older_releases
+from matrixci.registry import Registry
 from matrixci.retry import Patience, patiently
 from matrixci.reuse import ResultStore, digest_of
 from matrixci.run_folder import RunFolder
@@ -67,6 +68,8 @@ class Settings:
     """Cells under way at once; None: as many as the engine's CPUs and memory carry."""
     fresh: bool
     base_origin: BaseOrigin | None
+    registry: str | None = None
+    """The repository through which images are shared with other machines."""
 
     @cached_property
     def sources(self) -> Sources:
@@ -118,13 +121,21 @@ class Pipeline:
         self._patience = Patience(retries=settings.matrix.retries)
         self._store = ResultStore(settings.home / "results")
         self._locks = locks or resolver_for(settings, engine.facts.architecture)
-        self._bases = Bases(engine, settings.base_origin, folder.logs, listener.said)
+        self._registry = (
+            Registry(engine, settings.registry, limits.build, listener.said)
+            if settings.registry
+            else None
+        )
+        self._bases = Bases(
+            engine, settings.base_origin, folder.logs, listener.said, self._registry
+        )
         self._images = Images(
             engine,
             self._bases,
             self._locks,
             image_settings(setup, run.cells, settings.subject.wheel, jobs),
             folder.logs,
+            self._registry,
         )
         self._sandbox = Sandbox(
             run=run.id,
@@ -150,6 +161,8 @@ class Pipeline:
         interrupted = False
         try:
             await asyncio.wait(tasks)
+            if self._registry:
+                await self._registry.finish()
         except asyncio.CancelledError:
             interrupted = True
             for task in tasks:
@@ -164,6 +177,8 @@ class Pipeline:
         await self._images.close()
         await self._bases.close()
         await self._locks.close()
+        if self._registry:
+            await self._registry.close()
 
     async def _finish(self, cell: Cell) -> CellResult:
         """Take one cell to its result, and write it."""

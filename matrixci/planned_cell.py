@@ -32,6 +32,7 @@ def settings_of(  # noqa: PLR0913 - what a cell is made with
     *,
     fresh: bool = False,
     base_origin: BaseOrigin | None = None,
+    registry: str | None = None,
 ) -> Settings:
     """Return what a cell of a plan is made with.
 
@@ -42,6 +43,7 @@ def settings_of(  # noqa: PLR0913 - what a cell is made with
         home: where caches lie.
         fresh: an earlier result of the same cell is not taken.
         base_origin: how base images must come to be; None: as planned.
+        registry: the repository through which images are shared.
 
     Raises:
         UsageError: the checks are not those of the plan, or the subject's wheel is not there.
@@ -62,6 +64,7 @@ def settings_of(  # noqa: PLR0913 - what a cell is made with
         jobs=None,
         fresh=fresh,
         base_origin=base_origin or (setup.base_origin if setup else None),
+        registry=registry,
     )
     if setup is None or settings.setup.checks_digest != setup.checks_digest:
         msg = (

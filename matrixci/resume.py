@@ -68,6 +68,7 @@ def prepare(  # noqa: PLR0913 - what a run is made of
     *,
     jobs: int | None = None,
     base_origin: BaseOrigin | None = None,
+    registry: str | None = None,
 ) -> Resumption:
     """Return what a run needs to go on as it began.
 
@@ -78,6 +79,7 @@ def prepare(  # noqa: PLR0913 - what a run is made of
         home: where caches and built wheels lie.
         jobs: cells under way at once.
         base_origin: how base images must come to be; None: as the run had it.
+        registry: the repository through which images are shared.
 
     Raises:
         UsageError: something that the run stands on is not what it was; each such thing is named.
@@ -100,6 +102,7 @@ def prepare(  # noqa: PLR0913 - what a run is made of
         jobs=jobs,
         fresh=_FRESH in run.command,
         base_origin=base_origin or (run.setup.base_origin if run.setup else None),
+        registry=registry,
     )
     differences += _differences(run, settings)
     if differences:

@@ -267,6 +267,7 @@ class PageData:
             "base digest": image.base_digest,
             "base from": str(image.base_origin),
             "stood before the run": "yes" if image.reused else "no",
+            "pulled as": image.pulled or "",
             "build log": image.log or "",
         }
         return self._lists.add(tuple((name, value) for name, value in facts.items() if value))

@@ -6,8 +6,18 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
+
+import pytest
 
 PATIENCE_SECONDS = 240.0  # on a machine that is busy
+
+
+def lacking(what: str) -> NoReturn:
+    """Skip a test for what this machine lacks; fail where it must have all."""
+    if os.environ.get("MATRIXCI_REQUIRE_ENGINE") == "1":
+        pytest.fail(f"MATRIXCI_REQUIRE_ENGINE=1, and: {what}")
+    pytest.skip(what)
 
 
 def docker(*arguments: str) -> str:

@@ -1,42 +1,86 @@
 """A container engine of a test's own, which may be killed: nobody else's containers are in it."""
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
 
-from .observed import PATIENCE_SECONDS, wait_until
+from .observed import PATIENCE_SECONDS, docker, lacking, wait_until
+
+
+class Uplink:
+    """A network that leads out the way that the containers of the usual engine go."""
+
+    def __init__(self) -> None:
+        form = "{{with index .IPAM.Config 0}}{{.Gateway}} {{.Subnet}}{{end}}"
+        form += ' {{index .Options "com.docker.network.bridge.name"}}'
+        self.gateway, subnet, bridge = docker(
+            "network", "inspect", "bridge", "--format", form
+        ).split()
+        network = IPv4Network(subnet)
+        # Far from where that engine begins to give out addresses.
+        self.address = str(network[-2 - secrets.randbelow(network.num_addresses // 2)])
+        self.mtu = Path(f"/sys/class/net/{bridge}/mtu").read_text().strip()
+        self.name = f"mci-{secrets.token_hex(4)}"
+        self.subnet = subnet
+        inside = ["-n", self.name]
+        mtu = ["mtu", self.mtu]
+        peer = ["peer", "name", "eth0", *mtu, "netns", self.name]
+        for arguments in (
+            ["netns", "add", self.name],
+            [*inside, "link", "set", "lo", "up"],
+            ["link", "add", self.name, *mtu, "type", "veth", *peer],
+            ["link", "set", self.name, "master", bridge, "up"],
+            [*inside, "address", "add", f"{self.address}/{network.prefixlen}", "dev", "eth0"],
+            [*inside, "link", "set", "eth0", "up"],
+            [*inside, "route", "add", "default", "via", self.gateway],
+        ):
+            subprocess.run(["ip", *arguments], check=True)
+
+    def clear(self) -> None:
+        subprocess.run(["ip", "netns", "delete", self.name], check=True)
 
 
 class OwnEngine:
-    """A dockerd with its own data, its own containerd, and a network that leads nowhere."""
+    """A dockerd with its own data, its own containerd, and a network of its own.
 
-    def __init__(self, folder: Path) -> None:
+    That leads nowhere, unless it is given an uplink.
+    """
+
+    def __init__(
+        self, folder: Path, uplink: Uplink | None = None, settings: Sequence[str] = ()
+    ) -> None:
         self.folder = folder
+        self.uplink = uplink
+        self.settings = settings
         self.host = f"unix://{folder}/socket"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it; it answers when this returns."""
         # In a network of its own: a dockerd without a bridge removes docker0, whosever it is.
-        argv = [
-            "unshare",
-            "--net",
-            "dockerd",
-            "--bridge=none",
-            "--iptables=false",
-            "--ip6tables=false",
-        ]
-        argv += [f"--host={self.host}", f"--data-root={self.folder}/data"]
+        if self.uplink is None:
+            argv = ["unshare", "--net", "dockerd", "--bridge=none"]
+            argv += ["--iptables=false", "--ip6tables=false"]
+        else:
+            argv = ["nsenter", f"--net=/run/netns/{self.uplink.name}", "dockerd"]
+            argv += ["--bip=192.0.2.1/24", f"--mtu={self.uplink.mtu}"]
+        argv += [*self.settings, f"--host={self.host}", f"--data-root={self.folder}/data"]
         argv += [f"--exec-root={self.folder}/exec", f"--pidfile={self.folder}/pid"]
         (self.folder / "pid").unlink(missing_ok=True)
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
+            # Without the name by which processes of a run are told from others'.
+            environment = {name: value for name, value in os.environ.items() if name != "TMPDIR"}
+            self._process = subprocess.Popen(
+                argv, stdout=log, stderr=log, start_new_session=True, env=environment
+            )
         if not wait_until(self._has_answered):
             pytest.skip(f"no engine of the test's own: {self._end_of_log()}")
 
@@ -89,6 +133,24 @@ class OwnEngine:
 
     def _end_of_log(self) -> str:
         return "\n".join((self.folder / "log").read_text(errors="replace").splitlines()[-3:])
+
+
+@contextmanager
+def connected_engine(folder: Path, *settings: str) -> Iterator[OwnEngine]:
+    """Yield an engine without images whose containers reach what others reach."""
+    if os.geteuid() != 0 or not all(map(shutil.which, ("dockerd", "nsenter", "ip"))):
+        lacking("an engine of the test's own needs dockerd, nsenter, ip and root")
+    try:
+        uplink = Uplink()
+    except (OSError, subprocess.CalledProcessError) as error:
+        lacking(f"the usual engine's network can't be joined: {error}")
+    engine = OwnEngine(folder, uplink, settings)
+    try:
+        engine.start()
+        yield engine
+    finally:
+        engine.clear()
+        uplink.clear()
 
 
 @contextmanager

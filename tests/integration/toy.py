@@ -225,7 +225,7 @@ class Toy:
         for name, source in checks.items():
             (self.checks / name).write_text(dedent(source))
 
-    def run(
+    def run(  # noqa: PLR0913
         self,
         checks: Mapping[str, str],
         modes: Mapping[str, Mapping[str, Any]] = PLAIN,
@@ -233,14 +233,15 @@ class Toy:
         *,
         fresh: bool = False,
         listener: Listener | None = None,
+        registry: str | None = None,
         **more: object,
     ) -> Ran:
         """Run the matrix to its end; nothing may be left of it but its folder and its images."""
         self.write(checks, modes, limits, **more)
-        judged = asyncio.run(self._execute(listener or Silent(), fresh=fresh))
+        judged = asyncio.run(self._execute(listener or Silent(), registry, fresh=fresh))
         return self.ended(judged.run.id, exit_code(judged), judged)
 
-    async def _execute(self, listener: Listener, *, fresh: bool) -> JudgedRun:
+    async def _execute(self, listener: Listener, registry: str | None, *, fresh: bool) -> JudgedRun:
         matrix = load_matrix(self.matrix)
         settings = Settings(
             matrix=matrix,
@@ -252,6 +253,7 @@ class Toy:
             jobs=None,
             fresh=fresh,
             base_origin=None,
+            registry=registry,
         )
         return await execute(settings, choose(matrix, Selection()), listener, ["toy"])
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from matrixci.engine import Engine, GpuWay, _host
+from matrixci.engine import Engine, GpuWay
+from matrixci.engine_connection import engine_host
 from matrixci.errors import EngineError, ExitCode
 from matrixci.model import EngineFacts
 
@@ -293,9 +294,9 @@ def test_the_environment_goes_before_the_context(
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.delenv("DOCKER_HOST", raising=False)
     a_context(tmp_path, "remote", "tcp://engine.example:2376")
-    assert _host() == "tcp://engine.example:2376"
+    assert engine_host() == "tcp://engine.example:2376"
     monkeypatch.setenv("DOCKER_HOST", "unix:///elsewhere.sock")
-    assert _host() == "unix:///elsewhere.sock"
+    assert engine_host() == "unix:///elsewhere.sock"
 
 
 @pytest.mark.parametrize(
@@ -313,7 +314,7 @@ def test_without_a_context_it_is_the_usual_socket(
     next(tmp_path.rglob("meta.json")).write_text("{broken", encoding="utf-8")
     if config is not None:
         (tmp_path / "config.json").write_text(config, encoding="utf-8")
-    assert _host() == "unix:///var/run/docker.sock"
+    assert engine_host() == "unix:///var/run/docker.sock"
 
 
 def test_every_way_to_a_gpu_has_its_request() -> None:

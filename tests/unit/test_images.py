@@ -134,15 +134,47 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return world
 
 
-def images(world: World, logs: Path, settings: ImageSettings = SETTINGS) -> Images:
-    return Images(world, world, world, settings, logs)  # type: ignore[arg-type]
+@dataclass
+class FakeRegistry:
+    """Has some images or has none, and notes what is asked of it."""
+
+    world: World
+    has: bool = False
+    is_asked: bool = True
+    wanted: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
+    pushed: list[tuple[str, str]] = field(default_factory=list)
+
+    def name(self, tag: str) -> str:
+        return f"registry.example/toy:{tag}"
+
+    async def pull(self, tag: str, local: str, labels: Mapping[str, str]) -> bool:
+        self.wanted.append((tag, labels))
+        if self.has:
+            self.world.standing.add(local)
+        return self.has
+
+    def push(self, local: str, tag: str) -> None:
+        self.pushed.append((local, tag))
+
+
+def images(
+    world: World,
+    logs: Path,
+    settings: ImageSettings = SETTINGS,
+    registry: FakeRegistry | None = None,
+) -> Images:
+    return Images(world, world, world, settings, logs, registry)  # type: ignore[arg-type]
 
 
 def build_all(
-    world: World, logs: Path, *requests: ImageRequest, settings: ImageSettings = SETTINGS
+    world: World,
+    logs: Path,
+    *requests: ImageRequest,
+    settings: ImageSettings = SETTINGS,
+    registry: FakeRegistry | None = None,
 ) -> list[BuiltImage | BaseException]:
     async def build() -> list[BuiltImage | BaseException]:
-        made = images(world, logs, settings)
+        made = images(world, logs, settings, registry)
         try:
             return await asyncio.gather(
                 *(made.image(request) for request in requests), return_exceptions=True
@@ -317,3 +349,50 @@ def test_what_an_image_is_not_made_of_leaves_its_tag(
     world: World, tmp_path: Path, changed: dict[str, object]
 ) -> None:
     assert tag(world, tmp_path, request(), **changed) == tag(world, tmp_path, request())
+
+
+# Shared with other machines
+
+
+def test_an_image_that_a_registry_has_is_not_built(world: World, tmp_path: Path) -> None:
+    registry = FakeRegistry(world, has=True)
+    (built,) = build_all(world, tmp_path, request(), registry=registry)
+    assert isinstance(built, BuiltImage)
+    ((tag, labels),) = registry.wanted
+    key = labels["org.matrixci.key"]
+    assert tag == f"cell-{LOCK.digest[:12]}-{key[:12]}"
+    assert built.record.tag == f"matrixci/cell:{key[:20]}"
+    assert labels["org.matrixci.lock"] == LOCK.digest
+    assert (built.record.pulled, built.record.reused) == (registry.name(tag), False)
+    assert (built.record.log, world.builds, registry.pushed) == (None, [], [])
+
+
+def test_what_is_built_is_pushed_with_its_shared_stages(world: World, tmp_path: Path) -> None:
+    registry = FakeRegistry(world)
+    (built,) = build_all(world, tmp_path, request(), registry=registry)
+    assert isinstance(built, BuiltImage)
+    assert built.record.pulled is None
+    nvidia, torch, cell = world.builds
+    for stage in (nvidia, torch):
+        assert stage.tag is not None
+        assert stage.tag.startswith(f"registry.example/toy:stage-{stage.target}-")
+        assert stage.cache_from == [f"type=registry,ref={stage.tag}"]
+        assert stage.cache_to == ["type=inline"]
+    assert (cell.cache_from, cell.cache_to) == ((), ())
+    local = [nvidia.tag, torch.tag, built.record.tag]
+    assert [pushed for pushed, _ in registry.pushed] == local
+    assert registry.pushed[-1][1] == registry.wanted[0][0]
+
+
+def test_an_image_that_stands_is_pushed_and_not_pulled(world: World, tmp_path: Path) -> None:
+    build_all(world, tmp_path, request())
+    registry = FakeRegistry(world)
+    (built,) = build_all(world, tmp_path, request(), registry=registry)
+    assert isinstance(built, BuiltImage)
+    assert (built.record.reused, registry.wanted) == (True, [])
+    assert [local for local, _ in registry.pushed] == [built.record.tag]
+
+
+def test_a_registry_that_is_away_is_not_asked_for_stages(world: World, tmp_path: Path) -> None:
+    build_all(world, tmp_path, request(), registry=FakeRegistry(world, is_asked=False))
+    assert [build.cache_from for build in world.builds] == [[], [], ()]

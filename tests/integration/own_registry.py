@@ -1,0 +1,80 @@
+"""A registry of a test's own: the real one, as Debian packages it."""
+
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .observed import docker, lacking, wait_until
+
+USER, PASSWORD = "toyuser", "geheim-toy"
+_HTPASSWD = f"{USER}:$2b$04$SIeOvACggHBJBScV39vmUOFygrT47Ouc1Q3Qh2Tj8IWyfqyIJcx6S\n"
+_REPOSITORY = "matrixci-tests/toy"
+
+
+class OwnRegistry:
+    """Holds what is pushed to it in a folder, and is found at every address of this machine."""
+
+    def __init__(self, folder: Path, *, closed: bool) -> None:
+        self.folder = folder
+        folder.mkdir()
+        with socket.socket() as probe:
+            probe.bind(("", 0))
+            self.port = probe.getsockname()[1]
+        (folder / "htpasswd").write_text(_HTPASSWD)
+        auth = f"auth: {{htpasswd: {{realm: toys, path: {folder}/htpasswd}}}}" if closed else ""
+        (folder / "config.yml").write_text(
+            f"""
+version: 0.1
+storage: {{filesystem: {{rootdirectory: {folder}/data}}}}
+http: {{addr: "0.0.0.0:{self.port}"}}
+{auth}
+"""
+        )
+
+    def repository(self, address: str = "127.0.0.1") -> str:
+        """Return the repository's name, as an engine at which this machine is so reached has it."""
+        return f"{address}:{self.port}/{_REPOSITORY}"
+
+    def tags(self, kind: str) -> list[str]:
+        """Return the tags that it has of a kind, from its own files."""
+        tags = self.folder / f"data/docker/registry/v2/repositories/{_REPOSITORY}/_manifests/tags"
+        return sorted(path.name for path in tags.glob(f"{kind}-*/"))
+
+    def answers(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
+        except OSError:
+            return False
+        return True
+
+
+@contextmanager
+def own_registry(folder: Path, *, closed: bool = False) -> Iterator[OwnRegistry]:
+    """Yield a registry; nothing of it is left here or on the usual engine."""
+    program = shutil.which("docker-registry")
+    if program is None:
+        lacking("there is no docker-registry: apt-get install docker-registry")
+    registry = OwnRegistry(folder, closed=closed)
+    argv = [program, "serve", str(folder / "config.yml")]
+    with (
+        (folder / "log").open("wb") as log,
+        # None of what is around it: what a run starts is known by its environment.
+        subprocess.Popen(argv, stdout=log, stderr=log, env={}) as process,
+    ):
+        try:
+            assert wait_until(registry.answers), (folder / "log").read_text()
+            yield registry
+        finally:
+            process.terminate()
+            process.wait()
+            remove_images(registry.repository())
+
+
+def remove_images(repository: str) -> None:
+    """Remove what the usual engine has of a repository."""
+    names = docker("images", "--format", "{{.Repository}}:{{.Tag}}", repository).split()
+    if left := [name for name in names if not name.endswith(":<none>")]:
+        docker("image", "rm", *left)

@@ -1,0 +1,231 @@
+"""What one machine built, another pulls: a real registry, and a second engine."""
+
+import json
+import secrets
+import subprocess
+import time
+from base64 import b64encode
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from signal import SIGINT
+from threading import Event, Thread
+
+import pytest
+
+from matrixci.model import ImageRecord
+from matrixci.run_folder import read_run
+
+from .observed import docker
+from .own_engine import OwnEngine, connected_engine
+from .own_registry import PASSWORD, USER, OwnRegistry, own_registry, remove_images
+from .toy import PASSED, PASSING, Ran, Silent, Toy, outcomes_of
+
+
+@pytest.fixture
+def registry(tmp_path: Path, engine: None) -> Iterator[OwnRegistry]:  # noqa: ARG001
+    with own_registry(tmp_path / "registry") as registry:
+        yield registry
+
+
+@pytest.fixture
+def second(
+    tmp_path_factory: pytest.TempPathFactory,
+    engine: None,  # noqa: ARG001
+) -> Iterator[OwnEngine]:
+    """Return another machine's engine, on which there is nothing."""
+    folder = tmp_path_factory.mktemp("second")  # short: sockets lie in it
+    with connected_engine(folder, "--insecure-registry=0.0.0.0/0") as own:
+        yield own
+
+
+class Listening(Silent):
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def said(self, text: str) -> None:
+        self.told.append(text)
+
+
+def new_image() -> list[str]:
+    """Return statements for a build that no image was ever built with."""
+    return ["import pytest", f"TOKEN = {secrets.token_hex(8)!r}"]
+
+
+def image_of(ran: Ran) -> ImageRecord:
+    image = ran.cells["plain"].image
+    assert image is not None
+    return image
+
+
+def layers(image: str, *engine: str) -> list[str]:
+    form = "{{json .RootFS.Layers}}"
+    found: list[str] = json.loads(docker(*engine, "image", "inspect", "--format", form, image))
+    return found
+
+
+def run_elsewhere(toy: Toy, engine: OwnEngine, registry: str) -> Ran:
+    """Run the toy's matrix on another machine: nothing of this one's home is there."""
+    home = toy.folder / f"home-{secrets.token_hex(4)}"
+    with toy.command("--registry", registry, home=home, DOCKER_HOST=engine.host) as command:
+        assert command.end() == 0, command.stderr
+    stored = read_run((home / "runs/latest").resolve())
+    assert outcomes_of(stored) == {"plain": PASSED}
+    assert engine.containers_of(stored.run.id) == []
+    return Ran(stored=stored, exit_code=0)
+
+
+def test_what_one_machine_built_another_pulls(
+    toy: Toy, registry: OwnRegistry, second: OwnEngine
+) -> None:
+    assert second.uplink is not None
+    there = registry.repository(second.uplink.gateway)
+    precompile = new_image()
+
+    built = image_of(toy.run(PASSING, registry=registry.repository(), precompile=precompile))
+
+    assert (built.reused, built.pulled) == (False, None)
+    assert [len(registry.tags(kind)) for kind in ("cell", "system", "python")] == [1, 1, 1]
+    assert [tag.split("-")[1] for tag in registry.tags("stage")] == ["nvidia", "torch"]
+
+    ran = run_elsewhere(toy, second, there)
+
+    pulled = image_of(ran)
+    (tag,) = registry.tags("cell")
+    lock = ran.cells["plain"].lock
+    assert lock is not None
+    assert tag.startswith(f"cell-{lock.digest[:12]}-")
+    assert (pulled.reused, pulled.pulled, pulled.log) == (False, f"{there}:{tag}", None)
+    same = {"pulled": None, "log": None}
+    assert pulled.model_copy(update=same) == built.model_copy(update=same)
+    # Nothing was built: the engine's build cache is as it was at its start.
+    assert second.docker("buildx", "du", "--builder=default").split()[-2:] == ["Total:", "0B"]
+    logs = [path.stem for path in (ran.stored.folder / "logs").iterdir()]
+    assert logs == list(ran.stored.results)
+
+    # Another image, on a third machine: what it shares with the first comes from there as well.
+    second.docker("image", "rm", "--force", *second.docker("image", "ls", "--quiet").split())
+    toy.write(PASSING, precompile=new_image())
+    ran = run_elsewhere(toy, second, there)
+
+    other = image_of(ran)
+    assert (other.reused, other.pulled) == (False, None)
+    (log,) = (ran.stored.folder / "logs").glob("torch-*.log")
+    assert "pulling sha256:" in log.read_text()
+    shared = layers(other.tag, "--host", second.host)[:-2]  # all but the steps of the cell itself
+    assert len(shared) == 4
+    assert shared == layers(built.tag)[:-2]
+    assert len(registry.tags("cell")) == 2
+
+
+def test_without_its_registry_a_run_goes_on_and_says_so_once(toy: Toy) -> None:
+    listener = Listening()
+    modes = {"plain": {}, "other": {"requires": "iniconfig<99"}}
+
+    ran = toy.run(
+        PASSING, modes, listener=listener, registry="127.0.0.1:9/nothing", precompile=new_image()
+    )
+
+    assert ran.outcomes == {"plain": PASSED, "other": PASSED}
+    assert image_of(ran).pulled is None
+    pulls, pushes = sorted(line for line in listener.told if "nothing is pu" in line)
+    refused = "127.0.0.1:9: connect: connection refused"
+    assert pulls.startswith("nothing is pulled from 127.0.0.1:9/nothing, images are built here: ")
+    assert pulls.endswith(refused)
+    assert pushes.startswith("nothing is pushed to 127.0.0.1:9/nothing: ")
+    assert pushes.endswith(refused)
+
+
+def test_credentials_are_those_of_the_docker_command(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with own_registry(tmp_path / "registry", closed=True) as registry:
+        repository = registry.repository()
+        host = repository.partition("/")[0]
+        listener = Listening()
+        assert toy.run(PASSING, listener=listener, registry=repository).exit_code == 0
+        told = [line for line in listener.told if f"(docker login {host})" in line]
+        assert [line.split(repository)[0] for line in told] == [
+            "nothing is pulled from ",
+            "nothing is pushed to ",
+        ]
+        assert registry.tags("cell") == []
+
+        config = tmp_path / "config"
+        config.mkdir()
+        word = b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        (config / "config.json").write_text(json.dumps({"auths": {host: {"auth": word}}}))
+        monkeypatch.setenv("DOCKER_CONFIG", str(config))
+        assert toy.run(PASSING, registry=repository, fresh=True).exit_code == 0
+        assert len(registry.tags("cell")) == 1
+        files = [
+            path.read_text(errors="replace") for path in toy.home.rglob("*.*") if path.is_file()
+        ]
+        assert not [text for text in files if PASSWORD in text or word in text]
+
+
+def test_a_tag_that_holds_something_else_is_not_used(toy: Toy, registry: OwnRegistry) -> None:
+    repository, precompile = registry.repository(), new_image()
+    image = image_of(toy.run(PASSING, registry=repository, precompile=precompile))
+    (tag,) = registry.tags("cell")
+    docker("image", "tag", image.base, f"{repository}:{tag}")
+    docker("push", "--quiet", f"{repository}:{tag}")
+    docker("image", "rm", image.tag)
+    listener = Listening()
+
+    ran = toy.run(PASSING, listener=listener, registry=repository, precompile=precompile)
+
+    assert ran.outcomes == {"plain": PASSED}
+    assert image_of(ran).pulled is None
+    told = f"{repository}:{tag} holds something else than its tag says: it is not used"
+    assert listener.told.count(told) == 1
+    # Ours has taken its place.
+    docker("image", "rm", image_of(ran).tag, f"{repository}:{tag}")
+    assert image_of(toy.run(PASSING, registry=repository, precompile=precompile)).pulled
+
+
+class _Hanging(BaseHTTPRequestHandler):
+    """Has no image, and takes the beginning of one for ever."""
+
+    asked = Event()
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/v2/" else 404)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_POST(self) -> None:
+        self.asked.set()
+        time.sleep(600)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_a_run_that_is_ended_while_it_pushes_leaves_nothing(toy: Toy) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Hanging) as server:
+        server.daemon_threads = True
+        server.block_on_close = False
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        repository = f"127.0.0.1:{server.server_port}/toy"
+        toy.write(PASSING)
+        try:
+            with toy.command("--registry", repository) as command:
+                command.wait_for(lambda: f"pushing images to {repository}" in command.stderr)
+                assert _Hanging.asked.wait(60)
+                assert "mode-plain: ✓ passed" in command.stderr  # which the push didn't hold up
+                assert command.end(SIGINT) == 130
+        finally:
+            server.shutdown()
+            thread.join()
+            remove_images(repository)
+
+    ran = toy.ended(toy.latest(), 130)
+    assert ran.outcomes == {"plain": PASSED}
+    assert "Traceback" not in command.stderr
+    pushing = subprocess.run(["pgrep", "-f", f"push --quiet {repository}"], check=False)
+    assert pushing.returncode == 1

@@ -1,7 +1,8 @@
 """Bad inputs by the thousand, counted: `PYTHONPATH=tests python -m fuzz [--inputs N] [--seed N]`.
 
 Whatever the bytes, the readers answer in their own words: the matrix loader with a Matrix or a
-MatrixFileError, the result reader with evidence or a problem, the run folder with what it can read.
+MatrixFileError, the result reader with evidence or a problem, the run folder with what it can read,
+a plan or a lock with what it says or a refusal.
 Anything else is printed with the input that made it, and exits with 1.
 """
 

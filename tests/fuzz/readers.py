@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from matrixci.container_files import RESULT_FILE, RESULTS, unpack_results
-from matrixci.errors import MatrixFileError, RunFilesError
+from matrixci.errors import MatrixFileError, ResolverError, RunFilesError, UsageError
 from matrixci.evidence import Exit, Expected, cell_outcome, examine
+from matrixci.lock import Lock, parse_lock
+from matrixci.matrix.definition import Matrix
 from matrixci.matrix.file import load_matrix
 from matrixci.model import Cell, CellOutcome, CellResult, LockRecord, Run, Subject, now
+from matrixci.plan import Plan, PlannedCell, PlannedLock, read_plan
 from matrixci.run_folder import read_run
 
 REAL_MATRIX = Path(__file__).parents[2] / "matrix.yaml"
@@ -31,6 +34,13 @@ CELL = Cell(
     torch_backend=None,
     base=None,
     gpu=False,
+)
+LOCKED = Lock(
+    pins=parse_lock(
+        "attrs==26.1.0 \\\n    --hash=sha256:00\n    # via toy, pytest\n"
+        "toy @ file:///wheels/toy-1.0-py3-none-any.whl \\\n    --hash=sha256:11\n"
+    ),
+    torch_backend=None,
 )
 EXPECTED = Expected(run="run", nonce="nonce", cell=CELL, lock=LOCK)
 PIECES = (
@@ -72,6 +82,8 @@ def readers(folder: Path) -> dict[str, Reader]:
         "result reader": (_results(), _evidence),
         "container's archive": (_archives(), _archive),
         "run folder": (_documents(), _run_folder(folder)),
+        "plan": ({"plan": _plan().model_dump_json(indent=1).encode()}, _read_plan(folder)),
+        "lock": ({"lock": LOCKED.annotated.encode()}, _lock),
     }
 
 
@@ -156,6 +168,43 @@ def _documents() -> dict[str, bytes]:
     )
     documents = {"result": result, "run": run}
     return {name: each.model_dump_json(indent=1).encode() for name, each in documents.items()}
+
+
+def _plan() -> Plan:
+    return Plan(
+        run=Run.model_validate_json(_documents()["run"]),
+        matrix=Matrix.model_validate({"subject": "toy", "axes": {"python": {"3.12": None}}}),
+        architecture="x86_64",
+        locks={LOCKED.digest: PlannedLock.of(LOCKED)},
+        cells={CELL.id: PlannedCell(lock=LOCKED.digest, fallback=False, runner=("a-label",))},
+        unsatisfiable={},
+        tools={"3.12": PlannedLock.of(LOCKED)},
+    )
+
+
+def _read_plan(folder: Path) -> Callable[[bytes], str]:
+    path = folder / "plan.json"
+
+    def read(data: bytes) -> str:
+        path.write_bytes(data)
+        try:
+            plan = read_plan(path)
+            for cell in plan.run.cells:
+                plan.answer(cell.id)
+        except UsageError:
+            return "refused"
+        return "read"
+
+    return read
+
+
+def _lock(data: bytes) -> str:
+    try:
+        pins = parse_lock(data.decode("utf-8", "replace"))
+    except ResolverError:
+        return "refused"
+    assert all(pin.name and pin.version for pin in pins)
+    return "read"
 
 
 def _run_folder(home: Path) -> Callable[[bytes], str]:

@@ -19,8 +19,15 @@ fi
 if [ -f /run/secrets/uv-config ]; then
     export UV_CONFIG_FILE=/run/secrets/uv-config
 fi
-# The cache is another file system, so hard links can't be had.
-export UV_CACHE_DIR=/var/cache/matrixci-uv UV_LINK_MODE=copy UV_NO_PROGRESS=1
+if [ "${MATRIXCI_KEEP_WHEELS:-yes}" = no ]; then
+    # Nobody needs them again: in a temporary cache beside what is installed, and hard-linked, each
+    # file is on the disk once.
+    export UV_NO_CACHE=1 UV_LINK_MODE=hardlink
+else
+    # The cache is another file system, so hard links can't be had.
+    export UV_CACHE_DIR=/var/cache/matrixci-uv UV_LINK_MODE=copy
+fi
+export UV_NO_PROGRESS=1
 
 # --no-deps: the lock is complete, and each part is installed alone.
 exec uv pip install --no-deps --require-hashes --only-binary :all: \

@@ -52,6 +52,12 @@ def run_cell(  # noqa: PLR0913
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Run it, whatever is known of it here.")
     ] = False,
+    keep_wheels: Annotated[
+        bool,
+        typer.Option(
+            help="Keep wheels on the engine for other builds; without them, half the disk will do."
+        ),
+    ] = True,
     install_engine: InstallEngineOption = False,
 ) -> None:
     """Run one cell of a plan, on any machine; its folder is what `report` puts together."""
@@ -67,6 +73,7 @@ def run_cell(  # noqa: PLR0913
         fresh=fresh,
         base_origin=base,
         registry=registry,
+        keep_wheels=keep_wheels,
     )
     if install_engine:
         make_sure_of_engine()

@@ -54,6 +54,8 @@ class ImageSettings:
     """The subject's wheel, where it is one of our own."""
     jobs: int
     """Builds under way at once."""
+    keep_wheels: bool = True
+    """Wheels are kept on the engine, for other builds."""
     time_limit: float
     """Of one build, in seconds."""
 
@@ -236,7 +238,7 @@ class Images:
         }
         for name, text in texts.items():
             (context / name).write_text(text, encoding="utf-8")
-        return build_secrets(folder)
+        return build_secrets(folder, keep_wheels=self._settings.keep_wheels)
 
     def _key(self, request: ImageRequest, system: Base, python: Base) -> str:
         """Return a digest of all that the image is made of."""

@@ -28,8 +28,14 @@ def index_environment() -> dict[str, str]:
     return settings
 
 
-def build_secrets(folder: Path) -> dict[str, Path]:
-    """Return the secrets of a build: id to file. What must be written is written to `folder`."""
+def build_secrets(folder: Path, *, keep_wheels: bool = True) -> dict[str, Path]:
+    """Return the secrets of a build: id to file.
+
+    Args:
+        folder: what must be written is written there.
+        keep_wheels: wheels are kept on the engine for other builds. It is no secret, and comes
+            with them because nothing that is built may depend on it: layers stay the same.
+    """
     secrets = {}
     if bundle := _file(os.environ.get("SSL_CERT_FILE")):
         secrets["ca"] = bundle
@@ -37,9 +43,12 @@ def build_secrets(folder: Path) -> dict[str, Path]:
         secrets["netrc"] = netrc
     if config := _file(os.environ.get("UV_CONFIG_FILE")) or _file("~/.config/uv/uv.toml"):
         secrets["uv-config"] = config
+    settings = index_environment()
+    if not keep_wheels:
+        settings["MATRIXCI_KEEP_WHEELS"] = "no"
     secrets["index"] = folder / "index.sh"
     secrets["index"].touch(mode=0o600)
-    secrets["index"].write_text(_as_shell(index_environment()), encoding="utf-8")
+    secrets["index"].write_text(_as_shell(settings), encoding="utf-8")
     return secrets
 
 

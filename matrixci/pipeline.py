@@ -70,6 +70,8 @@ class Settings:
     base_origin: BaseOrigin | None
     registry: str | None = None
     """The repository through which images are shared with other machines."""
+    keep_wheels: bool = True
+    """Wheels are kept on the engine, for other builds."""
 
     @cached_property
     def sources(self) -> Sources:
@@ -133,7 +135,13 @@ class Pipeline:
             engine,
             self._bases,
             self._locks,
-            image_settings(setup, run.cells, settings.subject.wheel, jobs),
+            image_settings(
+                setup,
+                run.cells,
+                settings.subject.wheel,
+                jobs,
+                keep_wheels=settings.keep_wheels,
+            ),
             folder.logs,
             self._registry,
         )

@@ -33,6 +33,7 @@ def settings_of(  # noqa: PLR0913 - what a cell is made with
     fresh: bool = False,
     base_origin: BaseOrigin | None = None,
     registry: str | None = None,
+    keep_wheels: bool = True,
 ) -> Settings:
     """Return what a cell of a plan is made with.
 
@@ -44,6 +45,7 @@ def settings_of(  # noqa: PLR0913 - what a cell is made with
         fresh: an earlier result of the same cell is not taken.
         base_origin: how base images must come to be; None: as planned.
         registry: the repository through which images are shared.
+        keep_wheels: wheels are kept on the engine, for other builds.
 
     Raises:
         UsageError: the checks are not those of the plan, or the subject's wheel is not there.
@@ -65,6 +67,7 @@ def settings_of(  # noqa: PLR0913 - what a cell is made with
         fresh=fresh,
         base_origin=base_origin or (setup.base_origin if setup else None),
         registry=registry,
+        keep_wheels=keep_wheels,
     )
     if setup is None or settings.setup.checks_digest != setup.checks_digest:
         msg = (

@@ -51,7 +51,7 @@ def resolver_of(home: Path, architecture: str, as_of: date | None, *, fresh: boo
 
 
 def image_settings(
-    setup: Setup, cells: Sequence[Cell], wheel: Path | None, jobs: int
+    setup: Setup, cells: Sequence[Cell], wheel: Path | None, jobs: int, *, keep_wheels: bool = True
 ) -> ImageSettings:
     """Return what all images of a run have in common.
 
@@ -60,6 +60,7 @@ def image_settings(
         cells: all cells of the run.
         wheel: the subject's, where it is one of our own.
         jobs: builds under way at once.
+        keep_wheels: wheels are kept on the engine, for other builds.
     """
     newest = max((cell.python for cell in cells), key=Version)
     return ImageSettings(
@@ -69,6 +70,7 @@ def image_settings(
         precompile=setup.precompile,
         wheel=wheel,
         jobs=jobs,
+        keep_wheels=keep_wheels,
         time_limit=setup.limits.build,
     )
 

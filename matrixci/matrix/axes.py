@@ -30,6 +30,7 @@ RESERVED: Final = frozenset(
         "matrix",
         "output",
         "plan",
+        "registry",
         "resume",
         "shard-size",
         "subject",

@@ -172,3 +172,9 @@ def test_files_that_are_not_there_are_no_secrets(
     for value in ("", str(tmp_path / "absent"), str(tmp_path)):
         monkeypatch.setenv(name, value)
         assert set(build_secrets(tmp_path)) == {"index"}
+
+
+def test_wheels_that_nobody_needs_again_are_not_kept(tmp_path: Path) -> None:
+    assert "MATRIXCI_KEEP_WHEELS" not in build_secrets(tmp_path)["index"].read_text()
+    script = build_secrets(tmp_path, keep_wheels=False)["index"].read_text()
+    assert "export MATRIXCI_KEEP_WHEELS=no\n" in script

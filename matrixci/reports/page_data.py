@@ -170,6 +170,8 @@ class PageData:
             attestation=self._attestation(result),
             steps=_steps(result),
             reused_from=result.reused_from if result else None,
+            attempts=result.attempts if result else 1,
+            sbom_file=result.sbom if result else None,
             change=None,
         )
 

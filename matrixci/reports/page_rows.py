@@ -70,4 +70,6 @@ class CellRow(NamedTuple):
     attestation: int | None
     steps: tuple[tuple[str, float, float], ...]
     reused_from: str | None
+    attempts: int
+    sbom_file: str | None
     change: ChangeRow | None

@@ -117,7 +117,13 @@ def is_reused(cell: JudgedCell) -> bool:
 
 
 def count_words(cell: JudgedCell) -> str:
-    """Say in words and figures what a cell came to."""
+    """Say in words and figures what a cell came to, and after how many attempts where not one."""
+    words = _outcome_words(cell)
+    attempts = cell.result.attempts if cell.result else 1
+    return words if attempts == 1 else f"{words} · {attempts} attempts"
+
+
+def _outcome_words(cell: JudgedCell) -> str:
     if cell.outcome is CellOutcome.FAILED and not is_told_by_checks(cell):
         return f"{cell.outcome}: {cell.reason}"
     if not cell.checks:

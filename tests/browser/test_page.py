@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Final, Literal
 
 import pytest
-from page_runs import ISOLATION, STATE, demo_report, hostile_report, large_report
+from page_runs import FOLDER, ISOLATION, STATE, demo_report, hostile_report, large_report
 
 from matrixci.reports import page_data
 from matrixci.reports.html import render
@@ -191,6 +191,8 @@ def test_cell_opens_in_full(open_page: Open, demo: str) -> None:
         "passed → failed",
         "27.5 s",  # of the build
         "failed for 2 runs, 1 change",
+        "2 attempts: the infrastructure had failed it before",
+        f"Bill of materials: in {FOLDER}/sboms/{CELL}.cdx.json",
     ):
         expect(opened).to_contain_text(told)
     link = opened.get_by_role("link", name="huggingface/transformers#40376")

@@ -307,6 +307,8 @@ def _demo_cell(python: str, numpy: str, device: str) -> JudgedCell:
             ),
             steps=_steps(),
             log=f"logs/{cell.id}.log",
+            sbom=f"sboms/{cell.id}.cdx.json",
+            attempts=2 if cell.id == "py3.12-numpy2-cpu" else 1,
         ),
         reproduce=_command(cell),
     )

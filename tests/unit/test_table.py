@@ -192,6 +192,13 @@ def test_every_outcome_has_a_glyph_of_its_own() -> None:
     assert all(len(glyph) == 1 for glyph in [*CELL_GLYPHS.values(), *CHECK_GLYPHS.values()])
 
 
+def test_how_often_a_cell_was_tried_is_told_where_it_was_not_once() -> None:
+    engine = a_result(ONE, CellOutcome.ERROR, reason=Reason.ENGINE, attempts=3)
+    assert rows_of(judged(a_result(attempts=2)))[1].endswith("✓ 1 passed · 2 attempts")
+    assert rows_of(judged(engine))[1].endswith("! error · 3 attempts")
+    assert not any("attempt" in row for row in rows_of(judged(a_result())))
+
+
 def test_what_is_reused_is_marked() -> None:
     run = judged(a_result(reused_from="20261120T100000Z-000000"))
     assert rows_of(run)[1].endswith("✓ 1 passed ↺ reused")

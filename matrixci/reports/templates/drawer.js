@@ -55,6 +55,7 @@ function drawerParts(cell) {
       told && cell.reason !== "checks" && make("p", { class: "message" }, told), // the checks tell it below
       cell.note && cell.note !== told && make("p", { class: "quiet" }, cell.note),
       cell.reused_from && make("p", { class: "quiet" }, `↺ nothing changed since run ${cell.reused_from}: its result is shown`),
+      cell.attempts > 1 && make("p", { class: "quiet" }, `${cell.attempts} attempts: the infrastructure had failed it before`),
       trend && strip(trend),
       cell.detail !== null && onDemand("All that was said", () => block(text("details", cell.detail))),
       how && [make("h3", {}, "Reproduce"), command(how)],
@@ -71,6 +72,7 @@ function drawerParts(cell) {
         ...data.lists[cell.environment], ["GPU", cell.gpu ? "asked for" : "not asked for"]])),
       cell.image !== null && onDemand("Image", () => facts(data.lists[cell.image])),
       filePart("Lock", "locks", cell.lock, cell.lock_file),
+      filePart("Bill of materials", null, null, cell.sbom_file),
       filePart("Log", "logs", cell.log, cell.log_file)),
   ];
 }

@@ -346,6 +346,21 @@ def test_note_names_the_version_that_is_not_of_most_cells_and_why() -> None:
     assert document["strings"][cell_of(document, "py3.12-numpy2-cpu")["note"]] == ""
 
 
+def test_cell_tells_how_often_it_was_tried_and_where_its_bill_of_materials_is() -> None:
+    document = data_of(render(demo_report()))
+    cell = cell_of(document, "py3.12-numpy2-cpu")
+    assert (cell["attempts"], cell["sbom_file"]) == (2, "sboms/py3.12-numpy2-cpu.cdx.json")
+    untried = cell_of(document, "py3.13-numpy1-cpu")
+    assert (untried["attempts"], untried["sbom_file"]) == (1, None)
+
+
+def test_page_names_the_tier() -> None:
+    judged = demo_report().judged
+    run = judged.run.model_copy(update={"tier": "pull-request"})
+    page = parsed(render(Report(judged=judged.model_copy(update={"run": run}), folder=FOLDER)))
+    assert any(text.endswith(" · tier pull-request") for text in page.text("span"))
+
+
 def test_command_is_quoted_for_a_shell() -> None:
     document = data_of(render(a_report(a_check("test_a.py::test_$(rm x)[1]"))))
     cell = cell_of(document, a_cell().id)

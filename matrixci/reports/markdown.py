@@ -5,7 +5,7 @@ beyond it is counted, and the reader is told where it is.
 """
 
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from matrixci.glyphs import CELL_GLYPHS, CHECK_GLYPHS, outcome_words
@@ -21,6 +21,7 @@ from matrixci.reports.escape import (
     markdown_cell_code,
     markdown_code,
 )
+from matrixci.reports.grid import grid
 from matrixci.reports.groups import (
     CellGroup,
     CheckGroup,
@@ -106,26 +107,20 @@ def _if_many(reasons: Sequence[str]) -> Sequence[str]:
 
 
 def _matrix(judged: JudgedRun) -> str:
-    *down, across = judged.run.axes
-    by_column: dict[str, list[JudgedCell]] = {}
-    rows: dict[tuple[str, ...], dict[str, JudgedCell]] = {}
-    for cell in judged.cells:
-        value = cell.cell.axes[across]
-        by_column.setdefault(value, []).append(cell)
-        rows.setdefault(tuple(cell.cell.axes[axis] for axis in down), {})[value] = cell
-    columns = [value for value in judged.run.axes[across] if value in by_column]
+    laid = grid(judged)
     versions = headline_versions(judged)
-    heads = [*down, *(column_title(judged, value, by_column[value]) for value in columns), ""]
+    titles = [column_title(judged, value, column) for value, column in laid.columns.items()]
+    heads = [*laid.down, *titles, ""]
 
-    def row(item: tuple[tuple[str, ...], dict[str, JudgedCell]]) -> str:
+    def row(item: tuple[tuple[str, ...], Mapping[str, JudgedCell]]) -> str:
         key, cells = item
-        labels = [label(axis, value) for axis, value in zip(down, key, strict=True)]
-        entries = [_entry(cells[value]) if value in cells else "" for value in columns]
+        labels = [label(axis, value) for axis, value in zip(laid.down, key, strict=True)]
+        entries = [_entry(cells[value]) if value in cells else "" for value in laid.columns]
         note = row_note(judged, list(cells.values()), versions)
         return _row([*map(markdown, labels), *entries, markdown(cut(note, _LINE))])
 
     begin = _row(map(markdown, heads)) + _row("---" for _ in heads)
-    return _section("Cells", list(rows.items()), row, _TABLE, begin=begin)
+    return _section("Cells", list(laid.rows.items()), row, _TABLE, begin=begin)
 
 
 def _row(entries: Iterable[str]) -> str:

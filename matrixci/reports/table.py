@@ -14,6 +14,7 @@ from matrixci.headline import headline_versions, occasion, tracked
 from matrixci.judged import JudgedCell, JudgedRun, Verdict
 from matrixci.model import CellOutcome, CheckOutcome, Need
 from matrixci.reports.escape import cut, visible
+from matrixci.reports.grid import grid
 from matrixci.reports.groups import counted, failing_counts, is_told_by_checks
 from matrixci.wording import several
 
@@ -56,21 +57,15 @@ def headline(judged: JudgedRun) -> Text:
 
 def matrix(judged: JudgedRun) -> RenderableType:
     """Return the cells: the last axis across, the others down."""
-    *down, across = judged.run.axes
-    by_column: dict[str, list[JudgedCell]] = {}
-    rows: dict[tuple[str, ...], dict[str, JudgedCell]] = {}
-    for cell in judged.cells:
-        value = cell.cell.axes[across]
-        by_column.setdefault(value, []).append(cell)
-        rows.setdefault(tuple(cell.cell.axes[axis] for axis in down), {})[value] = cell
-    columns = [value for value in judged.run.axes[across] if value in by_column]
+    laid = grid(judged)
+    down, rows = laid.down, laid.rows
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     for index, axis in enumerate(down):
         # A narrow terminal folds the figures: without its labels a row says nothing.
         width = max((len(_label(axis, value)) for value in {key[index] for key in rows}), default=0)
         table.add_column(min_width=min(width, _LABEL_WIDTH), no_wrap=True)
-    for value in columns:
-        table.add_column(Text(column_title(judged, value, by_column[value])))
+    for value, column in laid.columns.items():
+        table.add_column(Text(column_title(judged, value, column)))
     table.add_column("")
     versions = headline_versions(judged)
     shown_first = ""
@@ -80,7 +75,7 @@ def matrix(judged: JudgedRun) -> RenderableType:
         labels[:1] = ["" if first == shown_first else first] if labels else []
         shown_first = first
         heads = [Text(label) for label in labels]
-        entries = [_entry(cells[value]) if value in cells else Text("") for value in columns]
+        entries = [_entry(cells[value]) if value in cells else Text("") for value in laid.columns]
         note = row_note(judged, list(cells.values()), versions)
         table.add_row(*heads, *entries, Text(line(note)))
     if (more := len(rows) - _MOST_ROWS) > 0:

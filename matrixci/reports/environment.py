@@ -5,7 +5,7 @@ from collections import Counter
 
 from matrixci.headline import headline_versions
 from matrixci.judged import JudgedRun
-from matrixci.model import EngineFacts
+from matrixci.model import EngineFacts, Run
 from matrixci.wording import several
 
 
@@ -14,7 +14,7 @@ def environment(judged: JudgedRun) -> list[tuple[str, str]]:
     run = judged.run
     versions = headline_versions(judged)
     facts = [
-        ("run", f"{run.id}, {run.began:%Y-%m-%d %H:%M} UTC"),
+        ("run", f"{run.id}, {run.began:%Y-%m-%d %H:%M} UTC, {_took(run)}"),
         ("subject", run.subject.spec),
         ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
         ("index as of", str(run.as_of or "the day of the run")),
@@ -33,6 +33,15 @@ def reproduce_all(judged: JudgedRun) -> str:
     command = judged.run.command
     session, rest = (command[0], command[1:]) if command else ("matrix", ())
     return shlex.join(["python3", "-m", "nox", "-s", session, *(["--", *rest] if rest else [])])
+
+
+def _took(run: Run) -> str:
+    if run.ended is None:
+        return "did not end"
+    minutes, seconds = divmod(max(0, round((run.ended - run.began).total_seconds())), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [f"{hours} h"] * bool(hours) + [f"{minutes} min"] * bool(minutes)
+    return f"took {' '.join([*parts, f'{seconds} s'])}"
 
 
 def _engine(judged: JudgedRun) -> str:
@@ -65,5 +74,7 @@ def _indexes(judged: JudgedRun) -> str:
 
 def _bases(judged: JudgedRun) -> str:
     images = (cell.result.image for cell in judged.cells if cell.result)
-    origins = Counter(f"{image.base} ({image.base_origin})" for image in images if image)
-    return ", ".join(f"{base}: {several(count, 'cell')}" for base, count in sorted(origins.items()))
+    origins = Counter(
+        f"{image.base} ({image.base_origin}, {image.base_digest[:19]})" for image in images if image
+    )
+    return "; ".join(f"{base}: {several(count, 'cell')}" for base, count in sorted(origins.items()))

@@ -8,8 +8,7 @@ never anything but text: Jinja2 escapes it here, the script knows only text node
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Final
@@ -21,7 +20,7 @@ from matrixci.glyphs import CELL_GLYPHS
 from matrixci.headline import occasion
 from matrixci.judged import JudgedRun, Verdict
 from matrixci.model import CellOutcome
-from matrixci.reports.environment import reproduce_all
+from matrixci.reports.environment import environment, reproduce_all
 from matrixci.reports.page_data import PageData, as_script
 from matrixci.reports.page_words import GATE_GLYPHS, cell_tone, gate_tone, link_of
 from matrixci.reports.report import Report
@@ -50,7 +49,7 @@ def render(report: Report) -> str:
     document = data.document()
     style, script = _style(), _script()
     return (
-        _environment()
+        _templates()
         .get_template("page.html")
         .render(
             judged=judged,
@@ -60,7 +59,10 @@ def render(report: Report) -> str:
             occasion=in_line(occasion(judged.run)),
             shown_reasons=_REASONS,
             counts=_counts(judged),
-            environment=_facts(report),
+            environment={
+                name: printable(value)
+                for name, value in [*environment(judged), ("files", report.folder)]
+            },
             cuts=data.cuts(),
             folder=report.folder,
             command=printable(reproduce_all(judged)),
@@ -73,7 +75,7 @@ def render(report: Report) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def _templates() -> Environment:
     environment = Environment(
         loader=PackageLoader("matrixci.reports", _TEMPLATES),
         autoescape=True,
@@ -128,57 +130,3 @@ def _counts(judged: JudgedRun) -> list[dict[str, object]]:
         for o in CellOutcome
         if count[o]
     ]
-
-
-def _facts(report: Report) -> Mapping[str, str]:
-    """Return where and how the run was made, without the names of hosts."""
-    judged, run = report.judged, report.judged.run
-    facts = {
-        "run": run.id,
-        "files": report.folder,
-        "began": f"{run.began:%Y-%m-%d %H:%M:%S} UTC",
-        "took": _duration(run.ended - run.began) if run.ended else "it did not end",
-        "matrixci": f"{run.matrixci}, commit {run.commit}" if run.commit else run.matrixci,
-        "matrix": f"sha256 {run.matrix_digest}",
-        "subject": run.subject.spec,
-        "index as of": str(run.as_of) if run.as_of else "the day of the run",
-        "resolver": run.resolver,
-    }
-    if engines := run.served_by:
-        facts["engine"] = _each(f"{e.version}, buildx {e.buildx}, {e.storage}" for e in engines)
-        facts["machine"] = _each(
-            f"{e.architecture}, {e.cpus} CPUs, {e.memory / 2**30:.1f} GiB" for e in engines
-        )
-        facts["GPU"] = _each(e.gpu or "none on this engine" for e in engines)
-    bases = Counter(
-        f"{image.base} ({image.base_origin}, {image.base_digest[:19]})"
-        for cell in judged.cells
-        if cell.result and (image := cell.result.image)
-    )
-    facts["base images"] = "\n".join(f"{base}: {_cells(n)}" for base, n in sorted(bases.items()))
-    indexes = Counter(
-        f"torch from {lock.torch_backend or 'the default index'}"
-        + (", which stands in for one that could not be reached" if lock.fallback else "")
-        for cell in judged.cells
-        if cell.result and (lock := cell.result.lock)
-    )
-    facts["indexes"] = "\n".join(f"{kind}: {_cells(n)}" for kind, n in sorted(indexes.items()))
-    return {
-        name: "\n".join(map(printable, fact.split("\n"))) for name, fact in facts.items() if fact
-    }
-
-
-def _each(facts: Iterable[str]) -> str:
-    """Return facts, each once, on lines of their own."""
-    return "\n".join(dict.fromkeys(facts))
-
-
-def _cells(count: int) -> str:
-    return f"{count} cell" if count == 1 else f"{count} cells"
-
-
-def _duration(span: timedelta) -> str:
-    minutes, seconds = divmod(max(0, round(span.total_seconds())), 60)
-    hours, minutes = divmod(minutes, 60)
-    parts = [f"{hours} h"] * bool(hours) + [f"{minutes} min"] * bool(minutes)
-    return " ".join([*parts, f"{seconds} s"])

@@ -21,7 +21,7 @@ from matrixci import cli_reports as reports
 from matrixci import run as running
 from matrixci.cells import Selection
 from matrixci.cli_constraints import print_constraints
-from matrixci.cli_options import HOME, HomeOption, RegistryOption, checks_folder
+from matrixci.cli_options import HOME, BuildCacheOption, HomeOption, RegistryOption, checks_folder
 from matrixci.cli_reproduce import reproduce
 from matrixci.cli_resume import go_on
 from matrixci.console import console
@@ -83,6 +83,7 @@ def matrix(  # noqa: PLR0913
         BaseOrigin | None, typer.Option(help="How base images must come to be.")
     ] = None,
     registry: RegistryOption = None,
+    build_cache: BuildCacheOption = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Show the cells and their locks; build nothing.")
     ] = False,
@@ -112,6 +113,7 @@ def matrix(  # noqa: PLR0913
             jobs=jobs,
             base=base,
             registry=registry,
+            build_cache=build_cache,
         )
         _finish(*again)
     loaded = load_matrix(file)
@@ -130,6 +132,7 @@ def matrix(  # noqa: PLR0913
         fresh=fresh,
         base_origin=base,
         registry=registry,
+        build_cache=build_cache,
     )
     if plan:
         _show_plan(settings, planned)
@@ -263,6 +266,7 @@ _OPTIONS: Final = (
     "--jobs",
     "--base",
     "--registry",
+    "--build-cache",
     "--plan",
     "--fresh",
     "--install-engine",

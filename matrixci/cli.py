@@ -23,6 +23,7 @@ from matrixci.cli_options import (
     HOME,
     AsOfOption,
     BaseOption,
+    BuildCacheOption,
     CellsOption,
     CheckOption,
     ChecksOption,
@@ -77,6 +78,7 @@ def matrix(  # noqa: PLR0913
     as_of: AsOfOption = None,
     base: BaseOption = None,
     registry: RegistryOption = None,
+    build_cache: BuildCacheOption = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Cells under way at once.")] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Show the cells and their locks; build nothing.")
@@ -105,6 +107,7 @@ def matrix(  # noqa: PLR0913
             jobs=jobs,
             base=base,
             registry=registry,
+            build_cache=build_cache,
         )
         _finish(*again)
     settings, chosen = asked(
@@ -121,6 +124,7 @@ def matrix(  # noqa: PLR0913
             base=base,
             fresh=fresh,
             registry=registry,
+            build_cache=build_cache,
         ),
         jobs=jobs,
     )

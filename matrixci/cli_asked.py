@@ -9,6 +9,7 @@ from pathlib import Path
 
 import typer
 
+from matrixci.build_cache import BuildCache
 from matrixci.cells import Chosen, Selection, choose
 from matrixci.check_filter import make_sure_of_filter
 from matrixci.cli_options import checks_folder
@@ -36,6 +37,7 @@ class Asked:
     base: BaseOrigin | None
     fresh: bool
     registry: str | None = None
+    build_cache: BuildCache | None = None
 
 
 def asked(
@@ -73,6 +75,7 @@ def asked(
         fresh=what.fresh,
         base_origin=what.base,
         registry=what.registry,
+        build_cache=what.build_cache,
     )
     return settings, chosen
 

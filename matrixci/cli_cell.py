@@ -13,6 +13,7 @@ from matrixci.cli_asked import make_sure_of_engine
 from matrixci.cli_options import (
     HOME,
     BaseOption,
+    BuildCacheOption,
     ChecksOption,
     HistoryOption,
     HomeOption,
@@ -49,6 +50,7 @@ def run_cell(  # noqa: PLR0913
     checks: ChecksOption = None,
     base: BaseOption = None,
     registry: RegistryOption = None,
+    build_cache: BuildCacheOption = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Run it, whatever is known of it here.")
     ] = False,
@@ -73,6 +75,7 @@ def run_cell(  # noqa: PLR0913
         fresh=fresh,
         base_origin=base,
         registry=registry,
+        build_cache=build_cache,
         keep_wheels=keep_wheels,
     )
     if install_engine:

@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
+from matrixci.build_cache import BuildCache, parse_build_cache
 from matrixci.data import data_folder
 from matrixci.errors import UsageError
 from matrixci.model import BaseOrigin
@@ -59,6 +60,15 @@ RegistryOption = Annotated[
         metavar="HOST/REPO",
         parser=repository_of,
         help="Pull images from there that another machine built, and push those built here.",
+    ),
+]
+BuildCacheOption = Annotated[
+    BuildCache | None,
+    typer.Option(
+        "--build-cache",
+        metavar="SPEC",
+        parser=parse_build_cache,
+        help="Keep the cache of builds there as well, as buildx names it, such as type=gha.",
     ),
 ]
 

@@ -8,6 +8,7 @@ import typer
 from rich.text import Text
 
 from matrixci import run as running
+from matrixci.build_cache import BuildCache
 from matrixci.cli_options import checks_folder
 from matrixci.console import console
 from matrixci.errors import UsageError
@@ -32,6 +33,7 @@ def go_on(  # noqa: PLR0913 - options of the command
     jobs: int | None,
     base: BaseOrigin | None,
     registry: str | None,
+    build_cache: BuildCache | None,
 ) -> tuple[JudgedRun, Path]:
     """Run what has no final result in a run; return the judged run, and its folder.
 
@@ -43,6 +45,7 @@ def go_on(  # noqa: PLR0913 - options of the command
         jobs: cells under way at once.
         base: how base images must come to be; None: as the run had it.
         registry: the repository through which images are shared.
+        build_cache: where BuildKit's own cache is kept.
 
     Raises:
         UsageError: there is no such run, it can't go on, or an option would make it another run.
@@ -68,6 +71,7 @@ def go_on(  # noqa: PLR0913 - options of the command
         jobs=jobs,
         base_origin=base,
         registry=registry,
+        build_cache=build_cache,
     )
     progress = Progress(console(stderr=True))
     with progress.showing():
@@ -86,7 +90,8 @@ def _name(context: typer.Context) -> str | None:
     if others:
         msg = (
             f"--resume goes on with a run as it began, so it takes no {', '.join(others)}.\n"
-            "Beside it go --matrix, --checks, --home, --jobs, --base and --registry."
+            "Beside it go --matrix, --checks, --home, --jobs, --base, --registry "
+            "and --build-cache."
         )
         raise UsageError(msg)
     return words[0] if words else None

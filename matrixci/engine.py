@@ -110,11 +110,18 @@ class ContainerEnd:
 class Engine:
     """A container engine that answers, and whose client has buildx."""
 
-    def __init__(self, client: docker.DockerClient, host: str, facts: EngineFacts) -> None:
+    def __init__(
+        self,
+        client: docker.DockerClient,
+        host: str,
+        facts: EngineFacts,
+        *,
+        by_containerd: bool = False,
+    ) -> None:
         self._client = client
         self.host = host
         self.facts = facts
-        self.images = EngineImages(client)
+        self.images = EngineImages(client, by_containerd=by_containerd)
         self._gpu: asyncio.Task[GpuWay | None] | None = None
 
     @classmethod
@@ -137,7 +144,9 @@ class Engine:
             storage=info["Driver"],
             gpu=None,
         )
-        return cls(client, host, facts)
+        store = dict(info.get("DriverStatus") or [])
+        by_containerd = store.get("driver-type") == "io.containerd.snapshotter.v1"
+        return cls(client, host, facts, by_containerd=by_containerd)
 
     def environment(self) -> dict[str, str]:
         """Return the environment in which the command line client meets the same engine."""

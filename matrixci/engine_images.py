@@ -19,8 +19,10 @@ T = TypeVar("T")
 class EngineImages:
     """What there is to know and to do about the images of one engine."""
 
-    def __init__(self, client: docker.DockerClient) -> None:
+    def __init__(self, client: docker.DockerClient, *, by_containerd: bool) -> None:
+        """Set up; `by_containerd` says who keeps them: its store can export a build cache."""
         self._client = client
+        self.by_containerd = by_containerd
 
     async def labels(self, name: str) -> Mapping[str, str] | None:
         """Return an image's labels, None where it isn't there.

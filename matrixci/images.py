@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from matrixci.bases import Base, Bases
+from matrixci.build_cache import CacheInUse
 from matrixci.buildx import Build, BuildError, build
 from matrixci.data import data_folder
 from matrixci.engine import LABEL, Engine
@@ -89,6 +90,7 @@ class Images:
         settings: ImageSettings,
         logs: Path,
         registry: Registry | None = None,
+        cache: CacheInUse | None = None,
     ) -> None:
         """Set up, building nothing yet.
 
@@ -99,6 +101,7 @@ class Images:
             settings: what they have in common.
             logs: the folder that takes the builds' logs.
             registry: what shares them with other machines.
+            cache: where BuildKit's own cache is kept beside.
         """
         self._engine = engine
         self._bases = bases
@@ -106,6 +109,7 @@ class Images:
         self._settings = settings
         self._logs = logs
         self._registry = registry
+        self._cache = cache
         self._slots = asyncio.Semaphore(settings.jobs)
         self._images: Once[BuiltImage] = Once(passing=INFRASTRUCTURE)
         self._stages: Once[None] = Once(passing=INFRASTRUCTURE)
@@ -204,7 +208,8 @@ class Images:
             cell = replace(common, target="cell", tag=tag, labels={**labels, **made_from})
             async with self._slots:
                 began = now()
-                await self._run(cell, self._logs / _log_name(labels[f"{LABEL}.key"]))
+                key = labels[f"{LABEL}.key"]
+                await self._run(cell, self._logs / _log_name(key), f"cell-{key[:12]}")
         return began
 
     async def _stage(self, common: Build, target: str, name: object) -> None:
@@ -214,12 +219,16 @@ class Images:
         if self._registry:
             what = _shared_stage(what, self._registry, shared)
         async with self._slots:
-            await self._run(what, self._logs / f"{target}-{key}.log")
+            await self._run(what, self._logs / f"{target}-{key}.log", f"{target}-{key}")
         if self._registry:
             self._registry.push(self._registry.name(shared), shared)
 
-    async def _run(self, what: Build, log: Path) -> None:
+    async def _run(self, what: Build, log: Path, name: str) -> None:
+        if self._cache:
+            what = self._cache.apply(what, name)
         await build(self._engine, what, log, self._settings.time_limit)
+        if self._cache:
+            self._cache.examine(log)
 
     def _lay_out(self, folder: Path, parts: _Parts, tools: Lock) -> dict[str, Path]:
         """Write a build's context, and its secrets beside it; return the secrets."""

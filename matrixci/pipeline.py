@@ -11,6 +11,7 @@ from typing import Final
 
 from matrixci import evidence
 from matrixci.bases import Bases
+from matrixci.build_cache import BuildCache, CacheInUse
 from matrixci.buildx import BuildError
 from matrixci.container_files import Sources, read_sources
 from matrixci.draft import Draft
@@ -72,6 +73,7 @@ class Settings:
     """The repository through which images are shared with other machines."""
     keep_wheels: bool = True
     """Wheels are kept on the engine, for other builds."""
+    build_cache: BuildCache | None = None
 
     @cached_property
     def sources(self) -> Sources:
@@ -144,6 +146,7 @@ class Pipeline:
             ),
             folder.logs,
             self._registry,
+            self._cache(),
         )
         self._sandbox = Sandbox(
             run=run.id,
@@ -155,6 +158,12 @@ class Pipeline:
             environment=setup.environment,
             known_issues=run.known_issues,
         )
+
+    def _cache(self) -> CacheInUse | None:
+        if self._settings.build_cache is None:
+            return None
+        exportable = self._engine.images.by_containerd
+        return CacheInUse(self._settings.build_cache, self._listener.said, exportable=exportable)
 
     async def execute(self, cells: Iterable[Cell]) -> tuple[dict[str, CellResult], bool]:
         """Take cells of the run to their results; each is written as it ends.

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from matrixci.build_cache import BuildCache
 from matrixci.errors import SubjectError, UsageError
 from matrixci.model import BaseOrigin, Cell, Run, now
 from matrixci.pipeline import Settings
@@ -33,6 +34,7 @@ def settings_of(  # noqa: PLR0913 - what a cell is made with
     fresh: bool = False,
     base_origin: BaseOrigin | None = None,
     registry: str | None = None,
+    build_cache: BuildCache | None = None,
     keep_wheels: bool = True,
 ) -> Settings:
     """Return what a cell of a plan is made with.
@@ -45,6 +47,7 @@ def settings_of(  # noqa: PLR0913 - what a cell is made with
         fresh: an earlier result of the same cell is not taken.
         base_origin: how base images must come to be; None: as planned.
         registry: the repository through which images are shared.
+        build_cache: where BuildKit's own cache is kept.
         keep_wheels: wheels are kept on the engine, for other builds.
 
     Raises:
@@ -67,6 +70,7 @@ def settings_of(  # noqa: PLR0913 - what a cell is made with
         fresh=fresh,
         base_origin=base_origin or (setup.base_origin if setup else None),
         registry=registry,
+        build_cache=build_cache,
         keep_wheels=keep_wheels,
     )
     if setup is None or settings.setup.checks_digest != setup.checks_digest:

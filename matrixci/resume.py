@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, assert_never
 
+from matrixci.build_cache import BuildCache
 from matrixci.errors import RunFilesError, SubjectError, UsageError
 from matrixci.lock import Lock
 from matrixci.matrix.definition import Matrix
@@ -69,6 +70,7 @@ def prepare(  # noqa: PLR0913 - what a run is made of
     jobs: int | None = None,
     base_origin: BaseOrigin | None = None,
     registry: str | None = None,
+    build_cache: BuildCache | None = None,
 ) -> Resumption:
     """Return what a run needs to go on as it began.
 
@@ -80,6 +82,7 @@ def prepare(  # noqa: PLR0913 - what a run is made of
         jobs: cells under way at once.
         base_origin: how base images must come to be; None: as the run had it.
         registry: the repository through which images are shared.
+        build_cache: where BuildKit's own cache is kept.
 
     Raises:
         UsageError: something that the run stands on is not what it was; each such thing is named.
@@ -103,6 +106,7 @@ def prepare(  # noqa: PLR0913 - what a run is made of
         fresh=_FRESH in run.command,
         base_origin=base_origin or (run.setup.base_origin if run.setup else None),
         registry=registry,
+        build_cache=build_cache,
     )
     differences += _differences(run, settings)
     if differences:

@@ -19,6 +19,7 @@ RESERVED: Final = frozenset(
     [
         "as-of",
         "base",
+        "build-cache",
         "cell",
         "check",
         "checks",

@@ -1,0 +1,79 @@
+"""BuildKit's cache kept beside an engine, by one whose image store can and one that can't."""
+
+import json
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from matrixci.run_folder import StoredRun, read_run
+
+from .own_engine import OwnEngine, connected_engine
+from .test_registry import new_image
+from .toy import PASSED, PASSING, Command, Ran, Toy, outcomes_of
+
+
+@pytest.fixture
+def by_containerd(
+    tmp_path_factory: pytest.TempPathFactory,
+    engine: None,  # noqa: ARG001
+    first_run: Ran,
+) -> Iterator[OwnEngine]:
+    """Return an engine that keeps its images in containerd's store, with the base images."""
+    image = first_run.cells["plain"].image
+    assert image is not None
+    folder = tmp_path_factory.mktemp("store")  # short: sockets lie in it
+    settings = folder / "daemon.json"
+    settings.write_text(json.dumps({"features": {"containerd-snapshotter": True}}))
+    with connected_engine(folder, f"--config-file={settings}") as own:
+        own.take([image.base])
+        yield own
+
+
+def run_with(toy: Toy, cache: str, engine: OwnEngine | None = None) -> tuple[StoredRun, Command]:
+    host = {"DOCKER_HOST": engine.host} if engine else {}
+    with toy.command("--build-cache", cache, "--fresh", home=None, **host) as command:
+        assert command.end() == 0, command.stderr
+    stored = read_run((toy.home / "runs/latest").resolve())
+    assert outcomes_of(stored) == {"plain": PASSED}
+    return stored, command
+
+
+def lines_of(stored: StoredRun, log: str, words: Sequence[str]) -> list[str]:
+    """Return the lines of a build's log that hold one of these words."""
+    (path,) = (stored.folder / "logs").glob(log)
+    return [line for line in path.read_text().splitlines() if any(word in line for word in words)]
+
+
+def test_a_cache_serves_an_engine_that_has_lost_everything(
+    toy: Toy, by_containerd: OwnEngine
+) -> None:
+    toy.write(PASSING, precompile=new_image())
+    cache = f"type=local,dest={toy.folder}/cache"
+
+    stored, command = run_with(toy, cache, by_containerd)
+
+    assert "--build-cache" not in command.stderr
+    assert lines_of(stored, "image-*.log", ["exporting cache to client"])
+    assert lines_of(stored, "image-*.log", ["Installed"])
+    (cell,) = stored.results.values()
+    assert cell.image is not None
+    by_containerd.docker("image", "rm", "--force", cell.image.tag)
+    by_containerd.docker("buildx", "prune", "--builder=default", "--all", "--force")
+
+    stored, _ = run_with(toy, cache, by_containerd)
+
+    for log in ("nvidia-*.log", "torch-*.log", "image-*.log"):
+        assert lines_of(stored, log, ["importing cache manifest from local"])
+        assert lines_of(stored, log, ["CACHED"])
+        assert not lines_of(stored, log, ["Installed", "Collecting"])  # uv and pip have not run
+
+
+def test_an_engine_that_can_not_export_one_says_so_once_and_goes_on(toy: Toy) -> None:
+    toy.write(PASSING, precompile=new_image())
+
+    _, command = run_with(toy, f"type=local,dest={toy.folder}/cache")
+
+    assert command.stderr.count("--build-cache is not used") == 1
+    assert "containerd-snapshotter" in command.stderr
+    assert not (toy.folder / "cache").exists()
+    toy.ended(toy.latest(), 0)

@@ -4,6 +4,7 @@ import pytest
 from factories import a_result, a_run, an_image
 
 from matrixci.judge import judge
+from matrixci.model import EngineFacts
 from matrixci.reports.environment import environment
 
 
@@ -29,4 +30,23 @@ def test_each_base_is_told_with_where_it_is_from() -> None:
     judged = judge(run, {cell.id: a_result(cell, image=image)}, (), date(2026, 11, 21))
     assert dict(environment(judged))["base images"] == (
         "a:1 (assembled, sha256:0123456789ab): 1 cell"
+    )
+
+
+def test_each_kind_of_engine_is_told_once() -> None:
+    one = EngineFacts(
+        version="28.0",
+        buildx="0.21",
+        architecture="x86_64",
+        cpus=4,
+        memory=16 * 2**30,
+        storage="overlay2",
+        gpu=None,
+    )
+    like_it = one.model_copy(update={"memory": 16 * 2**30 - 4096})
+    other = one.model_copy(update={"cpus": 64, "gpu": "CDI"})
+    judged = judge(a_run(engines=(one, like_it, other)), {}, (), date(2026, 11, 21))
+    assert dict(environment(judged))["engine"] == (
+        "28.0, buildx 0.21, x86_64, 4 CPUs, 16 GiB, overlay2, no GPU; "
+        "28.0, buildx 0.21, x86_64, 64 CPUs, 16 GiB, overlay2, GPU by CDI"
     )

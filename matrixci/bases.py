@@ -178,7 +178,23 @@ class Bases:
                 self._origin = BaseOrigin.ASSEMBLED
             return pulled
 
+    def _refuse_another_machine(self) -> None:
+        """Refuse to assemble for an engine that could not run what is here.
+
+        Raises:
+            BaseImageError: its machine is of another kind.
+        """
+        here, there = map(_architecture, (platform.machine(), self._engine.facts.architecture))
+        if here != there:
+            msg = (
+                f"A base image can't be assembled from this machine's interpreters: it is {here}, "
+                f"and the container engine is {there}.\nName a registry's images under base: in "
+                "matrix.yaml that the engine can pull, or use an engine of this machine's kind."
+            )
+            raise BaseImageError(msg)
+
     async def _assemble_system(self) -> Base:
+        self._refuse_another_machine()
         release = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
         key = _key(release, *_ROOT_PACKAGES)
         tag = f"matrixci/system:{release}-{key}"
@@ -220,6 +236,7 @@ class Bases:
             raise BaseImageError(msg)
 
     async def _assemble_python(self, version: str) -> Base:
+        self._refuse_another_machine()
         interpreter = await find_interpreter(version)
         system = await self._bases(_ASSEMBLED_SYSTEM, self._assemble_system)
         key = _key(system.digest, interpreter.version, str(interpreter.stdlib))
@@ -385,6 +402,11 @@ def _libraries(objects: Sequence[Path]) -> list[Path]:
     ).stdout
     found = {Path(path) for path in re.findall(r"=> (/\S+) \(", listed)}
     return sorted(path for path in found if not _C_LIBRARY.fullmatch(path.name))
+
+
+def _architecture(name: str) -> str:
+    """Return the kernel's name of an architecture; other systems and engines have their own."""
+    return {"amd64": "x86_64", "arm64": "aarch64"}.get(name.lower(), name)
 
 
 def _key(*parts: str) -> str:

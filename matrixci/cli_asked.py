@@ -8,12 +8,15 @@ from datetime import datetime
 from pathlib import Path
 
 import typer
+from rich.text import Text
 
 from matrixci.build_cache import BuildCache
 from matrixci.cells import Chosen, Selection, choose
 from matrixci.check_filter import make_sure_of_filter
 from matrixci.cli_options import checks_folder
+from matrixci.console import console
 from matrixci.data import data_folder
+from matrixci.engine_endpoint import engine_endpoint
 from matrixci.errors import EngineError, UsageError
 from matrixci.matrix.file import load_matrix
 from matrixci.model import BaseOrigin
@@ -110,7 +113,12 @@ def make_sure_of_engine() -> None:
     Raises:
         EngineError: that failed; the script has said why.
     """
-    script = data_folder("docker") / "engine.sh"
-    if subprocess.run(["bash", str(script), "install"], check=False).returncode != 0:  # noqa: S603, S607
+    endpoint = engine_endpoint()
+    if not endpoint.is_local:
+        told = f"--install-engine installs nothing: {endpoint.named_by} names {endpoint.host}"
+        console(stderr=True).print(Text(told), soft_wrap=True)
+        return
+    argv = ["bash", str(data_folder("docker") / "engine.sh"), "install"]
+    if subprocess.run(argv, env=endpoint.environment(), check=False).returncode != 0:  # noqa: S603
         msg = "No container engine could be installed."
         raise EngineError(msg)

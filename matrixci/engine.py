@@ -24,8 +24,9 @@ from docker.utils import parse_repository_tag
 
 import docker
 from matrixci import owner
-from matrixci.engine_connection import buildx_version, connect, engine_host
+from matrixci.engine_connection import buildx_version, connect
 from matrixci.engine_disk import free_bytes
+from matrixci.engine_endpoint import engine_endpoint
 from matrixci.engine_images import EngineImages
 from matrixci.errors import EngineError
 from matrixci.model import EngineFacts, now
@@ -116,9 +117,11 @@ class Engine:
         host: str,
         facts: EngineFacts,
         *,
+        environment: Mapping[str, str] | None = None,
         by_containerd: bool = False,
     ) -> None:
         self._client = client
+        self._environment = environment or {**os.environ, "DOCKER_HOST": host}
         self.host = host
         self.facts = facts
         self.images = EngineImages(client, by_containerd=by_containerd)
@@ -131,10 +134,10 @@ class Engine:
         Raises:
             EngineError: none answers, it is too old, not permitted, or there is no buildx.
         """
-        host = engine_host()
-        client = await asyncio.to_thread(connect, host)
-        buildx = await buildx_version(host)
-        info = await asyncio.to_thread(client.info)
+        endpoint = engine_endpoint()
+        connection = await asyncio.to_thread(connect, endpoint)
+        buildx = await buildx_version(connection.environment)
+        info = await asyncio.to_thread(connection.client.info)
         facts = EngineFacts(
             version=info["ServerVersion"],
             buildx=buildx,
@@ -146,11 +149,17 @@ class Engine:
         )
         store = dict(info.get("DriverStatus") or [])
         by_containerd = store.get("driver-type") == "io.containerd.snapshotter.v1"
-        return cls(client, host, facts, by_containerd=by_containerd)
+        return cls(
+            connection.client,
+            endpoint.host,
+            facts,
+            environment=connection.environment,
+            by_containerd=by_containerd,
+        )
 
     def environment(self) -> dict[str, str]:
         """Return the environment in which the command line client meets the same engine."""
-        return {**os.environ, "DOCKER_HOST": self.host}
+        return dict(self._environment)
 
     async def ping(self) -> None:
         """Make sure that the engine still answers.

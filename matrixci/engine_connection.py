@@ -1,62 +1,116 @@
-"""The way to the container engine: where it listens, whether it answers, and what it lacks."""
+"""The way to the container engine: whether it answers, and what it lacks."""
 
-import os
 import re
 import shutil
 import socket
-from contextlib import suppress
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import requests
-from docker.context import ContextAPI
 from docker.errors import DockerException
 
 import docker
+from matrixci.engine_endpoint import Endpoint
+from matrixci.engine_ssh import Tunnel, open_tunnel
 from matrixci.errors import EngineError
 from matrixci.processes import run_process
 
 _OLDEST: Final = 23  # the first whose builds are BuildKit's
-_DEFAULT_HOST: Final = "unix:///var/run/docker.sock"
+_CONNECTIONS: Final = 64
 _START_IT: Final = "Start one, or run: nox -s matrix -- --install-engine"
+# What the SDK says of an engine elsewhere that doesn't answer, and what to do about it.
+_CAUSES: Final = (
+    (
+        re.compile(r"CERTIFICATE_VERIFY_FAILED"),
+        "its certificate is not accepted",
+        "ca.pem in {folder} must be what signed it, and it must be made out to this very host.",
+    ),
+    (
+        re.compile(r"HTTP request to an HTTPS server"),
+        "it wants TLS",
+        "Set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to the folder of ca.pem, cert.pem, key.pem.",
+    ),
+    (
+        re.compile(r"WRONG_VERSION_NUMBER|record layer failure|RECORD_LAYER"),
+        "it speaks no TLS there",
+        "Unset DOCKER_TLS_VERIFY, or name the port at which it does (2376 is usual).",
+    ),
+    (
+        re.compile(r"Connection refused"),
+        "the connection is refused",
+        "Start it there, and see that it listens at that port.",
+    ),
+    (
+        re.compile(r"Name or service not known|NameResolutionError|nodename nor servname"),
+        "the name of its host is not known",
+        "See how it is spelled.",
+    ),
+    (
+        re.compile(r"(?i)timed out|No route to host|Network is unreachable"),
+        "there is no answer",
+        "See whether the host is up, and whether a firewall lies between.",
+    ),
+)
+# It refuses only after the handshake, and what is left of that by then differs.
+_BROKEN_OFF: Final = (
+    re.compile(r"(?i)alert|EOF occurred|connection reset|connection aborted|broken pipe"),
+    "it broke off, as it does where it doesn't accept this client's certificate",
+    "cert.pem and key.pem in {folder} must be signed by what the engine trusts (--tlscacert).",
+)
 
 
-def engine_host() -> str:
-    """Return where the engine listens, as the docker command line would find it."""
-    if host := os.environ.get("DOCKER_HOST"):
-        return host
-    # The SDK raises a bare Exception for a context that it can't read, and has None for a lost one.
-    with suppress(Exception):
-        if host := getattr(ContextAPI.get_current_context(), "Host", None):
-            return str(host)
-    return _DEFAULT_HOST
+@dataclass(frozen=True, kw_only=True)
+class Connection:
+    """An engine that answers."""
+
+    client: docker.DockerClient
+    environment: Mapping[str, str]
+    """In which the docker command meets the same engine."""
 
 
-def connect(host: str) -> docker.DockerClient:
-    """Return a client of the engine.
+def connect(endpoint: Endpoint) -> Connection:
+    """Return the connection to an engine; one behind ssh lasts as long as this process.
 
     Raises:
         EngineError: none answers, it is too old, or not permitted.
     """
-    if (path := host.removeprefix("unix://")) != host:
-        _try_socket(Path(path))
+    if endpoint.is_local:
+        _try_socket(Path(endpoint.host.removeprefix("unix://")))
+    tunnel = open_tunnel(endpoint.host) if endpoint.host.startswith("ssh://") else None
+    reached = tunnel.host if tunnel else endpoint.host
+    tls = endpoint.certificates.config(_CONNECTIONS) if endpoint.certificates else False
     try:
-        client = docker.DockerClient.from_env(
-            environment={**os.environ, "DOCKER_HOST": host}, max_pool_size=64
-        )
+        client = docker.DockerClient(base_url=reached, tls=tls, max_pool_size=_CONNECTIONS)
         version = str(client.version()["Version"])
     except (DockerException, requests.RequestException, KeyError) as error:
-        msg = f"No container engine answers at {host}: {error}\n{_START_IT}"
-        raise EngineError(msg) from error
+        raise EngineError(_unanswered(endpoint, error, tunnel)) from error
     major = re.match(r"\d+", version)  # a build of the engine's own developers has none
     if major and int(major[0]) < _OLDEST:
         msg = (
-            f"The container engine at {host} is version {version}; {_OLDEST}.0 or newer is needed "
-            "(its builds are BuildKit's).\n"
+            f"The container engine at {endpoint.host} is version {version}; {_OLDEST}.0 or newer "
+            "is needed (its builds are BuildKit's).\n"
             "Upgrade it; on Debian and Ubuntu: docker/engine.sh install"
         )
         raise EngineError(msg)
-    return client
+    return Connection(client=client, environment=endpoint.environment(reached))
+
+
+def _unanswered(endpoint: Endpoint, error: Exception, tunnel: Tunnel | None) -> str:
+    """Return what is told where no engine answers."""
+    first = f"No container engine answers at {endpoint.host}: "
+    if endpoint.is_local:
+        return f"{first}{error}\n{_START_IT}"
+    elsewhere = f"{endpoint.named_by} names it; without that, this machine's own is used."
+    if tunnel:
+        # Of the socket on the other side only ssh tells.
+        return f"{first}{tunnel.said() or error}\nStart it there, for this user. {elsewhere}"
+    folder = endpoint.certificates.folder if endpoint.certificates else None
+    for pattern, cause, advice in [*_CAUSES, *([_BROKEN_OFF] if folder else [])]:
+        if pattern.search(str(error)):
+            return f"{first}{cause} ({error}).\n{advice.format(folder=folder)} {elsewhere}"
+    return f"{first}{error}\n{elsewhere}"
 
 
 def _try_socket(path: Path) -> None:
@@ -83,16 +137,14 @@ def _try_socket(path: Path) -> None:
         raise EngineError(msg) from error
 
 
-async def buildx_version(host: str) -> str:
-    """Return the version of the docker command's buildx.
+async def buildx_version(environment: Mapping[str, str]) -> str:
+    """Return the version of the docker command's buildx, in an environment.
 
     Raises:
         EngineError: there is no docker command, or it has none.
     """
     try:
-        done = await run_process(
-            ["docker", "buildx", "version"], env={**os.environ, "DOCKER_HOST": host}
-        )
+        done = await run_process(["docker", "buildx", "version"], env=environment)
     except FileNotFoundError as error:
         msg = "There is no docker command on PATH.\nInstall it, or run: docker/engine.sh install"
         raise EngineError(msg) from error

@@ -63,6 +63,13 @@ def first_run(tmp_path_factory: pytest.TempPathFactory, wheel: Path, built: set[
 
 
 @pytest.fixture
+def toy_elsewhere(tmp_path: Path, wheel: Path) -> Iterator[Toy]:
+    """Return a toy of which there is nothing on the usual engine, for an engine elsewhere."""
+    with _toy(tmp_path, wheel, set()) as toy:
+        yield toy
+
+
+@pytest.fixture
 def toy(tmp_path: Path, wheel: Path, built: set[str], first_run: Ran) -> Iterator[Toy]:
     """Return a toy to try things with, whose image stands already."""
     assert first_run.exit_code == 0

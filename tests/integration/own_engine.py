@@ -5,7 +5,7 @@ import secrets
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -136,15 +136,20 @@ class OwnEngine:
 
 
 @contextmanager
-def connected_engine(folder: Path, *settings: str) -> Iterator[OwnEngine]:
-    """Yield an engine without images whose containers reach what others reach."""
+def connected_engine(
+    folder: Path, *settings: str, listening: Callable[[str], Sequence[str]] = lambda _: ()
+) -> Iterator[OwnEngine]:
+    """Yield an engine without images whose containers reach what others reach.
+
+    `listening` is given the address at which it is met, and returns more settings.
+    """
     if os.geteuid() != 0 or not all(map(shutil.which, ("dockerd", "nsenter", "ip"))):
         lacking("an engine of the test's own needs dockerd, nsenter, ip and root")
     try:
         uplink = Uplink()
     except (OSError, subprocess.CalledProcessError) as error:
         lacking(f"the usual engine's network can't be joined: {error}")
-    engine = OwnEngine(folder, uplink, settings)
+    engine = OwnEngine(folder, uplink, [*settings, *listening(uplink.address)])
     try:
         engine.start()
         yield engine

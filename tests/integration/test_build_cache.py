@@ -7,6 +7,7 @@ import pytest
 
 from matrixci.run_folder import StoredRun, read_run
 
+from .observed import docker
 from .own_engine import OwnEngine, connected_engine
 from .test_registry import new_image
 from .toy import PASSED, PASSING, Command, Ran, Toy, outcomes_of
@@ -25,7 +26,8 @@ def by_containerd(
     settings = folder / "daemon.json"
     settings.write_text(json.dumps({"features": {"containerd-snapshotter": True}}))
     with connected_engine(folder, f"--config-file={settings}") as own:
-        own.take([image.base])
+        form = "{{.Repository}}:{{.Tag}}"
+        own.take([image.base, *docker("images", "--format", form, "matrixci/system").split()])
         yield own
 
 

@@ -27,6 +27,11 @@ class FakeEngine:
     registry: set[str] | None = None
     """None: no registry answers."""
     pulls: list[str] = field(default_factory=list)
+    architecture: str = field(default_factory=platform.machine)
+
+    @property
+    def facts(self) -> "FakeEngine":
+        return self
 
     async def image_digest(self, name: str) -> str | None:
         await asyncio.sleep(0)
@@ -481,3 +486,23 @@ def test_an_assembled_image_is_another_where_what_it_is_made_of_is(
     assert len(set(keys)) == len(keys)
     assert all(re.fullmatch("[0-9a-f]{12}", key) for key in keys)
     assert bases._key("a", "b") == keys[-1]
+
+
+# An engine elsewhere
+
+
+@pytest.mark.parametrize("architecture", ["riscv64", "s390x"])
+def test_for_an_engine_of_another_kind_nothing_is_assembled(
+    tmp_path: Path, architecture: str
+) -> None:
+    here = Bases(FakeEngine(architecture=architecture), None, tmp_path, print)  # type: ignore[arg-type]
+    for ask in (here._assemble_system, lambda: here._assemble_python("3.12")):
+        with pytest.raises(BaseImageError, match=f"the container engine is {architecture}"):
+            run(ask())
+
+
+@pytest.mark.parametrize(
+    ("here", "there"), [("arm64", "aarch64"), ("AMD64", "x86_64"), ("x86_64", "x86_64")]
+)
+def test_names_of_one_architecture_are_one(here: str, there: str) -> None:
+    assert bases._architecture(here) == bases._architecture(there)

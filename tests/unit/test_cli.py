@@ -271,6 +271,19 @@ def test_cleaning_without_an_engine_is_told(command: Command) -> None:
     assert command("clean").code == ExitCode.INFRASTRUCTURE
 
 
+def test_for_an_engine_elsewhere_none_is_installed_here(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "engine.sh").write_text('echo "$@" >asked\n', encoding="utf-8")
+    (tmp_path / "test_x.py").touch()
+    monkeypatch.setattr(cli_asked, "data_folder", lambda _: tmp_path)
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
+    done = command("matrix", "--install-engine")
+    assert done.code == ExitCode.INFRASTRUCTURE
+    assert done.err[0] == "--install-engine installs nothing: DOCKER_HOST names tcp://127.0.0.1:9"
+    assert not (tmp_path / "asked").exists()
+
+
 def test_an_engine_that_can_not_be_installed_is_told(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

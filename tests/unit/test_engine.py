@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from matrixci.engine import Engine, GpuWay
-from matrixci.engine_connection import engine_host
+from matrixci.engine_endpoint import Certificates, engine_endpoint
 from matrixci.errors import EngineError, ExitCode
 from matrixci.model import EngineFacts
 
 START_IT = "Start one, or run: nox -s matrix -- --install-engine"
+ELSEWHERE = "DOCKER_HOST names it; without that, this machine's own is used."
 INFO = {
     "ServerVersion": "26.1.5",
     "Architecture": "x86_64",
@@ -240,14 +241,20 @@ def test_what_is_no_engine_is_told(
 def test_a_remote_engine_that_does_not_answer_is_told(
     monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
+    first, last = refused(monkeypatch, host)
+    assert first.startswith(f"No container engine answers at {host}: the connection is refused (")
+    assert last == f"Start it there, and see that it listens at that port. {ELSEWHERE}"
+
+
+@pytest.mark.parametrize("host", ["what is this", "ftp://host.example", "tcp://"])
+def test_an_address_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     first, *_, last = refused(monkeypatch, host)
     assert first.startswith(f"No container engine answers at {host}: ")
-    assert last == START_IT
+    assert last == ELSEWHERE
 
 
-@pytest.mark.parametrize("host", ["what is this", "ftp://host.example", "tcp://", "unix://"])
-def test_an_address_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
-    assert refused(monkeypatch, host)[-1] == START_IT
+def test_a_socket_without_a_name_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refused(monkeypatch, "unix://")[-1] == START_IT
 
 
 # The docker command
@@ -294,9 +301,9 @@ def test_the_environment_goes_before_the_context(
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.delenv("DOCKER_HOST", raising=False)
     a_context(tmp_path, "remote", "tcp://engine.example:2376")
-    assert engine_host() == "tcp://engine.example:2376"
+    assert engine_endpoint().host == "tcp://engine.example:2376"
     monkeypatch.setenv("DOCKER_HOST", "unix:///elsewhere.sock")
-    assert engine_host() == "unix:///elsewhere.sock"
+    assert engine_endpoint().host == "unix:///elsewhere.sock"
 
 
 @pytest.mark.parametrize(
@@ -314,7 +321,121 @@ def test_without_a_context_it_is_the_usual_socket(
     next(tmp_path.rglob("meta.json")).write_text("{broken", encoding="utf-8")
     if config is not None:
         (tmp_path / "config.json").write_text(config, encoding="utf-8")
-    assert engine_host() == "unix:///var/run/docker.sock"
+    assert engine_endpoint().host == "unix:///var/run/docker.sock"
+
+
+def with_certificates(folder: Path, *names: str) -> None:
+    folder.mkdir(parents=True)
+    for name in names:
+        (folder / f"{name}.pem").touch()
+
+
+def test_a_context_has_its_own_certificates(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")  # which is said of DOCKER_HOST alone
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    a_context(tmp_path, "far", "tcp://engine.example:2376")
+    assert engine_endpoint().certificates is None
+    folder = tmp_path / "contexts/tls" / hashlib.sha256(b"far").hexdigest() / "docker"
+    with_certificates(folder, "ca")
+    endpoint = engine_endpoint()
+    assert endpoint.named_by == "the docker context far"
+    assert endpoint.certificates == Certificates(folder=folder, verify=True)
+    environment = endpoint.environment()
+    assert environment["DOCKER_HOST"] == "tcp://engine.example:2376"
+    assert environment["DOCKER_CERT_PATH"] == str(folder)
+    assert environment["DOCKER_TLS_VERIFY"] == "1"
+
+
+def test_a_context_named_by_the_environment_goes_before_the_chosen_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    a_context(tmp_path, "far", "ssh://engine.example")
+    (tmp_path / "config.json").unlink()  # as `docker context create` leaves it
+    monkeypatch.setenv("DOCKER_CONTEXT", "far")
+    endpoint = engine_endpoint()
+    assert (endpoint.host, endpoint.is_local) == ("ssh://engine.example", False)
+    assert "DOCKER_CONTEXT" not in endpoint.environment()
+    monkeypatch.setenv("DOCKER_CONTEXT", "gone")
+    with pytest.raises(EngineError, match="names no context that can be read: gone"):
+        engine_endpoint()
+    monkeypatch.setenv("DOCKER_CONTEXT", "default")
+    assert engine_endpoint().host == "unix:///var/run/docker.sock"
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, None),
+        ({"DOCKER_CERT_PATH": "/certs"}, None),
+        ({"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": "/certs"}, ("/certs", True)),
+        ({"DOCKER_TLS": "1", "DOCKER_CERT_PATH": "/certs"}, ("/certs", False)),
+        ({"DOCKER_TLS_VERIFY": "1", "DOCKER_CONFIG": "/config"}, ("/config", True)),
+    ],
+)
+def test_certificates_are_used_as_the_docker_command_does(
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, str],
+    expected: tuple[str, bool] | None,
+) -> None:
+    for name in ("DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "DOCKER_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DOCKER_HOST", "tcp://engine.example:2376")
+    found = engine_endpoint().certificates
+    assert (found and (str(found.folder), found.verify)) == expected
+    monkeypatch.setenv("DOCKER_HOST", "unix:///elsewhere.sock")
+    assert engine_endpoint().certificates is None
+
+
+@pytest.mark.parametrize(
+    ("names", "told"), [(["cert", "key"], "there is no"), (["ca", "cert"], "both are needed")]
+)
+def test_certificates_that_are_missing_are_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, names: list[str], told: str
+) -> None:
+    with_certificates(tmp_path / "certs", *names)
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path / "certs"))
+    assert told in refused(monkeypatch, "tcp://127.0.0.1:9")[0]
+
+
+# Through ssh
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["ssh://", "ssh://:22", "ssh://host:port", "ssh://host:0", "ssh://me:pw@host", "ssh://h?q=1"],
+)
+def test_an_address_that_ssh_can_not_take_is_told(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    (told,) = refused(monkeypatch, address)
+    assert told.endswith("write ssh://USER@HOST, or ssh://USER@HOST:PORT")
+
+
+@pytest.mark.usefixtures("programs")
+def test_without_an_ssh_command_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    (told,) = refused(monkeypatch, "ssh://engine.example")
+    assert told.startswith("There is no ssh command on PATH")
+
+
+def test_what_ssh_is_given(
+    programs: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    programs("ssh", f'echo "$@" >{tmp_path}/asked; echo "some warning" >&2; echo refused >&2')
+    first, second, third = refused(monkeypatch, "ssh://me@engine.example:2222/run/my%20sock")
+    assert first == "No way to the engine at ssh://me@engine.example:2222/run/my%20sock: refused"
+    assert second.startswith("See whether the host is up")
+    assert third == "Try: ssh -p 2222 -l me engine.example docker version"
+    asked = (tmp_path / "asked").read_text(encoding="utf-8")
+    assert asked.endswith(":/run/my sock -p 2222 -l me -- engine.example cat\n")
+    assert "BatchMode=yes" in asked
 
 
 def test_every_way_to_a_gpu_has_its_request() -> None:

@@ -19,6 +19,7 @@ _HOST: Final = rf"(?:localhost|{_WORD}(?:\.{_WORD})+|{_WORD}(?=:))(?::\d+)?"
 _PART: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY: Final = re.compile(rf"{_HOST}(?:/{_PART})+")
 _REFUSED: Final = re.compile(r"(?i)denied|unauthori[sz]ed|authenticat|forbidden|no basic auth")
+_AT_ONCE: Final = 4
 _PREFIX: Final = "Error response from daemon: "
 
 
@@ -58,6 +59,8 @@ class Registry:
         self._say = say
         self._pulls = self._pushes = True
         self._lacks = False
+        # Slots of their own: no cell waits for what others push.
+        self._slots = {command: asyncio.Semaphore(_AT_ONCE) for command in ("pull", "push")}
         self._under_way: set[asyncio.Task[None]] = set()
 
     def name(self, tag: str) -> str:
@@ -108,17 +111,19 @@ class Registry:
 
     def push(self, local: str, tag: str) -> None:
         """Push an image in the background."""
-        if self._pushes:
-            task = asyncio.create_task(self._push(local, tag))
-            self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
+        task = asyncio.create_task(self._push(local, tag))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
 
     async def _push(self, local: str, tag: str) -> None:
-        name = self.name(tag)
+        name, failure = self.name(tag), None
         try:
-            if local != name:
+            if self._pushes and local != name:
                 await self._engine.images.tag(local, name)
-            failure = await self._docker("push", name) if self._pushes else None
+            if self._pushes:
+                failure = await self._docker("push", name)
+            if failure is not None or not self._pushes:
+                await self._engine.images.untag(name)  # nobody would ever ask for it
         except EngineError as error:
             failure = str(error)
         if failure is not None and self._pushes:
@@ -134,7 +139,8 @@ class Registry:
         argv = ["docker", command, "--quiet", name]
         environment = self._engine.environment()
         try:
-            done = await run_process(argv, env=environment, time_limit=self._time_limit)
+            async with self._slots[command]:
+                done = await run_process(argv, env=environment, time_limit=self._time_limit)
         except TimeoutError:
             return f"it took longer than {self._time_limit:.0f} s"
         if done.exit_status == 0:

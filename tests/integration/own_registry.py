@@ -75,6 +75,7 @@ def own_registry(folder: Path, *, closed: bool = False) -> Iterator[OwnRegistry]
 
 def remove_images(repository: str) -> None:
     """Remove what the usual engine has of a repository."""
-    names = docker("images", "--format", "{{.Repository}}:{{.Tag}}", repository).split()
-    if left := [name for name in names if not name.endswith(":<none>")]:
-        docker("image", "rm", *left)
+    form = "{{.Repository}}:{{.Tag}} {{.Repository}}@{{.Digest}}"
+    listed = docker("images", "--digests", "--format", form, repository).splitlines()
+    for by_tag, by_digest in map(str.split, listed):
+        docker("image", "rm", by_digest if by_tag.endswith(":<none>") else by_tag)

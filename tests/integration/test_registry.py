@@ -2,7 +2,6 @@
 
 import json
 import secrets
-import subprocess
 import time
 from base64 import b64encode
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ import pytest
 from matrixci.model import ImageRecord
 from matrixci.run_folder import read_run
 
-from .observed import docker
+from .observed import docker, processes_with
 from .own_engine import OwnEngine, connected_engine
 from .own_registry import PASSWORD, USER, OwnRegistry, own_registry, remove_images
 from .toy import PASSED, PASSING, Ran, Silent, Toy, outcomes_of
@@ -134,6 +133,7 @@ def test_without_its_registry_a_run_goes_on_and_says_so_once(toy: Toy) -> None:
     assert pulls.endswith(refused)
     assert pushes.startswith("nothing is pushed to 127.0.0.1:9/nothing: ")
     assert pushes.endswith(refused)
+    assert docker("images", "--quiet", "127.0.0.1:9/nothing") == ""
 
 
 def test_credentials_are_those_of_the_docker_command(
@@ -227,5 +227,4 @@ def test_a_run_that_is_ended_while_it_pushes_leaves_nothing(toy: Toy) -> None:
     ran = toy.ended(toy.latest(), 130)
     assert ran.outcomes == {"plain": PASSED}
     assert "Traceback" not in command.stderr
-    pushing = subprocess.run(["pgrep", "-f", f"push --quiet {repository}"], check=False)
-    assert pushing.returncode == 1
+    assert processes_with("cmdline", repository) == []

@@ -98,7 +98,7 @@ class FakeEngine:
         self.standing[other] = self.standing[name]
 
     async def untag(self, name: str) -> None:
-        del self.standing[name]
+        self.standing.pop(name, None)
 
     async def run_process(self, argv: list[str], **_: object) -> Completed:
         self.begun.set()
@@ -202,6 +202,7 @@ def test_a_push_that_is_refused_is_told_once_and_how_to_be_let_in(engine: FakeEn
     (told,) = pushed(engine, "a", "b")
     assert told.startswith(f"nothing is pushed to {HERE}: denied: ")
     assert told.endswith(" (docker login registry.example:5000)")
+    assert set(engine.standing) == {"local/a", "local/b"}  # no name is left for nothing
 
 
 def test_what_is_being_pushed_can_be_broken_off(engine: FakeEngine) -> None:

@@ -160,9 +160,9 @@ class Registry:
 
     async def finish(self) -> None:
         """Wait until all is pushed."""
-        if self._under_way:
+        if self._under_way and self._pushes:
             self._say(f"pushing images to {self._repository}")
-            await asyncio.gather(*self._under_way, return_exceptions=True)
+        await asyncio.gather(*self._under_way, return_exceptions=True)
 
     async def close(self) -> None:
         """Break off what is still being pushed, and wait until that has ended."""

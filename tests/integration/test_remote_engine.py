@@ -14,7 +14,7 @@ from matrixci.model import CellOutcome, Reason
 from matrixci.run_folder import read_run
 
 from .certificates import Authority
-from .observed import containers_begun, docker, processes_with, wait_until
+from .observed import PATIENCE_SECONDS, containers_begun, docker, processes_with, wait_until
 from .own_engine import OwnEngine, connected_engine
 from .own_sshd import OwnSshd, own_sshd
 from .toy import PASSED, PASSING, Ran, Toy
@@ -102,7 +102,7 @@ def nothing_is_here(ran: Ran) -> None:
 def run_there(toy: Toy, remote: Remote, **environment: str) -> Ran:
     """Run the toy's matrix on the other engine; nothing may be left of it there either."""
     with toy.command("--fresh", name="", home=None, **environment) as command:
-        code = command.end()
+        code = command.process.wait(3 * PATIENCE_SECONDS)  # all is assembled there first
     assert code in {0, 1}, command.stderr
     assert "Traceback" not in command.stderr
     assert remote.engine.containers_of(toy.latest()) == []

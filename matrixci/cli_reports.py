@@ -93,6 +93,7 @@ def write_readiness(  # noqa: PLR0913 - options of the commands
     history: Path | None,
     formats: list[str] | None,
     out: Path | None,
+    whole: bool = True,
 ) -> NoReturn:
     """Write the report that a release is decided on, and exit by the verdict.
 
@@ -104,6 +105,7 @@ def write_readiness(  # noqa: PLR0913 - options of the commands
         history: the history's file; None: that of the home.
         formats: names of formats; None: all.
         out: where to write; None: the run's folder, in report/.
+        whole: what was not verified stands against the release.
 
     Raises:
         UsageError: there is no such format, or no such baseline.
@@ -112,7 +114,7 @@ def write_readiness(  # noqa: PLR0913 - options of the commands
     judged = running.judge_folder(
         folder,
         None if baseline is None else find_run(home, baseline),
-        whole=True,
+        whole=whole,
         subject_version=subject_version,
     )
     report = read_report(judged, folder, _trends(judged.run, home, history))

@@ -138,7 +138,7 @@ def test_many_machines_come_to_what_one_does(toy: Toy, first_run: Ran) -> None:
 
     # Nothing was verified by the last one alone; such a cell needs no machine, and may have one.
     assert codes == {"plain": 0, "broken": 1, "gpu": 0, "never": 1}
-    assert done.returncode == 1, done.stderr
+    assert done.returncode == single.exit_code == 1, done.stderr
     here, there = single.stored, read_run(merged)
     assert there.problems == ()
     assert {n: facts(r) for n, r in there.results.items()} == {
@@ -163,7 +163,7 @@ def test_a_machine_that_dies_leaves_its_cell_missing(toy: Toy) -> None:
     assert done.returncode == 3, done.stderr
     judged = judge_folder(merged)
     assert judged.verdict is Verdict.NOT_READY
-    assert [cell.result for cell in judged.cells] == [None, None]
+    assert [cell.outcome for cell in judged.cells] == [CellOutcome.MISSING] * 2
     assert f"{cell_id('lost')}" in done.stdout
     # What it left on the engine is swept by the next run there.
     toy.run({"test_toy.py": "def test_one(): pass\n"})

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from command_line import run_command
 from factories import a_check, a_lock, a_result
 from test_plan import FOUR, LOCK, a_plan
 
@@ -266,3 +267,19 @@ def test_a_plan_is_found_or_asked_for(back: Path, tmp_path: Path) -> None:
         find_plan([back / f"cell-{FOUR[0].id}"])
     with pytest.raises(UsageError, match="There is no folder"):
         find_plan([tmp_path / "nowhere"])
+
+
+def test_a_part_of_the_matrix_is_as_ready_as_it_is_on_one_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    part = a_plan(FOUR[:1], unselected=(FOUR[1].id,), unselected_axes={FOUR[1].id: FOUR[1].axes})
+    came_back(tmp_path / "back" / "one", FOUR[0], plan=part)
+    write_plan(part, tmp_path / "back" / "plan.json")
+    done = run_command(monkeypatch, capsys, tmp_path, "report", "back", "--format", "json")
+    assert done.code == ExitCode.READY, done.out
+    assert "READY" in done.out
+    assert (tmp_path / ".matrixci/runs" / part.run.id / "report" / "report.json").is_file()
+    shutil.rmtree(tmp_path / "back" / "one")
+    done = run_command(monkeypatch, capsys, tmp_path, "report", "back")
+    assert done.code == ExitCode.INFRASTRUCTURE
+    assert f"{FOUR[0].id}: missing" in done.out

@@ -153,6 +153,8 @@ class Ledger:
             self._begin(event["id"])
         elif kind == "end":
             self._end(event, output)
+        elif kind == "waiting":
+            return
         else:
             msg = f"unknown kind {kind!r}"
             raise ValueError(msg)

@@ -58,11 +58,22 @@ class Plugin:
         detail = wire.bounded(end["detail"], wire.DETAIL_CHARACTERS)
         self.say("end", **{**end, "id": check, "message": message, "detail": detail})
 
-    def await_read(self) -> None:
-        """Wait until the supervisor took in all that was printed, so that it knows whose it is."""
+    def await_read(self, descriptor: int | None = None) -> None:
+        """Wait until the supervisor took in all that was printed, so that it knows whose it is.
+
+        Args:
+            descriptor: of another pipe to it, unless it is that of the output.
+        """
+        end = self.output if descriptor is None else descriptor
         deadline = monotonic() + READ_SECONDS
-        while any(fcntl.ioctl(self.output, termios.FIONREAD, bytes(4))) and monotonic() < deadline:
+        while any(fcntl.ioctl(end, termios.FIONREAD, bytes(4))) and monotonic() < deadline:
             sleep(0.001)
+
+    def await_written(self) -> None:
+        """Wait until what was said is in the results: a check may take the supervisor along."""
+        for _ in range(2):  # it takes one in after it has acted on all before
+            self.say("waiting")
+            self.await_read(self.descriptor)
 
     # Collection
 
@@ -144,6 +155,7 @@ class Plugin:
         self.end = ended("passed", figures={"seconds": 0.0})
         self.await_read()
         self.say("begin", id=nodeid)
+        self.await_written()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:

@@ -899,6 +899,28 @@ def test_lines_of_a_check_are_not_believed(tmp_path: Path) -> None:
     assert told.log.count("matrixci: dropped a line") >= 15
 
 
+def test_no_check_runs_before_its_begin_is_written(tmp_path: Path) -> None:
+    # The supervisor is held up, and killed when the second check has long left its mark, unless it
+    # waits: a second for its output to be read, and then for its begin.
+    checks = """
+        import os, signal, subprocess, sys, pathlib
+
+        KILL = "import os, sys, time; time.sleep(2); os.kill(int(sys.argv[1]), 9)"
+
+        def test_1():
+            parent = os.getppid()
+            subprocess.Popen([sys.executable, "-c", KILL, str(parent)], start_new_session=True)
+            os.kill(parent, signal.SIGSTOP)
+
+        def test_2():
+            pathlib.Path("mark").touch()
+    """
+    told = supervise(tmp_path, checks)
+    assert not (tmp_path / "mark").exists()
+    assert told.status == -signal.SIGKILL
+    assert [begin["id"] for begin in told.of("begin")] == ["test_it.py::test_1"]
+
+
 def test_supervisor_that_is_killed_leaves_no_footer(tmp_path: Path) -> None:
     told = supervise(
         tmp_path, "import os\ndef test_1(): os.kill(os.getppid(), 9)\ndef test_2(): pass\n"

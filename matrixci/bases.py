@@ -12,7 +12,6 @@ import platform
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from matrixci.once import Once
 from matrixci.processes import run_process
 from matrixci.redaction import redact
 from matrixci.registry import Registry
+from matrixci.temporary import temporary_folder
 
 _INTERPRETER_FACTS: Final = """
 import json, sys, sysconfig
@@ -115,7 +115,8 @@ class Bases:
         """
         return await self._bases(
             name,
-            lambda: self._get(name, lambda: self._bases(_ASSEMBLED_SYSTEM, self._assemble_system)),
+            lambda: self._get(name, self._assembled_system),
+            self._is_still_there,
         )
 
     async def python(self, name: str, version: str) -> Base:
@@ -125,7 +126,9 @@ class Bases:
             BaseImageError: it can be neither pulled nor assembled.
         """
         return await self._bases(
-            name, lambda: self._get(name, lambda: self._assemble_python(version))
+            name,
+            lambda: self._get(name, lambda: self._assemble_python(version)),
+            self._is_still_there,
         )
 
     async def named(self, name: str) -> Base:
@@ -134,11 +137,17 @@ class Bases:
         Raises:
             BaseImageError: it isn't on the engine, and can't be pulled.
         """
-        return await self._bases(("named", name), lambda: self._get_named(name))
+        return await self._bases(
+            ("named", name), lambda: self._get_named(name), self._is_still_there
+        )
 
     async def close(self) -> None:
         """Break off what is still under way."""
         await self._bases.close()
+
+    async def _is_still_there(self, base: Base) -> bool:
+        """Tell whether a base is still on the engine, and nobody removed it meanwhile."""
+        return await self._engine.image_digest(base.name) == base.digest
 
     async def _get_named(self, name: str) -> Base:
         if await self._engine.image_digest(name) is None:
@@ -193,6 +202,9 @@ class Bases:
             )
             raise BaseImageError(msg)
 
+    async def _assembled_system(self) -> Base:
+        return await self._bases(_ASSEMBLED_SYSTEM, self._assemble_system, self._is_still_there)
+
     async def _assemble_system(self) -> Base:
         self._refuse_another_machine()
         release = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
@@ -200,8 +212,8 @@ class Bases:
         tag = f"matrixci/system:{release}-{key}"
         if not await self._stands(tag, key):
             self._say(f"assembling the base system ({release}) with debootstrap")
-            with tempfile.TemporaryDirectory(prefix="matrixci-root-") as folder:
-                archive = await self._debootstrap(Path(folder), release)
+            with temporary_folder("root") as folder:
+                archive = await self._debootstrap(folder, release)
                 await self._engine.import_root(archive, tag, {LABEL: "base", f"{LABEL}.key": key})
         return await self._assembled(tag)
 
@@ -238,16 +250,16 @@ class Bases:
     async def _assemble_python(self, version: str) -> Base:
         self._refuse_another_machine()
         interpreter = await find_interpreter(version)
-        system = await self._bases(_ASSEMBLED_SYSTEM, self._assemble_system)
+        system = await self._assembled_system()
         key = _key(system.digest, interpreter.version, str(interpreter.stdlib))
         tag = f"matrixci/python:{interpreter.version}-{key}"
         if not await self._stands(tag, key):
             self._say(
                 f"assembling a base image of Python {interpreter.version} from this machine's"
             )
-            with tempfile.TemporaryDirectory(prefix="matrixci-python-") as folder:
-                await asyncio.to_thread(_lay_out, interpreter, Path(folder))
-                await self._lay_over(system, interpreter, Path(folder), tag, key)
+            with temporary_folder("python") as folder:
+                await asyncio.to_thread(_lay_out, interpreter, folder)
+                await self._lay_over(system, interpreter, folder, tag, key)
         return await self._assembled(tag)
 
     async def _lay_over(

@@ -27,6 +27,13 @@ _HASH: Final = re.compile(
     r"|THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE)",
     re.MULTILINE,
 )
+# Only in BuildKit's own last line. An engine that ends takes the builds with it: they break off, or
+# are cancelled, which nobody else does to a build that is still waited for.
+_ENGINE_LOST: Final = re.compile(
+    r"(?<!Service )\bUnavailable\b|error reading from server|transport is closing|no active session"
+    r"|Cannot connect to the Docker daemon|context canceled|\bCanceled\b"
+)
+_BASE_GONE: Final = re.compile(r"failed to resolve source metadata for ")
 
 
 class BuildCause(StrEnum):
@@ -35,6 +42,8 @@ class BuildCause(StrEnum):
     DISK = "disk"
     INDEX = "index"
     HASH = "hash"
+    ENGINE = "engine"
+    BASE = "base"
 
 
 def cause_of(text: str) -> BuildCause | None:
@@ -50,4 +59,19 @@ def cause_of(text: str) -> BuildCause | None:
     download = _DOWNLOAD.search(text)
     if download and _AWAY.search(text, download.start()):
         return BuildCause.INDEX
+    return None
+
+
+def own_cause_of(line: str) -> BuildCause | None:
+    """Return what a build failed of by BuildKit's own account, None where it doesn't say.
+
+    Args:
+        line: the last of its log, which nothing that runs in a build can write.
+    """
+    if _DISK_FULL.search(line):
+        return BuildCause.DISK
+    if _BASE_GONE.search(line):
+        return BuildCause.BASE
+    if _ENGINE_LOST.search(line):
+        return BuildCause.ENGINE
     return None

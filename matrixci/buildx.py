@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import assert_never
 
-from matrixci.build_failure import BuildCause, cause_of
+from matrixci.build_failure import BuildCause, cause_of, own_cause_of
 from matrixci.engine import Engine
-from matrixci.errors import EngineError, ResolverError
+from matrixci.errors import BaseImageError, EngineError, ResolverError
 from matrixci.processes import run_process
 from matrixci.redaction import redact, redact_file
 
@@ -50,6 +50,7 @@ async def build(engine: Engine, what: Build, log: Path, time_limit: float) -> No
 
     Raises:
         BuildError: it failed or took too long; the message is the end of its log.
+        BaseImageError: it failed because its base image is gone.
         EngineError: it failed because the engine is lost, or its disk is full.
         ResolverError: it failed because the package index is lost.
     """
@@ -68,15 +69,22 @@ async def build(engine: Engine, what: Build, log: Path, time_limit: float) -> No
         raise _failure(log)
 
 
-def _failure(log: Path) -> BuildError | EngineError | ResolverError:
+def _failure(log: Path) -> BuildError | EngineError | ResolverError | BaseImageError:
     """Return the error that a failed build comes to: its own, or that of what it stands on."""
     told = f"{_tail(log)}\nthe whole log: {log.name}"
-    cause = cause_of(_printed(log)) or _own_cause(log)
+    cause = _own_cause(log) or cause_of(_printed(log))
     match cause:
         case BuildCause.DISK:
             return EngineError(
                 "The disk of the container engine is full: a build found no space left on it.\n"
                 f"Free some: nox -s clean -- --all\n{told}"
+            )
+        case BuildCause.ENGINE:
+            return EngineError(f"The container engine was lost in the middle of a build.\n{told}")
+        case BuildCause.BASE:
+            return BaseImageError(
+                "A base image is not on the container engine any more, and no registry has it.\n"
+                f"{told}"
             )
         case BuildCause.INDEX:
             return ResolverError(f"The package index was lost in the middle of a build.\n{told}")
@@ -93,9 +101,8 @@ def _failure(log: Path) -> BuildError | EngineError | ResolverError:
 
 def _own_cause(log: Path) -> BuildCause | None:
     """Return what BuildKit itself says at the end, outside of what a step printed."""
-    last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-1:]
-    cause = cause_of("".join(last))
-    return cause if cause is BuildCause.DISK else None
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return own_cause_of(lines[-1]) if lines else None
 
 
 def _argv(what: Build) -> Sequence[str]:

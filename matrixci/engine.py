@@ -28,6 +28,8 @@ from matrixci.engine_connection import buildx_version, connect
 from matrixci.engine_disk import free_bytes
 from matrixci.engine_endpoint import engine_endpoint
 from matrixci.engine_images import EngineImages
+from matrixci.engine_remains import Remains, remove_container, remove_volume
+from matrixci.engine_watch import ContainerWatch
 from matrixci.errors import EngineError
 from matrixci.model import EngineFacts, now
 from matrixci.processes import run_process
@@ -125,6 +127,7 @@ class Engine:
         self.host = host
         self.facts = facts
         self.images = EngineImages(client, by_containerd=by_containerd)
+        self._remains = Remains(client=client, label=LABEL, owner=_OWNER)
         self._gpu: asyncio.Task[GpuWay | None] | None = None
 
     @classmethod
@@ -137,7 +140,10 @@ class Engine:
         endpoint = engine_endpoint()
         connection = await asyncio.to_thread(connect, endpoint)
         buildx = await buildx_version(connection.environment)
-        info = await asyncio.to_thread(connection.client.info)
+        try:
+            info = await asyncio.to_thread(connection.client.info)
+        except (DockerException, requests.RequestException) as error:
+            raise _lost(error) from error
         facts = EngineFacts(
             version=info["ServerVersion"],
             buildx=buildx,
@@ -186,7 +192,8 @@ class Engine:
         """Pull an image; return False where its registry doesn't answer.
 
         Raises:
-            EngineError: the registry answers, and has no such image or refuses it.
+            EngineError: the registry answers, and has no such image or refuses it; or the engine
+                is lost.
         """
         repository, tag = parse_repository_tag(name)
         try:
@@ -200,20 +207,29 @@ class Engine:
                 raise EngineError(msg) from error
             _log.debug("no registry for %s: %s", name, error)
             return False
+        except requests.RequestException as error:
+            raise _lost(error) from error
         return True
 
     async def import_root(self, archive: Path, tag: str, labels: Mapping[str, str]) -> None:
-        """Make an image of one layer from a root file system in a tar archive."""
+        """Make an image of one layer from a root file system in a tar archive.
+
+        Raises:
+            EngineError: the engine failed.
+        """
         changes = [_label_instruction(name, value) for name, value in labels.items()]
         changes.append('CMD ["/bin/sh"]')
         repository, _, version = tag.rpartition(":")
-        await asyncio.to_thread(
-            self._client.api.import_image_from_file,
-            str(archive),
-            repository=repository,
-            tag=version,
-            changes=changes,
-        )
+        try:
+            await asyncio.to_thread(
+                self._client.api.import_image_from_file,
+                str(archive),
+                repository=repository,
+                tag=version,
+                changes=changes,
+            )
+        except (DockerException, requests.RequestException) as error:
+            raise _lost(error) from error
 
     async def gpu(self, image: str) -> "GpuWay | None":
         """Return how this engine hands out its GPUs, None where a container can't get one.
@@ -249,7 +265,7 @@ class Engine:
                 self.facts = self.facts.model_copy(update={"gpu": str(way)})
                 return way
             finally:
-                _remove_container(container)
+                remove_container(container)
         return None
 
     async def run(
@@ -265,23 +281,16 @@ class Engine:
             follow: given the output in pieces as it comes, from a thread.
 
         Raises:
-            EngineError: the engine could not make, start or observe it.
+            EngineError: the engine could not make, start or observe it, or was started anew; or
+                someone else ended it.
         """
-        async with self._container(spec) as container:
+        async with self._container(spec) as container, self._watched(container) as watch:
             started = now()
             await asyncio.to_thread(container.start)
             following = None
             if follow is not None:
                 following = asyncio.ensure_future(asyncio.to_thread(_follow, container, follow))
-            timed_out = silent = False
-            try:
-                async with asyncio.timeout(spec.time_limit):
-                    silent = not await self._wait(container, spec.silence)
-            except TimeoutError:
-                timed_out = True
-            if timed_out or silent:
-                await asyncio.to_thread(_kill, container)
-                await self._wait(container)
+            timed_out, silent = await self._to_its_end(container, spec)
             ended = now()
             if following is not None:
                 await asyncio.wait([following], timeout=_FOLLOW_SECONDS)
@@ -291,6 +300,9 @@ class Engine:
             archive = await asyncio.to_thread(
                 _collect, container, f"{MOUNT_POINT}/{spec.results}", spec.result
             )
+            # Its end is evidence only if it came by itself, or from us.
+            if not (timed_out or silent) and (foul := await asyncio.to_thread(watch.foul)):
+                raise EngineError(foul)
         return ContainerEnd(
             exit_status=state["ExitCode"],
             oom_killed=state["OOMKilled"],
@@ -343,12 +355,22 @@ class Engine:
                     yield container
                 finally:
                     if not spec.keep:
-                        await _finish(_remove_container, container)
+                        await _finish(remove_container, container)
             finally:
                 if not spec.keep:
-                    await _finish(_remove_volume, volume)
+                    await _finish(remove_volume, volume)
         except (DockerException, requests.RequestException) as error:
             raise _lost(error) from error
+
+    @asynccontextmanager
+    async def _watched(self, container: Container) -> AsyncIterator[ContainerWatch]:
+        begin = partial(ContainerWatch, self._client, str(container.id))
+        watch, cancelled = await _to_the_end(begin)
+        try:
+            _feel(cancelled=cancelled)
+            yield watch
+        finally:
+            await _finish(ContainerWatch.close, watch)
 
     def _create(self, volume: str, spec: ContainerSpec) -> Container:
         scratch = f"rw,nosuid,nodev,exec,size={spec.scratch},mode=1777"
@@ -377,6 +399,23 @@ class Engine:
             ),
             device_requests=[spec.gpu.request()] if spec.gpu else None,
         )
+
+    async def _to_its_end(self, container: Container, spec: ContainerSpec) -> tuple[bool, bool]:
+        """Wait for a container's end, and bring it about where its time is over.
+
+        Returns:
+            Whether it took too long, and whether it was silent for too long.
+        """
+        timed_out = silent = False
+        try:
+            async with asyncio.timeout(spec.time_limit):
+                silent = not await self._wait(container, spec.silence)
+        except TimeoutError:
+            timed_out = True
+        if timed_out or silent:
+            await asyncio.to_thread(_kill, container)
+            await self._wait(container)
+        return timed_out, silent
 
     async def _wait(self, container: Container, silence: float | None = None) -> bool:
         """Wait for the end by asking now and then; return False where it is silent for too long.
@@ -407,27 +446,9 @@ class Engine:
             EngineError: the engine failed.
         """
         try:
-            return await asyncio.to_thread(self._sweep)
+            return await asyncio.to_thread(self._remains.sweep)
         except (DockerException, requests.RequestException) as error:
             raise _lost(error) from error
-
-    def _sweep(self) -> int:
-        filters: dict[str, Any] = {"label": _OWNER}
-        containers = [
-            container
-            for container in self._client.containers.list(all=True, filters=filters)
-            if owner.is_dead(container.labels[_OWNER])
-        ]
-        for container in containers:
-            _remove_container(container)
-        volumes = [
-            volume
-            for volume in self._client.volumes.list(filters=filters)
-            if owner.is_dead(volume.attrs["Labels"][_OWNER])
-        ]
-        for volume in volumes:
-            _remove_volume(volume)
-        return len(containers) + len(volumes)
 
     async def free_disk(self) -> int | None:
         """Return the bytes that are free where images lie, None where that can't be known.
@@ -449,19 +470,14 @@ class Engine:
             EngineError: the engine failed.
         """
         try:
-            await asyncio.to_thread(self._remove_remains, run)
+            await asyncio.to_thread(self._remains.remove_of_run, run)
         except (DockerException, requests.RequestException) as error:
             raise _lost(error) from error
 
-    def _remove_remains(self, run: str) -> None:
-        filters: dict[str, Any] = {"label": f"{LABEL}.run={run}"}
-        for container in self._client.containers.list(all=True, filters=filters):
-            _remove_container(container)
-        for volume in self._client.volumes.list(filters=filters):
-            _remove_volume(volume)
-
     async def clean(self, *, everything: bool) -> str:
         """Remove what the project made on the engine, by its label; say what that was.
+
+        What a run that is under way stands on is spared.
 
         Args:
             everything: the base images go as well, and the engine's whole build cache.
@@ -470,7 +486,7 @@ class Engine:
             EngineError: the engine failed.
         """
         try:
-            said = await asyncio.to_thread(self._clean, everything=everything)
+            said = await asyncio.to_thread(self._remains.clean, everything=everything)
         except (DockerException, requests.RequestException) as error:
             raise _lost(error) from error
         if not everything:
@@ -482,26 +498,6 @@ class Engine:
             msg = f"The build cache could not be removed: {done.stderr.strip()}"
             raise EngineError(msg)
         return f"{said}, build cache: {done.stdout.strip().rpartition(chr(10))[2]}"
-
-    def _clean(self, *, everything: bool) -> str:
-        ours: dict[str, Any] = {"label": LABEL}
-        containers = self._client.containers.list(all=True, filters=ours)
-        for container in containers:
-            _remove_container(container)
-        volumes = self._client.volumes.list(filters=ours)
-        for volume in volumes:
-            _remove_volume(volume)
-        images = [
-            image
-            for image in self._client.images.list(all=False, filters=ours)
-            if everything or image.labels[LABEL] != "base"
-        ]
-        # An image that others are made from goes after them.
-        for image in sorted(images, key=lambda image: image.attrs["Created"], reverse=True):
-            with suppress(NotFound):
-                self._client.images.remove(str(image.id), force=True)
-        said = f"{len(containers)} containers, {len(volumes)} volumes, {len(images)} images"
-        return f"removed {said}"
 
 
 def _labels(kind: str, labels: Mapping[str, str], *, owned: bool = True) -> dict[str, str]:
@@ -561,16 +557,6 @@ def _last_line(container: Container) -> bytes:
 def _kill(container: Container) -> None:
     with suppress(APIError):  # it ended in between
         container.kill()
-
-
-def _remove_container(container: Container) -> None:
-    with suppress(NotFound):
-        container.remove(force=True)
-
-
-def _remove_volume(volume: Any) -> None:  # noqa: ANN401 (the SDK's type has no stub)
-    with suppress(NotFound):
-        volume.remove(force=True)
 
 
 async def _finish(step: Any, what: Any) -> None:  # noqa: ANN401

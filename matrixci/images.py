@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,15 +11,16 @@ from typing import Final
 
 from matrixci.bases import Base, Bases
 from matrixci.build_cache import CacheInUse
-from matrixci.buildx import Build, BuildError, build
+from matrixci.buildx import Build, build
 from matrixci.data import data_folder
 from matrixci.engine import LABEL, Engine
-from matrixci.errors import INFRASTRUCTURE
+from matrixci.errors import INFRASTRUCTURE, EngineError
 from matrixci.index_settings import build_secrets
 from matrixci.lock import Lock, Locks, Pin, closure
 from matrixci.model import ImageRecord, now
 from matrixci.once import Once
 from matrixci.registry import Registry
+from matrixci.temporary import temporary_folder
 
 _WHEELS: Final = "/run/wheels"
 _RECIPE: Final = ("Dockerfile", "install-locked.sh", "gather-interpreter.sh", "precompile.py")
@@ -118,12 +118,17 @@ class Images:
         """Return the image of a lock, built where it doesn't stand yet.
 
         Raises:
-            BuildError: it could not be built.
-            BaseImageError: a base image of it can't be had.
-            ResolverError: what installs the others could not be resolved.
+            BuildError: it could not be built, or took too long.
+            BaseImageError: a base image of it can't be had, or vanished.
+            EngineError: the engine was lost, or its disk is full.
+            ResolverError: what installs the others could not be resolved, or the index was lost.
         """
         name = (request.base, request.base_is_own, request.lock.digest)
-        return await self._images(name, lambda: self._image(request))
+        return await self._images(name, lambda: self._image(request), self._is_still_there)
+
+    async def _is_still_there(self, image: BuiltImage) -> bool:
+        """Tell whether an image is still on the engine, and nobody removed it meanwhile."""
+        return await self._engine.image_digest(image.record.tag) == image.record.id
 
     async def close(self) -> None:
         """Break off what is still under way."""
@@ -152,7 +157,7 @@ class Images:
         digest = await self._engine.image_digest(tag)
         if digest is None:
             msg = f"The image {tag} vanished from the engine after its build."
-            raise BuildError(msg)
+            raise EngineError(msg)
         if self._registry and not pulled:
             self._registry.push(tag, shared)
         record = ImageRecord(
@@ -180,8 +185,7 @@ class Images:
         tools = await self._bases.python(settings.tools_base, settings.tools_python)
         tools_lock = await self._locks.tools(settings.tools_python)
         parts = _split(request.lock)
-        with tempfile.TemporaryDirectory(prefix="matrixci-build-") as name:
-            folder = Path(name)
+        with temporary_folder("build") as folder:
             secrets = await asyncio.to_thread(self._lay_out, folder, parts, tools_lock)
             common = Build(
                 context=folder / "context",

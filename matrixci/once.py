@@ -1,7 +1,7 @@
 """Work that many ask for and that is done once."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -18,11 +18,37 @@ class Once(Generic[T]):
         self._tasks: dict[Hashable, asyncio.Task[T]] = {}
         self._passing = passing
 
-    async def __call__(self, name: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Return what the work came to; raises what it raised, to each who asks."""
+    async def __call__(
+        self,
+        name: Hashable,
+        work: Callable[[], Coroutine[Any, Any, T]],
+        stands: Callable[[T], Awaitable[bool]] | None = None,
+    ) -> T:
+        """Return what the work came to; raises what it raised, to each who asks.
+
+        Args:
+            name: of the work.
+            work: does it.
+            stands: tells whether what it came to still holds; where it doesn't, the work is done
+                anew, once.
+        """
+        found = await self._done(name, work)
+        if stands is None or await stands(found):
+            return found
+        if self._has_come_to(name, found):  # nobody else has seen to it yet
+            del self._tasks[name]
+        return await self._done(name, work)
+
+    async def _done(self, name: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         if name not in self._tasks or self._has_passed(self._tasks[name]):
             self._tasks[name] = asyncio.create_task(work())
         return await asyncio.shield(self._tasks[name])
+
+    def _has_come_to(self, name: Hashable, found: T) -> bool:
+        task = self._tasks.get(name)
+        if task is None or not task.done() or task.cancelled() or task.exception() is not None:
+            return False
+        return task.result() is found
 
     def _has_passed(self, task: asyncio.Task[T]) -> bool:
         if not task.done() or task.cancelled():

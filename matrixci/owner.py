@@ -17,16 +17,28 @@ def this_process() -> str:
     return f"{_machine()}/{os.getpid()}/{_start(os.getpid())}"
 
 
+def is_alive(owner: str) -> bool:
+    """Return whether an owner is a process of this machine that certainly lives."""
+    machine, process, began = _parts(owner)
+    return machine == _machine() and process.isdecimal() and _start(int(process)) == began != ""
+
+
 def is_dead(owner: str) -> bool:
     """Return whether an owner is certainly gone.
 
     One of another machine is left alone, as is whatever can't be read.
     """
-    machine, _, process = owner.rpartition("/")[0].rpartition("/")
-    began = owner.rpartition("/")[2]
+    machine, process, began = _parts(owner)
     if machine != _machine() or not process.isdecimal():
         return False
     return _start(int(process)) != began
+
+
+def _parts(owner: str) -> tuple[str, str, str]:
+    """Return the machine, the process and its start."""
+    rest, _, began = owner.rpartition("/")
+    machine, _, process = rest.rpartition("/")
+    return machine, process, began
 
 
 def _machine() -> str:

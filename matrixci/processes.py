@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from matrixci.orphans import owned
 from matrixci.redaction import redact
 
 _GRACE_SECONDS = 10.0
@@ -37,7 +38,7 @@ async def run_process(  # noqa: PLR0913
     Args:
         argv: the command and its arguments; no shell is involved.
         stdin: text for its standard input; none means an empty one.
-        env: the whole environment; none means ours.
+        env: the whole environment; none means ours. Whose child it is, is added.
         cwd: where it runs.
         log: a file that takes both of its outputs; the returned texts are empty then.
         time_limit: in seconds.
@@ -52,7 +53,7 @@ async def run_process(  # noqa: PLR0913
             stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE if log is None else log,
             stderr=asyncio.subprocess.PIPE if log is None else asyncio.subprocess.STDOUT,
-            env=env,
+            env=owned(os.environ if env is None else env),
             cwd=cwd,
             start_new_session=True,  # the terminal's Ctrl-C reaches us alone; we end the group
         )

@@ -17,6 +17,7 @@ from matrixci.judged import JudgedRun
 from matrixci.kept_locks import KeptLocks
 from matrixci.model import Cell, CellOutcome, Reason, Run, now
 from matrixci.new_run import new_run
+from matrixci.orphans import sweep_orphans
 from matrixci.pipeline import Pipeline, Settings, resolver_for
 from matrixci.plan import Plan
 from matrixci.planned_cell import run_of
@@ -24,6 +25,7 @@ from matrixci.planned_locks import PlannedLocks
 from matrixci.preflight import make_sure_of_room
 from matrixci.resume import Resumption
 from matrixci.run_folder import RunFolder, read_run
+from matrixci.temporary import sweep_temporary_folders
 
 _THREADS: Final = 64  # each container's life blocks one now and then
 
@@ -85,6 +87,17 @@ async def _look_ahead(settings: Settings, engine: Engine, listener: Listener) ->
         listener.said(remark)
 
 
+async def _sweep(engine: Engine, listener: Listener) -> None:
+    """Remove what runs that were killed have left."""
+    # First who might go on to use the rest.
+    if swept := await asyncio.to_thread(sweep_orphans):
+        listener.said(f"{swept} processes of a run that was killed are ended")
+    if swept := await engine.sweep():
+        listener.said(f"{swept} containers and volumes of a run that was killed are removed")
+    if swept := await asyncio.to_thread(sweep_temporary_folders):
+        listener.said(f"{swept} temporary folders of a run that was killed are removed")
+
+
 async def execute_cell(
     plan: Plan, cell: Cell, settings: Settings, folder: RunFolder, listener: Listener
 ) -> JudgedRun:
@@ -140,8 +153,7 @@ async def _go(  # noqa: PLR0913, PLR0917 - a run has as many parts
     cells = run.cells if resumption is None else resumption.cells
     before = {} if resumption is None else resumption.stored.results
     listener.planned(cells)
-    if swept := await engine.sweep():
-        listener.said(f"{swept} containers and volumes of a run that was killed are removed")
+    await _sweep(engine, listener)
     results, interrupted = await pipeline.execute(cells)
     planned = run.plan is not None  # why a cell has an older release was found out then
     older = run.older if interrupted or planned else await pipeline.older({**before, **results})

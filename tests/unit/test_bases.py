@@ -33,6 +33,10 @@ class FakeEngine:
     def facts(self) -> "FakeEngine":
         return self
 
+    def stand(self, name: str) -> Base:
+        self.standing.add(name)
+        return Base(name=name, digest=f"sha256:{name}", origin=BaseOrigin.ASSEMBLED)
+
     async def image_digest(self, name: str) -> str | None:
         await asyncio.sleep(0)
         return f"sha256:{name}" if name in self.standing else None
@@ -53,15 +57,16 @@ class AssembledHere(Bases):
     """Bases that assemble nothing, but note what they would."""
 
     assembled: list[str]
+    _engine: FakeEngine  # type: ignore[assignment]
 
     async def _assemble_system(self) -> Base:
         self.assembled.append("system")
-        return Base(name="matrixci/system:x", digest="sha256:s", origin=BaseOrigin.ASSEMBLED)
+        return self._engine.stand("matrixci/system:x")
 
     async def _assemble_python(self, version: str) -> Base:
-        await self._bases(bases._ASSEMBLED_SYSTEM, self._assemble_system)
+        await self._assembled_system()
         self.assembled.append(version)
-        return Base(name=f"matrixci/python:{version}", digest="x", origin=BaseOrigin.ASSEMBLED)
+        return self._engine.stand(f"matrixci/python:{version}")
 
 
 def made(
@@ -97,6 +102,24 @@ def test_an_image_that_stands_is_not_pulled(tmp_path: Path) -> None:
     here, _ = made(engine, None, tmp_path)
     assert run(here.system(SYSTEM)).origin is BaseOrigin.REGISTRY
     assert engine.pulls == []
+
+
+@pytest.mark.parametrize("gone", ["matrixci/python:3.12", "matrixci/system:x"])
+def test_a_base_that_vanished_is_made_anew(tmp_path: Path, gone: str) -> None:
+    engine = FakeEngine()
+    here, _ = made(engine, BaseOrigin.ASSEMBLED, tmp_path)
+
+    async def ask() -> None:
+        await here.system(SYSTEM)
+        await here.python(PYTHON, "3.12")
+        engine.standing.remove(gone)
+        await here.system(SYSTEM)
+        await here.python(PYTHON, "3.12")
+
+    run(ask())
+    assert gone in engine.standing
+    anew = "system" if "system" in gone else "3.12"
+    assert sorted(here.assembled) == sorted(["system", "3.12", anew])
 
 
 def test_where_no_registry_answers_all_is_assembled_and_that_is_said_once(tmp_path: Path) -> None:

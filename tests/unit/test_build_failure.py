@@ -1,6 +1,6 @@
 import pytest
 
-from matrixci.build_failure import BuildCause, cause_of
+from matrixci.build_failure import BuildCause, cause_of, own_cause_of
 
 UV_REFUSED = """\
 error: Failed to fetch: `http://index.example/simple/toy/`
@@ -90,3 +90,47 @@ def test_a_file_that_is_not_the_locked_one(text: str) -> None:
 @pytest.mark.parametrize("text", [SUBJECT, UV_FORBIDDEN, "", "ImportError: no toy\n"])
 def test_what_is_the_builds_own_fault(text: str) -> None:
     assert cause_of(text) is None
+
+
+REACHED = "network is unreachable"
+RECEIVE = "ERROR: failed to receive status: "
+FAILED_TO_SOLVE = "ERROR: failed to solve: "
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{RECEIVE}rpc error: code = Unavailable desc = error reading from server: EOF",
+        f"{FAILED_TO_SOLVE}Unavailable: error reading from server: EOF",
+        f"{FAILED_TO_SOLVE}Canceled: context canceled",
+        "ERROR: Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?",
+        f"{FAILED_TO_SOLVE}no active session for abc: context deadline exceeded",
+    ],
+)
+def test_an_engine_that_was_lost_in_a_build(line: str) -> None:
+    assert own_cause_of(line) is BuildCause.ENGINE
+
+
+def test_a_base_that_is_gone() -> None:
+    line = (
+        f"{FAILED_TO_SOLVE}matrixci/python:3.12: failed to resolve source metadata for"
+        f" registry.example/matrixci/python:3.12: failed to do request: Head: dial tcp: {REACHED}"
+    )
+    assert own_cause_of(line) is BuildCause.BASE
+    assert own_cause_of(f"{line}: 503 Service Unavailable") is BuildCause.BASE
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f'{FAILED_TO_SOLVE}process "/bin/sh -c uv" did not complete successfully: exit code: 1',
+        "unexpected status: 503 Service Unavailable",
+        REACHED,
+    ],
+)
+def test_what_buildkit_does_not_put_down_to_the_engine(line: str) -> None:
+    assert own_cause_of(line) is None
+
+
+def test_a_disk_that_is_full_by_buildkits_own_account() -> None:
+    assert own_cause_of(BUILDKIT_DISK) is BuildCause.DISK

@@ -3,7 +3,8 @@
 import asyncio
 import os
 import stat
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,11 @@ class FakeClient:
     made: dict[str, Any] = field(default_factory=dict)
     name: str = "volume"
 
+    events_of: Sequence[Mapping[str, Any]] = ({"Action": "start"}, {"Action": "die"})
+
+    def events(self, **_: object) -> "FakeEvents":
+        return FakeEvents(self)
+
     @property
     def volumes(self) -> "FakeVolumes":
         return FakeVolumes(self)
@@ -113,6 +119,22 @@ class FakeClient:
     @property
     def containers(self) -> "FakeContainers":
         return FakeContainers(self)
+
+
+@dataclass
+class FakeEvents:
+    """Tells what there was, and goes on until it is closed."""
+
+    client: FakeClient
+    closed: threading.Event = field(default_factory=threading.Event)
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        yield from self.client.events_of
+        self.closed.wait(30)
+
+    def close(self) -> None:
+        self.closed.set()
+        self.client.asked.append("close events")
 
 
 @dataclass
@@ -150,7 +172,7 @@ def engine(client: FakeClient) -> Engine:
 def test_a_container_is_gone_after_its_end(tmp_path: Path) -> None:
     client = FakeClient()
     end = asyncio.run(engine(client).run(SPEC, tmp_path / "log"))
-    assert client.asked == ["put", "start", "remove", "remove volume"]
+    assert client.asked == ["put", "start", "close events", "remove", "remove volume"]
     assert (end.exit_status, end.archive, end.kept) == (0, None, None)
     assert (tmp_path / "log").read_bytes() == b"one two\n"
     options = client.made["container"]
@@ -171,8 +193,9 @@ def test_one_that_is_silent_for_too_long_is_ended(
 
     assert (end.silent, end.timed_out) == (True, False)
     assert client.asked.count("last line") > 9  # it was heard for as long as it talked
-    assert [each for each in client.asked if each != "last line"][-3:] == [
+    assert [each for each in client.asked if each != "last line"][-4:] == [
         "kill",
+        "close events",
         "remove",
         "remove volume",
     ]
@@ -183,6 +206,22 @@ def test_one_that_may_be_silent_has_its_time(tmp_path: Path) -> None:
     end = asyncio.run(engine(client).run(replace(SPEC, time_limit=0.4), tmp_path / "log"))
     assert (end.silent, end.timed_out) == (False, True)
     assert "last line" not in client.asked
+
+
+KILLED = ({"Action": "start"}, {"Action": "kill"}, {"Action": "die"})
+
+
+def test_one_that_someone_else_ended_says_nothing_of_its_subject(tmp_path: Path) -> None:
+    client = FakeClient(events_of=KILLED)
+    with pytest.raises(EngineError, match="ended from outside"):
+        asyncio.run(engine(client).run(SPEC, tmp_path / "log"))
+    assert client.asked[-3:] == ["close events", "remove", "remove volume"]
+
+
+def test_one_that_we_ended_ourselves_had_its_time(tmp_path: Path) -> None:
+    client = FakeClient(events_of=KILLED, status="running")
+    end = asyncio.run(engine(client).run(replace(SPEC, time_limit=0.4), tmp_path / "log"))
+    assert end.timed_out
 
 
 def test_its_output_is_followed(tmp_path: Path) -> None:
@@ -211,7 +250,7 @@ def test_one_that_is_kept_belongs_to_nobody(tmp_path: Path) -> None:
     client = FakeClient()
     end = asyncio.run(engine(client).run(replace(SPEC, keep=True), tmp_path / "log"))
     assert end.kept == "0123456789ab"
-    assert client.asked == ["put", "start"]
+    assert client.asked == ["put", "start", "close events"]
     labels = client.made["container"]["labels"]
     assert labels == {"org.matrixci": "cell", "org.matrixci.run": "r"}
     assert OWNER not in client.made["volume"]

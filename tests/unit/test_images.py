@@ -7,6 +7,7 @@ import pytest
 
 from matrixci.bases import Base
 from matrixci.buildx import Build, BuildError
+from matrixci.errors import EngineError
 from matrixci.images import BuiltImage, ImageRequest, Images, ImageSettings, _split
 from matrixci.lock import Lock, Pin, parse_lock
 from matrixci.model import BaseOrigin
@@ -277,6 +278,21 @@ def test_an_image_that_stands_is_not_built_again(world: World, tmp_path: Path) -
     assert second.record == first.record.model_copy(update={"reused": True, "log": None})
 
 
+def test_an_image_that_vanished_is_built_anew(world: World, tmp_path: Path) -> None:
+    async def build() -> list[BuiltImage]:
+        made = images(world, tmp_path)
+        first = await made.image(request())
+        world.standing.remove(first.record.tag)
+        again = await asyncio.gather(made.image(request()), made.image(request()))
+        await made.close()
+        return [first, *again]
+
+    first, *again = asyncio.run(build())
+    assert targets(world) == ["nvidia", "torch", "cell", "cell"]
+    assert {image.record.tag for image in again} == {first.record.tag}
+    assert first.record.tag in world.standing
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_no_more_builds_are_under_way_than_allowed(world: World, tmp_path: Path, jobs: int) -> None:
     requests = [request(lock=with_rest(f"2.{minor}")) for minor in range(6)]
@@ -302,7 +318,7 @@ def test_an_image_that_is_gone_after_its_build_is_told(
 
     monkeypatch.setattr(world, "image_digest", nowhere)
     (error,) = build_all(world, tmp_path, request())
-    assert isinstance(error, BuildError)
+    assert isinstance(error, EngineError)
     assert "vanished from the engine" in str(error)
 
 

@@ -149,3 +149,40 @@ def test_closing_after_a_failure_raises_nothing() -> None:
             await asking
 
     run(test())
+
+
+def test_what_does_not_stand_any_more_is_done_anew_once_for_all_who_ask() -> None:
+    async def test() -> None:
+        once = Once[list[int]]()
+        begun = 0
+
+        async def work() -> list[int]:
+            nonlocal begun
+            begun += 1
+            await asyncio.sleep(0)
+            return [begun]
+
+        async def stands(found: list[int]) -> bool:
+            await asyncio.sleep(0)
+            return found != [1]
+
+        assert await once("a", work) == [1]
+        assert await asyncio.gather(*(once("a", work, stands) for _ in range(5))) == [[2]] * 5
+        assert await once("a", work, stands) == [2]
+        assert begun == 2
+
+    run(test())
+
+
+def test_what_never_stands_is_done_twice_for_each_who_asks() -> None:
+    async def test() -> None:
+        once, work = Once[int](), Work()
+        work.go.set()
+
+        async def stands(_: int) -> bool:
+            return False
+
+        assert await once("a", work, stands) == 7
+        assert work.begun == 2
+
+    run(test())

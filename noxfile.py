@@ -122,9 +122,16 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """Inject faults into builds and runs: engines killed, disks full, indexes lost."""
+    """Run the tests alone that inject faults: engines killed, disks full, indexes lost."""
     _install(session, "tests")
     session.run("pytest", "-m", "faults", *(session.posargs or ["tests/integration"]))
+
+
+@nox.session
+def chaos(session: nox.Session) -> None:
+    """Throw faults at toy matrices in a row, counted: [--matrices N] [--seed N]."""
+    _install(session, "tests")
+    session.run("python", "-m", "chaos", *session.posargs, env={"PYTHONPATH": "tests"})
 
 
 @nox.session

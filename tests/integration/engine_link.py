@@ -1,4 +1,4 @@
-"""A link to the engine that a test can cut."""
+"""A link to an engine that a test can cut, or hold up."""
 
 import socket
 import threading
@@ -20,6 +20,8 @@ class EngineLink:
         self.host = f"unix://{path}"
         self._engine = engine
         self._ends: list[socket.socket] = []
+        self._is_open = threading.Event()
+        self._is_open.set()
         self._listening = socket.socket(socket.AF_UNIX)
         self._listening.bind(str(path))
         self._listening.listen()
@@ -32,10 +34,19 @@ class EngineLink:
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
 
+    def hold(self) -> None:
+        """Let those who come wait, as an init does that holds the socket of an engine."""
+        self._is_open.clear()
+
+    def go_on(self) -> None:
+        """Let those who wait reach the engine."""
+        self._is_open.set()
+
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 client = self._listening.accept()[0]
+                self._is_open.wait()
                 engine = socket.socket(socket.AF_UNIX)
                 self._ends += [client, engine]
                 engine.connect(self._engine)
@@ -51,13 +62,15 @@ def _hand_over(source: socket.socket, target: socket.socket) -> None:
 
 
 @contextmanager
-def linked(folder: Path) -> Iterator[EngineLink]:
-    """Yield a link to the engine, where that is one of this machine."""
-    host = docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}").strip()
+def linked(folder: Path, host: str | None = None) -> Iterator[EngineLink]:
+    """Yield a link to an engine, the one that all use unless another is named."""
+    if host is None:
+        host = docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}").strip()
     if not host.startswith("unix://"):
         pytest.skip(f"the engine is not of this machine: {host}")
     link = EngineLink(folder / "engine", host.removeprefix("unix://"))
     try:
         yield link
     finally:
+        link.go_on()
         link.cut()

@@ -27,27 +27,28 @@ def docker(*arguments: str) -> str:
     return done.stdout
 
 
-def things_of(run: str) -> list[str]:
+def things_of(run: str, engine: str | None = None) -> list[str]:
     """Return the containers and the volumes that are labelled with a run."""
-    return [*_containers_of(run), *_volumes_of(run)]
+    return [*_listed("container", run, engine, "--all"), *_listed("volume", run, engine)]
+
+
+def running_of(run: str, engine: str | None = None) -> list[str]:
+    """Return the containers of a run that run."""
+    return _listed("container", run, engine)
 
 
 def remove_things_of(run: str) -> None:
     """Remove the containers and the volumes that are labelled with a run."""
-    for container in _containers_of(run):
+    for container in _listed("container", run, None, "--all"):
         docker("container", "rm", "--force", "--volumes", container)
-    for volume in _volumes_of(run):
+    for volume in _listed("volume", run, None):
         docker("volume", "rm", "--force", volume)
 
 
-def _containers_of(run: str) -> list[str]:
+def _listed(kind: str, run: str, engine: str | None, *more: str) -> list[str]:
+    host = [] if engine is None else ["--host", engine]
     label = f"label=org.matrixci.run={run}"
-    return docker("container", "ls", "--all", "--quiet", "--filter", label).split()
-
-
-def _volumes_of(run: str) -> list[str]:
-    label = f"label=org.matrixci.run={run}"
-    return docker("volume", "ls", "--quiet", "--filter", label).split()
+    return docker(*host, kind, "ls", "--quiet", "--filter", label, *more).split()
 
 
 def containers_begun(run: str) -> int:

@@ -6,13 +6,16 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
 
 from .observed import PATIENCE_SECONDS, docker, lacking, wait_until
+from .own_network import OwnNetwork, own_network
+
+_NAME = "{{.Repository}}:{{.Tag}}"
 
 
 class Uplink:
@@ -44,6 +47,12 @@ class Uplink:
         ):
             subprocess.run(["ip", *arguments], check=True)
 
+    @property
+    def daemon(self) -> list[str]:
+        """How a dockerd begins that is in it."""
+        enter = ["nsenter", f"--net=/run/netns/{self.name}"]
+        return [*enter, "dockerd", "--bip=192.0.2.1/24", f"--mtu={self.mtu}"]
+
     def clear(self) -> None:
         subprocess.run(["ip", "netns", "delete", self.name], check=True)
 
@@ -51,27 +60,23 @@ class Uplink:
 class OwnEngine:
     """A dockerd with its own data, its own containerd, and a network of its own.
 
-    That leads nowhere, unless it is given an uplink.
+    There its bridge and its rules are nobody else's.
     """
 
     def __init__(
-        self, folder: Path, uplink: Uplink | None = None, settings: Sequence[str] = ()
+        self, folder: Path, network: Uplink | OwnNetwork, settings: Sequence[str] = ()
     ) -> None:
         self.folder = folder
-        self.uplink = uplink
+        self.network = network
         self.settings = settings
         self.host = f"unix://{folder}/socket"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it; it answers when this returns."""
-        # In a network of its own: a dockerd without a bridge removes docker0, whosever it is.
-        if self.uplink is None:
-            argv = ["unshare", "--net", "dockerd", "--bridge=none"]
-            argv += ["--iptables=false", "--ip6tables=false"]
-        else:
-            argv = ["nsenter", f"--net=/run/netns/{self.uplink.name}", "dockerd"]
-            argv += ["--bip=192.0.2.1/24", f"--mtu={self.uplink.mtu}"]
+        """Start it, unless it is up; it answers when this returns."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        argv = [*self.network.daemon]
         argv += [*self.settings, f"--host={self.host}", f"--data-root={self.folder}/data"]
         argv += [f"--exec-root={self.folder}/exec", f"--pidfile={self.folder}/pid"]
         (self.folder / "pid").unlink(missing_ok=True)
@@ -96,16 +101,21 @@ class OwnEngine:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def containers_of(self, run: str) -> list[str]:
-        label = f"label=org.matrixci.run={run}"
-        return self.docker("container", "ls", "--all", "--quiet", "--filter", label).split()
-
     def take(self, images: Sequence[str]) -> None:
-        """Take images over from the engine that all others use."""
+        """Take those over from the engine that all others use that aren't here."""
+        here = self.docker("image", "ls", "--format", _NAME).split()
+        images = [image for image in images if image not in here]
+        if not images:
+            return
         with subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE) as saving:
             argv = ["docker", "--host", self.host, "load", "--quiet"]
             subprocess.run(argv, stdin=saving.stdout, check=True, stdout=subprocess.DEVNULL)
         assert saving.returncode == 0
+
+    def remove_all_but(self, images: Sequence[str]) -> None:
+        for image in self.docker("image", "ls", "--format", _NAME).split():
+            if image not in images:
+                self.docker("image", "rm", "--force", image)
 
     def clear(self) -> None:
         """End it with all that it started; a containerd outlives a dockerd that was killed."""
@@ -158,15 +168,31 @@ def connected_engine(
         uplink.clear()
 
 
+class DisconnectedEngine(OwnEngine):
+    """One whose network leads to a proxy, and nowhere else."""
+
+    def __init__(self, folder: Path, network: OwnNetwork) -> None:
+        super().__init__(folder, network)
+        self.proxy = network.proxy
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What leads a command to this engine, and to the index where its builds go."""
+        return {"DOCKER_HOST": self.host, **self.proxy.environment}
+
+
 @contextmanager
-def own_engine(folder: Path, images: Sequence[str]) -> Iterator[OwnEngine]:
+def own_engine(folder: Path, images: Sequence[str]) -> Iterator[DisconnectedEngine]:
     """Yield an engine with these images; nothing is left of it."""
-    if os.geteuid() != 0 or not all(map(shutil.which, ("dockerd", "unshare"))):
-        pytest.skip("an engine of the test's own needs dockerd, unshare and root")
-    engine = OwnEngine(folder)
-    try:
+    if os.geteuid() != 0 or not all(map(shutil.which, ("dockerd", "nsenter", "ip"))):
+        lacking("an engine of the test's own needs dockerd, nsenter, ip and root")
+    with ExitStack() as stack:
+        try:
+            network = stack.enter_context(own_network())
+        except OSError as error:
+            lacking(f"no network of the test's own: {error}")
+        engine = DisconnectedEngine(folder, network)
+        stack.callback(engine.clear)
         engine.start()
         engine.take(images)
         yield engine
-    finally:
-        engine.clear()

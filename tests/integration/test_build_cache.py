@@ -33,7 +33,7 @@ def by_containerd(
 
 def run_with(toy: Toy, cache: str, engine: OwnEngine | None = None) -> tuple[StoredRun, Command]:
     host = {"DOCKER_HOST": engine.host} if engine else {}
-    with toy.command("--build-cache", cache, "--fresh", home=None, **host) as command:
+    with toy.command("--build-cache", cache, "--fresh", environment=host) as command:
         assert command.end() == 0, command.stderr
     stored = read_run((toy.home / "runs/latest").resolve())
     assert outcomes_of(stored) == {"plain": PASSED}

@@ -80,6 +80,30 @@ def test_an_output_folder_that_can_not_be_written_is_told_in_a_line(
     assert list(toy.temporary.iterdir()) == []
 
 
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """Return a folder on a file system that takes nothing, not even from root."""
+    folder = tmp_path / "read-only"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "ro,size=1g", "none", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("a file system can't be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_an_output_folder_that_is_read_only_is_told_in_a_line(toy: Toy, read_only: Path) -> None:
+    toy.write(PASSING)
+
+    with toy.command(home=read_only / "home") as command:
+        assert command.end() == 3
+
+    (told,) = command.stderr.splitlines()
+    assert str(read_only) in told
+    assert "Read-only file system" in told
+    assert list(toy.temporary.iterdir()) == []
+
+
 def test_an_output_folder_that_is_not_there_is_made(toy: Toy) -> None:
     toy.write(PASSING)
     deep = toy.folder / "not/there/yet"

@@ -1,10 +1,11 @@
-"""An engine that goes and comes back, runs that are killed and go on, interrupts in every step."""
+"""An engine that goes and comes back, that is killed, or that others take things away from."""
 
+import os
+import secrets
 import signal
-import socket
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+import subprocess
+import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,17 +13,16 @@ from matrixci.model import CellOutcome, Reason
 from matrixci.run_folder import read_run
 
 from .engine_link import EngineLink, linked
-from .observed import containers_begun, docker, things_of, wait_until
-from .own_engine import OwnEngine, own_engine
-from .scenes import MODES, RESTING, EndlessBuild, is_resting
+from .observed import docker, running_of, things_of, wait_until
+from .own_engine import DisconnectedEngine, own_engine
+from .scenes import MODES, RESTING, EndlessBuild, is_resting, let_go
 from .toy import PASSED, PASSING, Command, Ran, Toy, outcomes_of
 
 pytestmark = pytest.mark.faults
 
 LOST = (CellOutcome.ERROR, Reason.ENGINE)
-CANCELLED = (CellOutcome.CANCELLED, Reason.INTERRUPTED)
 LIMITS = {"check": 600, "cell": 600}
-SHORT = {"quick": MODES["quick"], "slow": {"environment": {"REST": "20"}}}
+BOTH = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 
 
 @pytest.fixture
@@ -32,179 +32,118 @@ def link(toy: Toy) -> Iterator[EngineLink]:
 
 
 def test_a_cell_whose_engine_came_back_is_tried_again(toy: Toy, link: EngineLink) -> None:
-    toy.write(RESTING, SHORT, LIMITS, retries=2)
+    toy.write(RESTING, MODES, LIMITS, retries=2)
 
     with toy.command(DOCKER_HOST=link.host) as command:
         command.wait_for(lambda: is_resting(toy))
+        first = running_of(toy.latest())
         link.cut()
         command.wait_for(lambda: "attempt 1 of 3" in command.stderr)
         (toy.folder / "engine").unlink()
         with linked(toy.folder):  # at the same place
+            command.wait_for(lambda: set(running_of(toy.latest())) - set(first))
+            command.wait_for(lambda: let_go(toy.latest()))
             assert command.end() == 0
 
-    ran = toy.ended(toy.latest(), 0)
+    assert_tried_again(toy.ended(toy.latest(), 0))
+
+
+def assert_tried_again(ran: Ran) -> None:
+    """Hold a run to what had finished, and to a second attempt at what had not."""
     assert ran.outcomes == {"quick": PASSED, "slow": PASSED}
     assert (ran.cells["quick"].attempts, ran.cells["slow"].attempts) == (1, 2)
-    assert "attempt 1 of 3" in command.stderr
 
 
-# A killed run goes on
+# A container that someone else ends
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_run_that_ended_too_early_goes_on(toy: Toy, number: signal.Signals) -> None:
-    toy.write(RESTING, SHORT, LIMITS)
+@pytest.mark.parametrize("way", [["kill"], ["rm", "--force"]])
+def test_a_container_that_someone_else_ended_is_tried_again(toy: Toy, way: list[str]) -> None:
+    toy.write(RESTING, MODES, LIMITS, retries=1)
+
     with toy.command() as command:
         command.wait_for(lambda: is_resting(toy))
-        command.end(number)
-    broken_off = toy.latest()
-    before = read_run(toy.home / "runs" / broken_off)
-    quick = next(cell.id for cell in before.run.cells if "quick" in cell.id)
-    kept = (before.folder / "cells" / f"{quick}.json").read_bytes()
+        docker("container", *way, *running_of(toy.latest()))
+        command.wait_for(lambda: "attempt 1 of 2" in command.stderr)
+        command.wait_for(lambda: let_go(toy.latest()))
+        assert command.end() == 0
 
-    with toy.command("--resume") as again:
-        assert again.end() == 0
-
-    assert toy.runs() == [broken_off]
-    ran = toy.ended(broken_off, 0)
-    assert ran.outcomes == {"quick": PASSED, "slow": PASSED}
-    assert (before.folder / "cells" / f"{quick}.json").read_bytes() == kept
-    assert containers_begun(broken_off) == 3  # quick, slow, slow
-    assert ran.stored.run.command == before.run.command
-    assert not ran.stored.run.interrupted
-
-    with toy.command("--resume") as finished:
-        assert finished.end() == 0
-    assert "is finished" in finished.stderr
-    assert containers_begun(broken_off) == 3
+    assert_tried_again(toy.ended(toy.latest(), 0))
 
 
-def test_a_run_whose_checks_were_changed_does_not_go_on(toy: Toy) -> None:
-    toy.write(RESTING, SHORT, LIMITS)
-    with toy.command() as command:
-        command.wait_for(lambda: is_resting(toy))
-        command.end(signal.SIGINT)
-    (toy.checks / "test_toy.py").write_text("def test_other():\n    pass\n")
-
-    with toy.command("--resume") as again:
-        assert again.end() == 2
-
-    assert "were changed since" in again.stderr
-
-
-# Interrupted once and twice, in each step
-
-
-@contextmanager
-def resolving(toy: Toy) -> Iterator[tuple[dict[str, str], Callable[[], object]]]:
-    toy.write(PASSING)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        silent.setblocking(False)  # noqa: FBT003 - the standard library's own
-        asked: list[socket.socket] = []
-
-        def is_asked() -> bool:
-            try:
-                asked.append(silent.accept()[0])
-            except BlockingIOError:
-                return False
-            return True
-
-        index = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
-        yield {"UV_DEFAULT_INDEX": index, "UV_CACHE_DIR": str(toy.folder / "cache")}, is_asked
-        for each in asked:
-            each.close()
-
-
-@contextmanager
-def building(toy: Toy) -> Iterator[tuple[dict[str, str], Callable[[], object]]]:
-    endless = EndlessBuild()
-    toy.write(PASSING, precompile=[endless.statement])
-    yield {}, lambda: endless.is_under_way(toy)
-    assert wait_until(lambda: not endless.processes())
-
-
-@contextmanager
-def checking(toy: Toy) -> Iterator[tuple[dict[str, str], Callable[[], object]]]:
+def test_a_container_that_someone_else_ended_is_no_fault_of_the_subject(toy: Toy) -> None:
     toy.write(RESTING, MODES, LIMITS)
-    yield {}, lambda: is_resting(toy)
+
+    with toy.command() as command:
+        command.wait_for(lambda: is_resting(toy))
+        docker("container", "kill", *running_of(toy.latest()))
+        assert command.end() == 3
+
+    ran = toy.ended(toy.latest(), 3)
+    assert ran.outcomes == {"quick": PASSED, "slow": LOST}
+    assert ran.cells["slow"].message == (
+        "The container was ended from outside, by signal 9 through the engine."
+    )
 
 
-@contextmanager
-def waiting_to_try_again(toy: Toy) -> Iterator[tuple[dict[str, str], Callable[[], object]]]:
-    toy.write(PASSING, retries=10)
-    told = toy.folder / "stderr"
-    environment = {"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple", "UV_HTTP_RETRIES": "0"}
-    environment["UV_CACHE_DIR"] = str(toy.folder / "cache")
-    yield environment, lambda: "attempt 1 of 11" in told.read_text()
+# An engine of the tests' own, killed and started anew
 
 
-Step = Callable[[Toy], AbstractContextManager[tuple[dict[str, str], Callable[[], object]]]]
-STEPS = [resolving, building, checking, waiting_to_try_again]
-
-
-@pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_once_it_ends_in_order(toy: Toy, step: Step, number: signal.Signals) -> None:
-    with (
-        step(toy) as (environment, is_there),
-        toy.command(home=toy.home, name="", **environment) as command,
-    ):
-        command.wait_for(is_there)
-        began = time.monotonic()
-        assert command.end(number) == 130
-        assert time.monotonic() - began < 60
-
-    ran = toy.ended(toy.latest(), 130)
-    assert CANCELLED in ran.outcomes.values()
-    assert "Traceback" not in command.stderr
-
-
-@pytest.mark.parametrize("step", STEPS)
-def test_interrupted_twice_it_ends_at_once(toy: Toy, step: Step) -> None:
-    with step(toy) as (environment, is_there):
-        with toy.command(home=toy.home, name="", **environment) as command:
-            command.wait_for(is_there)
-            command.process.send_signal(signal.SIGINT)
-            time.sleep(0.05)
-            began = time.monotonic()
-            assert command.end(signal.SIGINT) in {130, -signal.SIGINT}
-            assert time.monotonic() - began < 30
-        interrupted = toy.latest()
-        toy.run(PASSING)
-
-    assert toy.left_behind(interrupted) == []
-
-
-# An engine of the test's own, killed and started anew
-
-
-@pytest.fixture
-def own(toy: Toy, first_run: Ran, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnEngine]:
+@pytest.fixture(scope="module")
+def images(first_run: Ran) -> list[str]:
+    """Return the toy's image, and what it is made from."""
     image = first_run.cells["plain"].image
     assert image is not None
     form = "{{.Repository}}:{{.Tag}}"
     systems = docker("image", "ls", "matrixci/system", "--format", form).split()
-    images = [image.tag, image.base, *systems]
+    return [image.tag, image.base, *systems]
+
+
+@pytest.fixture(scope="module")
+def own_of_module(
+    images: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[DisconnectedEngine]:
     with own_engine(tmp_path_factory.mktemp("own"), images) as engine:
         yield engine
-        assert toy.home.exists()
 
 
-def rests(command: Command, toy: Toy, own: OwnEngine) -> None:
+@pytest.fixture
+def own(
+    toy: Toy, own_of_module: DisconnectedEngine, images: list[str]
+) -> Iterator[DisconnectedEngine]:
+    """Return the engine, up and empty, and hold it to being so in the end."""
+    own_of_module.take(images)
+    yield own_of_module
+    own_of_module.start()
+    own_of_module.remove_all_but(images)
+    assert own_of_module.docker("container", "ls", "--all", "--quiet") == ""
+    assert own_of_module.docker("volume", "ls", "--quiet") == ""
+    assert toy.processes() == []
+    assert list(toy.temporary.iterdir()) == []
+
+
+def rests(command: Command, toy: Toy, own: DisconnectedEngine) -> None:
     def resting() -> bool:
         told = command.stderr
-        return "mode-quick: ✓ passed" in told and len(own.containers_of(toy.latest())) == 1
+        return "mode-quick: ✓ passed" in told and len(running_of(toy.latest(), own.host)) == 1
 
     command.wait_for(resting)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_an_engine_that_is_killed_and_started_anew_while_checks_run(
-    toy: Toy, own: OwnEngine, number: signal.Signals
+def ended(toy: Toy, own: DisconnectedEngine, status: int) -> Ran:
+    """Return the last run, held to leaving nothing on either engine."""
+    ran = toy.ended(toy.latest(), status)
+    assert things_of(ran.run, own.host) == []
+    return ran
+
+
+@BOTH
+def test_an_engine_that_goes_while_checks_run(
+    toy: Toy, own: DisconnectedEngine, number: signal.Signals
 ) -> None:
     toy.write(RESTING, MODES, LIMITS)
 
-    with toy.command(DOCKER_HOST=own.host) as command:
+    with toy.command(environment=own.environment) as command:
         rests(command, toy, own)
         own.end(number)
         assert command.end() == 3
@@ -214,42 +153,180 @@ def test_an_engine_that_is_killed_and_started_anew_while_checks_run(
     assert outcomes_of(lost) == {"quick": PASSED, "slow": LOST}
     assert "Traceback" not in command.stderr
     toy.write(RESTING, {"quick": MODES["quick"]}, LIMITS)
-    with toy.command("--fresh", DOCKER_HOST=own.host) as next_run:
+    with toy.command("--fresh", environment=own.environment) as next_run:
         assert next_run.end() == 0
-    assert own.containers_of(lost.run.id) == []
+    assert things_of(lost.run.id, own.host) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@BOTH
 def test_a_cell_outlives_an_engine_that_is_started_anew(
-    toy: Toy, own: OwnEngine, number: signal.Signals
+    toy: Toy, own: DisconnectedEngine, number: signal.Signals
 ) -> None:
-    toy.write(RESTING, SHORT, LIMITS, retries=3)
+    toy.write(RESTING, MODES, LIMITS, retries=3)
 
-    with toy.command(DOCKER_HOST=own.host) as command:
-        rests(command, toy, own)
+    # As behind an init that holds the socket: nobody sees the engine go, requests only wait, and
+    # the container merely reads 143 or 137 afterwards.
+    with linked(toy.folder, own.host) as link:
+        environment = {**own.environment, "DOCKER_HOST": link.host}
+        with toy.command(environment=environment) as command:
+            rests(command, toy, own)
+            link.hold()
+            own.end(number)
+            own.start()
+            link.go_on()
+            command.wait_for(lambda: "attempt 1 of 4" in command.stderr)
+            command.wait_for(lambda: let_go(toy.latest(), own.host))
+            assert command.end() == 0
+
+    assert_tried_again(ended(toy, own, 0))
+
+
+@BOTH
+def test_an_engine_that_goes_in_the_middle_of_a_build(
+    toy: Toy, own: DisconnectedEngine, number: signal.Signals
+) -> None:
+    endless = EndlessBuild()
+    toy.write(PASSING, precompile=[endless.statement])
+
+    with toy.command(environment=own.environment) as command:
+        command.wait_for(lambda: endless.is_under_way(toy))
         own.end(number)
+        assert command.end() == 3
+
+    own.start()
+    ran = ended(toy, own, 3)
+    assert ran.outcomes == {"plain": LOST}
+    assert "Traceback" not in command.stderr
+    endless.let_go()  # a dockerd that ends leaves what runs in its builds as it is
+    assert wait_until(lambda: not endless.processes())
+
+
+@BOTH
+def test_a_build_outlives_an_engine_that_is_started_anew(
+    toy: Toy, own: DisconnectedEngine, number: signal.Signals
+) -> None:
+    endless = EndlessBuild()
+    toy.write(PASSING, precompile=[endless.statement], retries=3)
+
+    with toy.command(environment=own.environment) as command:
+        command.wait_for(lambda: endless.is_under_way(toy))
+        own.end(number)
+        endless.let_go()  # a dockerd that ends leaves what runs in its builds as it is
+        assert wait_until(lambda: not endless.processes())
         own.start()
+        command.wait_for(lambda: "attempt 1 of 4" in command.stderr)
+        command.wait_for(lambda: endless.is_under_way(toy) and endless.let_go())
         assert command.end() == 0
 
-    stored = read_run(toy.home / "runs" / toy.latest())
-    assert outcomes_of(stored) == {"quick": PASSED, "slow": PASSED}
-    assert own.containers_of(stored.run.id) == []
-    assert things_of(stored.run.id) == []  # nor on the engine that all others use
+    ran = ended(toy, own, 0)
+    toy.built.clear()  # it isn't on the engine that all others use
+    assert ran.outcomes == {"plain": PASSED}
+    assert ran.cells["plain"].attempts == 2
+
+
+# What is cleaned up while a run is under way
+
+
+def clean(own: DisconnectedEngine) -> str:
+    argv = [sys.executable, "-m", "matrixci", "clean"]
+    environment = {**os.environ, **own.environment}
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, env=environment)
+    return " ".join(done.stdout.split())
+
+
+def test_a_living_run_is_spared_where_all_else_is_cleaned_up(
+    toy: Toy, own: DisconnectedEngine
+) -> None:
+    toy.write(RESTING, MODES, LIMITS)
+
+    with toy.command("--fresh", name="dead-", environment=own.environment) as dead:
+        rests(dead, toy, own)
+        killed = toy.latest()
+        with toy.command("--fresh", environment=own.environment) as living:
+            rests(living, toy, own)
+            dead.end(signal.SIGKILL)
+            assert len(things_of(killed, own.host)) == 2
+
+            said = clean(own)
+
+            assert said == (
+                "removed 1 container, 1 volume, 0 images; spared, for a run is under way with"
+                " them: 1 container, 1 volume, 1 image"
+            )
+            assert things_of(killed, own.host) == []
+            assert let_go(toy.latest(), own.host)
+            assert living.end() == 0
+
+    assert ended(toy, own, 0).outcomes == {"quick": PASSED, "slow": PASSED}
+    assert clean(own) == "removed 0 containers, 0 volumes, 1 image"
 
 
 # An image that is gone when it is needed
 
 
 def test_an_image_that_vanished_is_built_anew(toy: Toy) -> None:
-    endless = EndlessBuild()
-    passing = f"print({endless.token!r})"  # an image of this test's own
+    passing = f"print({secrets.token_hex(8)!r})"  # an image of this test's own
     ran = toy.run(PASSING, precompile=[passing])
     image = ran.cells["plain"].image
     assert image is not None
-    toy.built.discard(image.tag)
     docker("image", "rm", "--force", image.tag)
 
     again = toy.run(PASSING, fresh=True, precompile=[passing])
 
     assert again.outcomes == {"plain": PASSED}
     assert again.cells["plain"].image is not None
+
+
+def test_an_image_that_vanishes_before_its_container_is_made(toy: Toy) -> None:
+    passing = f"print({secrets.token_hex(8)!r})"
+    modes = {mode: {"environment": {"REST": "600", "MODE": mode}} for mode in ("one", "two")}
+    toy.write(RESTING, modes, LIMITS, retries=1, precompile=[passing])
+
+    with toy.command("--jobs", "1") as command:
+        command.wait_for(
+            lambda: (
+                command.stderr.count(": waiting to run") == 2
+                and len(things_of(toy.latest())) == 2
+                and running_of(toy.latest())
+            )
+        )
+        (first,) = running_of(toy.latest())
+        image = docker("container", "inspect", "--format", "{{.Config.Image}}", first).strip()
+        docker("image", "rm", "--force", image)
+        command.wait_for(lambda: let_go(toy.latest()))
+        command.wait_for(lambda: "attempt 1 of 2" in command.stderr)
+        command.wait_for(lambda: let_go(toy.latest()))
+        assert command.end() == 0
+
+    assert "No such image" in command.stderr
+    ran = toy.ended(toy.latest(), 0)
+    assert set(ran.outcomes.values()) == {PASSED}
+    assert sorted(cell.attempts for cell in ran.cells.values()) == [1, 2]
+
+
+def test_a_base_image_that_vanishes_before_the_build(toy: Toy, first_run: Ran) -> None:
+    usual = first_run.cells["plain"].image
+    assert usual is not None
+    endless = EndlessBuild()
+    # Two locks, so two images, of which one waits until the other is built.
+    modes = {
+        mode: {"base": f"matrixci-tests/base:{endless.token}-{mode}", "requires": requires}
+        for mode, requires in (("one", "six==1.16.0"), ("two", "six==1.17.0"))
+    }
+    for mode in modes.values():
+        docker("image", "tag", usual.base, mode["base"])
+    toy.write(PASSING, modes, precompile=[endless.statement])
+
+    with toy.command("--jobs", "1") as command:
+        laid_out = "matrixci-build@*"  # once the bases are known
+        command.wait_for(lambda: len(list(toy.temporary.glob(laid_out))) == len(modes))
+        command.wait_for(lambda: endless.is_under_way(toy))
+        docker("image", "rm", *(mode["base"] for mode in modes.values()))
+        command.wait_for(endless.let_go)
+        assert command.end() == 3
+
+    ran = toy.ended(toy.latest(), 3)
+    gone = (CellOutcome.ERROR, Reason.BASE)
+    assert sorted(ran.outcomes.values(), key=str) == sorted((PASSED, gone), key=str)
+    (lost,) = (cell for cell in ran.cells.values() if cell.outcome is CellOutcome.ERROR)
+    assert "is not on the container engine any more" in lost.message

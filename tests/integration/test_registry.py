@@ -15,8 +15,8 @@ import pytest
 from matrixci.model import ImageRecord
 from matrixci.run_folder import read_run
 
-from .observed import docker, processes_with
-from .own_engine import OwnEngine, connected_engine
+from .observed import docker, processes_with, things_of
+from .own_engine import OwnEngine, Uplink, connected_engine
 from .own_registry import PASSWORD, USER, OwnRegistry, own_registry, remove_images
 from .toy import PASSED, PASSING, Ran, Silent, Toy, outcomes_of
 
@@ -70,15 +70,15 @@ def run_elsewhere(toy: Toy, engine: OwnEngine, registry: str) -> Ran:
         assert command.end() == 0, command.stderr
     stored = read_run((home / "runs/latest").resolve())
     assert outcomes_of(stored) == {"plain": PASSED}
-    assert engine.containers_of(stored.run.id) == []
+    assert things_of(stored.run.id, engine.host) == []
     return Ran(stored=stored, exit_code=0)
 
 
 def test_what_one_machine_built_another_pulls(
     toy: Toy, registry: OwnRegistry, second: OwnEngine
 ) -> None:
-    assert second.uplink is not None
-    there = registry.repository(second.uplink.gateway)
+    assert isinstance(second.network, Uplink)
+    there = registry.repository(second.network.gateway)
     precompile = new_image()
 
     built = image_of(toy.run(PASSING, registry=registry.repository(), precompile=precompile))

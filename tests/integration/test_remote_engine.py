@@ -14,8 +14,16 @@ from matrixci.model import CellOutcome, Reason
 from matrixci.run_folder import read_run
 
 from .certificates import Authority
-from .observed import PATIENCE_SECONDS, containers_begun, docker, processes_with, wait_until
-from .own_engine import OwnEngine, connected_engine
+from .observed import (
+    PATIENCE_SECONDS,
+    containers_begun,
+    docker,
+    processes_with,
+    running_of,
+    things_of,
+    wait_until,
+)
+from .own_engine import OwnEngine, Uplink, connected_engine
 from .own_sshd import OwnSshd, own_sshd
 from .toy import PASSED, PASSING, Ran, Toy
 
@@ -63,8 +71,8 @@ class Remote:
 
     @property
     def host(self) -> str:
-        assert self.engine.uplink is not None
-        return f"tcp://{self.engine.uplink.address}:2376"
+        assert isinstance(self.engine.network, Uplink)
+        return f"tcp://{self.engine.network.address}:2376"
 
     def environment(self, certificates: str = "client") -> dict[str, str]:
         path = str(self.folder / certificates)
@@ -101,13 +109,11 @@ def nothing_is_here(ran: Ran) -> None:
 
 def run_there(toy: Toy, remote: Remote, **environment: str) -> Ran:
     """Run the toy's matrix on the other engine; nothing may be left of it there either."""
-    with toy.command("--fresh", name="", home=None, **environment) as command:
+    with toy.command("--fresh", environment=environment) as command:
         code = command.process.wait(3 * PATIENCE_SECONDS)  # all is assembled there first
     assert code in {0, 1}, command.stderr
     assert "Traceback" not in command.stderr
-    assert remote.engine.containers_of(toy.latest()) == []
-    volumes = ["volume", "ls", "--quiet", "--filter", f"label=org.matrixci.run={toy.latest()}"]
-    assert remote.engine.docker(*volumes) == ""
+    assert things_of(toy.latest(), remote.engine.host) == []
     left = toy.left_behind(toy.latest())
     assert left == [], left
     ran = Ran(stored=read_run(toy.home / "runs" / toy.latest()), exit_code=code)
@@ -118,7 +124,7 @@ def run_there(toy: Toy, remote: Remote, **environment: str) -> Ran:
 def refused(toy: Toy, *arguments: str, **environment: str) -> list[str]:
     """Return what is told where nothing is run."""
     toy.write(PASSING)
-    with toy.command(*arguments, name="", home=None, **environment) as command:
+    with toy.command(*arguments, environment=environment) as command:
         assert command.end() == 3
     assert "Traceback" not in command.stderr
     assert not toy.home.exists()
@@ -244,7 +250,7 @@ def test_the_way_through_ssh_ends_even_with_a_run_that_is_killed(
         command.wait_for(lambda: "running checks" in command.stderr)
         assert command.end(SIGKILL) == -SIGKILL
     assert wait_until(lambda: not processes_with("cmdline", f"{sshd.folder}/ssh_config"))
-    for container in remote.engine.containers_of(toy.latest()):
+    for container in running_of(toy.latest(), remote.engine.host):
         remote.engine.docker("container", "rm", "--force", "--volumes", container)
 
 

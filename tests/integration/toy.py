@@ -259,7 +259,12 @@ class Toy:
 
     @contextmanager
     def command(
-        self, *arguments: str, name: str = "", home: Path | None = None, **environment: str
+        self,
+        *arguments: str,
+        name: str = "",
+        home: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        **more: str,
     ) -> Iterator["Command"]:
         """Start the command that runs the matrix; it has ended when the context has.
 
@@ -275,7 +280,7 @@ class Toy:
                 stdout=stdout,
                 stderr=stderr,
                 cwd=self.folder,
-                env={**os.environ, **environment},
+                env={**os.environ, **(environment or {}), **more},
             ) as process,
         ):
             try:

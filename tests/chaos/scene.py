@@ -1,0 +1,123 @@
+"""The matrix that faults are thrown at: cells of every outcome, and what each must come to."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from integration.own_engine import DisconnectedEngine
+from integration.toy import PASSED, Command, Toy, outcomes_of
+
+from matrixci.model import CellOutcome, CellResult, Reason
+from matrixci.resume import unfinished
+from matrixci.run_folder import read_run
+
+CHECKS: Final = {
+    "test_toy.py": """
+        import ctypes, os, time
+        import toysubject
+
+        def test_answers():
+            assert toysubject.ANSWER == 42
+
+        def test_doing():
+            time.sleep(float(os.environ["SECONDS"]))
+            exec(os.environ.get("DO", ""))
+
+        def test_after():
+            pass
+        """
+}
+
+
+def _mode(seconds: float, do: str = "", **more: str) -> dict[str, Any]:
+    return {"environment": {"SECONDS": str(seconds), "DO": do}, **more}
+
+
+MODES: Final = {
+    "quick": _mode(0),
+    "paced": _mode(3),
+    "slow": _mode(6),
+    "other-image": _mode(2, requires="six==1.17.0"),
+    "third-image": _mode(1, requires="six==1.16.0"),
+    "fails": _mode(2, "assert 1 == 2"),
+    "crashes": _mode(1, "ctypes.string_at(0)"),
+    "eats": _mode(1, "b'x' * 2**29"),
+    "unsolvable": _mode(0, requires="six==99"),
+}
+_FAILED: Final = (CellOutcome.FAILED, Reason.CHECKS)
+RIGHT: Final = {
+    **dict.fromkeys(("quick", "paced", "slow", "other-image", "third-image"), PASSED),
+    **dict.fromkeys(("fails", "crashes"), _FAILED),
+    "eats": (CellOutcome.FAILED, Reason.OOM),
+    "unsolvable": (CellOutcome.UNSATISFIABLE, Reason.RESOLVER),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """One matrix on an engine that faults are thrown at, as it goes on."""
+
+    toy: Toy
+    own: DisconnectedEngine
+    finished: dict[str, bytes] = field(default_factory=dict)
+    """Cell id to the result that it had when a fault came: it must be the same in the end."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the command is given; its uv knows nothing yet, so that it has to ask the index."""
+        return {
+            **self.own.environment,
+            "TMPDIR": str(self.toy.temporary),
+            "UV_CACHE_DIR": str(self.toy.folder / "uv"),
+        }
+
+    @property
+    def folder(self) -> Path | None:
+        """The run's, once there is one."""
+        return next((path.parent for path in self.toy.home.glob("runs/2*/run.json")), None)
+
+    def remember(self) -> None:
+        """Take note of the cells that have their final result."""
+        if self.folder is None:
+            return
+        stored = read_run(self.folder)
+        left = {cell.id for cell in unfinished(stored)}
+        for cell in stored.results.keys() - left:
+            self.finished.setdefault(cell, self._file(cell).read_bytes())
+
+    def wrong(self, command: Command) -> list[str]:
+        """Return what isn't right after the last command's end."""
+        if self.folder is None:
+            return [f"no run: {command.stderr[-2000:]}"]
+        stored = read_run(self.folder)
+        found = outcomes_of(stored)
+        wrong = [*stored.problems]
+        if found != RIGHT:
+            told = {mode: found.get(mode) for mode in RIGHT if found.get(mode) != RIGHT[mode]}
+            messages = [_told(cell) for cell in stored.results.values()]
+            wrong.append(f"outcomes {told}: {messages}")
+        wrong += [
+            f"the result of {cell} was another before"
+            for cell, content in self.finished.items()
+            if self._file(cell).read_bytes() != content
+        ]
+        if "Traceback" in command.stderr:
+            wrong.append(command.stderr[-2000:])
+        return wrong
+
+    def left(self) -> list[str]:
+        """Return what is left on the engine and on this machine."""
+        listed = ["container", "ls", "--all", "--quiet"], ["volume", "ls", "--quiet"]
+        return [
+            *(thing for kind in listed for thing in self.own.docker(*kind).split()),
+            *(str(path) for path in self.toy.temporary.iterdir()),
+            *(f"process {process}" for process in self.toy.processes()),
+        ]
+
+    def _file(self, cell: str) -> Path:
+        assert self.folder is not None
+        return self.folder / "cells" / f"{cell}.json"
+
+
+def _told(cell: CellResult) -> str:
+    return f"{cell.cell.id} {cell.outcome} {cell.attempts}: {cell.message[:300]}"

@@ -1,0 +1,191 @@
+"""Runs that are interrupted in every step, killed, and go on."""
+
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import pytest
+
+from matrixci.model import CellOutcome, Reason
+from matrixci.run_folder import read_run
+
+from .observed import containers_begun, running_of, things_of, wait_until
+from .scenes import MODES, RESTING, EndlessBuild, is_resting, let_go
+from .toy import PASSED, PASSING, Toy
+
+pytestmark = pytest.mark.faults
+
+CANCELLED = (CellOutcome.CANCELLED, Reason.INTERRUPTED)
+LIMITS = {"check": 600, "cell": 600}
+
+
+# A killed run goes on
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_that_ended_too_early_goes_on(toy: Toy, number: signal.Signals) -> None:
+    toy.write(RESTING, MODES, LIMITS)
+    with toy.command() as command:
+        command.wait_for(lambda: is_resting(toy))
+        command.end(number)
+    broken_off = toy.latest()
+    left = running_of(broken_off)
+    assert len(left) == (number == signal.SIGKILL)
+    before = read_run(toy.home / "runs" / broken_off)
+    quick = next(cell.id for cell in before.run.cells if "quick" in cell.id)
+    kept = (before.folder / "cells" / f"{quick}.json").read_bytes()
+
+    with toy.command("--resume") as again:
+        again.wait_for(lambda: not set(left) & set(running_of(broken_off)))  # swept
+        again.wait_for(lambda: let_go(broken_off))
+        assert again.end() == 0
+
+    assert toy.runs() == [broken_off]
+    ran = toy.ended(broken_off, 0)
+    assert ran.outcomes == {"quick": PASSED, "slow": PASSED}
+    assert (before.folder / "cells" / f"{quick}.json").read_bytes() == kept
+    assert containers_begun(broken_off) == 3  # quick, slow, slow
+    assert ran.stored.run.command == before.run.command
+    assert not ran.stored.run.interrupted
+
+    with toy.command("--resume") as finished:
+        assert finished.end() == 0
+    assert "is finished" in finished.stderr
+    assert containers_begun(broken_off) == 3
+
+
+def test_a_run_whose_checks_were_changed_does_not_go_on(toy: Toy) -> None:
+    toy.write(RESTING, MODES, LIMITS)
+    with toy.command() as command:
+        command.wait_for(lambda: is_resting(toy))
+        command.end(signal.SIGINT)
+    (toy.checks / "test_toy.py").write_text("def test_other():\n    pass\n")
+
+    with toy.command("--resume") as again:
+        assert again.end() == 2
+
+    assert "were changed since" in again.stderr
+
+
+# Interrupted once and twice, in each step
+
+
+@contextmanager
+def resolving(toy: Toy) -> Iterator[tuple[dict[str, str], Callable[[], object]]]:
+    toy.write(PASSING)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.setblocking(False)  # noqa: FBT003 - the standard library's own
+        asked: list[socket.socket] = []
+
+        def is_asked() -> bool:
+            try:
+                asked.append(silent.accept()[0])
+            except BlockingIOError:
+                return False
+            return True
+
+        index = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
+        yield {"UV_DEFAULT_INDEX": index, "UV_CACHE_DIR": str(toy.folder / "cache")}, is_asked
+        for each in asked:
+            each.close()
+
+
+@contextmanager
+def building(toy: Toy) -> Iterator[tuple[dict[str, str], Callable[[], object]]]:
+    endless = EndlessBuild()
+    toy.write(PASSING, precompile=[endless.statement])
+    yield {}, lambda: endless.is_under_way(toy)
+    assert wait_until(lambda: not endless.processes())
+
+
+@contextmanager
+def checking(toy: Toy) -> Iterator[tuple[dict[str, str], Callable[[], object]]]:
+    toy.write(RESTING, MODES, LIMITS)
+    yield {}, lambda: is_resting(toy)
+
+
+@contextmanager
+def waiting_to_try_again(toy: Toy) -> Iterator[tuple[dict[str, str], Callable[[], object]]]:
+    toy.write(PASSING, retries=10)
+    told = toy.folder / "stderr"
+    environment = {"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple", "UV_HTTP_RETRIES": "0"}
+    environment["UV_CACHE_DIR"] = str(toy.folder / "cache")
+    yield environment, lambda: "attempt 1 of 11" in told.read_text()
+
+
+Step = Callable[[Toy], AbstractContextManager[tuple[dict[str, str], Callable[[], object]]]]
+STEPS = [resolving, building, checking, waiting_to_try_again]
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_once_it_ends_in_order(toy: Toy, step: Step, number: signal.Signals) -> None:
+    with (
+        step(toy) as (environment, is_there),
+        toy.command(environment=environment) as command,
+    ):
+        command.wait_for(is_there)
+        began = time.monotonic()
+        assert command.end(number) == 130
+        assert time.monotonic() - began < 60
+
+    ran = toy.ended(toy.latest(), 130)
+    assert CANCELLED in ran.outcomes.values()
+    assert "Traceback" not in command.stderr
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_interrupted_twice_it_ends_at_once(toy: Toy, step: Step) -> None:
+    with step(toy) as (environment, is_there):
+        with toy.command(environment=environment) as command:
+            command.wait_for(is_there)
+            command.process.send_signal(signal.SIGINT)
+            time.sleep(0.05)
+            began = time.monotonic()
+            assert command.end(signal.SIGINT) in {130, -signal.SIGINT}
+            assert time.monotonic() - began < 30
+        interrupted = toy.latest()
+        toy.run(PASSING)
+
+    assert toy.left_behind(interrupted) == []
+
+
+def test_what_is_left_is_swept_only_where_its_owner_is_dead(toy: Toy) -> None:
+    toy.write(RESTING, MODES, LIMITS)
+    with toy.command(name="alive-") as alive:
+        alive.wait_for(lambda: is_resting(toy, "alive-"))
+        living = toy.latest()
+        kept = things_of(living)
+        with toy.command("--fresh", name="killed-") as killed:
+            killed.wait_for(lambda: is_resting(toy, "killed-"))
+            dead = toy.latest()
+            killed.end(signal.SIGKILL)
+        assert len(things_of(dead)) == 2
+
+        toy.write(PASSING)
+        with toy.command(name="third-") as third:
+            assert third.end() == 0
+
+        assert things_of(dead) == []
+        assert things_of(living) == kept
+        assert let_go(living)
+        assert alive.end() == 0
+    assert toy.ended(living, 0).outcomes == {"quick": PASSED, "slow": PASSED}
+
+
+def test_what_a_run_that_was_killed_in_a_build_left_is_swept(toy: Toy) -> None:
+    endless = EndlessBuild()
+    toy.write(PASSING, precompile=[endless.statement])
+    with toy.command() as command:
+        command.wait_for(lambda: endless.is_under_way(toy))
+        command.end(signal.SIGKILL)
+    killed = toy.latest()
+    assert len(list(toy.temporary.iterdir())) == 1
+    assert toy.processes() != []
+
+    toy.run(PASSING)
+
+    assert wait_until(lambda: not toy.left_behind(killed))
+    assert wait_until(lambda: not endless.processes())

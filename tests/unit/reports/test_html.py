@@ -5,6 +5,7 @@ import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
@@ -25,6 +26,7 @@ from page_runs import (
 )
 
 from matrixci.history.trend import Trend
+from matrixci.judge import judge
 from matrixci.judged import (
     CellChange,
     Change,
@@ -450,3 +452,15 @@ def test_difference_that_many_cells_have_is_embedded_once() -> None:
     judged = report.judged.model_copy(update={"comparison": comparison})
     without, with_it = render(report), render(replace(report, judged=judged))
     assert len(with_it) - len(without) < 500 * 100 + 20_000
+
+
+@pytest.mark.parametrize("left_out", [False, True])
+def test_a_gate_that_was_not_verified_is_not_called_met(*, left_out: bool) -> None:
+    one, other = a_cell("3.12"), a_cell("3.13")
+    unselected = {"unselected": (other.id,), "unselected_axes": {other.id: other.axes}}
+    run = a_run([one], **(unselected if left_out else {}))
+    judged = judge(run, {one.id: a_result(one)}, (), date(2026, 11, 21))
+    assert judged.verdict is Verdict.READY
+    text = render(Report(judged=judged, folder="."))
+    assert ("not all of them were verified" in text) == left_out
+    assert ("Every gate that is required is met" in text) != left_out

@@ -13,7 +13,8 @@ import stored
 import xmlschema
 from markdown_it import MarkdownIt
 
-from matrixci.judged import Comparison, JudgedRun
+from matrixci.judged import CellChange, Change, CheckChange, Comparison, JudgedRun, PackageChange
+from matrixci.model import CellOutcome
 from matrixci.reports import comparison, markdown, terminal
 from matrixci.reports.formats import FORMATS
 from matrixci.reports.report import Report, read_report
@@ -151,6 +152,52 @@ def test_markdown_stays_below_what_is_shown_and_tells_what_is_left_out() -> None
     text = markdown.render(Report(judged=judged, folder=hostile.EVIL))
     assert len(text.encode()) < markdown.LIMIT
     assert re.search(r"… and \d+ more; the JSON report has all of them", text)
+
+
+def test_markdown_stays_below_it_where_every_section_is_full() -> None:
+    judged = hostile.the_run(count=100)
+    assert judged.comparison is not None
+    long = tuple(f"{number} {'€' * 500}" for number in range(2000))
+    changes = tuple(
+        CellChange(
+            cell=f"py3.12-{number}",
+            change=Change.REGRESSED,
+            before=CellOutcome.PASSED,
+            after=CellOutcome.FAILED,
+            checks=(CheckChange(check=text, change=Change.REGRESSED, before=None, after=None),),
+            packages=(PackageChange(name=text, before=None, after=None),),
+            figures={text: (1.0, 2.0)},
+        )
+        for number, text in enumerate(long)
+    )
+    axes = {axis: (*values, *long) for axis, values in judged.run.axes.items()}
+    down, *_ = axes
+    (blocked,) = (cell for cell in judged.cells if cell.outcome is CellOutcome.BLOCKED)
+    rows = tuple(
+        blocked.model_copy(
+            update={
+                "cell": blocked.cell.model_copy(update={"axes": {**blocked.cell.axes, down: text}}),
+                "message": text,
+            }
+        )
+        for text in long
+    )
+    full = judged.model_copy(
+        update={
+            "run": judged.run.model_copy(update={"axes": axes}),
+            "cells": (*judged.cells, *rows),
+            "reasons": long,
+            "remarks": long,
+            "unverified": long,
+            "known": judged.known * 2000,
+            "gates": judged.gates * 200,
+            "comparison": judged.comparison.model_copy(update={"cells": changes}),
+        }
+    )
+    text = markdown.render(Report(judged=full, folder=hostile.EVIL))
+    told = text.count("the JSON report has all of them")
+    assert told >= 10
+    assert len(text.encode()) < markdown.LIMIT
 
 
 def test_no_file_outside_of_the_run_s_folder_is_read(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from matrixci.plan import Plan
 MOST_JOBS: Final = 256
 """Jobs that one matrix of a workflow may have."""
 _MOST_BYTES: Final = 2**20
-"""Of all outputs of one job. Source: GitHub Docs, "Workflow syntax", jobs.<job_id>.outputs."""
+"""Of all outputs of a job, in UTF-16. Source: GitHub Docs, "Workflow syntax", jobs.<id>.outputs."""
 
 
 def outputs(plan: Plan, size: int = MOST_JOBS) -> dict[str, str]:
@@ -42,7 +42,7 @@ def outputs(plan: Plan, size: int = MOST_JOBS) -> dict[str, str]:
         "cells": str(len(cells)),
         "shards": json.dumps(shards, separators=(",", ":")),
     }
-    needed = sum(len(value.encode()) for value in found.values())
+    needed = sum(len(value.encode("utf-16-le")) for value in found.values())
     if needed > _MOST_BYTES:
         msg = (
             f"The plan's {len(cells)} cells come to {needed} bytes, and a job of GitHub Actions "

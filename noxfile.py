@@ -104,6 +104,12 @@ def compare(session: nox.Session) -> None:
 
 
 @nox.session
+def issue(session: nox.Session) -> None:
+    """Open an issue on a regression, update it, close it on recovery: REPORT.json [--link URL]."""
+    _become(session, "issue")
+
+
+@nox.session
 def clean(session: nox.Session) -> None:
     """Remove what the project made on the engine; with `-- --all` its build cache as well."""
     _install(session)
@@ -168,8 +174,13 @@ def audit(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Hold the code against ruff and mypy."""
+    """Hold the code against ruff and mypy, and the workflows against their own linters."""
     _install(session, "lint")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
+    workflows = [str(path) for path in sorted(Path(".github/workflows").glob("*.yml"))]
+    session.run("actionlint", *workflows)
+    strict = ("--strict-collection", "--persona=pedantic")
+    session.run("zizmor", "--offline", "--quiet", *strict, *workflows)
+    session.run("check-jsonschema", "--builtin-schema=vendor.github-workflows", *workflows)

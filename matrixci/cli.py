@@ -17,6 +17,7 @@ from matrixci import cli_reports as reports
 from matrixci import run as running
 from matrixci.cli_asked import Asked, asked, make_sure_of_engine
 from matrixci.cli_constraints import print_constraints
+from matrixci.cli_issue import issue
 from matrixci.cli_options import (
     AXES_HELP,
     AXES_TOO,
@@ -57,6 +58,7 @@ app.command()(reproduce)
 app.command("cell")(cli_cell.run_cell)
 app.command()(cli_cell.report)
 app.command("plan", context_settings=AXES_TOO, epilog=AXES_HELP)(plan_run)
+app.command()(issue)
 
 
 @app.callback()

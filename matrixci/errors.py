@@ -70,6 +70,10 @@ class ReadOnlyHistoryError(HistoryError):
     """The history's file or folder is not open to changes."""
 
 
+class GitHubError(MatrixciError):
+    """GitHub, or the program that speaks to it, refuses or can't be reached."""
+
+
 class NotReproducibleError(UsageError):
     """A cell or a check that can't be run again from the run's files; another command can."""
 

@@ -69,6 +69,16 @@ def toy_elsewhere(tmp_path: Path, wheel: Path) -> Iterator[Toy]:
         yield toy
 
 
+@pytest.fixture(scope="session")
+def images(first_run: Ran) -> list[str]:
+    """Return the toy's image, and what it is made from: what another engine is given."""
+    image = first_run.cells["plain"].image
+    assert image is not None
+    form = "{{.Repository}}:{{.Tag}}"
+    systems = docker("image", "ls", "matrixci/system", "--format", form).split()
+    return [image.tag, image.base, *systems]
+
+
 @pytest.fixture
 def toy(tmp_path: Path, wheel: Path, built: set[str], first_run: Ran) -> Iterator[Toy]:
     """Return a toy to try things with, whose image stands already."""

@@ -90,16 +90,6 @@ def test_a_container_that_someone_else_ended_is_no_fault_of_the_subject(toy: Toy
 
 
 @pytest.fixture(scope="module")
-def images(first_run: Ran) -> list[str]:
-    """Return the toy's image, and what it is made from."""
-    image = first_run.cells["plain"].image
-    assert image is not None
-    form = "{{.Repository}}:{{.Tag}}"
-    systems = docker("image", "ls", "matrixci/system", "--format", form).split()
-    return [image.tag, image.base, *systems]
-
-
-@pytest.fixture(scope="module")
 def own_of_module(
     images: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[DisconnectedEngine]:

@@ -1,0 +1,91 @@
+"""What the scripts of the workflows make of their inputs, whatever stands in these."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from simulated_actions.workflows import load
+
+ROOT = Path(__file__).parents[2]
+HOSTILE = "$(touch pwned) `touch pwned` '\"; touch pwned #"
+EMPTY = dict.fromkeys(
+    ("SUBJECT", "MATRIX", "CHECKS", "AS_OF", "SELECTION", "TIER", "REGISTRY", "BUILD_CACHE"), ""
+)
+
+
+def asked(tmp_path: Path, file: str, job: str, step: str, inputs: Mapping[str, str]) -> list[str]:
+    """Run a step's script with these inputs; return what nox is asked for."""
+    steps = load((ROOT / ".github" / "workflows" / file).read_text())["jobs"][job]["steps"]
+    (script,) = (one["run"] for one in steps if one["name"] == step)
+    nox, answer = tmp_path / "bin" / "nox", tmp_path / "asked.json"
+    nox.parent.mkdir()
+    nox.write_text(
+        f"#!{sys.executable}\nimport json, sys\n"
+        f"with open({str(answer)!r}, 'w') as file:\n    json.dump(sys.argv[1:], file)\n"
+    )
+    nox.chmod(nox.stat().st_mode | stat.S_IXUSR)
+    environment = {
+        "PATH": f"{nox.parent}{os.pathsep}{os.environ['PATH']}",
+        "GITHUB_WORKSPACE": "/w",
+        "RUNNER_TEMP": str(tmp_path),
+        "FILES": "caller",
+        **EMPTY,
+        **inputs,
+    }
+    argv = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
+    done = subprocess.run(
+        argv, env=environment, cwd=tmp_path, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "pwned").exists()
+    words: list[str] = json.loads(answer.read_text())
+    return words
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ({}, []),
+        ({"SUBJECT": "transformers==5.23.0"}, ["--subject=transformers==5.23.0"]),
+        ({"SUBJECT": "."}, ["--subject=/w/caller/."]),
+        ({"SUBJECT": "./dist/a b.whl"}, ["--subject=/w/caller/./dist/a b.whl"]),
+        (
+            {"SUBJECT": "git+https://example.org/a/b"},
+            ["--subject=git+https://example.org/a/b"],
+        ),
+        ({"SUBJECT": HOSTILE}, [f"--subject={HOSTILE}"]),
+        ({"MATRIX": "ci/m.yaml", "CHECKS": HOSTILE},
+         ["--matrix=/w/caller/ci/m.yaml", f"--checks=/w/caller/{HOSTILE}"]),
+        ({"AS_OF": "2026-01-31", "TIER": HOSTILE}, ["--as-of=2026-01-31", f"--tier={HOSTILE}"]),
+        ({"SELECTION": " py3.* *-cpu "}, ["--cell=py3.*", "--cell=*-cpu"]),
+        ({"SELECTION": "$(id) --tier=x /*"}, ["--cell=$(id)", "--cell=--tier=x", "--cell=/*"]),
+    ],
+)  # fmt: skip
+def test_the_plan_is_asked_for_with(
+    tmp_path: Path, inputs: dict[str, str], words: list[str]
+) -> None:
+    found = asked(tmp_path, "matrix.yml", "plan", "Resolve all cells", inputs)
+    assert found == ["-s", "plan", "--", "--output", f"{tmp_path}/plan/plan.json", *words]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ({}, []),
+        ({"CHECKS": HOSTILE}, [f"--checks=/w/caller/{HOSTILE}"]),
+        (
+            {"REGISTRY": "ghcr.io/a/b", "BUILD_CACHE": "type=gha"},
+            ["--registry=ghcr.io/a/b", "--build-cache=type=gha"],
+        ),
+    ],
+)
+def test_a_cell_is_asked_for_with(tmp_path: Path, inputs: dict[str, str], words: list[str]) -> None:
+    given = {"CELL": "py3.12-cpu", **inputs}
+    found = asked(tmp_path, "cells.yml", "cell", "Run the cell", given)
+    plan = ["--plan", f"{tmp_path}/plan/plan.json", "--output", f"{tmp_path}/result"]
+    assert found == ["-s", "cell", "--", "py3.12-cpu", *plan, "--no-keep-wheels", *words]

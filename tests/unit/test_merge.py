@@ -254,7 +254,11 @@ def test_an_interrupted_cell_is_an_interrupted_run(back: Path, tmp_path: Path) -
     folder = back / f"cell-{FOUR[0].id}"
     came_back(folder, FOUR[0], CellOutcome.CANCELLED)
     RunFolder(folder).write_run(run_of(PLAN, FOUR[0]).model_copy(update={"interrupted": True}))
-    assert judged(PLAN, [back], tmp_path / "home").run.interrupted
+    shutil.rmtree(back / f"cell-{FOUR[1].id}")
+    run = judged(PLAN, [back], tmp_path / "home")
+    assert run.run.interrupted
+    assert outcomes(run)[0] == "cancelled"
+    assert run.cells[1].outcome is CellOutcome.MISSING  # of another machine
 
 
 def test_a_plan_is_found_or_asked_for(back: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from chaos.faults import Fault, inject
 from chaos.scene import CHECKS, MODES, Scene
 from matrixci.run_folder import read_run
 
-BETWEEN = (1.0, 5.0)
+BETWEEN = (2.0, 8.0)
 """Seconds from one fault to the next, at least and at most."""
 MOST = 8
 """Faults in one matrix; then it is left alone, so that it comes to an end."""

@@ -32,6 +32,9 @@ class _Server(socketserver.ThreadingUnixStreamServer):
     answers: Mapping[str, tuple[int, object]]
     daemon_threads = True
 
+    def handle_error(self, *_: object) -> None:
+        """Say nothing: who only looked whether somebody answers is gone by now."""
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server

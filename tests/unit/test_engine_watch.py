@@ -32,6 +32,9 @@ KILL = event("kill", signal="15")
 class _Engine(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
 
+    def handle_error(self, *_: object) -> None:
+        """Say nothing: who only looked whether somebody answers is gone by now."""
+
     def __init__(self, path: str) -> None:
         super().__init__(path, _Handler)
         self.live: Sequence[Mapping[str, object]] = ()

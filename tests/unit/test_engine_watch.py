@@ -32,9 +32,6 @@ KILL = event("kill", signal="15")
 class _Engine(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
 
-    def handle_error(self, *_: object) -> None:
-        """Say nothing: who only looked whether somebody answers is gone by now."""
-
     def __init__(self, path: str) -> None:
         super().__init__(path, _Handler)
         self.live: Sequence[Mapping[str, object]] = ()
@@ -44,6 +41,9 @@ class _Engine(socketserver.ThreadingUnixStreamServer):
         self.is_well = True
         self.asked: list[str] = []
         self.go = threading.Event()
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing: who only looked whether somebody answers is gone by now."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -13,6 +13,7 @@ from matrixci.model import (
     CellResult,
     CheckOutcome,
     CheckResult,
+    EngineFacts,
     ImageRecord,
     KnownIssue,
     LockRecord,
@@ -128,6 +129,21 @@ def a_run(of: Sequence[Cell] | None = None, **fields: object) -> Run:
             "axes": {axis: tuple(values) for axis, values in axes.items()},
             "cells": planned,
             "resolver": "uv 0.13.9",
+            **fields,
+        }
+    )
+
+
+def an_engine(**fields: object) -> EngineFacts:
+    return EngineFacts.model_validate(
+        {
+            "version": "26.1.5",
+            "buildx": "0.13.1",
+            "architecture": "x86_64",
+            "cpus": 2,
+            "memory": 16 * 2**30,
+            "storage": "overlay2",
+            "gpu": None,
             **fields,
         }
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from command_line import run_command
-from factories import a_check, a_lock, a_result
+from factories import a_check, a_lock, a_result, an_engine
 from test_plan import FOUR, LOCK, a_plan
 
 from matrixci.errors import ExitCode, UsageError
@@ -20,15 +20,7 @@ from matrixci.run import judge_folder
 from matrixci.run_folder import RunFolder
 
 PLAN = a_plan()
-ENGINE = EngineFacts(
-    version="26.1.5",
-    buildx="0.13.1",
-    architecture="x86_64",
-    cpus=2,
-    memory=2**34,
-    storage="overlay2",
-    gpu=None,
-)
+ENGINE = an_engine()
 
 
 def came_back(

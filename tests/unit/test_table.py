@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from factories import a_cell, a_check, a_lock, a_result, a_run, an_issue, cells
+from factories import a_cell, a_check, a_lock, a_result, a_run, an_engine, an_issue, cells
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
@@ -21,7 +21,6 @@ from matrixci.model import (
     CellResult,
     CheckOutcome,
     CheckResult,
-    EngineFacts,
     Reason,
     Run,
 )
@@ -35,15 +34,7 @@ QUICK = settings(max_examples=60, deadline=None, derandomize=True, database=None
 FOLDER = ".matrixci/runs/20261121T100000Z-abc123"
 NOX = "python3 -m nox -s matrix --"
 ONE = a_cell()
-NO_GPU = EngineFacts(
-    version="26.1.5",
-    buildx="0.13.1",
-    architecture="x86_64",
-    cpus=2,
-    memory=2**34,
-    storage="overlay2",
-    gpu=None,
-)
+NO_GPU = an_engine()
 NEEDS_GPU = a_check("test_g.py::test_gpu", CheckOutcome.SKIPPED, reason="no GPU", need="gpu")
 
 

@@ -1,10 +1,9 @@
 from datetime import UTC, date, datetime
 
 import pytest
-from factories import a_result, a_run, an_image
+from factories import a_result, a_run, an_engine, an_image
 
 from matrixci.judge import judge
-from matrixci.model import EngineFacts
 from matrixci.reports.environment import environment
 
 
@@ -34,19 +33,11 @@ def test_each_base_is_told_with_where_it_is_from() -> None:
 
 
 def test_each_kind_of_engine_is_told_once() -> None:
-    one = EngineFacts(
-        version="28.0",
-        buildx="0.21",
-        architecture="x86_64",
-        cpus=4,
-        memory=16 * 2**30,
-        storage="overlay2",
-        gpu=None,
-    )
+    one = an_engine()
     like_it = one.model_copy(update={"memory": 16 * 2**30 - 4096})
     other = one.model_copy(update={"cpus": 64, "gpu": "CDI"})
     judged = judge(a_run(engines=(one, like_it, other)), {}, (), date(2026, 11, 21))
     assert dict(environment(judged))["engine"] == (
-        "28.0, buildx 0.21, x86_64, 4 CPUs, 16 GiB, overlay2, no GPU; "
-        "28.0, buildx 0.21, x86_64, 64 CPUs, 16 GiB, overlay2, GPU by CDI"
+        "26.1.5, buildx 0.13.1, x86_64, 2 CPUs, 16 GiB, overlay2, no GPU; "
+        "26.1.5, buildx 0.13.1, x86_64, 64 CPUs, 16 GiB, overlay2, GPU by CDI"
     )

@@ -13,9 +13,8 @@ from matrixci.processes import run_process
 from matrixci.redaction import redact, redact_file
 
 _TAIL_LINES = 15
-# What the step that failed printed, as BuildKit repeats it; the Dockerfile's own lines come after.
-_SUMMARY = re.compile(r"^------\n > \[[^\n]*\n(.*?)^------$", re.DOTALL | re.MULTILINE)
-_STAMP = re.compile(r"^\d+\.\d+ ", re.MULTILINE)
+# BuildKit repeats what the step printed in a summary, now and then the last of its lines alone.
+_FAILED = re.compile(r"^#(\d+) ERROR: ", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +124,9 @@ def _tail(log: Path) -> str:
 
 
 def _printed(log: Path) -> str:
-    """Return a build's log: BuildKit's own summary of the failure where it wrote one."""
+    """Return what the step that failed printed, or all of a build's log where none did."""
     text = redact(log.read_text(encoding="utf-8", errors="replace"))
-    return "".join(_STAMP.sub("", told) for told in _SUMMARY.findall(text)).strip() or text
+    for step in reversed(_FAILED.findall(text)):
+        if lines := re.findall(rf"^#{step} \d+\.\d+ (.*)$", text, re.MULTILINE):
+            return "\n".join(lines).strip()
+    return text

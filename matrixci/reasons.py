@@ -158,5 +158,5 @@ def _fallback(cells: Iterable[JudgedCell]) -> Iterator[str]:
         backends = sorted({str(cell.cell.torch_backend) for cell in fallbacks})
         yield (
             f"PyTorch's own index could not be reached ({', '.join(backends)}): "
-            f"{len(fallbacks)} cells have the default index's build of torch"
+            f"the default index's build of torch serves {several(len(fallbacks), 'cell')}"
         )

@@ -462,10 +462,14 @@ def test_what_was_not_verified_is_remarked_once_for_all_cells() -> None:
     assert judged(*results).unverified[0] == "1 check (no GPU)"
 
 
-def test_a_build_of_torch_from_another_index_is_remarked() -> None:
-    results = [a_result(cell, lock=a_lock(fallback=True)) for cell in TWO]
+@pytest.mark.parametrize(("of", "serves"), [(TWO[:1], "1 cell"), (TWO, "2 cells")])
+def test_a_build_of_torch_from_another_index_is_remarked(of: Sequence[Cell], serves: str) -> None:
+    results = [a_result(cell, lock=a_lock(fallback=True)) for cell in of]
     (remark,) = judged(*results).remarks
-    assert remark.startswith("PyTorch's own index could not be reached (cpu): 2 cells have the ")
+    assert remark == (
+        "PyTorch's own index could not be reached (cpu): "
+        f"the default index's build of torch serves {serves}"
+    )
 
 
 def test_what_the_command_left_out_is_remarked() -> None:

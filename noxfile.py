@@ -31,6 +31,7 @@ def _become(session: nox.Session, command: str) -> None:
     reach it as it is; both would be lost behind nox, which knows success and failure.
     """
     _install(session)
+    session.env["MATRIXCI_CALLED_BY"] = "nox"  # messages print commands as the user types them
     _hand_over(session, "-m", "matrixci", command, *session.posargs)
 
 
@@ -113,7 +114,8 @@ def issue(session: nox.Session) -> None:
 def clean(session: nox.Session) -> None:
     """Remove what the project made on the engine; with `-- --all` its build cache as well."""
     _install(session)
-    session.run("python", "-m", "matrixci", "clean", *session.posargs)
+    called = {"MATRIXCI_CALLED_BY": "nox"}
+    session.run("python", "-m", "matrixci", "clean", *session.posargs, env=called)
 
 
 @nox.session

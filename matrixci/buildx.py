@@ -9,6 +9,7 @@ from typing import assert_never
 from matrixci.build_failure import BuildCause, cause_of, own_cause_of
 from matrixci.engine import Engine
 from matrixci.errors import BaseImageError, EngineError, ResolverError
+from matrixci.invocation import called
 from matrixci.processes import run_process
 from matrixci.redaction import redact, redact_file
 
@@ -76,7 +77,7 @@ def _failure(log: Path) -> BuildError | EngineError | ResolverError | BaseImageE
         case BuildCause.DISK:
             return EngineError(
                 "The disk of the container engine is full: a build found no space left on it.\n"
-                f"Free some: nox -s clean -- --all\n{told}"
+                f"Free some: {called('clean', '--all')}\n{told}"
             )
         case BuildCause.ENGINE:
             return EngineError(f"The container engine was lost in the middle of a build.\n{told}")

@@ -27,6 +27,7 @@ from matrixci.cli_options import (
 )
 from matrixci.console import console
 from matrixci.github_output import MOST_JOBS, append, outputs
+from matrixci.invocation import called
 from matrixci.lock import Lock, Unsatisfiable
 from matrixci.model import Cell
 from matrixci.new_run import companions
@@ -94,8 +95,9 @@ def plan_run(  # noqa: PLR0913
         _tell_of_gpus(planned)
     if path := os.environ.get("GITHUB_OUTPUT"):
         append(outputs(planned, shard_size), Path(path))
-    told = f"the run {planned.run.id} is planned in {output}; run a cell of it:"
-    console().print(Text(f"{told} nox -s cell -- ID --plan {output}"), soft_wrap=True)
+    run_one = called("cell", "ID", "--plan", str(output))
+    told = f"the run {planned.run.id} is planned in {output}; run a cell of it: {run_one}"
+    console().print(Text(told), soft_wrap=True)
 
 
 def _command(words: Sequence[str]) -> list[str]:

@@ -58,7 +58,7 @@ def show(
     if svg is not None:
         picture = Console(record=True, file=StringIO(), width=WIDTH, force_terminal=True)
         picture.print(render_matrix(judged))
-        write_whole(svg, _without_fonts(picture.export_svg(title="nox -s matrix")))
+        write_whole(svg, _without_fonts(picture.export_svg(title="matrixci")))
     raise typer.Exit(exit_code(judged))
 
 

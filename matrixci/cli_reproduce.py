@@ -16,13 +16,14 @@ from matrixci.console import console
 from matrixci.engine import Engine
 from matrixci.errors import ExitCode
 from matrixci.glyphs import CELL_GLYPHS, CHECK_GLYPHS, STYLES
+from matrixci.invocation import called
 from matrixci.judge import judge_cell
 from matrixci.model import CellOutcome, CellResult, CheckOutcome, Reason, now
 from matrixci.reproduce import Reproduction, image_of, open_shell, prepare, run_again
 from matrixci.run_folder import find_run, new_run_id, read_run, write_whole
 from matrixci.wording import in_line, printable
 
-_KEPT = "docker start --attach {0}; docker cp {0}:/matrixci/results .; removed by: nox -s clean"
+_KEPT = "docker start --attach {0}; docker cp {0}:/matrixci/results .; removed by: {1}"
 _HINT = (
     "the cell's container, without a time limit: run the checks with "
     "`python3 /matrixci/harness/supervise.py`, "
@@ -77,7 +78,7 @@ async def _reproduce(what: Reproduction, home: Path, *, shell: bool) -> int:
     result, kept = await run_again(engine, what, image, log, screen.take)
     screen.end()
     if kept is not None:
-        _say(f"the container is kept: {_KEPT.format(kept)}")
+        _say(f"the container is kept: {_KEPT.format(kept, called('clean'))}")
     write_whole(folder / f"{what.before.cell.id}.json", result.model_dump_json(indent=1))
     return _tell(what, result, folder)
 

@@ -15,11 +15,11 @@ import docker
 from matrixci.engine_endpoint import Endpoint
 from matrixci.engine_ssh import Tunnel, open_tunnel
 from matrixci.errors import EngineError
+from matrixci.invocation import called
 from matrixci.processes import run_process
 
 _OLDEST: Final = 23  # the first whose builds are BuildKit's
 _CONNECTIONS: Final = 64
-_START_IT: Final = "Start one, or run: nox -s matrix -- --install-engine"
 # What the SDK says of an engine elsewhere that doesn't answer, and what to do about it.
 _CAUSES: Final = (
     (
@@ -101,7 +101,7 @@ def _unanswered(endpoint: Endpoint, error: Exception, tunnel: Tunnel | None) -> 
     """Return what is told where no engine answers."""
     first = f"No container engine answers at {endpoint.host}: "
     if endpoint.is_local:
-        return f"{first}{error}\n{_START_IT}"
+        return f"{first}{error}\n{_start_it()}"
     elsewhere = f"{endpoint.named_by} names it; without that, this machine's own is used."
     if tunnel:
         # Of the socket on the other side only ssh tells.
@@ -131,9 +131,9 @@ def _try_socket(path: Path) -> None:
         raise EngineError(msg) from error
     except OSError as error:
         if shutil.which("dockerd"):
-            msg = f"A container engine is installed, and is not running ({path}).\n{_START_IT}"
+            msg = f"A container engine is installed, and is not running ({path}).\n{_start_it()}"
         else:
-            msg = f"There is no container engine on this machine ({path}).\n{_START_IT}"
+            msg = f"There is no container engine on this machine ({path}).\n{_start_it()}"
         raise EngineError(msg) from error
 
 
@@ -155,3 +155,7 @@ async def buildx_version(environment: Mapping[str, str]) -> str:
         )
         raise EngineError(msg)
     return done.stdout.split()[1] if len(done.stdout.split()) > 1 else done.stdout.strip()
+
+
+def _start_it() -> str:
+    return f"Start one, or run: {called('matrix', '--install-engine')}"

@@ -355,6 +355,15 @@ class Setup(Frozen):
     checks_digest: str = Field(description="SHA-256 of the checks and of what runs them, in hex")
 
 
+class Caller(StrEnum):
+    """What the user typed to start matrixci."""
+
+    PROGRAM = "matrixci"
+    MODULE = "python"
+    UVX = "uvx"
+    NOX = "nox"
+
+
 class Run(Frozen):
     """All cells of one matrix at one time."""
 
@@ -365,6 +374,9 @@ class Run(Frozen):
     matrixci: str = Field(description="version of matrixci")
     commit: str | None = Field(description="commit of the checkout, +dirty where it is changed")
     command: tuple[str, ...] = Field(description="argv that reproduces the run")
+    called_by: Caller = Field(
+        default=Caller.PROGRAM, description="how matrixci was called, for commands in reports"
+    )
     subject: Subject
     companions: tuple[str, ...] = Field(
         default=(), description="normalised names of what the matrix requires beside the subject"

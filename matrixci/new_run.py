@@ -8,6 +8,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from matrixci.cells import Chosen
+from matrixci.invocation import caller
 from matrixci.matrix.definition import Matrix
 from matrixci.matrix.digest import matrix_digest
 from matrixci.model import Run, now
@@ -38,6 +39,7 @@ def new_run(settings: Settings, chosen: Chosen, command: Sequence[str]) -> Run:
         matrixci=distribution_version("matrixci"),
         commit=_commit(),
         command=tuple(map(redact, command)),
+        called_by=caller(),
         subject=settings.subject.subject,
         companions=companions(matrix),
         as_of=settings.as_of,

@@ -13,6 +13,7 @@ from typing import Self
 from pydantic import Field, field_serializer, model_validator
 
 from matrixci.errors import ResolverError, RunFilesError, UsageError
+from matrixci.invocation import called
 from matrixci.lock import Lock, Unsatisfiable, parse_lock
 from matrixci.matrix.definition import Matrix
 from matrixci.model import SCHEMA_VERSION, Cell, Frozen, Run
@@ -136,7 +137,8 @@ def read_plan(path: Path) -> Plan:
     try:
         return read_document(path, Plan)
     except FileNotFoundError as error:
-        msg = f"There is no plan {path}; make one: nox -s plan -- --output {path}"
+        make = called("plan", "--output", str(path))
+        msg = f"There is no plan {path}; make one: {make}"
         raise UsageError(msg) from error
     except (OSError, ValueError) as error:
         msg = f"The plan {path} can't be read: {error}"

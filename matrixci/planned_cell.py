@@ -4,6 +4,7 @@ from pathlib import Path
 
 from matrixci.build_cache import BuildCache
 from matrixci.errors import SubjectError, UsageError
+from matrixci.invocation import called
 from matrixci.model import BaseOrigin, Cell, Run, now
 from matrixci.pipeline import Settings
 from matrixci.plan import Plan
@@ -77,7 +78,7 @@ def settings_of(  # noqa: PLR0913 - what a cell is made with
         msg = (
             f"The checks in {checks}, or what runs them, are not those of the plan: it was made "
             f"with matrixci {plan.run.matrixci}, commit {plan.run.commit or 'unknown'}.\n"
-            "Run the cell with that commit, or plan anew: nox -s plan"
+            f"Run the cell with that commit, or plan anew: {called('plan')}"
         )
         raise UsageError(msg)
     return settings

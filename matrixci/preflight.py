@@ -6,6 +6,7 @@ from typing import Final
 
 from matrixci.engine import Engine
 from matrixci.errors import DiskFullError, EngineError, RunFilesError
+from matrixci.invocation import called
 
 HOME_BYTES: Final = 256 * 2**20
 """What the files of a large run come to."""
@@ -39,7 +40,7 @@ async def make_sure_of_room(engine: Engine, home: Path, needed: int) -> str | No
         msg = (
             f"The disk of the container engine is nearly full: {_gib(free)} are free, and "
             f"{_gib(needed)} are needed (limits: free-disk: in matrix.yaml).\n"
-            "Free some: nox -s clean -- --all"
+            f"Free some: {called('clean', '--all')}"
         )
         raise DiskFullError(msg)
     return None

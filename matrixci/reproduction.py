@@ -1,12 +1,15 @@
 """The commands that run a cell again; each failure in every report carries one."""
 
 from collections.abc import Sequence
+from datetime import UTC
 from typing import Final
 
+from matrixci.invocation import argv, command_of
 from matrixci.model import CellResult, Run
 
 _REPRODUCE: Final = "reproduce"
-_NOX: Final = ("python3", "-m", "nox", "-s")
+_MATRIX: Final = "matrix"
+_AS_OF: Final = "--as-of"
 _REPEATED: Final = ("--matrix", "--checks", "--base", "--home")
 """Options of a run without which a cell of it would be another one."""
 
@@ -31,7 +34,7 @@ def of_check(command: Sequence[str], check_id: str) -> tuple[str, ...]:
 
 def words_of_check(command: Sequence[str], check_id: str) -> tuple[str, ...]:
     """Return what is appended to a cell's command to make it that of one check."""
-    if _REPRODUCE in command[: len(_NOX) + 1]:
+    if command_of(command) == _REPRODUCE:
         return (check_id,)
     return ("--check", check_id.rpartition("::")[2].partition("[")[0])
 
@@ -41,24 +44,32 @@ def reproduce_command(run: Run, cell_id: str, check_id: str = "") -> tuple[str, 
     check = (check_id,) if check_id else ()
     home = given(run.command, "--home")
     elsewhere = ("--home", home) if home else ()
-    return (*_NOX, _REPRODUCE, "--", cell_id, *check, "--run", run.id, *elsewhere)
+    return argv(run.called_by, _REPRODUCE, (cell_id, *check, "--run", run.id, *elsewhere))
 
 
 def anew_command(run: Run, cell_id: str) -> tuple[str, ...]:
     """Return the command that runs a cell from its requirements on, as a run of its own."""
-    argv = [*_NOX, "matrix", "--", "--cell", cell_id]
-    argv += ["--subject", run.subject.spec]
-    argv += ["--as-of", run.as_of.isoformat()] if run.as_of else []
+    words = ["--cell", cell_id, "--subject", run.subject.spec]
+    words += [_AS_OF, run.as_of.isoformat()] if run.as_of else []
     for option in _REPEATED:
         value = given(run.command, option)
-        argv += [option, value] if value else []
-    return tuple(argv)
+        words += [option, value] if value else []
+    return argv(run.called_by, _MATRIX, words)
+
+
+def run_command(run: Run) -> tuple[str, ...]:
+    """Return the command that makes a whole run again, from the index as it was that day."""
+    command, *words = run.command or (_MATRIX,)
+    if given(words, _AS_OF) is None:
+        day = run.as_of or run.began.astimezone(UTC).date()
+        words += [_AS_OF, day.isoformat()]
+    return argv(run.called_by, command, words)
 
 
 def given(command: Sequence[str], option: str) -> str | None:
     """Return what a command gives for an option, None where it gives nothing."""
     found = None
-    for word, following in zip(command, [*command[1:], ""], strict=True):
+    for word, following in zip(command, [*command[1:], ""], strict=False):
         if word == option:
             found = following
         elif word.startswith(f"{option}="):

@@ -7,6 +7,7 @@ from typing import Final, assert_never
 
 from matrixci.build_cache import BuildCache
 from matrixci.errors import RunFilesError, SubjectError, UsageError
+from matrixci.invocation import called
 from matrixci.lock import Lock
 from matrixci.matrix.definition import Matrix
 from matrixci.matrix.digest import matrix_digest
@@ -113,7 +114,7 @@ def prepare(  # noqa: PLR0913 - what a run is made of
         listed = "".join(f"\n  {each}" for each in differences)
         msg = (
             f"The run {run.id} can't go on: its cells would not be of one kind.{listed}\n"
-            "Put it back as it was, or begin a new run: nox -s matrix"
+            f"Put it back as it was, or begin a new run: {called('matrix')}"
         )
         raise UsageError(msg)
     cells = unfinished(stored)

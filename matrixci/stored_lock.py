@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from matrixci.errors import ResolverError, RunFilesError
+from matrixci.invocation import called
 from matrixci.lock import Lock, parse_lock
 from matrixci.model import LockRecord, Subject
 
@@ -33,7 +34,7 @@ def read_lock(folder: Path, record: LockRecord, subject: Subject) -> Lock:
     if lock.digest != record.digest:
         msg = (
             f"The lock {path} is not the one that the cell's result speaks of: it was changed.\n"
-            "Run the cell anew: nox -s matrix"
+            f"Run the cell anew: {called('matrix')}"
         )
         raise RunFilesError(msg)
     return with_own_wheel(lock, subject)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from matrixci.invocation import VARIABLE
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -27,3 +29,9 @@ def same_as(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
         assert text == stored, "is that right? then run pytest with --refresh-snapshots"
 
     return compare
+
+
+@pytest.fixture(autouse=True)
+def called_as_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let messages name the installed program's commands, however the tests were started."""
+    monkeypatch.setenv(VARIABLE, "matrixci")

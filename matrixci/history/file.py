@@ -17,6 +17,7 @@ from matrixci.errors import (
     UsageError,
 )
 from matrixci.history.schema import VERSION, is_foreign, migrate, version_of
+from matrixci.invocation import called
 from matrixci.model import now
 
 PATIENCE_SECONDS: Final = 30.0
@@ -65,7 +66,7 @@ def open_for_reading(path: Path, patience: float = PATIENCE_SECONDS) -> sqlite3.
         HistoryError: it can't be read, stays locked, or is of a newer version.
     """
     if not path.is_file():
-        msg = f"There is no history {path}.\nTake a run in: nox -s history -- add"
+        msg = f"There is no history {path}.\nTake a run in: {called('history', 'add')}"
         raise UsageError(msg)
     try:
         return _open(path, "rw", patience)

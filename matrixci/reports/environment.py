@@ -6,6 +6,7 @@ from collections import Counter
 from matrixci.headline import headline_versions
 from matrixci.judged import JudgedRun
 from matrixci.model import EngineFacts, Run
+from matrixci.reproduction import run_command
 from matrixci.wording import several
 
 
@@ -30,9 +31,7 @@ def environment(judged: JudgedRun) -> list[tuple[str, str]]:
 
 def reproduce_all(judged: JudgedRun) -> str:
     """Return the command of the whole run, to be copied."""
-    command = judged.run.command
-    session, rest = (command[0], command[1:]) if command else ("matrix", ())
-    return shlex.join(["python3", "-m", "nox", "-s", session, *(["--", *rest] if rest else [])])
+    return shlex.join(run_command(judged.run))
 
 
 def _took(run: Run) -> str:

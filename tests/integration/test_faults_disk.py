@@ -26,7 +26,7 @@ def test_a_disk_that_is_nearly_full_is_refused_before_anything_is_made(toy: Toy)
 
     assert "nearly full" in command.stderr
     assert "921600.00 GiB are needed" in command.stderr
-    assert "nox -s clean -- --all" in command.stderr
+    assert "matrixci clean --all" in command.stderr
     assert "Traceback" not in command.stderr
     assert toy.runs() == []
     assert list(toy.temporary.iterdir()) == []
@@ -61,7 +61,7 @@ def test_a_disk_that_fills_up_during_a_build_is_no_fault_of_the_subject(
     assert ran.exit_code == 3
     message = ran.cells["full"].message
     assert "disk of the container engine is full" in message
-    assert "nox -s clean -- --all" in message
+    assert "matrixci clean --all" in message
 
 
 @pytest.mark.parametrize("plan", [False, True])

@@ -261,7 +261,7 @@ def test_without_an_engine_it_is_told_in_two_lines(command: Command, tmp_path: P
     assert done.code == ExitCode.INFRASTRUCTURE
     assert done.err == [
         "There is no container engine on this machine (/nonexistent.sock).",
-        "Start one, or run: nox -s matrix -- --install-engine",
+        "Start one, or run: matrixci matrix --install-engine",
     ]
     assert done.out == []
     assert not (tmp_path / ".matrixci/runs").exists()  # no run that never was
@@ -556,7 +556,7 @@ def test_a_table_is_shown_as_a_picture_as_well(command: Command, tmp_path: Path)
     assert any("✗" in line for line in done.out)
     assert picture.startswith("<svg")
     assert "✗" in picture
-    assert "nox" in picture
+    assert "matrixci" in picture
     assert "@font-face" not in picture
 
 

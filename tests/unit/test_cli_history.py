@@ -112,7 +112,7 @@ def test_the_file_is_a_setting(command: Command, runs: list[str], tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (["list"], ExitCode.USAGE, "nox -s history -- add"),
+        (["list"], ExitCode.USAGE, "matrixci history add"),
         (["show"], ExitCode.USAGE, "There is no history"),
         (["prune", "--keep", "1"], ExitCode.USAGE, "There is no history"),
         (["add", "nothing"], ExitCode.USAGE, "No single run is meant by 'nothing'"),

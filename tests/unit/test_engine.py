@@ -17,7 +17,7 @@ from matrixci.engine_endpoint import Certificates, engine_endpoint
 from matrixci.errors import EngineError, ExitCode
 from matrixci.model import EngineFacts
 
-START_IT = "Start one, or run: nox -s matrix -- --install-engine"
+START_IT = "Start one, or run: matrixci matrix --install-engine"
 ELSEWHERE = "DOCKER_HOST names it; without that, this machine's own is used."
 INFO = {
     "ServerVersion": "26.1.5",

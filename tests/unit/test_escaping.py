@@ -142,8 +142,8 @@ def test_a_reproduction_names_the_cell_the_check_and_the_home(
     assume(not any(word.startswith("--") for word in (cell, check, home)))
     run = a_run(command=("matrix", "--home", home, "--checks", "mine"))
     command = shlex.split(shlex.join(of_check(reproduce_command(run, cell), check)))
-    assert command[:6] == ["python3", "-m", "nox", "-s", "reproduce", "--"]
-    assert (command[6], command[-1]) == (cell, check)
+    assert command[:2] == ["matrixci", "reproduce"]
+    assert (command[2], command[-1]) == (cell, check)
     assert (given_of(command, "--home"), given_of(command, "--run")) == (home, run.id)
 
 
@@ -159,9 +159,10 @@ def test_an_option_of_a_command_is_found_again(value: str, option: str, joined: 
 @QUICK
 @given(st.lists(TEXTS, max_size=5))
 def test_the_command_of_a_run_is_given_back(words: list[str]) -> None:
-    argv = shlex.split(reproduce_all(JUDGED.model_copy(update={"run": a_run(command=words)})))
-    expected = [words[0], *(["--", *words[1:]] if words[1:] else [])] if words else ["matrix"]
-    assert argv == ["python3", "-m", "nox", "-s", *expected]
+    run = a_run(command=words)
+    argv = shlex.split(reproduce_all(JUDGED.model_copy(update={"run": run})))
+    expected = [*(words or ["matrix"]), "--as-of", f"{run.began:%Y-%m-%d}"]
+    assert argv == ["matrixci", *expected]
 
 
 @SLOW

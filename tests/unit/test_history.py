@@ -608,7 +608,7 @@ def test_a_file_that_stays_locked_is_told(file: Path, said: list[str]) -> None:
 
 
 def test_a_history_that_is_not_there_is_told(file: Path) -> None:
-    with pytest.raises(UsageError, match=r"There is no history .*\nTake a run in: nox"):
+    with pytest.raises(UsageError, match=r"There is no history .*\nTake a run in: matrixci"):
         History.reading(file)
     assert not file.exists()
 

@@ -131,7 +131,7 @@ def test_what_is_no_plan_is_a_mistake(tmp_path: Path, text: str) -> None:
 
 
 def test_a_missing_plan_is_told_with_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="nox -s plan -- --output"):
+    with pytest.raises(UsageError, match="matrixci plan --output"):
         read_plan(tmp_path / "plan.json")
 
 

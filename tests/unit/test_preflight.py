@@ -47,7 +47,7 @@ def test_a_full_disk_is_refused_with_the_figures_and_what_to_do(tmp_path: Path) 
     assert caught.value.exit_code is ExitCode.INFRASTRUCTURE
     told = str(caught.value)
     assert "3.25 GiB are free, and 10.00 GiB are needed" in told
-    assert "nox -s clean -- --all" in told
+    assert "matrixci clean --all" in told
 
 
 @pytest.mark.parametrize("free", [None, EngineError("it is busy")])

@@ -220,7 +220,7 @@ def test_a_cell_without_a_lock_can_only_be_run_anew(
     for cell, reason in ((CELL.id, why), ("py3.9-numpy2-cpu", "never got that far")):
         with pytest.raises(NotReproducibleError, match=reason) as caught:
             prepared(folder, None, cell)
-        assert f"nox -s matrix -- --cell {cell} --subject transformers" in str(caught.value)
+        assert f"matrixci matrix --cell {cell} --subject transformers" in str(caught.value)
 
 
 def test_a_run_that_does_not_say_its_setup_can_only_be_run_anew(tmp_path: Path) -> None:
@@ -557,7 +557,7 @@ def test_a_container_is_kept_where_it_is_asked_for(
     done = command(CELL.id, CHECKS[0], "--keep")
     assert engine.ran[0].keep
     assert "docker cp 0123456789ab:/matrixci/results" in done.err
-    assert "nox -s clean" in done.err
+    assert "matrixci clean" in done.err
 
 
 def test_the_shells_status_is_the_commands(
@@ -590,7 +590,7 @@ def test_another_folder_of_checks_is_said_to_be_one(
 def test_the_command_that_reproduces_is_short() -> None:
     run = a_run(command=("matrix", "--cell", "x"))
     assert shlex.join(reproduce_command(run, "py3.12", "t.py::t[a b]")) == (
-        f"python3 -m nox -s reproduce -- py3.12 't.py::t[a b]' --run {RUN}"
+        f"matrixci reproduce py3.12 't.py::t[a b]' --run {RUN}"
     )
     assert reproduce_command(run, "py3.12")[-3:] == ("py3.12", "--run", RUN)
 
@@ -605,7 +605,7 @@ def test_runs_that_lie_elsewhere_are_found(given: tuple[str, ...]) -> None:
 def test_the_command_that_runs_anew_repeats_what_makes_the_cell() -> None:
     words = ("matrix", "--matrix", "m.yaml", "--jobs", "4", "--checks=mine", "--base", "registry")
     run = a_run(command=words, as_of="2026-08-01")
-    assert anew_command(run, "c")[8:] == (
+    assert anew_command(run, "c")[4:] == (
         *("--subject", "transformers", "--as-of", "2026-08-01"),
         *("--matrix", "m.yaml", "--checks", "mine", "--base", "registry"),
     )

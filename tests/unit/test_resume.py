@@ -163,7 +163,7 @@ def test_a_run_that_stands_on_something_else_is_refused(
     place.write(CellOutcome.PASSED, None)
     change(place)
 
-    with pytest.raises(UsageError, match=f"(?s)can't go on.*{told}.*nox -s matrix"):
+    with pytest.raises(UsageError, match=f"(?s)can't go on.*{told}.*matrixci matrix"):
         prepare(read_run(place.run), place.load(), place.checks, place.home)
 
 

@@ -32,7 +32,7 @@ GOLDEN = Path(__file__).parent / "data/table.txt"
 QUICK = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 
 FOLDER = ".matrixci/runs/20261121T100000Z-abc123"
-NOX = "python3 -m nox -s matrix --"
+MATRIX = "matrixci matrix"
 ONE = a_cell()
 NO_GPU = an_engine()
 NEEDS_GPU = a_check("test_g.py::test_gpu", CheckOutcome.SKIPPED, reason="no GPU", need="gpu")
@@ -286,7 +286,7 @@ def test_a_check_that_fails_is_explained() -> None:
         "SIGABRT",
         "it does",
         "not hold",
-        f"reproduce: {NOX} --cell py3.12-numpy2-cpu --subject transformers --check test_one",
+        f"reproduce: {MATRIX} --cell py3.12-numpy2-cpu --subject transformers --check test_one",
     ]
 
 
@@ -330,7 +330,7 @@ def test_a_cell_that_no_check_speaks_for_is_explained(
     glyph = CELL_GLYPHS[outcome]
     assert told[0] == f"{glyph} py3.11-numpy2-cpu, py3.12-numpy2-cpu: {outcome} ({reason})"
     assert told[-2] == shown
-    assert told[-1].startswith(f"reproduce: {NOX} --cell py3.11-numpy2-cpu ")
+    assert told[-1].startswith(f"reproduce: {MATRIX} --cell py3.11-numpy2-cpu ")
 
 
 def test_of_a_long_log_the_end_is_shown_and_of_long_evidence_the_beginning() -> None:
@@ -388,7 +388,7 @@ def test_the_command_goes_through_a_shell_as_it_is(spec: str, name: str) -> None
     run = judged(failing(ONE, name), subject=subject, as_of=date(2026, 1, 31))
     argv = list(of_check(run.cells[0].reproduce, name))
     assert argv == [
-        *NOX.split(),
+        *MATRIX.split(),
         *("--cell", "py3.12-numpy2-cpu", "--subject", spec, "--as-of", "2026-01-31"),
         *("--check", "test_one"),
     ]

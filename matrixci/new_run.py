@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Sequence
 from importlib.metadata import version as distribution_version
+from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -37,7 +38,7 @@ def new_run(settings: Settings, chosen: Chosen, command: Sequence[str]) -> Run:
         id=new_run_id(began),
         began=began,
         matrixci=distribution_version("matrixci"),
-        commit=_commit(),
+        commit=own_commit(),
         command=tuple(map(redact, command)),
         called_by=caller(),
         subject=settings.subject.subject,
@@ -57,9 +58,22 @@ def new_run(settings: Settings, chosen: Chosen, command: Sequence[str]) -> Run:
     )
 
 
-def _commit() -> str | None:
-    """Return the commit of the working folder, +dirty where files are changed; None outside git."""
-    git = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+dirty"]
+def own_commit(package: Path = Path(__file__).parent) -> str | None:
+    """Return the commit of the checkout that matrixci runs from, +dirty where files are changed.
+
+    An installed package has none, even where its environment lies within another repository.
+
+    Args:
+        package: folder of the package.
+    """
+    if _git(package, "ls-files", "--error-unmatch", "__init__.py") is None:
+        return None
+    return _git(package, "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+dirty")
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    """Return what git prints in a folder, None where it prints nothing or fails."""
+    git = ["git", "-C", str(folder), *words]
     try:
         done = subprocess.run(git, capture_output=True, text=True, check=False, timeout=30)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired):

@@ -23,7 +23,7 @@ def environment(judged: JudgedRun) -> list[tuple[str, str]]:
         ("indexes", _indexes(judged)),
         ("engine", _engine(judged)),
         ("base images", _bases(judged)),
-        ("matrixci", f"{run.matrixci}, commit {run.commit or 'unknown'}"),
+        ("matrixci", f"{run.matrixci}, commit {run.commit}" if run.commit else run.matrixci),
         ("matrix", f"SHA-256 {run.matrix_digest}"),
     ]
     return [(label, value) for label, value in facts if value]

@@ -181,6 +181,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
+    session.run("deptry", ".")
     workflows = [str(path) for path in sorted(Path(".github/workflows").glob("*.yml"))]
     session.run("actionlint", *workflows)
     strict = ("--strict-collection", "--persona=pedantic")

@@ -22,7 +22,8 @@ from matrixci.matrix.file import load_matrix
 from matrixci.model import BaseOrigin
 from matrixci.pipeline import Settings
 from matrixci.subject import resolve_subject
-from matrixci.wording import did_you_mean
+from matrixci.uv_settings import ignored_settings
+from matrixci.wording import did_you_mean, in_line, listed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,7 @@ def asked(
             filter of checks is none.
     """
     make_sure_of_filter(what.check or "")
+    _say_what_is_ignored()
     loaded = load_matrix(what.file)
     selection = Selection(
         axes=_axis_options(context, list(loaded.axes)),
@@ -81,6 +83,12 @@ def asked(
         build_cache=what.build_cache,
     )
     return settings, chosen
+
+
+def _say_what_is_ignored() -> None:
+    if ignored := ignored_settings(Path.cwd()):
+        text = f"ignored, because only matrix.yaml and the index decide a lock: {listed(ignored)}"
+        console(stderr=True).print(Text(in_line(text)), soft_wrap=True)
 
 
 def _axis_options(context: typer.Context, axes: Sequence[str]) -> dict[str, tuple[str, ...]]:

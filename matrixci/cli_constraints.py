@@ -23,12 +23,16 @@ def print_constraints(
         Path | None,
         typer.Option(metavar="FILE|DIR", help="Write it there; for a glob: one file a cell."),
     ] = None,
+    hashes: Annotated[
+        bool,
+        typer.Option("--hashes", help="Write hashes, for `pip install --require-hashes -r`."),
+    ] = False,
     home: HomeOption = HOME,
 ) -> None:
-    """Print the constraints file of a green cell, with hashes, headed by what it is good for."""
+    """Print the constraints file of a green cell, for `pip install -c`."""
     folder = find_run(home, run)
     judged = running.judge_folder(folder)
-    files = constraints(judged, folder, cell)
+    files = constraints(judged, folder, cell, hashes=hashes)
     if not needs_several(cell, judged.run.cells):
         text = files[cell]
         if out is None:

@@ -6,9 +6,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from matrixci.errors import NotGreenError, UsageError
 from matrixci.judged import JudgedCell, JudgedRun
-from matrixci.model import Cell, CellOutcome, CheckOutcome, CheckResult
+from matrixci.lock import Lock, Pin, closure
+from matrixci.model import Cell, CellOutcome, CheckOutcome, CheckResult, Subject
 from matrixci.stored_lock import read_lock
 from matrixci.wording import did_you_mean, in_line, listed, several
 
@@ -16,7 +20,9 @@ _GREEN: Final = frozenset({CellOutcome.PASSED, CellOutcome.PARTIAL})
 _RULE: Final = "#" + "-" * 78
 
 
-def constraints(judged: JudgedRun, folder: Path, pattern: str) -> dict[str, str]:
+def constraints(
+    judged: JudgedRun, folder: Path, pattern: str, *, hashes: bool = False
+) -> dict[str, str]:
     """Return the constraints files of the green cells that a pattern names, by cell id.
 
     A cell that is named by its id must be green; of those that a glob matches the others are left
@@ -26,6 +32,8 @@ def constraints(judged: JudgedRun, folder: Path, pattern: str) -> dict[str, str]
         judged: the judged run.
         folder: its folder, which holds the locks.
         pattern: a cell's id, or a glob over the ids.
+        hashes: write a requirements file with hashes. pip refuses to use such a file as
+            constraints for anything that is not in it.
 
     Raises:
         UsageError: the run has no such cell.
@@ -40,7 +48,7 @@ def constraints(judged: JudgedRun, folder: Path, pattern: str) -> dict[str, str]
     green = [cell for cell in cells if _is_green(cell)]
     if not green:
         raise NotGreenError(_refusal(judged, cells))
-    return {cell.cell.id: _file(judged, cell, folder) for cell in green}
+    return {cell.cell.id: _file(judged, cell, folder, hashes=hashes) for cell in green}
 
 
 def _is_green(cell: JudgedCell) -> bool:
@@ -57,16 +65,38 @@ def _refusal(judged: JudgedRun, cells: Iterable[JudgedCell]) -> str:
     return "\n".join([*lines, green])
 
 
-def _file(judged: JudgedRun, cell: JudgedCell, folder: Path) -> str:
+def _file(judged: JudgedRun, cell: JudgedCell, folder: Path, *, hashes: bool) -> str:
     result = cell.result
     if result is None or result.lock is None:
         msg = f"{cell.cell.id} has no lock."
         raise NotGreenError(msg)
     lock = read_lock(folder, result.lock, judged.run.subject)
     # A value may come from a container: a line end in it would become a requirement.
-    head = "".join(f"# {in_line(line)}".rstrip() + "\n" for line in _header(judged, cell))
+    lines = [*_header(judged, cell), *_usage(cell.cell.id, hashes=hashes)]
+    head = "".join(f"# {in_line(line)}".rstrip() + "\n" for line in lines)
     # From the pins alone, so no index, no option and no credentials can be in it.
-    return f"{_RULE}\n{head}{_RULE}\n{lock.text}"
+    pins = _stack(lock, judged.run.subject, cell.cell)
+    body = "".join(f"{pin.line() if hashes else pin.requirement}\n" for pin in pins)
+    return f"{_RULE}\n{head}{_RULE}\n{body}"
+
+
+def _stack(lock: Lock, subject: Subject, cell: Cell) -> tuple[Pin, ...]:
+    """Return the pins that the subject and the cell's requirements need.
+
+    The rest is what only the test harness needs: nobody verified it for production.
+    """
+    asked = {subject.name, *(Requirement(text).name for text in cell.requires)}
+    needed = closure(lock.pins, {canonicalize_name(name) for name in asked})
+    return tuple(pin for pin in lock.pins if pin.name in needed)
+
+
+def _usage(cell: str, *, hashes: bool) -> Iterable[str]:
+    file = f"{cell}.txt"
+    yield ""
+    if hashes:
+        yield f"use:          pip install --require-hashes -r {file}"
+    else:
+        yield f"use:          pip install -c {file} PACKAGE"
 
 
 def _header(judged: JudgedRun, cell: JudgedCell) -> Iterable[str]:
@@ -101,6 +131,7 @@ def _counts(cell: JudgedCell) -> str:
     others = [
         f"{count[outcome]} {word}"
         for outcome, word in (
+            (CheckOutcome.FAILED, "failed, of severity warning"),
             (CheckOutcome.KNOWN, "failed as known issues say"),
             (CheckOutcome.SKIPPED, "skipped"),
         )

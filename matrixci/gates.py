@@ -68,7 +68,9 @@ def gates_of(
 ) -> tuple[Gate, ...]:
     """Return every gate of a run with its outcome; the run has its comparison already."""
     gates = [_require(judged, rule) for rule in judged.run.gates.require]
-    gates += [_new_failures(judged, new), _gpu(judged)]
+    gates.append(_new_failures(judged, new))
+    if _is_about_gpus(judged):
+        gates.append(_gpu(judged))
     gates += [_ends(judged, axis) for axis in judged.run.gates.ends]
     gates += [_disappeared(judged)]
     if subject_version is not None:
@@ -136,6 +138,12 @@ def _new_failures(judged: JudgedRun, new: Sequence[Failure]) -> Gate:
     return _gate(NEW_FAILURES, asks, outcome, evidence)
 
 
+def _is_about_gpus(judged: JudgedRun) -> bool:
+    """Return whether a GPU was asked for, by a cell of the run or by the gate itself."""
+    required = judged.run.gates.gpu is Enforcement.REQUIRED
+    return required or any(cell.cell.gpu for cell in judged.cells)
+
+
 def _gpu(judged: JudgedRun) -> Gate:
     served = [
         cell.cell.id
@@ -146,7 +154,11 @@ def _gpu(judged: JudgedRun) -> Gate:
         and any(check.outcome in SHOWN for check in cell.checks)
     ]
     asked = sum(cell.cell.gpu for cell in judged.cells)
-    evidence = [f"{len(served)} of {asked} cells that ask for a GPU had one"]
+    evidence = [
+        f"{len(served)} of {asked} cells that ask for a GPU had one"
+        if asked
+        else "no cell of the run asks for a GPU"
+    ]
     return _gate(
         GPU,
         "a cell ran on a real GPU",

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from matrixci.redaction import redact
+from matrixci.uv_settings import index_config
+
 # What uv, pip and their HTTP stacks read; local paths are left out, a build can't see them.
 _PASSED: Final = re.compile(
     r"UV_(DEFAULT_INDEX|INDEX|INDEX_URL|EXTRA_INDEX_URL|INDEX_STRATEGY|INDEX_\w+_(USERNAME|PASSWORD)"
@@ -41,15 +44,30 @@ def build_secrets(folder: Path, *, keep_wheels: bool = True) -> dict[str, Path]:
         secrets["ca"] = bundle
     if netrc := _file(os.environ.get("NETRC")) or _file("~/.netrc"):
         secrets["netrc"] = netrc
-    if config := _file(os.environ.get("UV_CONFIG_FILE")) or _file("~/.config/uv/uv.toml"):
-        secrets["uv-config"] = config
+    if config := index_config():
+        secrets["uv-config"] = _private(folder / "uv.toml", config)
     settings = index_environment()
     if not keep_wheels:
         settings["MATRIXCI_KEEP_WHEELS"] = "no"
-    secrets["index"] = folder / "index.sh"
-    secrets["index"].touch(mode=0o600)
-    secrets["index"].write_text(_as_shell(settings), encoding="utf-8")
+    secrets["index"] = _private(folder / "index.sh", _as_shell(settings))
     return secrets
+
+
+def recorded_settings() -> dict[str, str]:
+    """Return the index settings as a run records them: without credentials."""
+    settings = {name: _shown(name, value) for name, value in index_environment().items()}
+    config = index_config()
+    return {**settings, **({"uv.toml": redact(config)} if config else {})}
+
+
+def _shown(name: str, value: str) -> str:
+    return "***" if name.endswith(("_USERNAME", "_PASSWORD")) else redact(value)
+
+
+def _private(path: Path, text: str) -> Path:
+    path.touch(mode=0o600)
+    path.write_text(text, encoding="utf-8")
+    return path
 
 
 def _default(settings: dict[str, str], name: str, value: str | None) -> None:

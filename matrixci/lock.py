@@ -7,7 +7,8 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import cached_property
@@ -27,6 +28,8 @@ from matrixci.model import Cell, Subject
 from matrixci.once import Once
 from matrixci.processes import Completed, run_process
 from matrixci.resolver_reason import NO_SOLUTION, one_line, readable_reason
+from matrixci.temporary import temporary_folder
+from matrixci.uv_settings import index_config, inherited_environment
 
 HARNESS: Final = ("pytest>=8",)
 """What the checks are written in; it is resolved with the stack, so it can't disturb it unseen."""
@@ -50,7 +53,8 @@ class Request:
 
     def key(self) -> str:
         """Return a digest of the request and the resolver."""
-        facts = {**asdict(self), "uv": distribution_version("uv"), "index": index_environment()}
+        index = [index_environment(), index_config()]
+        facts = {**asdict(self), "uv": distribution_version("uv"), "index": index}
         return hashlib.sha256(json.dumps(facts, default=str, sort_keys=True).encode()).hexdigest()
 
 
@@ -65,9 +69,14 @@ class Pin:
     via: tuple[str, ...]
     """Who asks for it, by normalised name."""
 
+    @property
+    def requirement(self) -> str:
+        """The exact requirement, without hashes."""
+        return f"{self.name}=={self.version}"
+
     def line(self) -> str:
-        """Return it as a line of a constraints file."""
-        return " \\\n    ".join([f"{self.name}=={self.version}", *self._options()])
+        """Return it as a line of a requirements file, with hashes."""
+        return " \\\n    ".join([self.requirement, *self._options()])
 
     def install_line(self, wheels: str) -> str:
         """Return it as a line to install from; a wheel of our own lies in the folder `wheels`."""
@@ -91,7 +100,7 @@ class Lock:
 
     @cached_property
     def text(self) -> str:
-        """The lock as a constraints file, one that `pip install -c` accepts."""
+        """The lock as a requirements file, for `pip install --require-hashes -r`."""
         return "".join(f"{pin.line()}\n" for pin in self.pins)
 
     @property
@@ -263,17 +272,33 @@ class Resolver:
         argv += ["--only-binary", ":all:", "--generate-hashes", "--annotation-style", "line"]
         argv += ["--torch-backend", request.torch_backend] if request.torch_backend else []
         argv += ["--exclude-newer", request.as_of.isoformat()] if request.as_of else []
-        environment = {**os.environ, **index_environment()}
+        environment = {**inherited_environment(), **index_environment()}
         if request.torch_backend:
             # One attempt is enough: nothing worse than the fallback depends on it.
             environment["UV_HTTP_RETRIES"] = "0"
         text = "".join(f"{line}\n" for line in request.requires)
         try:
             async with self._slots:
-                return await run_process(argv, stdin=text, env=environment, time_limit=_TIME_LIMIT)
+                with _configured(argv, index_config()) as command:
+                    return await run_process(
+                        command, stdin=text, env=environment, time_limit=_TIME_LIMIT
+                    )
         except TimeoutError as error:
             msg = f"The resolver didn't answer within {_TIME_LIMIT:.0f} s."
             raise ResolverError(msg) from error
+
+
+@contextmanager
+def _configured(argv: Sequence[str], config: str) -> Iterator[list[str]]:
+    """Add the option that keeps uv from discovering any configuration but the given one."""
+    if not config:
+        yield [*argv, "--no-config"]
+        return
+    with temporary_folder("uv") as folder:
+        path = folder / "uv.toml"
+        path.touch(mode=0o600)
+        path.write_text(config, encoding="utf-8")
+        yield [*argv, "--config-file", str(path)]
 
 
 def _outcome(done: Completed, backend: str | None) -> Lock | Unsatisfiable:

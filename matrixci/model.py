@@ -403,6 +403,10 @@ class Run(Frozen):
         default=None, description="SHA-256 of the plan that the run is part of, in hex"
     )
     resolver: str = Field(description="uv and its version")
+    index_settings: dict[str, str] = Field(
+        default_factory=dict,
+        description="variables and uv.toml that say where packages come from, without credentials",
+    )
     older: dict[str, dict[str, str]] = Field(
         default_factory=dict, description="cell to package that others have newer, to the reason"
     )

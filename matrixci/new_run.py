@@ -9,6 +9,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from matrixci.cells import Chosen
+from matrixci.index_settings import recorded_settings
 from matrixci.invocation import caller
 from matrixci.matrix.definition import Matrix
 from matrixci.matrix.digest import matrix_digest
@@ -54,6 +55,7 @@ def new_run(settings: Settings, chosen: Chosen, command: Sequence[str]) -> Run:
         known_issues=matrix.known_issues,
         gates=matrix.gates.plain(),
         resolver=f"uv {distribution_version('uv')}",
+        index_settings=recorded_settings(),
         setup=settings.setup,
     )
 

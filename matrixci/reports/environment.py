@@ -21,6 +21,7 @@ def environment(judged: JudgedRun) -> list[tuple[str, str]]:
         ("index as of", str(run.as_of or "the day of the run")),
         ("resolver", run.resolver),
         ("indexes", _indexes(judged)),
+        ("index settings", ", ".join(run.index_settings)),
         ("engine", _engine(judged)),
         ("base images", _bases(judged)),
         ("matrixci", f"{run.matrixci}, commit {run.commit}" if run.commit else run.matrixci),

@@ -263,6 +263,7 @@ class Toy:
         *arguments: str,
         name: str = "",
         home: Path | None = None,
+        python: Path = Path(sys.executable),
         environment: Mapping[str, str] | None = None,
         **more: str,
     ) -> Iterator["Command"]:
@@ -270,7 +271,7 @@ class Toy:
 
         Its outputs are in files of this name.
         """
-        argv = [sys.executable, "-m", "matrixci", "matrix", "--matrix", str(self.matrix)]
+        argv = [str(python), "-m", "matrixci", "matrix", "--matrix", str(self.matrix)]
         argv += ["--checks", str(self.checks), "--home", str(home or self.home), *arguments]
         with (
             (self.folder / f"{name}stdout").open("wb") as stdout,

@@ -101,8 +101,34 @@ def test_a_file_says_what_it_is_good_for(tmp_path: Path) -> None:
         f"# cell:         {CELL.id}",
         f"# run:          {RUN}, 2026-11-21",
         "# made by:      matrixci 0.1.0, uv 0.13.9",
+        "#",
+        f"# use:          pip install -c {CELL.id}.txt PACKAGE",
     ]
-    assert text.endswith(f"\n{LOCK.text}")
+    assert text.endswith("\ntool==2.0\ntoy==1.0\n")
+    hashed = constraints(judged, folder, CELL.id, hashes=True)[CELL.id]
+    assert hashed.endswith(f"\n{LOCK.text}")
+    assert f"# use:          pip install --require-hashes -r {CELL.id}.txt\n" in hashed
+
+
+def test_what_only_the_harness_needs_is_left_out(tmp_path: Path) -> None:
+    needs = {"iniconfig": ("pytest",), "pluggy": ("pytest", "tool"), "pytest": ()}
+    pins = tuple(
+        Pin(name=name, version="1.0", url=None, hashes=(), via=via) for name, via in needs.items()
+    )
+    judged, folder = store(tmp_path, lock=Lock(pins=(*pins, *LOCK.pins), torch_backend=None))
+    lines = constraints(judged, folder, CELL.id)[CELL.id].splitlines()
+    assert [line for line in lines if not line.startswith("#")] == [
+        "pluggy==1.0",
+        "tool==2.0",
+        "toy==1.0",
+    ]
+
+
+def test_a_failed_check_of_severity_warning_is_counted(tmp_path: Path) -> None:
+    warned = a_check("test_a.py::test_warned", CheckOutcome.FAILED, severity="warning")
+    judged, folder = store(tmp_path, checks=[a_check(), warned])
+    text = constraints(judged, folder, CELL.id)[CELL.id]
+    assert "# checks:       1 of 2 passed, 1 failed, of severity warning\n" in text
 
 
 def test_what_restricts_it_is_said(tmp_path: Path) -> None:
@@ -139,7 +165,7 @@ def test_every_line_is_a_comment_or_a_pin(tmp_path: Path) -> None:
         "test_a.py::test_known", CheckOutcome.KNOWN, reason="x\nevil==1.0\n--index-url http://a"
     )
     judged, folder = store(tmp_path, checks=[a_check(), hostile])
-    text = constraints(judged, folder, CELL.id)[CELL.id]
+    text = constraints(judged, folder, CELL.id, hashes=True)[CELL.id]
     for line in text.splitlines():
         if not line.startswith(("#", "    --hash=sha256:")):
             assert str(Requirement(line.removesuffix(" \\")).specifier).startswith("==")
@@ -276,27 +302,29 @@ def test_what_is_refused_leaves_stdout_empty(command: Command, tmp_path: Path) -
 
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
-    """Return a constraints file of two wheels, which lie in the folder `wheels` beside it."""
+    """Return a folder with constraints, the same with hashes, and the wheels in `wheels`."""
     wheels = tmp_path / "wheels"
     wheels.mkdir()
     toy = write_wheel(wheels, "toy-1.0", ["tool"])
     tool = write_wheel(wheels, "tool-2.0")
     write_wheel(wheels, "tool-3.0")
+    write_wheel(wheels, "other-1.0")
     hashes = {path: f"sha256:{digest_of_file(path)}" for path in (toy, tool)}
     pins = (
         Pin(name="tool", version="2.0", url=None, hashes=(hashes[tool],), via=("toy",)),
         Pin(name="toy", version="1.0", url=None, hashes=(hashes[toy],), via=()),
     )
     judged, folder = store(tmp_path, lock=Lock(pins=pins, torch_backend=None))
-    path = tmp_path / "constraints.txt"
-    path.write_text(constraints(judged, folder, CELL.id)[CELL.id], encoding="utf-8")
-    return path
+    for name, hashed in {"constraints.txt": False, "hashes.txt": True}.items():
+        text = constraints(judged, folder, CELL.id, hashes=hashed)[CELL.id]
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    return tmp_path
 
 
 PIP = [sys.executable, "-m", "pip", "install", "--dry-run", "--disable-pip-version-check"]
 UV = [uv.find_uv_bin(), "pip"]
 READERS = {
-    "pip -c": [*PIP, "toy", "-c"],
+    "pip -c": [*PIP, "toy", "other", "-c"],
     "pip --require-hashes -r": [*PIP, "--require-hashes", "-r"],
     "uv compile -c": [*UV, "compile", "toy.in", "--generate-hashes", "-c"],
     "uv install -c": [*UV, "install", "--dry-run", "--python", sys.executable, "toy", "-c"],
@@ -306,10 +334,11 @@ READERS = {
 }
 
 
-def read_by(reader: str, file: Path) -> subprocess.CompletedProcess[str]:
-    (file.parent / "toy.in").write_text("toy\n", encoding="utf-8")
-    argv = [*READERS[reader], file.name, "--no-index", "--find-links", "wheels"]
-    return subprocess.run(argv, cwd=file.parent, capture_output=True, text=True, check=False)
+def read_by(reader: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    (folder / "toy.in").write_text("toy\n", encoding="utf-8")
+    file = "hashes.txt" if reader.endswith(" -r") else "constraints.txt"
+    argv = [*READERS[reader], file, "--no-index", "--find-links", "wheels"]
+    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -322,9 +351,8 @@ def test_the_tools_take_it(written: Path, reader: str) -> None:
 
 
 # uv downloads nothing, and so holds nothing against hashes, where it only says what it would do.
-@pytest.mark.parametrize("reader", [name for name in READERS if name.startswith("pip ")])
-def test_pip_holds_what_it_would_install_against_it(written: Path, reader: str) -> None:
-    write_wheel(written.parent / "wheels", "tool-2.0", ["other; python_version < '2'"])
-    done = read_by(reader, written)
+def test_pip_holds_what_it_would_install_against_the_hashes(written: Path) -> None:
+    write_wheel(written / "wheels", "tool-2.0", ["other; python_version < '2'"])
+    done = read_by("pip --require-hashes -r", written)
     assert done.returncode != 0
     assert "DO NOT MATCH THE HASHES" in done.stderr

@@ -389,7 +389,9 @@ def test_constraints_are_the_lock_whatever_is_said_at_their_head(text: str) -> N
         record = a_lock(lock.versions, digest=lock.digest)
         checks = (a_check(outcome=CheckOutcome.SKIPPED, reason=text), a_check("b::c"))
         result = a_result(cell, checks=checks, lock=record, reused_from=text)
-        judged = judge(a_run((cell,), check_filter=text), {cell.id: result}, (), date(2026, 1, 1))
+        subject = {"name": "toy", "spec": "toy", "requirement": "toy"}
+        run = a_run((cell,), check_filter=text, subject=subject)
+        judged = judge(run, {cell.id: result}, (), date(2026, 1, 1))
         (made,) = constraints(judged, Path(folder), cell.id).values()
     assert parse_lock(made) == lock.pins
     assert [line for line in made.splitlines() if not line.startswith("#")] == ["toy==1.0"]

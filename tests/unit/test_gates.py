@@ -44,7 +44,7 @@ def gate(run: JudgedRun, name: str) -> Gate:
 
 
 def test_every_gate_of_the_defaults_is_there_with_evidence() -> None:
-    run = judged(*map(a_result, FOUR))
+    run = judged(*map(a_result, [*FOUR, BOTH[1]]))
     assert {one.name: one.outcome for one in run.gates} == {
         "require": MET,
         "new-failures": MET,
@@ -54,6 +54,19 @@ def test_every_gate_of_the_defaults_is_there_with_evidence() -> None:
     }
     assert all(one.evidence for one in run.gates)
     assert [one.name for one in run.gates if not one.required] == ["gpu", "disappeared-checks"]
+
+
+def test_nothing_is_said_of_gpus_where_no_cell_asks_for_one() -> None:
+    run = judged(*map(a_result, FOUR), whole=True)
+    assert "gpu" not in {one.name for one in run.gates}
+    assert not any("GPU" in line for line in (*run.reasons, *run.remarks, *run.unverified))
+
+
+def test_a_required_gpu_that_no_cell_asks_for_is_not_verified() -> None:
+    run = judged(*map(a_result, FOUR), gates={"gpu": "required"}, whole=True)
+    assert gate(run, "gpu").outcome is UNVERIFIED
+    assert gate(run, "gpu").evidence == ("no cell of the run asks for a GPU",)
+    assert run.verdict is Verdict.NOT_READY
 
 
 @pytest.mark.parametrize("whole", [True, False])

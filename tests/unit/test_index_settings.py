@@ -5,8 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import tomllib
 
-from matrixci.index_settings import build_secrets, index_environment
+from matrixci.errors import UsageError
+from matrixci.index_settings import build_secrets, index_environment, recorded_settings
+from matrixci.uv_settings import ignored_settings
 
 
 @pytest.fixture(autouse=True)
@@ -131,6 +134,24 @@ def test_only_the_owner_can_read_the_script(tmp_path: Path) -> None:
     assert stat.S_IMODE(mode) == 0o600
 
 
+CONFIG = """
+prerelease = "allow"
+constraint-dependencies = ["numpy<2"]
+
+[[index]]
+name = "corp"
+url = "http://me:secret@corp.example/simple"
+
+[pip]
+resolution = "lowest"
+index-strategy = "unsafe-best-match"
+"""
+INDEX = {
+    "index": [{"name": "corp", "url": "http://me:secret@corp.example/simple"}],
+    "index-strategy": "unsafe-best-match",
+}
+
+
 def touched(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
@@ -144,12 +165,11 @@ def test_the_machines_own_files_are_secrets_of_a_build(
     bundle = touched(tmp_path / "ca.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
     netrc, config = touched(home / ".netrc"), touched(home / ".config/uv/uv.toml")
+    config.write_text(CONFIG)
     secrets = build_secrets(tmp_path)
-    assert {name: secrets[name] for name in ("ca", "netrc", "uv-config")} == {
-        "ca": bundle,
-        "netrc": netrc,
-        "uv-config": config,
-    }
+    assert {name: secrets[name] for name in ("ca", "netrc")} == {"ca": bundle, "netrc": netrc}
+    assert tomllib.loads(secrets["uv-config"].read_text()) == INDEX
+    assert stat.S_IMODE(secrets["uv-config"].stat().st_mode) == 0o600
 
 
 def test_files_named_by_the_environment_go_first(
@@ -157,12 +177,13 @@ def test_files_named_by_the_environment_go_first(
 ) -> None:
     home = tmp_path / "home"
     touched(home / ".netrc")
-    touched(home / ".config/uv/uv.toml")
+    touched(home / ".config/uv/uv.toml").write_text('index-url = "http://weaker.example/"')
     monkeypatch.setenv("NETRC", str(touched(tmp_path / "other-netrc")))
     monkeypatch.setenv("UV_CONFIG_FILE", str(touched(tmp_path / "other.toml")))
+    (tmp_path / "other.toml").write_text(CONFIG)
     secrets = build_secrets(tmp_path)
     assert secrets["netrc"] == tmp_path / "other-netrc"
-    assert secrets["uv-config"] == tmp_path / "other.toml"
+    assert tomllib.loads(secrets["uv-config"].read_text()) == INDEX
 
 
 @pytest.mark.parametrize("name", ["SSL_CERT_FILE", "NETRC", "UV_CONFIG_FILE"])
@@ -178,3 +199,40 @@ def test_wheels_that_nobody_needs_again_are_not_kept(tmp_path: Path) -> None:
     assert "MATRIXCI_KEEP_WHEELS" not in build_secrets(tmp_path)["index"].read_text()
     script = build_secrets(tmp_path, keep_wheels=False)["index"].read_text()
     assert "export MATRIXCI_KEEP_WHEELS=no\n" in script
+
+
+def test_a_run_records_the_settings_without_credentials(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("UV_INDEX_URL", "http://me:secret@index.example/simple")
+    monkeypatch.setenv("UV_INDEX_CORP_PASSWORD", "secret")
+    touched(tmp_path / "home/.config/uv/uv.toml").write_text(CONFIG)
+    recorded = recorded_settings()
+    assert recorded["UV_INDEX_URL"] == "http://***@index.example/simple"
+    assert "corp.example" in recorded["uv.toml"]
+    assert "secret" not in str(recorded)
+
+
+def test_what_is_ignored_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert ignored_settings(tmp_path) == []
+    monkeypatch.setenv("UV_PRERELEASE", "allow")
+    monkeypatch.setenv("UV_INDEX_URL", "http://index.example/simple")
+    config = touched(tmp_path / "home/.config/uv/uv.toml")
+    config.write_text(CONFIG)
+    project = touched(tmp_path / "project/pyproject.toml")
+    project.write_text('[tool.uv]\nconstraint-dependencies = ["numpy<2"]\n')
+    assert ignored_settings(touched(project.parent / "deep/file").parent) == [
+        "$UV_PRERELEASE",
+        f"constraint-dependencies, pip.resolution, prerelease in {config}",
+        f"[tool.uv] in {project}",
+    ]
+
+
+def test_a_broken_configuration_file_is_reported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken = touched(tmp_path / "broken.toml")
+    broken.write_text("index = [")
+    monkeypatch.setenv("UV_CONFIG_FILE", str(broken))
+    with pytest.raises(UsageError, match=r"broken\.toml cannot be read"):
+        build_secrets(tmp_path)

@@ -269,7 +269,7 @@ def test_uv_is_asked_for_exactly_this(uv: FakeUv, tmp_path: Path) -> None:
         "backend UV_HTTP_RETRIES=0 pip compile - --quiet --no-header "
         f"--python {sys.executable} --python-version 3.12 --python-platform {PLATFORM} "
         "--only-binary :all: --generate-hashes --annotation-style line "
-        "--torch-backend cu126 --exclude-newer 2026-01-31"
+        "--torch-backend cu126 --exclude-newer 2026-01-31 --no-config"
     )
 
 

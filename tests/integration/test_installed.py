@@ -1,0 +1,50 @@
+"""matrixci as users have it: installed from its wheel, far from any checkout."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import uv
+
+from .toy import PASSING, PYTHON, Toy
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the interpreter of an environment that holds the wheel and what it needs."""
+    folder = tmp_path_factory.mktemp("installed")
+    program = uv.find_uv_bin()
+    interpreter = folder / "environment/bin/python"
+    for argv in (
+        [program, "build", "--quiet", "--wheel", "--out-dir", str(folder), str(CHECKOUT)],
+        [program, "venv", "--quiet", "--python", PYTHON, str(folder / "environment")],
+    ):
+        subprocess.run(argv, check=True, cwd=folder)
+    (wheel,) = folder.glob("*.whl")
+    install = [program, "pip", "install", "--quiet", "--python", str(interpreter), str(wheel)]
+    subprocess.run(install, check=True, cwd=folder)
+    return interpreter
+
+
+def test_a_cell_runs_outside_of_any_checkout(toy: Toy, python: Path) -> None:
+    toy.write(PASSING)
+
+    with toy.command(python=python) as command:
+        assert command.end() == 0, command.stderr
+
+    toy.ended(toy.latest(), 0)
+    assert "READY" in command.stdout
+
+
+@pytest.mark.parametrize("name", ["docker/base.Dockerfile", "docker/engine.sh", "checks"])
+def test_data_comes_from_the_package_itself(python: Path, tmp_path: Path, name: str) -> None:
+    folder, _, file = name.partition("/")
+    code = f"from matrixci.data import data_folder; print(data_folder({folder!r}) / {file!r})"
+    done = subprocess.run(
+        [str(python), "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    path = Path(done.stdout.strip())
+    assert path.exists()
+    assert "matrixci" in path.parts

@@ -4,8 +4,9 @@ import asyncio
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Final
 
 import typer
 from rich.text import Text
@@ -24,6 +25,8 @@ from matrixci.pipeline import Settings
 from matrixci.subject import resolve_subject
 from matrixci.uv_settings import ignored_settings
 from matrixci.wording import did_you_mean, in_line, listed
+
+_FIRST_WHEELS: Final = date(2013, 1, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +62,7 @@ def asked(
             filter of checks is none.
     """
     make_sure_of_filter(what.check or "")
+    as_of = _as_of(what.as_of)
     _say_what_is_ignored()
     loaded = load_matrix(what.file)
     selection = Selection(
@@ -75,7 +79,7 @@ def asked(
         checks=checks_folder(what.checks),
         home=what.home,
         check_filter=what.check,
-        as_of=what.as_of.date() if what.as_of else None,
+        as_of=as_of,
         jobs=jobs,
         fresh=what.fresh,
         base_origin=what.base,
@@ -83,6 +87,26 @@ def asked(
         build_cache=what.build_cache,
     )
     return settings, chosen
+
+
+def _as_of(given: datetime | None) -> date | None:
+    """Return the day of --as-of.
+
+    Raises:
+        UsageError: the index has nothing that belongs to that day.
+    """
+    if given is None:
+        return None
+    day = given.date()
+    # Both, since it may be tomorrow already where the user is.
+    today = max(datetime.now(UTC).date(), datetime.now().astimezone().date())
+    if day > today:
+        msg = f"--as-of {day} is in the future. The newest possible day is today, {today}."
+        raise UsageError(msg)
+    if day < _FIRST_WHEELS:
+        msg = f"--as-of {day} is too early: only wheels are installed, and the first are from 2013."
+        raise UsageError(msg)
+    return day
 
 
 def _say_what_is_ignored() -> None:

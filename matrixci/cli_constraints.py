@@ -1,5 +1,7 @@
 """The command that prints what is known to be good."""
 
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +12,10 @@ from matrixci import run as running
 from matrixci.cli_options import HOME, HomeOption, RunOption
 from matrixci.console import console
 from matrixci.constraints import constraints, needs_several
-from matrixci.errors import UsageError
+from matrixci.errors import NotGreenError, UsageError
+from matrixci.invocation import called
+from matrixci.judged import JudgedRun
+from matrixci.last_green import last_green
 from matrixci.run_folder import find_run, write_whole
 from matrixci.wording import in_line, listed
 
@@ -32,7 +37,10 @@ def print_constraints(
     """Print the constraints file of a green cell, for `pip install -c`."""
     folder = find_run(home, run)
     judged = running.judge_folder(folder)
-    files = constraints(judged, folder, cell, hashes=hashes)
+    try:
+        files = constraints(judged, folder, cell, hashes=hashes)
+    except NotGreenError as error:
+        raise NotGreenError("\n".join([str(error), *_hints(home, judged, cell)])) from error
     if not needs_several(cell, judged.run.cells):
         text = files[cell]
         if out is None:
@@ -50,6 +58,15 @@ def print_constraints(
         _say(f"written: {out / name}.txt")
     if left := [each.id for each in judged.run.cells if each.id not in files]:
         _say(f"not green, or not asked for: {listed(left)}")
+
+
+def _hints(home: Path, judged: JudgedRun, pattern: str) -> Iterator[str]:
+    """Yield for each cell the command that prints the constraints of its last green run."""
+    elsewhere = [] if home == HOME else ["--home", str(home)]
+    for cell in judged.run.cells:
+        if fnmatchcase(cell.id, pattern) and (last := last_green(home, judged, cell.id)):
+            command = called("constraints", cell.id, "--run", last.id, *elsewhere)
+            yield f"{cell.id} was last green on {last.began:%Y-%m-%d}: {command}"
 
 
 def _say(text: str) -> None:

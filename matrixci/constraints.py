@@ -10,13 +10,13 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from matrixci.errors import NotGreenError, UsageError
+from matrixci.green import GREEN, is_warning
 from matrixci.judged import JudgedCell, JudgedRun
 from matrixci.lock import Lock, Pin, closure
-from matrixci.model import Cell, CellOutcome, CheckOutcome, CheckResult, Subject
+from matrixci.model import Cell, CheckOutcome, CheckResult, Subject
 from matrixci.stored_lock import read_lock
 from matrixci.wording import did_you_mean, in_line, listed, several
 
-_GREEN: Final = frozenset({CellOutcome.PASSED, CellOutcome.PARTIAL})
 _RULE: Final = "#" + "-" * 78
 
 
@@ -45,14 +45,15 @@ def constraints(
         ids = [cell.cell.id for cell in judged.cells]
         msg = f"The run {judged.run.id} has no cell {pattern}; {did_you_mean(pattern, ids)}"
         raise UsageError(msg)
-    green = [cell for cell in cells if _is_green(cell)]
+    green = [cell for cell in cells if is_green(cell)]
     if not green:
         raise NotGreenError(_refusal(judged, cells))
     return {cell.cell.id: _file(judged, cell, folder, hashes=hashes) for cell in green}
 
 
-def _is_green(cell: JudgedCell) -> bool:
-    return cell.outcome in _GREEN and cell.result is not None and cell.result.lock is not None
+def is_green(cell: JudgedCell) -> bool:
+    """Return whether a cell's lock was verified: every check that counts held."""
+    return cell.outcome in GREEN and cell.result is not None and cell.result.lock is not None
 
 
 def _refusal(judged: JudgedRun, cells: Iterable[JudgedCell]) -> str:
@@ -60,7 +61,7 @@ def _refusal(judged: JudgedRun, cells: Iterable[JudgedCell]) -> str:
     for cell in cells:
         why = cell.message.splitlines()[0] if cell.message else str(cell.reason or "no reason")
         lines.append(f"{cell.cell.id} is {cell.outcome}, so nothing is known to be good: {why}")
-    others = [cell.cell.id for cell in judged.cells if _is_green(cell)]
+    others = [cell.cell.id for cell in judged.cells if is_green(cell)]
     green = f"Green are: {listed(others)}" if others else "No cell of the run is green."
     return "\n".join([*lines, green])
 
@@ -113,6 +114,8 @@ def _header(judged: JudgedRun, cell: JudgedCell) -> Iterable[str]:
     for check in cell.checks:
         if check.outcome is CheckOutcome.KNOWN:
             yield f"known issue:  {check.id}: {check.reason}"
+        elif is_warning(check):
+            yield f"warning:      {check.id} failed"
     for what in _unverified(judged, cell):
         yield f"NOT verified: {what}"
     yield f"cell:         {cell.cell.id}"
@@ -128,16 +131,13 @@ def _header(judged: JudgedRun, cell: JudgedCell) -> Iterable[str]:
 def _counts(cell: JudgedCell) -> str:
     count = Counter(check.outcome for check in cell.checks)
     passed = count[CheckOutcome.PASSED] + count[CheckOutcome.FIXED]
-    others = [
-        f"{count[outcome]} {word}"
-        for outcome, word in (
-            (CheckOutcome.FAILED, "failed, of severity warning"),
-            (CheckOutcome.KNOWN, "failed as known issues say"),
-            (CheckOutcome.SKIPPED, "skipped"),
-        )
-        if count[outcome]
-    ]
-    return ", ".join([f"{passed} of {len(cell.checks)} passed", *others])
+    others = (
+        (sum(map(is_warning, cell.checks)), "failed (severity warning)"),
+        (count[CheckOutcome.KNOWN], "failed as known issues say"),
+        (count[CheckOutcome.SKIPPED], "skipped"),
+    )
+    words = [f"{number} {word}" for number, word in others if number]
+    return ", ".join([f"{passed} of {len(cell.checks)} passed", *words])
 
 
 def _unverified(judged: JudgedRun, cell: JudgedCell) -> Iterable[str]:

@@ -186,6 +186,22 @@ def test_a_value_that_is_none_is_told(command: Command, arguments: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("day", "told"),
+    [
+        ("9999-12-30", "is in the future"),
+        ("2005-01-01", "is too early"),
+    ],
+)
+@pytest.mark.parametrize("name", ["matrix", "plan"])
+def test_a_day_of_which_no_index_can_tell_is_refused(
+    command: Command, name: str, day: str, told: str
+) -> None:
+    done = command(name, "--as-of", day)
+    assert done.code == ExitCode.USAGE
+    assert f"--as-of {day} {told}" in done.err[0]
+
+
+@pytest.mark.parametrize(
     ("line", "meant"),
     [
         ("matrix --jbos 3", "--jobs"),
@@ -402,7 +418,7 @@ def test_what_the_command_asks_for_is_what_is_run(
     checks.mkdir()
     (checks / "test_x.py").touch()
     line = "matrix --home kept --python 3.12 --device cpu --subject other>=1 --check not(slow) "
-    line += "--checks mine --as-of 2026-01-31 --jobs 3 --base assembled --fresh"
+    line += "--checks mine --as-of 2025-01-31 --jobs 3 --base assembled --fresh"
     done = command(*line.split())
     ((settings, ids, words),) = seen
     assert done.code == ExitCode.FAILURES
@@ -411,7 +427,7 @@ def test_what_the_command_asks_for_is_what_is_run(
     assert ids == [EVERY[0], EVERY[2]]
     assert list(words) == line.split()
     assert settings.subject.subject.requirement == "other>=1"
-    assert str(settings.as_of) == "2026-01-31"
+    assert str(settings.as_of) == "2025-01-31"
     assert (settings.home, settings.checks) == (Path("kept"), Path("mine"))
     assert (settings.jobs, settings.fresh, settings.check_filter) == (3, True, "not(slow)")
     assert settings.base_origin == "assembled"

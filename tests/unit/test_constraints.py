@@ -14,6 +14,7 @@ from matrixci.constraints import constraints
 from matrixci.errors import ExitCode, NotGreenError, RunFilesError, UsageError
 from matrixci.judge import judge
 from matrixci.judged import JudgedRun
+from matrixci.last_green import last_green
 from matrixci.lock import Lock, Pin
 from matrixci.model import (
     Attestation,
@@ -56,13 +57,14 @@ def store(
     *results: tuple[Cell, CellOutcome],
     lock: Lock = LOCK,
     checks: Sequence[CheckResult] = CHECKS,
+    run: str = RUN,
     **fields: object,
 ) -> tuple[JudgedRun, Path]:
     """Store a run; return it judged, and its folder."""
     about = {"name": "toy", "spec": "toy", "requirement": "toy"}
     of = results or ((CELL, CellOutcome.PARTIAL),)
-    home = RunFolder.create(folder / ".matrixci", RUN)
-    home.write_run(a_run([cell for cell, _ in of], **{"subject": about, **fields}))
+    home = RunFolder.create(folder / ".matrixci", run)
+    home.write_run(a_run([cell for cell, _ in of], **{"id": run, "subject": about, **fields}))
     for cell, outcome in of:
         home.write_cell(result_of(home, cell, outcome, lock, checks))
     home.point_latest()
@@ -82,6 +84,7 @@ def result_of(
         message="" if green else "It ran out of memory.\nmore",
         lock=None if outcome is CellOutcome.UNSATISFIABLE else record(home, cell, lock),
         attestation=ATTESTED if green else None,
+        run=home.path.name,
     )
 
 
@@ -128,7 +131,8 @@ def test_a_failed_check_of_severity_warning_is_counted(tmp_path: Path) -> None:
     warned = a_check("test_a.py::test_warned", CheckOutcome.FAILED, severity="warning")
     judged, folder = store(tmp_path, checks=[a_check(), warned])
     text = constraints(judged, folder, CELL.id)[CELL.id]
-    assert "# checks:       1 of 2 passed, 1 failed, of severity warning\n" in text
+    assert "# checks:       1 of 2 passed, 1 failed (severity warning)\n" in text
+    assert "# warning:      test_a.py::test_warned failed\n" in text
 
 
 def test_what_restricts_it_is_said(tmp_path: Path) -> None:
@@ -295,6 +299,40 @@ def test_what_is_refused_leaves_stdout_empty(command: Command, tmp_path: Path) -
         done = command(*words)
         assert (done.code, done.out) == (code, "")
         assert told in done.err
+
+
+# The last run in which a cell was green
+
+RED, OLD, NEWER = (f"202611{day}T100000Z-{'a' * 6}" for day in ("20", "10", "15"))
+
+
+@pytest.fixture
+def red(tmp_path: Path) -> JudgedRun:
+    """Return a run with a red cell, stored after two runs in which that cell was green."""
+    store(tmp_path, (CELL, CellOutcome.PASSED), run=OLD)
+    store(tmp_path, (CELL, CellOutcome.PASSED), run=NEWER, checks=[a_check()])
+    elsewhere = {"name": "other", "spec": "other", "requirement": "other"}
+    other = f"20261118T100000Z-{'b' * 6}"
+    store(tmp_path, (CELL, CellOutcome.PASSED), run=other, subject=elsewhere)
+    return store(tmp_path, (CELL, CellOutcome.FAILED), run=RED)[0]
+
+
+@pytest.mark.usefixtures("red")
+def test_a_refusal_names_the_last_green_run(command: Command) -> None:
+    done = command(CELL.id)
+    assert (done.code, done.out) == (ExitCode.FAILURES, "")
+    assert f"{CELL.id} was last green on 2026-11-21: " in done.err
+    words = done.err.splitlines()[-1].partition(f" constraints {CELL.id} ")[2].split()
+    assert words == ["--run", NEWER]
+    assert f"# run:          {NEWER}" in command(CELL.id, *words).out
+
+
+def test_a_run_that_can_not_be_read_is_no_green_one(red: JudgedRun, tmp_path: Path) -> None:
+    home = tmp_path / ".matrixci"
+    (home / "runs" / NEWER / "run.json").write_text("{")
+    found = last_green(home, red, CELL.id)
+    assert found is not None
+    assert found.id == OLD
 
 
 # Those that read it

@@ -48,6 +48,7 @@ def printed() -> Iterator[tuple[str, ...]]:
                 yield tuple(
                     str(each.value) if isinstance(each, ast.Constant) else "given"
                     for each in node.args
+                    if not isinstance(each, ast.Starred)  # options that are there now and then
                 )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from matrixci.pip_settings import configured_settings
 from matrixci.redaction import redact
 from matrixci.uv_settings import index_config
 
@@ -20,8 +21,16 @@ _PASSED: Final = re.compile(
 
 
 def index_environment() -> dict[str, str]:
-    """Return the variables of the environment that say where packages come from."""
+    """Return the settings that say where packages come from, as variables.
+
+    Raises:
+        UsageError: a configuration file of pip is not valid, or can't be read.
+    """
     settings = {name: value for name, value in os.environ.items() if _PASSED.fullmatch(name)}
+    configured = configured_settings()
+    for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST"):
+        if name not in settings and (value := _remote(name, configured.get(name, ""))):
+            settings[name] = value
     # A machine that is set up for pip alone is understood as well: uv reads none of pip's settings.
     _default(settings, "UV_DEFAULT_INDEX", settings.get("PIP_INDEX_URL"))
     _default(settings, "UV_INDEX", settings.get("PIP_EXTRA_INDEX_URL"))
@@ -68,6 +77,13 @@ def _private(path: Path, text: str) -> Path:
     path.touch(mode=0o600)
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def _remote(name: str, value: str) -> str:
+    """Return a setting without the addresses that a build can't see: folders of this machine."""
+    if not name.endswith("_URL"):
+        return value
+    return " ".join(url for url in value.split() if url.startswith(("http://", "https://")))
 
 
 def _default(settings: dict[str, str], name: str, value: str | None) -> None:

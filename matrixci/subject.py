@@ -17,6 +17,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from matrixci.errors import RunFilesError, SubjectError
 from matrixci.matrix.definition import SubjectKind, subject_kind
 from matrixci.model import Subject
+from matrixci.pip_settings import pip_environment
 from matrixci.processes import run_process
 from matrixci.redaction import redact
 from matrixci.wording import listed
@@ -142,7 +143,7 @@ async def _pip_wheel(source: str, folder: Path) -> Path:
     argv = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--quiet"]
     argv += ["--disable-pip-version-check", f"--wheel-dir={folder}", source]
     try:
-        done = await run_process(argv, time_limit=_BUILD_SECONDS)
+        done = await run_process(argv, env=pip_environment(), time_limit=_BUILD_SECONDS)
     except TimeoutError as error:
         msg = f"The subject {redact(source)} wasn't built within {_BUILD_SECONDS:.0f} s."
         raise SubjectError(msg) from error

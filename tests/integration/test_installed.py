@@ -11,6 +11,12 @@ from .toy import PASSING, PYTHON, Toy
 CHECKOUT = Path(__file__).parents[2]
 
 
+@pytest.fixture(autouse=True)
+def no_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nothing but the environment say where packages are imported from."""
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+
+
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the interpreter of an environment that holds the wheel and what it needs."""

@@ -1,14 +1,21 @@
 """The real uv, held to what the request says and to nothing else."""
 
 import asyncio
+import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import uv
 from factories import write_wheel
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny_index import serving
 
+from matrixci.index_settings import index_environment
 from matrixci.lock import Lock, Request, Resolver
+from matrixci.uv_settings import ignored_settings, inherited_environment
 
 PLATFORM = "x86_64-manylinux_2_36"
 REQUEST = Request(
@@ -104,6 +111,55 @@ def test_an_index_of_the_users_configuration_is_used(
     with serving(wheels) as index, serving(tmp_path / "empty") as empty:
         config.write_text(f'[[index]]\nname = "corp"\nurl = "{index}"\n')
         assert resolve(empty) == {"toy": "1.0", "tool": "2.0"}
+
+
+# What uv says of itself, so that a setting that it learns is noticed here.
+
+HARMLESS = {
+    "UV_CONFIG_FILE",  # its index settings are read, and the others named
+    "UV_CUSTOM_COMPILE_COMMAND",
+    "UV_LINK_MODE",
+    "UV_MANAGED_PYTHON",  # the interpreter is given
+    "UV_NO_MANAGED_PYTHON",
+    "UV_SYSTEM_PYTHON",
+    "UV_NO_PROGRESS",
+    "UV_PROJECT",
+    "UV_WORKING_DIR",
+}
+
+
+def names_of_uv() -> list[str]:
+    """Return the variables that the help of `uv pip compile` names."""
+    argv = [uv.find_uv_bin(), "help", "--no-pager", "pip", "compile"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    return sorted(set(re.findall(r"env: (UV_\w+)", done.stdout)))
+
+
+def test_each_variable_of_uv_is_passed_on_or_ignored_by_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    names = names_of_uv()
+    assert "UV_PRERELEASE" in names
+    for name in names:
+        monkeypatch.setenv(name, "1")
+    passed = {*inherited_environment(), *index_environment()}
+    ignored = {word.removeprefix("$") for word in ignored_settings(tmp_path)}
+    assert set(names) <= passed | ignored | HARMLESS
+    assert not passed & (ignored | HARMLESS)
+
+
+ANY_NAME = st.from_regex(r"(UV|PIP)_[A-Z_]{1,20}", fullmatch=True) | st.sampled_from(names_of_uv())
+
+
+@given(ANY_NAME)
+def test_a_setting_changes_the_request_or_is_kept_from_uv(name: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(name, raising=False)
+        key, environment = REQUEST.key(), inherited_environment()
+        patch.setenv(name, "http://other.example/simple")
+        assert (REQUEST.key() != key) == (name in index_environment())
+        if name not in {"UV_CACHE_DIR", "UV_NO_CACHE"} and "CONCURRENT" not in name:
+            assert inherited_environment() == environment
 
 
 def test_another_index_is_another_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

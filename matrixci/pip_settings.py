@@ -1,0 +1,100 @@
+"""pip's settings that say where packages come from, of its configuration files and variables.
+
+pip runs without the others, such as `pre` and `constraint`: what it builds would otherwise depend
+on settings that no run records.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from configparser import Error, RawConfigParser
+from pathlib import Path
+from typing import Final
+
+from matrixci.errors import UsageError
+
+_KEPT: Final = frozenset(
+    {
+        "index-url",
+        "extra-index-url",
+        "find-links",
+        "no-index",
+        "trusted-host",
+        "keyring-provider",
+        "cert",
+        "client-cert",
+        "proxy",
+        "timeout",
+        "default-timeout",
+        "retries",
+        "cache-dir",
+        "no-cache-dir",
+    }
+)
+# The commands that download, in the order in which a later one counts.
+_SECTIONS: Final = ("global", "download", "install", "wheel")
+_FILE: Final = "PIP_CONFIG_FILE"
+
+
+def configured_settings() -> dict[str, str]:
+    """Return the settings of pip's configuration files, as pip's variables.
+
+    Raises:
+        UsageError: a configuration file is not valid, or can't be read.
+    """
+    settings: dict[str, str] = {}
+    for path in _config_files():
+        config = _read(path)
+        for section in _SECTIONS:
+            for name, value in config.items(section) if config.has_section(section) else ():
+                key = name.lower().replace("_", "-")
+                if key in _KEPT and value:
+                    settings[_variable(key)] = " ".join(value.split())
+    return settings
+
+
+def pip_environment() -> dict[str, str]:
+    """Return the environment for pip: ours, but of pip's settings only those named here.
+
+    Raises:
+        UsageError: a configuration file is not valid, or can't be read.
+    """
+    kept = {_variable(key) for key in _KEPT}
+    ours = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PIP_") or name in kept
+    }
+    # All settings are variables now, and no file is read.
+    return {**configured_settings(), **ours, _FILE: os.devnull}
+
+
+def _variable(key: str) -> str:
+    return f"PIP_{key.upper().replace('-', '_')}"
+
+
+def _config_files() -> Iterator[Path]:
+    """Yield the files that pip reads, the weakest first."""
+    named = os.environ.get(_FILE)
+    if named == os.devnull:
+        return
+    home, config = Path.home(), os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    folders = (os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(os.pathsep)
+    candidates = [*(Path(folder) / "pip/pip.conf" for folder in folders if folder)]
+    candidates.append(Path("/etc/pip.conf"))
+    by_name = Path(named) if named and Path(named).exists() else None
+    if by_name is None:
+        candidates += [home / ".pip/pip.conf", Path(config).expanduser() / "pip/pip.conf"]
+    candidates.append(Path(sys.prefix) / "pip.conf")
+    candidates += [by_name] if by_name else []
+    yield from (path for path in candidates if path.is_file())
+
+
+def _read(path: Path) -> RawConfigParser:
+    config = RawConfigParser()
+    try:
+        config.read_string(path.read_text(encoding="utf-8"), source=str(path))
+    except (OSError, ValueError, Error) as error:
+        msg = f"pip's configuration file {path} cannot be read: {error}"
+        raise UsageError(msg) from error
+    return config

@@ -23,6 +23,7 @@ from matrixci.buildx import Build, BuildError, build
 from matrixci.data import data_folder
 from matrixci.engine import LABEL, Engine
 from matrixci.errors import INFRASTRUCTURE, BaseImageError, EngineError
+from matrixci.invocation import called
 from matrixci.model import BaseOrigin
 from matrixci.once import Once
 from matrixci.processes import run_process
@@ -221,8 +222,8 @@ class Bases:
         if os.geteuid() != 0 or not shutil.which("debootstrap"):
             msg = (
                 "No registry answers, and a base image can't be assembled here: debootstrap and "
-                "root are needed.\nRun docker/engine.sh install as root, or name a registry's "
-                "images under base: in matrix.yaml."
+                f"root are needed.\nRun {called('matrix', '--install-engine')} as root, or name a "
+                "registry's images under base: in matrix.yaml."
             )
             raise BaseImageError(msg)
         root, archive = folder / "root", folder / "root.tar"

@@ -91,7 +91,7 @@ def connect(endpoint: Endpoint) -> Connection:
         msg = (
             f"The container engine at {endpoint.host} is version {version}; {_OLDEST}.0 or newer "
             "is needed (its builds are BuildKit's).\n"
-            "Upgrade it; on Debian and Ubuntu: docker/engine.sh install"
+            f"Upgrade it; on Debian and Ubuntu: {called('matrix', '--install-engine')}"
         )
         raise EngineError(msg)
     return Connection(client=client, environment=endpoint.environment(reached))
@@ -146,12 +146,14 @@ async def buildx_version(environment: Mapping[str, str]) -> str:
     try:
         done = await run_process(["docker", "buildx", "version"], env=environment)
     except FileNotFoundError as error:
-        msg = "There is no docker command on PATH.\nInstall it, or run: docker/engine.sh install"
+        install = called("matrix", "--install-engine")
+        msg = f"There is no docker command on PATH.\nInstall it, or run: {install}"
         raise EngineError(msg) from error
     if done.exit_status != 0:
         msg = (
             "The docker command has no buildx, which builds the images.\n"
-            "Install docker-buildx (or docker-buildx-plugin), or run: docker/engine.sh install"
+            "Install docker-buildx (or docker-buildx-plugin), or run: "
+            f"{called('matrix', '--install-engine')}"
         )
         raise EngineError(msg)
     return done.stdout.split()[1] if len(done.stdout.split()) > 1 else done.stdout.strip()

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from matrixci.pip_settings import configured_settings
+from matrixci.pip_settings import configured_settings, is_remote
 from matrixci.redaction import redact
-from matrixci.uv_settings import index_config
+from matrixci.uv_settings import index_config, inherited_environment
 
 # What uv, pip and their HTTP stacks read; local paths are left out, a build can't see them.
 _PASSED: Final = re.compile(
@@ -40,6 +40,18 @@ def index_environment() -> dict[str, str]:
     return settings
 
 
+def resolver_environment() -> dict[str, str]:
+    """Return the whole environment of the resolver's process.
+
+    Raises:
+        UsageError: a configuration file of pip is not valid, or can't be read.
+    """
+    environment = {**inherited_environment(), **index_environment()}
+    if bundle := _ca_bundle():
+        environment["SSL_CERT_FILE"] = str(bundle)
+    return environment
+
+
 def build_secrets(folder: Path, *, keep_wheels: bool = True) -> dict[str, Path]:
     """Return the secrets of a build: id to file.
 
@@ -49,7 +61,7 @@ def build_secrets(folder: Path, *, keep_wheels: bool = True) -> dict[str, Path]:
             with them because nothing that is built may depend on it: layers stay the same.
     """
     secrets = {}
-    if bundle := _file(os.environ.get("SSL_CERT_FILE")):
+    if bundle := _ca_bundle():
         secrets["ca"] = bundle
     if netrc := _file(os.environ.get("NETRC")) or _file("~/.netrc"):
         secrets["netrc"] = netrc
@@ -79,11 +91,17 @@ def _private(path: Path, text: str) -> Path:
     return path
 
 
+def _ca_bundle() -> Path | None:
+    """Return the certificates of uv's setting, or of pip's."""
+    own = _file(os.environ.get("SSL_CERT_FILE"))
+    return own or _file(os.environ.get("PIP_CERT") or configured_settings().get("PIP_CERT"))
+
+
 def _remote(name: str, value: str) -> str:
     """Return a setting without the addresses that a build can't see: folders of this machine."""
     if not name.endswith("_URL"):
         return value
-    return " ".join(url for url in value.split() if url.startswith(("http://", "https://")))
+    return " ".join(url for url in value.split() if is_remote(url))
 
 
 def _default(settings: dict[str, str], name: str, value: str | None) -> None:

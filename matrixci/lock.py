@@ -23,13 +23,13 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
 from matrixci.errors import ResolverError, RunFilesError
-from matrixci.index_settings import index_environment
+from matrixci.index_settings import index_environment, resolver_environment
 from matrixci.model import Cell, Subject
 from matrixci.once import Once
 from matrixci.processes import Completed, run_process
 from matrixci.resolver_reason import NO_SOLUTION, one_line, readable_reason
 from matrixci.temporary import temporary_folder
-from matrixci.uv_settings import index_config, inherited_environment
+from matrixci.uv_settings import index_config
 
 HARNESS: Final = ("pytest>=8",)
 """What the checks are written in; it is resolved with the stack, so it can't disturb it unseen."""
@@ -272,7 +272,7 @@ class Resolver:
         argv += ["--only-binary", ":all:", "--generate-hashes", "--annotation-style", "line"]
         argv += ["--torch-backend", request.torch_backend] if request.torch_backend else []
         argv += ["--exclude-newer", request.as_of.isoformat()] if request.as_of else []
-        environment = {**inherited_environment(), **index_environment()}
+        environment = resolver_environment()
         if request.torch_backend:
             # One attempt is enough: nothing worse than the fallback depends on it.
             environment["UV_HTTP_RETRIES"] = "0"

@@ -31,6 +31,21 @@ _KEPT: Final = frozenset(
         "no-cache-dir",
     }
 )
+# Keys with which pip would choose other releases, or build another wheel.
+_CHOOSING: Final = frozenset(
+    {
+        "pre",
+        "constraint",
+        "build-constraint",
+        "uploaded-prior-to",
+        "no-binary",
+        "only-binary",
+        "prefer-binary",
+        "require-hashes",
+        "no-build-isolation",
+        "config-settings",
+    }
+)
 # The commands that download, in the order in which a later one counts.
 _SECTIONS: Final = ("global", "download", "install", "wheel")
 _FILE: Final = "PIP_CONFIG_FILE"
@@ -42,15 +57,31 @@ def configured_settings() -> dict[str, str]:
     Raises:
         UsageError: a configuration file is not valid, or can't be read.
     """
-    settings: dict[str, str] = {}
-    for path in _config_files():
-        config = _read(path)
-        for section in _SECTIONS:
-            for name, value in config.items(section) if config.has_section(section) else ():
-                key = name.lower().replace("_", "-")
-                if key in _KEPT and value:
-                    settings[_variable(key)] = " ".join(value.split())
-    return settings
+    return {
+        _variable(key): " ".join(value.split())
+        for path in _config_files()
+        for key, value in _settings(path)
+        if key in _KEPT
+    }
+
+
+def ignored_in_files() -> list[str]:
+    """Return the settings of pip's configuration files that matrixci ignores, with their file.
+
+    Raises:
+        UsageError: a configuration file is not valid, or can't be read.
+    """
+    return [
+        f"{key} in {path}"
+        for path in _config_files()
+        for key, value in _settings(path)
+        if key in _CHOOSING or (key == "index-url" and not is_remote(value))
+    ]
+
+
+def is_remote(url: str) -> bool:
+    """Return whether an index can be reached from a build, unlike a folder of this machine."""
+    return url.startswith(("http://", "https://"))
 
 
 def pip_environment() -> dict[str, str]:
@@ -67,6 +98,15 @@ def pip_environment() -> dict[str, str]:
     }
     # All settings are variables now, and no file is read.
     return {**configured_settings(), **ours, _FILE: os.devnull}
+
+
+def _settings(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the keys and values of a file, those that count more later."""
+    config = _read(path)
+    for section in _SECTIONS:
+        for name, value in config.items(section) if config.has_section(section) else ():
+            if value:
+                yield name.lower().replace("_", "-"), value
 
 
 def _variable(key: str) -> str:

@@ -14,6 +14,7 @@ import tomli_w
 import tomllib
 
 from matrixci.errors import UsageError
+from matrixci.pip_settings import ignored_in_files
 
 INDEX_KEYS: Final = (
     "index",
@@ -76,7 +77,7 @@ def ignored_settings(folder: Path) -> list[str]:
         for path in _config_files()
         if (others := sorted(_other_keys(_read(path))))
     ]
-    return found + [*_project_settings(folder)][:1]
+    return [*found, *ignored_in_files(), *[*_project_settings(folder)][:1]]
 
 
 def _other_keys(config: Mapping[str, Any]) -> Iterator[str]:

@@ -12,6 +12,7 @@ import pytest
 from matrixci import bases
 from matrixci.bases import Base, Bases, Interpreter, find_interpreter
 from matrixci.errors import BaseImageError, EngineError, ExitCode
+from matrixci.invocation import called
 from matrixci.model import BaseOrigin
 
 T = TypeVar("T")
@@ -246,7 +247,7 @@ def test_without_root_or_debootstrap_it_is_told_what_to_do(
         run(here._debootstrap(tmp_path, "bookworm"))
     first, second = str(caught.value).splitlines()
     assert "debootstrap and root are needed" in first
-    assert second.startswith("Run docker/engine.sh install as root, or name a registry's images")
+    assert second.startswith(f"Run {called('matrix', '--install-engine')} as root, or name a ")
 
 
 def test_a_command_that_fails_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:

@@ -15,9 +15,11 @@ import pytest
 from matrixci.engine import Engine, GpuWay
 from matrixci.engine_endpoint import Certificates, engine_endpoint
 from matrixci.errors import EngineError, ExitCode
+from matrixci.invocation import called
 from matrixci.model import EngineFacts
 
 START_IT = "Start one, or run: matrixci matrix --install-engine"
+INSTALL = called("matrix", "--install-engine")
 ELSEWHERE = "DOCKER_HOST names it; without that, this machine's own is used."
 INFO = {
     "ServerVersion": "26.1.5",
@@ -170,7 +172,7 @@ def test_an_engine_that_is_too_old_is_told(
     host = serve(version)
     first, second = refused(monkeypatch, host)
     assert first.startswith(f"The container engine at {host} is version {version}; 23.0 or newer ")
-    assert second == "Upgrade it; on Debian and Ubuntu: docker/engine.sh install"
+    assert second == f"Upgrade it; on Debian and Ubuntu: {INSTALL}"
 
 
 @pytest.mark.parametrize("installed", [True, False])
@@ -267,7 +269,7 @@ def test_a_socket_without_a_name_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_without_a_docker_command_it_is_told(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     assert refused(monkeypatch, serve()) == [
         "There is no docker command on PATH.",
-        "Install it, or run: docker/engine.sh install",
+        f"Install it, or run: {INSTALL}",
     ]
 
 
@@ -281,7 +283,7 @@ def test_a_docker_command_without_buildx_is_told(
     programs("docker", f"echo \"docker: 'buildx' is not a docker command.\" >&2; exit {status}")
     assert refused(monkeypatch, serve()) == [
         "The docker command has no buildx, which builds the images.",
-        "Install docker-buildx (or docker-buildx-plugin), or run: docker/engine.sh install",
+        f"Install docker-buildx (or docker-buildx-plugin), or run: {INSTALL}",
     ]
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from matrixci.errors import UsageError
-from matrixci.index_settings import index_environment
+from matrixci.index_settings import build_secrets, index_environment, resolver_environment
 from matrixci.pip_settings import configured_settings, pip_environment
+from matrixci.uv_settings import ignored_settings
 
 INDEX, OTHER = "http://index.example/simple", "http://other.example/simple"
 CONFIG = f"""
@@ -90,6 +91,26 @@ def test_pip_builds_without_settings_that_no_run_records(
     assert environment["PIP_CONFIG_FILE"] == os.devnull
     assert environment["PIP_INDEX_URL"] == INDEX
     assert environment["HOME"] == str(home)
+
+
+def test_what_is_ignored_of_pips_configuration_is_named(home: Path) -> None:
+    path = write(home / ".config/pip/pip.conf", CONFIG)
+    assert ignored_settings(home) == [f"constraint in {path}", f"pre in {path}"]
+    write(path, "[global]\nindex-url = file:///srv/simple\n")
+    assert ignored_settings(home) == [f"index-url in {path}"]
+    assert index_environment() == {}
+
+
+def test_certificates_of_pips_settings_serve_resolver_and_builds(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    bundle, uvs = write(home / "ca.pem", ""), write(home / "uv.pem", "")
+    write(home / ".config/pip/pip.conf", f"[global]\ncert = {bundle}\n")
+    assert resolver_environment()["SSL_CERT_FILE"] == str(bundle)
+    assert build_secrets(home)["ca"] == bundle
+    monkeypatch.setenv("SSL_CERT_FILE", str(uvs))
+    assert resolver_environment()["SSL_CERT_FILE"] == str(uvs)
 
 
 def test_the_real_pip_reads_the_same(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ RESERVED: Final = frozenset(
         "output",
         "plan",
         "registry",
+        "require-limits",
         "resume",
         "shard-size",
         "subject",

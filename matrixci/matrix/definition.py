@@ -61,6 +61,19 @@ Size = Annotated[
 ]
 
 
+def _as_it_is(values: object) -> object:
+    return values
+
+
+Values = Annotated[
+    dict[str, Value],
+    # A list is written out before it gets here; editors are told of it by this.
+    BeforeValidator(
+        _as_it_is,
+        json_schema_input_type=dict[str, Value]
+        | Annotated[list[str], Field(min_length=1, json_schema_extra={"uniqueItems": True})],
+    ),
+]
 _AXES_SCHEMA: dict[str, JsonValue] = {
     "required": [PYTHON],
     "propertyNames": {"pattern": AXIS_PATTERN, "not": {"enum": [*sorted(RESERVED)]}},
@@ -70,6 +83,7 @@ _AXES_SCHEMA: dict[str, JsonValue] = {
                 PYTHON: {
                     "description": 'The Python versions, X.Y in quotes: "3.12":',
                     "propertyNames": {"pattern": VERSION_PATTERN},
+                    "items": {"pattern": VERSION_PATTERN},
                     "minProperties": 1,
                 }
             }
@@ -134,7 +148,10 @@ class Limits(Entry):
 class Matrix(Entry):
     """The matrix: what is tested, on which combinations, and what is known to fail."""
 
-    model_config = ConfigDict(title="matrix.yaml")
+    # Keys of one's own are taken out before the rest is validated: shorthand.py.
+    model_config = ConfigDict(
+        title="matrix.yaml", json_schema_extra={"patternProperties": {"^x-": {}}}
+    )
 
     subject: Annotated[str, AfterValidator(_subject)] = Field(
         description="The package under test: a requirement, a wheel, an sdist, a folder or a URL."
@@ -147,8 +164,9 @@ class Matrix(Entry):
         description="What users import of the subject, as `package.module` or `package.Name`. "
         "Left out: the checks find it from the package.",
     )
-    axes: dict[str, dict[str, Value]] = Field(
-        description="Axis to its values. The last axis runs across in the table, the others down.",
+    axes: dict[str, Values] = Field(
+        description="Axis to its values: a list of names, or a mapping of names to what each "
+        "brings. The last axis runs across in the table, the others down.",
         json_schema_extra=_AXES_SCHEMA,
     )
     exclude: tuple[Rule, ...] = Field(

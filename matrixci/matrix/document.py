@@ -5,7 +5,7 @@ than the user wrote (3.10 as 3.1, `on` as true, one of two equal keys) is a mist
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -130,6 +130,7 @@ class _Reader:
     def __init__(self) -> None:
         self.places: dict[Path, Place] = {}
         self.mistakes: list[Located] = []
+        self._merges = 0
 
     def read(self, node: Node, path: Path, key: Spot | None) -> object:
         self._bound(node, path)
@@ -159,7 +160,10 @@ class _Reader:
 
     def _mapping(self, node: MappingNode, path: Path) -> dict[str, object]:
         data: dict[str, object] = {}
+        merges = [value for key, value in node.value if _is_merge(key)]
         for key, value in node.value:
+            if _is_merge(key):
+                continue
             spot = _spot(key)
             if not isinstance(key, ScalarNode):
                 self._add(spot, path, "a key is a list or a mapping; put a key in braces in quotes")
@@ -171,7 +175,29 @@ class _Reader:
                 self._add(spot, below, f"written twice, {lines}; take one out")
             elif self._is_key(key, below):
                 data[name] = self.read(value, below, spot)
+        for merged in merges:
+            for key, value in self._merged(merged, path):
+                # A key that is written here, or that an earlier merge brought, takes precedence.
+                if key.value not in data and self._is_key(key, (*path, key.value)):
+                    data[key.value] = self.read(value, (*path, key.value), _spot(key))
         return data
+
+    def _merged(self, node: Node, path: Path, depth: int = 0) -> Iterator[tuple[ScalarNode, Node]]:
+        """Yield the keys and values that << brings into a mapping."""
+        self._merges += 1
+        if depth > MAX_DEPTH or self._merges > MAX_VALUES:
+            raise YamlError(_spot(node), "a mapping that is merged into itself; write the keys out")
+        if isinstance(node, SequenceNode):
+            for each in node.value:
+                yield from self._merged(each, path, depth + 1)
+        elif isinstance(node, MappingNode):
+            own = [(key, value) for key, value in node.value if isinstance(key, ScalarNode)]
+            yield from ((key, value) for key, value in own if not _is_merge(key))
+            for key, value in own:
+                if _is_merge(key):
+                    yield from self._merged(value, path, depth + 1)
+        else:
+            self._add(_spot(node), path, "<< takes a mapping or a list of mappings; write an alias")
 
     def _is_key(self, key: ScalarNode, path: Path) -> bool:
         """Tell whether there is a key to go on with; note what is wrong with it."""
@@ -184,8 +210,6 @@ class _Reader:
                 return True
             case "null":
                 message = "a key is missing before the colon; write one"
-            case "merge":
-                message = "merging with << is not read here; write the keys out"
             case _:
                 message = f"{key.tag} is a YAML tag, and no tag is read here; take it out"
         self._add(_spot(key), path, message)
@@ -199,6 +223,10 @@ class _Reader:
 
     def _add(self, spot: Spot, path: Path, message: str) -> None:
         self.mistakes.append(Located(spot, dotted(path), message))
+
+
+def _is_merge(key: Node) -> bool:
+    return key.tag == f"{_TAG}merge"
 
 
 def _spot(node: Node) -> Spot:

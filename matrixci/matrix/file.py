@@ -14,6 +14,7 @@ from matrixci.matrix.document import Document, read_document
 from matrixci.matrix.gates import ends_mistakes
 from matrixci.matrix.mistakes import Mistake
 from matrixci.matrix.plain_words import in_words
+from matrixci.matrix.shorthand import written_out
 from matrixci.matrix.tiers import tier_mistakes
 from matrixci.matrix.yaml_problems import Located, YamlError
 
@@ -30,7 +31,7 @@ def load_matrix(path: Path) -> Matrix:
             `matrix.yaml:12:7: axes.numpy.2.x.require: unknown key; did you mean "requires"?`.
     """
     try:
-        document = read_document(_text(path))
+        document = written_out(read_document(_text(path)))
     except YamlError as error:
         raise _refusal(path, [error.located]) from error
     try:

@@ -54,6 +54,42 @@ def test_the_real_file_loads_and_says_what_the_defaults_are() -> None:
     assert matrix.runner == ("ubuntu-24.04",)
 
 
+def test_an_axis_may_list_its_values() -> None:
+    rest = "  numpy: {1.x: {requires: numpy<2}}\n"
+    matrix = load(f'subject: toy\naxes:\n  python: ["3.10", "3.13"]\n{rest}')
+
+    assert list(matrix.axes["python"]) == ["3.10", "3.13"]
+    written = load(f'subject: toy\naxes:\n  python: {{"3.10": , "3.13": {{}}}}\n{rest}')
+    assert matrix == written
+    assert matrix_digest(matrix) == matrix_digest(written)
+
+
+def test_an_unquoted_version_in_a_list_is_not_taken_for_another() -> None:
+    told = mistakes("subject: toy\naxes:\n  python: [3.10, 3.13]\n")
+
+    assert told == [
+        '3:12: axes.python[0]: write "3.10", in quotes: YAML reads 3.10 as the number 3.1',
+        '3:18: axes.python[1]: write "3.13", in quotes: YAML reads 3.13 as a number',
+    ]
+
+
+def test_keys_of_ones_own_hold_anchors_and_merges_are_read() -> None:
+    matrix = load(
+        "x-limits: &limits {memory: 1 GiB, pids: 7}\n"
+        "x-anything: [{on: 3.10}, null]\n"
+        "x-more: &more {<<: *limits, pids: 8, cpus: 2}\n"
+        + TOP
+        + "limits: {cpus: 3, <<: [*more, {pids: 9, check: 20}]}\n"
+    )
+
+    assert (matrix.limits.memory, matrix.limits.pids) == (2**30, 8)
+    assert (matrix.limits.cpus, matrix.limits.check) == (3, 20)
+
+
+def test_a_key_of_ones_own_is_at_the_top_alone() -> None:
+    assert mistakes(TOP + "limits: {x-own: 1}\n") != []
+
+
 def test_every_form_of_a_value_is_read() -> None:
     matrix = load(
         TOP
@@ -192,12 +228,13 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:
         ["4:17", "axes.numpy.1.x.require"],
         ["4:33", "axes.numpy.1.x.id"],
         ["4:37", "axes.numpy.on"],
-        ["5:11", "axes.device"],
+        ["5:3", "axes.device"],
         ["6:3", "axes.empty"],
         ["7:19", "exclude[0].numpy"],
         ["7:34", "exclude[1].python"],
         ["7:41", "exclude[2]"],
         ["7:45", "exclude[3]"],
+        ["7:57", "exclude[4].device"],
         ["8:16", "known-issues[0]"],
         ["8:16", "known-issues[0]"],
         ["8:24", "known-issues[0].check"],

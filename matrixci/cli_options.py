@@ -1,6 +1,7 @@
 """What the commands have in common: options, and the folder of checks."""
 
 from datetime import datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -11,6 +12,7 @@ from matrixci.data import data_folder
 from matrixci.errors import UsageError
 from matrixci.model import BaseOrigin
 from matrixci.registry import repository_of
+from matrixci.reuse import source_files
 
 HOME: Final = Path(".matrixci")
 HISTORY: Final = "history.sqlite"
@@ -41,6 +43,10 @@ AsOfOption = Annotated[
 BaseOption = Annotated[BaseOrigin | None, typer.Option(help="How base images must come to be.")]
 InstallEngineOption = Annotated[
     bool, typer.Option("--install-engine", help="Install an engine where none answers.")
+]
+RequireLimitsOption = Annotated[
+    bool,
+    typer.Option("--require-limits", help="Refuse an engine that cannot enforce every limit."),
 ]
 HomeOption = Annotated[Path, typer.Option("--home", help="Where runs and caches are kept.")]
 HistoryOption = Annotated[
@@ -73,6 +79,9 @@ BuildCacheOption = Annotated[
 ]
 
 
+_CHECK_FILES: Final = ("test_*.py", "*_test.py")  # as pytest has it
+
+
 def checks_folder(folder: Path | None) -> Path:
     """Return the folder of checks.
 
@@ -80,7 +89,16 @@ def checks_folder(folder: Path | None) -> Path:
         UsageError: it holds none.
     """
     path = folder or data_folder("checks")
-    if not any(path.rglob("test_*.py")):
-        msg = f"There is no check in {path}: no file named test_*.py."
+    if not path.is_dir():
+        what = "a file; name its folder" if path.exists() else "not there"
+        msg = f"The folder of checks {path} is {what}."
+        raise UsageError(msg)
+    try:
+        files = source_files(path)
+    except OSError as error:
+        msg = f"The checks in {path} can't be read: {error.strerror} ({error.filename})"
+        raise UsageError(msg) from error
+    if not any(fnmatchcase(file.name, glob) for file in files for glob in _CHECK_FILES):
+        msg = f"There is no check in {path}: no file named {' or '.join(_CHECK_FILES)}."
         raise UsageError(msg)
     return path

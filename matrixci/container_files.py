@@ -10,7 +10,7 @@ from typing import Final
 
 from matrixci.data import data_folder
 from matrixci.engine import MOUNT_POINT, USER_ID
-from matrixci.errors import RunFilesError
+from matrixci.errors import UsageError
 from matrixci.reuse import digest_of_files, read_files
 
 COMMAND: Final = ("python3", f"{MOUNT_POINT}/harness/supervise.py")
@@ -29,20 +29,25 @@ class Sources:
     digest: str
     """SHA-256 of the names and contents, in hex."""
 
+    @property
+    def are_builtin(self) -> bool:
+        """Whether these are the checks that come with matrixci, which have stricter rules."""
+        return self.folder.resolve() == data_folder("checks").resolve()
+
 
 def read_sources(checks: Path) -> Sources:
     """Read a folder of checks, and the harness: what is changed later changes no cell of a run.
 
     Raises:
-        RunFilesError: a file can't be read.
+        UsageError: a file can't be read, or is none.
     """
     files: dict[str, dict[str, bytes]] = {}
     try:
         for name, folder in {"checks": checks, "harness": data_folder("harness")}.items():
             files[name] = read_files(folder)
     except OSError as error:
-        msg = f"The checks in {checks} can't be read: {error}"
-        raise RunFilesError(msg) from error
+        msg = f"The checks in {checks} can't be read: {error.strerror} ({error.filename})"
+        raise UsageError(msg) from error
     return Sources(folder=checks, files=files, digest=digest_of_files(*files.values()))
 
 

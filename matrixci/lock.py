@@ -31,7 +31,7 @@ from matrixci.resolver_reason import NO_SOLUTION, one_line, readable_reason
 from matrixci.temporary import temporary_folder
 from matrixci.uv_settings import index_config
 
-HARNESS: Final = ("pytest>=8",)
+HARNESS: Final = ("pytest>=8,<10",)
 """What the checks are written in; it is resolved with the stack, so it can't disturb it unseen."""
 
 _KEPT_SECONDS: Final = 600.0  # as long as uv itself believes an index's answer

@@ -94,6 +94,7 @@ class End(Line):
         CheckOutcome.PASSED,
         CheckOutcome.FAILED,
         CheckOutcome.SKIPPED,
+        CheckOutcome.KNOWN,  # what a suite marks with xfail
         CheckOutcome.CRASHED,
         CheckOutcome.TIMED_OUT,
     ]
@@ -113,6 +114,7 @@ class Again(Line):
         CheckOutcome.PASSED,
         CheckOutcome.FAILED,
         CheckOutcome.SKIPPED,
+        CheckOutcome.KNOWN,  # what a suite marks with xfail
         CheckOutcome.CRASHED,
         CheckOutcome.TIMED_OUT,
     ]
@@ -204,7 +206,7 @@ class ResultFile:
         first = self.ended.get(line.id)
         if first is None or line.id in self.again:
             _refuse("a check that never ended, or was run again before, is run again")
-        if first.outcome in {CheckOutcome.PASSED, CheckOutcome.SKIPPED}:
+        if first.outcome in {CheckOutcome.PASSED, CheckOutcome.SKIPPED, CheckOutcome.KNOWN}:
             _refuse("a check that did not fail is run again")
         self.again[line.id] = line
 

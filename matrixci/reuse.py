@@ -1,9 +1,10 @@
 """Results that still hold: kept by a digest of everything that could change them."""
 
+import errno
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -39,16 +40,32 @@ def read_files(folder: Path) -> dict[str, bytes]:
 
 
 def source_files(folder: Path) -> list[Path]:
-    """Return the files of a folder that go into a container, bytecode and caches left out."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file()
-        and not any(
-            part == "__pycache__" or part.startswith(".")
-            for part in path.parts[len(folder.parts) :]
-        )
-    )
+    """Return the files of a folder that go into a container.
+
+    Links to files and to folders are followed. Bytecode caches, and files and folders whose names
+    begin with a dot, are left out; nothing else is.
+
+    Raises:
+        OSError: one can't be read, is neither a file nor a folder, or links to a folder above it.
+    """
+    return sorted(_files_below(folder, frozenset()))
+
+
+def _files_below(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
+    here = folder.resolve()
+    if here in above:
+        raise OSError(errno.ELOOP, "This link leads to a folder above it", str(folder))
+    for path in folder.iterdir():
+        if path.name == "__pycache__" or path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _files_below(path, above | {here})
+        elif path.is_file():
+            yield path
+        elif path.is_symlink():
+            raise OSError(errno.ENOENT, "This link leads nowhere", str(path))
+        else:
+            raise OSError(errno.EINVAL, "This is neither a file nor a folder", str(path))
 
 
 class ResultStore:

@@ -47,6 +47,7 @@ class Sandbox:
             "axes": cell.axes,
             "device": "cuda" if cell.gpu else "cpu",
             "subject": self.subject,
+            "builtin": self.checks.are_builtin,
             "requires": list(cell.requires),
             "lock": lock.versions,
             "torch_backend": cell.torch_backend,

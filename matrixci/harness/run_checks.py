@@ -11,15 +11,13 @@ import os
 import sys
 from typing import Any
 
-# Plugins of the stack under test stay out (anyio brings one), and so do settings of the machine's.
-# pytest reads these when it is imported or started.
-os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+# Settings of the machine's stay out. pytest reads them when it is imported or started.
 for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
     os.environ.pop(name, None)
 
 import pytest  # noqa: E402
 import wire  # noqa: E402
-from plugin import Plugin  # noqa: E402
+from plugin import Plugin, session_fixtures  # noqa: E402
 
 
 def options(orders: dict[str, Any]) -> list[str]:
@@ -28,7 +26,8 @@ def options(orders: dict[str, Any]) -> list[str]:
     return [
         *("-c", os.devnull, "--rootdir", orders["checks"], "--import-mode=importlib"),
         *("-p", "no:cacheprovider", "-p", "no:faulthandler", "--continue-on-collection-errors"),
-        *("--strict-markers", "-W", "default"),
+        *(("--strict-markers",) if orders["cell"]["builtin"] else ()),
+        *("-W", "default"),
         # What a check leaves in its tmp_path would fill the memory that the scratch is made of.
         *("-o", "tmp_path_retention_policy=none"),
         # The supervisor takes in the output, so that none is lost in a crash.
@@ -44,10 +43,15 @@ def main() -> int:
     for number in (descriptor, stacks):
         os.set_inheritable(number, False)  # noqa: FBT003 - the signature is os's
     orders = json.load(sys.stdin)
+    if orders["cell"]["builtin"]:
+        # The built-in checks observe what an import loads: plugins of the stack under test stay out
+        # (anyio brings one). A user's own checks have the plugins that they require.
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     faulthandler.enable(stacks)
     faulthandler.register(wire.STACKS_SIGNAL, stacks)
     sys.path[0] = orders["checks"]  # in place of the harness's own folder
-    return int(pytest.main(options(orders), plugins=[Plugin(orders, descriptor)]))
+    plugins = [Plugin(orders, descriptor), session_fixtures(orders["cell"])]
+    return int(pytest.main(options(orders), plugins=plugins))
 
 
 if __name__ == "__main__":

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -195,6 +196,9 @@ def main() -> None:
     """Supervise the checks of the cell that the command line names."""
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    if home := os.environ.get("HOME"):
+        with suppress(OSError):  # a check that needs it says so better
+            Path(home).mkdir(parents=True, exist_ok=True)
     Supervisor(Path(sys.argv[1] if len(sys.argv) > 1 else CELL)).run()
 
 

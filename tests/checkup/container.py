@@ -105,6 +105,7 @@ def _files(clean: CellRun, jobs: list[dict[str, Any]]) -> bytes:
         "cell": "checkup",
         "device": "cpu",
         "subject": "transformers",
+        "builtin": True,
         "select": None,
         "only": None,
         "limits": {"check_seconds": CHECK_SECONDS},

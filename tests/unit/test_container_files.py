@@ -1,6 +1,7 @@
 import gzip
 import io
 import json
+import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from matrixci.container_files import pack, read_sources, unpack_results
 from matrixci.data import data_folder
-from matrixci.errors import RunFilesError
+from matrixci.errors import UsageError
 
 QUICK = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 LIMIT = 1000
@@ -97,7 +98,7 @@ def test_a_check_that_can_not_be_read_is_told(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
-    with pytest.raises(RunFilesError, match=r"checks in .* can't be read: .*Permission denied"):
+    with pytest.raises(UsageError, match=r"checks in .* can't be read: .*Permission denied"):
         read_sources(checks)
 
 
@@ -195,3 +196,58 @@ def test_whatever_the_archive_nothing_is_raised(
         raw = damaged(position, byte)(raw)
     found = unpack_results(raw[: length % (len(raw) + 1)], LIMIT)
     assert found is None or len(found) <= LIMIT
+
+
+# Links
+
+
+def test_links_are_followed(checks: Path, tmp_path: Path) -> None:
+    suite = tmp_path / "suite"
+    (suite / "deep").mkdir(parents=True)
+    (suite / "deep/test_far.py").write_text("# far\n")
+    (checks / "suite").symlink_to("../suite")
+    (checks / "test_linked.py").symlink_to(suite / "deep/test_far.py")
+    names = {name for name in members(pack({}, read_sources(checks))) if "far" in name}
+    assert names == {"checks/suite/deep/test_far.py"}
+    assert content(pack({}, read_sources(checks)), "checks/test_linked.py") == b"# far\n"
+
+
+def test_what_is_linked_decides_the_digest(checks: Path, tmp_path: Path) -> None:
+    (tmp_path / "suite").mkdir()
+    (checks / "suite").symlink_to("../suite")
+    before = read_sources(checks).digest
+    (tmp_path / "suite/test_new.py").write_text("# new\n")
+    assert read_sources(checks).digest != before
+
+
+def test_a_link_to_a_folder_above_it_is_refused_by_name(checks: Path) -> None:
+    (checks / "deep/loop").symlink_to("..")
+    with pytest.raises(UsageError, match=r"leads to a folder above it .*loop"):
+        read_sources(checks)
+
+
+def test_two_links_that_lead_to_each_other_are_refused(checks: Path) -> None:
+    for one, other in (("a", "b"), ("b", "a")):
+        (checks / one).mkdir()
+        (checks / one / "link").symlink_to(f"../{other}")
+    with pytest.raises(UsageError, match="leads to a folder above it"):
+        read_sources(checks)
+
+
+def test_a_folder_that_is_linked_twice_is_there_twice(checks: Path) -> None:
+    for name in ("one", "two"):
+        (checks / name).symlink_to("deep")
+    found = members(pack({}, read_sources(checks)))
+    assert {"checks/one/test_b.py", "checks/two/test_b.py"} <= set(found)
+
+
+def test_a_link_that_leads_nowhere_is_refused_by_name(checks: Path) -> None:
+    (checks / "test_gone.py").symlink_to("nothing.py")
+    with pytest.raises(UsageError, match=r"leads nowhere .*test_gone\.py"):
+        read_sources(checks)
+
+
+def test_what_is_no_file_is_refused_by_name(checks: Path) -> None:
+    os.mkfifo(checks / "pipe")
+    with pytest.raises(UsageError, match=r"neither a file nor a folder .*pipe"):
+        read_sources(checks)

@@ -255,7 +255,6 @@ def test_foreign_result_tells_nothing_of_this_cell(field: str, value: str, ended
         (repeated(BEGIN_A, 5), "line 6: a check that was not collected, or began before"),
         (without(BEGIN_A), "line 5: a check that never began"),
         (repeated(END_A, 6), "line 7: a check that never began, or ended before"),
-        (changed(END_A, outcome="known"), "line 6"),
         (changed(END_A, outcome="missing"), "line 6"),
         (changed(END_A, outcome="flaky"), "line 6"),
         (changed(END_A, outcome="fixed"), "line 6"),
@@ -728,7 +727,7 @@ def test_a_check_that_was_run_again(second: str, comes_to: CheckOutcome, reason:
         pytest.param([again("passed", "a")], id="it had passed"),
         pytest.param([again("passed", "z")], id="it was never run"),
         pytest.param([again("passed"), again("failed")], id="twice"),
-        pytest.param([again("known")], id="an outcome that is the host's to give"),
+        pytest.param([again("flaky")], id="an outcome that is the host's to give"),
     ],
 )
 def test_a_second_run_that_cannot_be(lines: Records) -> None:

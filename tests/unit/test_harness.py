@@ -22,6 +22,8 @@ HARNESS = Path(__file__).parents[2] / "matrixci" / "harness"
 INTERPRETER = sys.executable
 PATIENCE = 60  # seconds: far more than any of these takes, so that a hang fails and not blocks
 
+EXPECTED = "expected failures of built-in checks belong in matrix.yaml's known-issues"
+
 CELL: Mapping[str, Any] = {
     "schema": 1,
     "nonce": "abcd",
@@ -30,6 +32,7 @@ CELL: Mapping[str, Any] = {
     "axes": {"python": "3", "device": "cpu"},
     "device": "cpu",
     "subject": "pytest",
+    "builtin": True,
     "requires": ["pytest"],
     "lock": {},
     "torch_backend": None,
@@ -367,11 +370,15 @@ def test_claims(plain: Told) -> None:
         ("fails_twice", "failed", "ValueError: in the middle"),
         ("skips", "skipped", ""),
         ("needs_unknown", "failed", "unknown need 'time'"),
-        ("expected_to_fail", "failed", "expected failures belong in matrix.yaml's known-issues"),
+        (
+            "expected_to_fail",
+            "failed",
+            EXPECTED,
+        ),
         (
             "expected_to_fail_and_passes",
             "failed",
-            "expected failures belong in matrix.yaml's known-issues",
+            EXPECTED,
         ),
         ("each[USE_TF=0]", "passed", ""),
         ("strange_text", "failed", "a ? b \x1b[31m \x00 é"),
@@ -869,7 +876,7 @@ def test_lines_of_a_check_are_not_believed(tmp_path: Path) -> None:
                 {"kind": "begin", "id": ["test_it.py::test_2"]},
                 {"kind": "begin"},
                 {"kind": "end", "id": "test_it.py::test_2", "outcome": "passed", "figures": {}},
-                {**end, "id": itself, "outcome": "known", "figures": {}},
+                {**end, "id": itself, "outcome": "fixed", "figures": {}},
                 {**end, "id": itself, "outcome": "passed", "figures": {"seconds": float("inf")}},
                 {**end, "id": itself, "outcome": "passed", "figures": {"seconds": None}},
                 {**end, "id": itself, "outcome": "passed", "figures": []},
@@ -1175,3 +1182,130 @@ def test_nothing_attested(tmp_path: Path) -> None:
 
     assert told.of("attestation") == []
     assert "nothing was attested" in told.log
+
+
+# A user's own suite, by pytest's own rules
+
+SUITE = """
+    import unittest
+    import pytest
+
+    @pytest.mark.xfail(reason="not mended")
+    def test_lax():
+        raise AssertionError("as expected")
+
+    @pytest.mark.xfail(strict=True, reason="owner/name#1")
+    def test_strict():
+        raise AssertionError
+
+    @pytest.mark.xfail(reason="not mended")
+    def test_lax_passes():
+        pass
+
+    @pytest.mark.xfail(strict=True, reason="mended")
+    def test_strict_passes():
+        pass
+
+    def test_imperative():
+        pytest.xfail("by hand")
+
+    @pytest.mark.parametrize("n", [1, pytest.param(2, marks=pytest.mark.xfail(reason="two"))])
+    def test_param(n):
+        assert n == 1
+
+    @pytest.mark.xfail(raises=KeyError, reason="of another type")
+    def test_other_exception():
+        raise ValueError("new")
+
+    @pytest.mark.xfail(run=False, reason="it hangs")
+    def test_not_run():
+        raise SystemExit
+
+    @pytest.mark.own_marker
+    def test_unknown_marker():
+        pass
+
+    @pytest.fixture
+    def broken():
+        yield
+        raise ValueError("after")
+
+    @pytest.mark.xfail(reason="the call alone")
+    def test_teardown_fails(broken):
+        pass
+
+    class TestUnit(unittest.TestCase):
+        @unittest.expectedFailure
+        def test_expected(self):
+            self.fail("as expected")
+
+        @unittest.expectedFailure
+        def test_unexpected(self):
+            pass
+"""
+
+
+def test_a_suite_has_its_expected_failures(tmp_path: Path) -> None:
+    told = supervise(tmp_path, SUITE, builtin=False)
+
+    assert told.complete
+    found = {check.partition("::")[2]: end for check, end in told.ends.items()}
+    assert {check: (end["outcome"], end["reason"]) for check, end in found.items()} == {
+        "test_lax": ("known", "xfail: not mended"),
+        "test_strict": ("known", "xfail: owner/name#1"),
+        "test_lax_passes": ("passed", "passed, although marked xfail: not mended"),
+        "test_strict_passes": ("failed", ""),
+        "test_imperative": ("known", "xfail: by hand"),
+        "test_param[1]": ("passed", ""),
+        "test_param[2]": ("known", "xfail: two"),
+        "test_other_exception": ("failed", ""),
+        "test_not_run": ("known", "xfail: [NOTRUN] it hangs"),
+        "test_unknown_marker": ("passed", ""),
+        "test_teardown_fails": ("known", "xfail: the call alone"),
+        "TestUnit::test_expected": ("known", "xfail: no reason given"),
+        "TestUnit::test_unexpected": ("failed", ""),
+    }
+    assert "XPASS(strict)" in found["test_strict_passes"]["message"]
+
+
+def test_expected_failures_are_not_run_again(tmp_path: Path) -> None:
+    expected = "import pytest\n\n@pytest.mark.xfail\ndef test_it():\n    assert False\n"
+    told = supervise(tmp_path, expected, builtin=False, limits={"check_seconds": 30, "again": 5})
+
+    assert told.complete
+    assert told.of("again") == []
+
+
+PLUGIN = {
+    "own_plugin.py": "import pytest\n\n@pytest.fixture\ndef own():\n    return 42\n",
+    "own_plugin-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: own-plugin\nVersion: 1.0\n",
+    "own_plugin-1.0.dist-info/entry_points.txt": "[pytest11]\nown = own_plugin\n",
+}
+
+
+@pytest.mark.parametrize(("builtin", "outcome"), [(False, "passed"), (True, "failed")])
+def test_a_suite_has_the_plugins_that_are_installed(
+    tmp_path: Path, *, builtin: bool, outcome: str
+) -> None:
+    installed = tmp_path / "installed"
+    for name, text in PLUGIN.items():
+        (installed / name).parent.mkdir(parents=True, exist_ok=True)
+        (installed / name).write_text(text)
+    told = supervise(
+        tmp_path,
+        "def test_it(own):\n    assert own == 42\n",
+        environment={"PYTHONPATH": str(installed)},
+        builtin=builtin,
+    )
+
+    assert told.outcomes == {"test_it.py::test_it": outcome}
+
+
+def test_the_home_folder_is_there(tmp_path: Path) -> None:
+    told = supervise(
+        tmp_path,
+        "from pathlib import Path\n\ndef test_it():\n    (Path.home() / 'file').write_text('x')\n",
+        environment={"HOME": str(tmp_path / "not/yet")},
+    )
+
+    assert told.outcomes == {"test_it.py::test_it": "passed"}

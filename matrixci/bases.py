@@ -12,7 +12,7 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +22,7 @@ import uv
 from matrixci.buildx import Build, BuildError, build
 from matrixci.data import data_folder
 from matrixci.engine import LABEL, Engine
-from matrixci.errors import INFRASTRUCTURE, BaseImageError, EngineError
+from matrixci.errors import INFRASTRUCTURE, BaseImageError, EngineError, NoInterpreterError
 from matrixci.invocation import called
 from matrixci.model import BaseOrigin
 from matrixci.once import Once
@@ -107,6 +107,7 @@ class Bases:
         self._bases: Once[Base] = Once(passing=INFRASTRUCTURE)
         self._registry = asyncio.Lock()
         self._pulled: set[str] = set()
+        self._absent: dict[str, str] = {}  # version X.Y to why no interpreter was found
 
     async def system(self, name: str) -> Base:
         """Return the operating system's image.
@@ -250,7 +251,7 @@ class Bases:
 
     async def _assemble_python(self, version: str) -> Base:
         self._refuse_another_machine()
-        interpreter = await find_interpreter(version)
+        interpreter = await self._interpreter(version)
         system = await self._assembled_system()
         key = _key(system.digest, interpreter.version, str(interpreter.stdlib))
         tag = f"matrixci/python:{interpreter.version}-{key}"
@@ -262,6 +263,16 @@ class Bases:
                 await asyncio.to_thread(_lay_out, interpreter, folder)
                 await self._lay_over(system, interpreter, folder, tag, key)
         return await self._assembled(tag)
+
+    async def _interpreter(self, version: str) -> Interpreter:
+        """Find an interpreter; that there is none is found out once for all cells."""
+        if version in self._absent:
+            raise NoInterpreterError(self._absent[version])
+        try:
+            return await find_interpreter(version)
+        except NoInterpreterError as error:
+            self._absent[version] = str(error)
+            raise
 
     async def _lay_over(
         self, system: Base, interpreter: Interpreter, context: Path, tag: str, key: str
@@ -352,7 +363,13 @@ async def find_interpreter(version: str) -> Interpreter:
         f"No registry answers, and this machine has no CPython {version} for a base image{beside}."
         f"\nInstall one (uv python install {version}, or pyenv), or set base: in matrix.yaml."
     )
-    raise BaseImageError(msg)
+    raise NoInterpreterError(msg)
+
+
+async def missing_interpreters(versions: Collection[str]) -> list[str]:
+    """Return the versions X.Y of which this machine has no CPython; nothing is downloaded."""
+    found = [await _uv(["python", "find", "--no-project", version]) for version in versions]
+    return [version for version, path in zip(versions, found, strict=True) if path is None]
 
 
 async def _uv(arguments: Sequence[str]) -> str | None:

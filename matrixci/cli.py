@@ -32,10 +32,11 @@ from matrixci.cli_options import (
     InstallEngineOption,
     MatrixOption,
     RegistryOption,
+    RequireLimitsOption,
     SubjectOption,
     TierOption,
 )
-from matrixci.cli_plan import plan_run, show_locks
+from matrixci.cli_plan import plan_run, show_locks, show_missing_interpreters
 from matrixci.cli_reproduce import reproduce
 from matrixci.cli_resume import go_on
 from matrixci.console import console
@@ -89,6 +90,7 @@ def matrix(  # noqa: PLR0913
         bool, typer.Option("--fresh", help="Resolve and run everything anew.")
     ] = False,
     install_engine: InstallEngineOption = False,
+    require_limits: RequireLimitsOption = False,
     resume: Annotated[
         bool,
         typer.Option(
@@ -127,12 +129,14 @@ def matrix(  # noqa: PLR0913
             fresh=fresh,
             registry=registry,
             build_cache=build_cache,
+            require_limits=require_limits,
         ),
         jobs=jobs,
     )
     if plan:
         locks = asyncio.run(resolve_only(settings, chosen.cells, platform.machine()))
         show_locks(settings, chosen.cells, locks)
+        show_missing_interpreters(settings, chosen.cells)
         return
     progress = Progress(console(stderr=True))
     with progress.showing():

@@ -45,6 +45,7 @@ class Asked:
     fresh: bool
     registry: str | None = None
     build_cache: BuildCache | None = None
+    require_limits: bool = False
 
 
 def asked(
@@ -85,6 +86,7 @@ def asked(
         base_origin=what.base,
         registry=what.registry,
         build_cache=what.build_cache,
+        require_limits=what.require_limits,
     )
     return settings, chosen
 

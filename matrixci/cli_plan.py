@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from matrixci.bases import missing_interpreters
 from matrixci.cli_asked import Asked, asked
 from matrixci.cli_options import (
     HOME,
@@ -29,14 +30,14 @@ from matrixci.console import console
 from matrixci.github_output import MOST_JOBS, append, outputs
 from matrixci.invocation import called
 from matrixci.lock import Lock, Unsatisfiable
-from matrixci.model import Cell
+from matrixci.model import BaseOrigin, Cell
 from matrixci.new_run import companions
 from matrixci.pipeline import Settings
 from matrixci.plan import Plan, write_plan, write_wheel
 from matrixci.planning import Answers, make_plan
 from matrixci.reports.github import annotation
 from matrixci.runners import runner_of
-from matrixci.wording import in_line, several
+from matrixci.wording import in_line, listed, several
 
 GPU_RUNNER: Final = "MATRIXCI_GPU_RUNNER"
 """The environment variable that names the runner with a GPU, by its labels with commas between."""
@@ -169,3 +170,17 @@ def show_locks(
     out.print(table)
     distinct = {lock.digest for lock in locks.values() if isinstance(lock, Lock)}
     out.print(f"{several(len(cells), 'cell')}, {several(len(distinct), 'distinct lock')}")
+
+
+def show_missing_interpreters(settings: Settings, cells: Sequence[Cell]) -> None:
+    """Say which cells need a base image that this machine can't assemble."""
+    if settings.base_origin is BaseOrigin.REGISTRY:
+        return
+    versions = dict.fromkeys(cell.python for cell in cells if cell.base is None)
+    for version in asyncio.run(missing_interpreters(versions)):
+        of = [cell.id for cell in cells if cell.python == version and cell.base is None]
+        text = (
+            f"{listed(of)}: this machine has no CPython {version}, so the base image must come "
+            "from a registry"
+        )
+        console(stderr=True).print(Text(text), soft_wrap=True)

@@ -145,6 +145,8 @@ def _unverified(judged: JudgedRun, cell: JudgedCell) -> Iterable[str]:
     reasons = Counter(_why(check) for check in skipped)
     for reason, number in reasons.items():
         yield f"{several(number, 'check')} ({reason})"
+    if judged.run.unenforced:
+        yield f"limits on {', '.join(judged.run.unenforced)}, which the engine did not enforce"
     if not _gpu_was_there(cell):
         yield "anything on a GPU" + (", for the engine had none" if cell.cell.gpu else "")
     if judged.run.check_filter is not None:

@@ -110,6 +110,23 @@ class ContainerEnd:
     """The container's id, where it stays."""
 
 
+# Limit to the key of the engine's own description that says whether it can be enforced.
+_LIMITS: Final = {"memory": "MemoryLimit", "pids": "PidsLimit", "cpus": "CpuCfsQuota"}
+
+
+def unenforced_limits(info: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the limits of a container that an engine accepts and does not enforce.
+
+    A rootless engine without delegated control groups drops limits and only warns of it.
+
+    Args:
+        info: the engine's own description, as its API returns it. A key that is left out says
+            nothing.
+    """
+    without_groups = info.get("CgroupDriver") == "none"
+    return tuple(name for name, key in _LIMITS.items() if without_groups or info.get(key) is False)
+
+
 class Engine:
     """A container engine that answers, and whose client has buildx."""
 
@@ -152,6 +169,7 @@ class Engine:
             memory=info["MemTotal"],
             storage=info["Driver"],
             gpu=None,
+            unenforced=unenforced_limits(info),
         )
         store = dict(info.get("DriverStatus") or [])
         by_containerd = store.get("driver-type") == "io.containerd.snapshotter.v1"

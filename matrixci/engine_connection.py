@@ -6,7 +6,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import requests
 from docker.errors import DockerException
@@ -83,9 +83,11 @@ def connect(endpoint: Endpoint) -> Connection:
     tls = endpoint.certificates.config(_CONNECTIONS) if endpoint.certificates else False
     try:
         client = docker.DockerClient(base_url=reached, tls=tls, max_pool_size=_CONNECTIONS)
-        version = str(client.version()["Version"])
+        told = client.version()
+        version = str(told["Version"])
     except (DockerException, requests.RequestException, KeyError) as error:
         raise EngineError(_unanswered(endpoint, error, tunnel)) from error
+    _refuse_others(endpoint.host, told)
     major = re.match(r"\d+", version)  # a build of the engine's own developers has none
     if major and int(major[0]) < _OLDEST:
         msg = (
@@ -95,6 +97,25 @@ def connect(endpoint: Endpoint) -> Connection:
         )
         raise EngineError(msg)
     return Connection(client=client, environment=endpoint.environment(reached))
+
+
+def _refuse_others(host: str, version: Mapping[str, Any]) -> None:
+    """Refuse an engine that speaks Docker's API and is another product.
+
+    Raises:
+        EngineError: it is.
+    """
+    names = [str(each.get("Name", "")) for each in version.get("Components") or ()]
+    podman = next((name for name in names if name.startswith("Podman")), None)
+    if podman is None:
+        return
+    msg = (
+        f"The container engine at {host} is Podman {version['Version']}. It has no BuildKit API, "
+        "which building the images needs, so it is not supported as an engine yet.\n"
+        f"Use Docker Engine {_OLDEST}.0 or newer, and name it by DOCKER_HOST; on Debian and Ubuntu "
+        "docker/engine.sh install installs it beside Podman."
+    )
+    raise EngineError(msg)
 
 
 def _unanswered(endpoint: Endpoint, error: Exception, tunnel: Tunnel | None) -> str:

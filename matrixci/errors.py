@@ -50,6 +50,10 @@ class BaseImageError(MatrixciError):
     """A base image can neither be pulled nor assembled."""
 
 
+class NoInterpreterError(BaseImageError):
+    """This machine has no interpreter for a base image; another attempt would not find one."""
+
+
 INFRASTRUCTURE: Final = (ResolverError, BaseImageError, EngineError)
 """What another attempt may not meet again: an index, a registry or an engine that was away."""
 

@@ -14,7 +14,7 @@ from matrixci.build_cache import CacheInUse
 from matrixci.buildx import Build, build
 from matrixci.data import data_folder
 from matrixci.engine import LABEL, Engine
-from matrixci.errors import INFRASTRUCTURE, EngineError
+from matrixci.errors import INFRASTRUCTURE, EngineError, NoInterpreterError
 from matrixci.index_settings import build_secrets
 from matrixci.lock import Lock, Locks, Pin, closure
 from matrixci.model import ImageRecord, now
@@ -181,9 +181,8 @@ class Images:
         labels: Mapping[str, str],
     ) -> datetime:
         """Build an image from its shared stages up; return when its own build began."""
-        settings = self._settings
-        tools = await self._bases.python(settings.tools_base, settings.tools_python)
-        tools_lock = await self._locks.tools(settings.tools_python)
+        tools, tools_python = await self._tools(request, python)
+        tools_lock = await self._locks.tools(tools_python)
         parts = _split(request.lock)
         with temporary_folder("build") as folder:
             secrets = await asyncio.to_thread(self._lay_out, folder, parts, tools_lock)
@@ -215,6 +214,19 @@ class Images:
                 key = labels[f"{LABEL}.key"]
                 await self._run(cell, self._logs / _log_name(key), f"cell-{key[:12]}")
         return began
+
+    async def _tools(self, request: ImageRequest, python: Base) -> tuple[Base, str]:
+        """Return the base image, and its Python X.Y, of what installs the others.
+
+        All images of a run share it, where it can be had. Where it can't, an image whose own
+        interpreter is there must not fail for the sake of another one's.
+        """
+        settings = self._settings
+        try:
+            base = await self._bases.python(settings.tools_base, settings.tools_python)
+        except NoInterpreterError:
+            return python, request.python
+        return base, settings.tools_python
 
     async def _stage(self, common: Build, target: str, name: object) -> None:
         key = hashlib.sha256(repr(name).encode()).hexdigest()[:12]

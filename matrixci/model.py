@@ -324,6 +324,9 @@ class EngineFacts(Frozen):
     memory: int = Field(description="bytes")
     storage: str
     gpu: str | None = Field(description="how a GPU is attached, None where there is none")
+    unenforced: tuple[str, ...] = Field(
+        default=(), description="limits of a container that the engine cannot enforce"
+    )
 
 
 class Limits(Frozen):
@@ -417,6 +420,12 @@ class Run(Frozen):
     def served_by(self) -> tuple[EngineFacts, ...]:
         """The engines that its cells ran on, as far as that is known."""
         return self.engines or ((self.engine,) if self.engine is not None else ())
+
+    @property
+    def unenforced(self) -> tuple[str, ...]:
+        """The limits that some of its engines did not enforce."""
+        every = (limit for engine in self.served_by for limit in engine.unenforced)
+        return tuple(dict.fromkeys(every))
 
     @property
     def had_no_gpu(self) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import assert_never
 
 from matrixci import evidence
 from matrixci.bases import Bases
@@ -16,7 +16,12 @@ from matrixci.buildx import BuildError
 from matrixci.container_files import Sources, read_sources
 from matrixci.draft import Draft
 from matrixci.engine import Engine, GpuWay
-from matrixci.errors import BaseImageError, EngineError, ResolverError, RunFilesError
+from matrixci.errors import (
+    BaseImageError,
+    EngineError,
+    ResolverError,
+    RunFilesError,
+)
 from matrixci.events import Listener
 from matrixci.green import GREEN
 from matrixci.images import BuiltImage, Images
@@ -46,12 +51,19 @@ from matrixci.setup import image_request, image_settings, resolver_of, setup_of
 from matrixci.subject import ResolvedSubject
 from matrixci.wording import in_line
 
-_REASONS: Final = {
-    ResolverError: Reason.INDEX,
-    BaseImageError: Reason.BASE,
-    EngineError: Reason.ENGINE,
-}
 _log = logging.getLogger(__name__)
+
+
+def _reason(error: ResolverError | BaseImageError | EngineError) -> Reason:
+    match error:
+        case ResolverError():
+            return Reason.INDEX
+        case BaseImageError():
+            return Reason.BASE
+        case EngineError():
+            return Reason.ENGINE
+        case _ as never:
+            assert_never(never)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +86,8 @@ class Settings:
     keep_wheels: bool = True
     """Wheels are kept on the engine, for other builds."""
     build_cache: BuildCache | None = None
+    require_limits: bool = False
+    """An engine that can't enforce every limit of a container is refused."""
 
     @cached_property
     def sources(self) -> Sources:
@@ -217,7 +231,7 @@ class Pipeline:
         except BuildError as error:
             result = draft.end(CellOutcome.BLOCKED, Reason.BUILD, str(error))
         except (ResolverError, BaseImageError, EngineError) as error:
-            result = draft.end(CellOutcome.ERROR, _REASONS[type(error)], str(error))
+            result = draft.end(CellOutcome.ERROR, _reason(error), str(error))
         except (RunFilesError, OSError) as error:
             message = f"A file of the run can't be written: {error}"
             result = draft.end(CellOutcome.ERROR, Reason.INTERNAL, message)

@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_exponential, wait_random
 
-from matrixci.errors import INFRASTRUCTURE
+from matrixci.errors import INFRASTRUCTURE, NoInterpreterError
 
 T = TypeVar("T")
 
@@ -26,6 +26,10 @@ class Patience:
 
 Told = Callable[[int, float, BaseException], None]
 """Given which attempt failed, the seconds until the next, and why."""
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, INFRASTRUCTURE) and not isinstance(error, NoInterpreterError)
 
 
 async def patiently(patience: Patience, attempt: Callable[[int], Awaitable[T]], tell: Told) -> T:
@@ -55,7 +59,7 @@ async def patiently(patience: Patience, attempt: Callable[[int], Awaitable[T]], 
             multiplier=patience.first_seconds, max=patience.most_seconds, exp_base=3
         )
         + wait_random(0, patience.jitter_seconds),
-        retry=retry_if_exception_type(INFRASTRUCTURE),
+        retry=retry_if_exception(_may_pass),
         before_sleep=before_waiting,
         reraise=True,
     )

@@ -23,6 +23,7 @@ def environment(judged: JudgedRun) -> list[tuple[str, str]]:
         ("indexes", _indexes(judged)),
         ("index settings", ", ".join(run.index_settings)),
         ("engine", _engine(judged)),
+        ("limits not enforced", ", ".join(judged.run.unenforced)),
         ("base images", _bases(judged)),
         ("matrixci", f"{run.matrixci}, commit {run.commit}" if run.commit else run.matrixci),
         ("matrix", f"SHA-256 {run.matrix_digest}"),

@@ -21,7 +21,7 @@ from matrixci.errors import ExitCode, ResolverError
 from matrixci.judged import JudgedRun
 from matrixci.lock import Lock, Unsatisfiable, parse_lock
 from matrixci.matrix.axes import RESERVED
-from matrixci.model import Cell, CellOutcome, CheckOutcome, Reason, Run
+from matrixci.model import Cell, CellOutcome, CheckOutcome, EngineFacts, Reason, Run
 from matrixci.new_run import new_run
 from matrixci.pipeline import Settings
 from matrixci.processes import Completed
@@ -259,8 +259,8 @@ def test_a_matrix_file_that_is_not_there_is_told(command: Command) -> None:
         ("--subject ftp://host.example/a", "not a URL that can be read"),
         ("--check not", "--check 'not' is not understood: write words with and, or, not"),
         ("--check a=1", "--check 'a=1' is not understood: "),
-        ("--checks empty", "There is no check in empty: no file named test_*.py."),
-        ("--checks absent", "There is no check in absent: no file named test_*.py."),
+        ("--checks empty", "There is no check in empty: no file named test_*.py or *_test.py."),
+        ("--checks absent", "The folder of checks absent is not there."),
     ],
 )
 def test_a_mistake_in_the_command_is_told(
@@ -366,7 +366,16 @@ class Roomy(Engine):
     """An engine of which nothing but its room is asked."""
 
     def __init__(self) -> None:
-        """Have nothing."""
+        """Have no limit that it would drop."""
+        self.facts = EngineFacts(
+            version="26.1.5",
+            buildx="0.13.1",
+            architecture="x86_64",
+            cpus=2,
+            memory=2**34,
+            storage="overlay2",
+            gpu=None,
+        )
 
     async def free_disk(self) -> int | None:
         return 2**40

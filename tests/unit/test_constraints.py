@@ -26,6 +26,7 @@ from matrixci.model import (
     LockRecord,
     Reason,
 )
+from matrixci.reports.environment import environment
 from matrixci.run_folder import RunFolder, read_run
 from matrixci.stored_lock import read_lock
 
@@ -161,6 +162,23 @@ def test_what_restricts_it_is_said(tmp_path: Path) -> None:
     ):
         assert line in text
     assert "somewhere" not in text
+
+
+def test_limits_that_did_not_hold_are_named(tmp_path: Path) -> None:
+    engine = {
+        "version": "26.1.5",
+        "buildx": "0.13.1",
+        "architecture": "x86_64",
+        "cpus": 2,
+        "memory": 2**34,
+        "storage": "overlay2",
+        "gpu": None,
+        "unenforced": ("memory", "pids"),
+    }
+    judged, folder = store(tmp_path, engine=engine)
+    text = constraints(judged, folder, CELL.id)[CELL.id]
+    assert "# NOT verified: limits on memory, pids, which the engine did not enforce\n" in text
+    assert ("limits not enforced", "memory, pids") in environment(judged)
 
 
 def test_every_line_is_a_comment_or_a_pin(tmp_path: Path) -> None:

@@ -138,6 +138,43 @@ def test_an_engine_that_answers_is_described(
     )
 
 
+@pytest.mark.parametrize(
+    ("info", "unenforced"),
+    [
+        ({}, ()),
+        ({"MemoryLimit": True, "PidsLimit": True, "CpuCfsQuota": True}, ()),
+        ({"MemoryLimit": False, "PidsLimit": True, "CpuCfsQuota": True}, ("memory",)),
+        ({"PidsLimit": False, "CpuCfsQuota": False}, ("pids", "cpus")),
+        ({"MemoryLimit": True, "CgroupDriver": "none"}, ("memory", "pids", "cpus")),
+    ],
+)
+def test_limits_that_an_engine_would_drop_are_known(
+    serve: Serve,
+    programs: Callable[[str, str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    info: dict[str, object],
+    unenforced: tuple[str, ...],
+) -> None:
+    programs("docker", WITH_BUILDX)
+    facts = connected(monkeypatch, serve(info=(200, {**INFO, **info})))
+    assert facts.unenforced == unenforced
+
+
+def test_podman_is_named_and_not_told_to_be_upgraded(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about = {
+        "Version": "4.3.1",
+        "ApiVersion": "1.41",
+        "MinAPIVersion": "1.24",
+        "Components": [{"Name": "Podman Engine", "Version": "4.3.1"}, {"Name": "Conmon"}],
+    }
+    host = serve(version=(200, about))
+    first, second = refused(monkeypatch, host)
+    assert first.startswith(f"The container engine at {host} is Podman 4.3.1. It has no BuildKit")
+    assert second.startswith("Use Docker Engine 23.0 or newer")
+
+
 def test_the_docker_command_meets_the_same_engine(
     serve: Serve,
     programs: Callable[[str, str], None],

@@ -7,7 +7,7 @@ import pytest
 
 from matrixci.bases import Base
 from matrixci.buildx import Build, BuildError
-from matrixci.errors import EngineError
+from matrixci.errors import EngineError, NoInterpreterError
 from matrixci.images import BuiltImage, ImageRequest, Images, ImageSettings, _split
 from matrixci.lock import Lock, Pin, parse_lock
 from matrixci.model import BaseOrigin
@@ -99,7 +99,12 @@ class World:
     async def image_digest(self, name: str) -> str | None:
         return f"sha256:{name}" if name in self.standing else None
 
-    async def python(self, name: str, _: str) -> Base:
+    absent: str | None = None
+    """The Python that this machine doesn't have."""
+
+    async def python(self, name: str, version: str) -> Base:
+        if version == self.absent:
+            raise NoInterpreterError(version)
         digest = self.digests.get(name, name)
         return Base(name=name, digest=digest, origin=BaseOrigin.REGISTRY)
 
@@ -248,6 +253,17 @@ def test_stages_that_cells_share_are_built_once(world: World, tmp_path: Path) ->
     assert sorted(map(str, targets(world))) == ["cell"] * 3 + ["nvidia"] + ["torch"] * 2
     order = targets(world)
     assert order.index("nvidia") < order.index("torch") < order.index("cell")
+
+
+def test_an_interpreter_that_is_not_there_fails_no_other_image(
+    world: World, tmp_path: Path
+) -> None:
+    world.absent = SETTINGS.tools_python
+    there, absent = build_all(world, tmp_path, request("3.12"), request(SETTINGS.tools_python))
+
+    assert isinstance(there, BuiltImage)
+    assert isinstance(absent, NoInterpreterError)
+    assert {build.arguments["TOOLS_BASE"] for build in world.builds} == {"python:3.12"}
 
 
 def test_another_backend_shares_no_stage(world: World, tmp_path: Path) -> None:

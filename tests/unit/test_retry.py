@@ -5,7 +5,13 @@ from collections.abc import Callable
 import pytest
 
 from matrixci.buildx import BuildError
-from matrixci.errors import BaseImageError, EngineError, MatrixciError, ResolverError
+from matrixci.errors import (
+    BaseImageError,
+    EngineError,
+    MatrixciError,
+    NoInterpreterError,
+    ResolverError,
+)
 from matrixci.retry import Patience, patiently
 
 AT_ONCE = Patience(retries=2, first_seconds=0.01, jitter_seconds=0.0)
@@ -52,7 +58,7 @@ def test_what_persists_is_raised_as_it_is() -> None:
     assert attempts.told == [(1, "failure 1"), (2, "failure 2")]
 
 
-@pytest.mark.parametrize("error", [BuildError, ValueError])
+@pytest.mark.parametrize("error", [BuildError, ValueError, NoInterpreterError])
 def test_nothing_else_is_tried_again(error: type[BaseException]) -> None:
     attempts = Attempts(error, 1)
 

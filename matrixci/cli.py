@@ -21,6 +21,7 @@ from matrixci.cli_issue import issue
 from matrixci.cli_options import (
     AXES_HELP,
     AXES_TOO,
+    HISTORY,
     HOME,
     AsOfOption,
     BaseOption,
@@ -31,6 +32,7 @@ from matrixci.cli_options import (
     HomeOption,
     InstallEngineOption,
     MatrixOption,
+    NoHistoryOption,
     RegistryOption,
     RequireLimitsOption,
     SubjectOption,
@@ -42,6 +44,7 @@ from matrixci.cli_resume import go_on
 from matrixci.console import console
 from matrixci.engine import Engine
 from matrixci.errors import ExitCode, MatrixciError
+from matrixci.history.record import record
 from matrixci.judge import exit_code
 from matrixci.judged import JudgedRun
 from matrixci.planning import resolve_only
@@ -50,7 +53,7 @@ from matrixci.redaction import redact
 from matrixci.reports.report import read_report
 from matrixci.reports.terminal import render
 from matrixci.run_folder import RUNS
-from matrixci.wording import printable
+from matrixci.wording import in_line, printable
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(cli_history.app, name="history")
@@ -91,6 +94,7 @@ def matrix(  # noqa: PLR0913
     ] = False,
     install_engine: InstallEngineOption = False,
     require_limits: RequireLimitsOption = False,
+    no_history: NoHistoryOption = False,
     resume: Annotated[
         bool,
         typer.Option(
@@ -113,7 +117,7 @@ def matrix(  # noqa: PLR0913
             registry=registry,
             build_cache=build_cache,
         )
-        _finish(*again)
+        _finish(*again, None if no_history else home / HISTORY)
     settings, chosen = asked(
         context,
         Asked(
@@ -141,13 +145,19 @@ def matrix(  # noqa: PLR0913
     progress = Progress(console(stderr=True))
     with progress.showing():
         judged = asyncio.run(running.execute(settings, chosen, progress, sys.argv[1:]))
-    _finish(judged, home / RUNS / judged.run.id)
+    _finish(judged, home / RUNS / judged.run.id, None if no_history else home / HISTORY)
 
 
-def _finish(judged: JudgedRun, folder: Path) -> NoReturn:
-    """Print what a run came to, and exit by it."""
+def _finish(judged: JudgedRun, folder: Path, history: Path | None) -> NoReturn:
+    """Add a run to the history, if there is one, print its table, and exit by its verdict."""
+    if history is not None:
+        record(judged, history, _warn)
     console().print(render(read_report(judged, folder)), crop=False)
     raise typer.Exit(exit_code(judged))
+
+
+def _warn(text: str) -> None:
+    console(stderr=True).print(Text(in_line(text)), soft_wrap=True)
 
 
 for command in (reports.show, reports.readiness, reports.compare):

@@ -18,6 +18,7 @@ from matrixci.cli_options import (
     HistoryOption,
     HomeOption,
     InstallEngineOption,
+    NoHistoryOption,
     RegistryOption,
     checks_folder,
 )
@@ -98,6 +99,7 @@ def report(  # noqa: PLR0913
     baseline: BaselineOption = None,
     subject_version: VersionOption = None,
     history: HistoryOption = None,
+    no_history: NoHistoryOption = False,
     formats: FormatsOption = None,
     out: OutOption = None,
 ) -> None:
@@ -114,6 +116,7 @@ def report(  # noqa: PLR0913
         formats=formats,
         out=out,
         whole=False,  # the verdict is the one of `matrix` on one machine
+        keep=not no_history,
     )
 
 

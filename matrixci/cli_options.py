@@ -53,6 +53,9 @@ HistoryOption = Annotated[
     Path | None,
     typer.Option("--history", metavar="PATH", help="The history's file; <home>/history.sqlite."),
 ]
+NoHistoryOption = Annotated[
+    bool, typer.Option("--no-history", help="Do not add the run to the history.")
+]
 TierOption = Annotated[
     str | None, typer.Option("--tier", help="Only the cells of this tier of the matrix.")
 ]

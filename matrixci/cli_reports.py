@@ -14,7 +14,8 @@ from rich.text import Text
 from matrixci import run as running
 from matrixci.cli_options import HISTORY, HOME, HistoryOption, HomeOption
 from matrixci.console import WIDTH, console
-from matrixci.errors import UsageError
+from matrixci.errors import HistoryError, UsageError
+from matrixci.history.record import record
 from matrixci.history.store import History
 from matrixci.history.trends import trends
 from matrixci.judge import exit_code
@@ -25,7 +26,7 @@ from matrixci.reports.report import Trends, read_report
 from matrixci.reports.table import render_matrix
 from matrixci.reports.terminal import render, render_readiness
 from matrixci.run_folder import find_run, write_whole
-from matrixci.wording import did_you_mean, printable
+from matrixci.wording import did_you_mean, in_line, printable
 
 _FEW_CELLS: Final = 500
 """Up to as many cells, the trends of checks that never changed are drawn, too."""
@@ -94,6 +95,7 @@ def write_readiness(  # noqa: PLR0913 - options of the commands
     formats: list[str] | None,
     out: Path | None,
     whole: bool = True,
+    keep: bool = False,
 ) -> NoReturn:
     """Write the report that a release is decided on, and exit by the verdict.
 
@@ -106,6 +108,7 @@ def write_readiness(  # noqa: PLR0913 - options of the commands
         formats: names of formats; None: all.
         out: where to write; None: the run's folder, in report/.
         whole: what was not verified stands against the release.
+        keep: add the run to the history first.
 
     Raises:
         UsageError: there is no such format, or no such baseline.
@@ -117,6 +120,8 @@ def write_readiness(  # noqa: PLR0913 - options of the commands
         whole=whole,
         subject_version=subject_version,
     )
+    if keep:
+        record(running.judge_folder(folder), history or home / HISTORY, _say)
     report = read_report(judged, folder, _trends(judged.run, home, history))
     paths = write_all(report, out or folder / "report", chosen)
     out_to = console()
@@ -127,12 +132,20 @@ def write_readiness(  # noqa: PLR0913 - options of the commands
 
 
 def _trends(run: Run, home: Path, history: Path | None) -> Trends | None:
-    """Return how the cells of a run went before, None where no history was kept."""
+    """Return how the cells of a run went before, None where no history can be read.
+
+    Raises:
+        UsageError: the file that was asked for is missing, or is no history.
+    """
     path = history or home / HISTORY
     if history is None and not path.exists():
         return None
-    with History.reading(path) as opened:
-        return trends(opened, run, steady=len(run.cells) <= _FEW_CELLS)
+    try:
+        with History.reading(path) as opened:
+            return trends(opened, run, steady=len(run.cells) <= _FEW_CELLS)
+    except HistoryError as error:
+        _say(f"warning: the report has no trends: {in_line(str(error))}")
+        return None
 
 
 def compare(
@@ -165,6 +178,10 @@ def _named(wanted: Sequence[str], known: Sequence[str]) -> list[str]:
             msg = f"There is no format {name!r}; {did_you_mean(name, known)}"
             raise UsageError(msg)
     return list(dict.fromkeys(wanted))
+
+
+def _say(text: str) -> None:
+    console(stderr=True).print(Text(in_line(text)), soft_wrap=True)
 
 
 def _without_fonts(picture: str) -> str:

@@ -29,6 +29,7 @@ RESERVED: Final = frozenset(
         "install-engine",
         "jobs",
         "matrix",
+        "no-history",
         "output",
         "plan",
         "registry",

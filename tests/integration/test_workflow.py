@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from simulated_actions.github import GitHub
 from simulated_actions.machines import Machine
 from simulated_actions.workflows import Source, WorkflowRun
 
+from matrixci.history.store import History
 from matrixci.judged import Verdict
 from matrixci.model import CellOutcome
 from matrixci.run import judge_folder
@@ -28,6 +30,7 @@ from .test_fan_out import as_told, facts
 from .toy import PYTHON, Toy
 
 ROOT = Path(__file__).parents[2]
+DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
 MATRIXCI, CALLER = "owner/matrixci", "someone/toy"
 WHOLE = """
     import os
@@ -87,30 +90,39 @@ class Project:
             "jobs": {
                 "matrix": {
                     "uses": f"{MATRIXCI}/.github/workflows/matrix.yml@{self.matrixci}",
-                    "permissions": {
-                        "actions": "read",
-                        "contents": "read",
-                        "id-token": "write",
-                        "issues": "write",
-                        "packages": "write",
-                        "pages": "write",
-                    },
+                    "permissions": {"actions": "read", "contents": "read"},
                     "with": {
                         "subject": f"./{self.toy.wheel.name}",
                         "matrix": "matrix.yaml",
                         "checks": "checks",
                     },
-                }
+                },
+                "issue": self._after("regression-issue", {"contents": "read", "issues": "write"}),
+                "pages": self._after(
+                    "publish-pages",
+                    {"pages": "write", "id-token": "write"},
+                    "vars.MATRIXCI_PAGES == 'true'",
+                ),
             },
         }
         file = self.tree / ".github" / "workflows" / "nightly.yml"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(yaml.safe_dump(workflow))
+        file.write_text(yaml.safe_dump(workflow, sort_keys=False))
         shutil.copyfile(self.toy.wheel, self.tree / self.toy.wheel.name)
         shutil.copyfile(self.toy.matrix, self.tree / "matrix.yaml")
         shutil.copytree(self.toy.checks, self.tree / "checks", dirs_exist_ok=True)
         commit = self.github.push(CALLER, self.tree)
         return Source(repository=CALLER, commit=commit, path=".github/workflows/nightly.yml")
+
+    def _after(self, name: str, permissions: dict[str, str], *conditions: str) -> dict[str, object]:
+        """Return a job that calls one of the workflows for what matrix.yml leaves."""
+        reported = "needs.matrix.outputs.reported == 'true'"
+        return {
+            "needs": "matrix",
+            "if": " && ".join(["!cancelled()", reported, *conditions]),
+            "uses": f"{MATRIXCI}/.github/workflows/{name}.yml@{self.matrixci}",
+            "permissions": permissions,
+        }
 
     def night(
         self,
@@ -179,6 +191,17 @@ def machines(second: OwnEngine) -> list[Machine]:
     ]
 
 
+def hold_history(*nights: WorkflowRun) -> None:
+    """Hold the last of these nights to a history, and a page, of them all."""
+    *_, last = nights
+    runs = [read_run(night.artifacts.folder / "run").run for night in nights]
+    with History.reading(last.artifacts.folder / "history" / "history.sqlite") as opened:
+        assert [run.id for run in opened.runs()] == [run.id for run in runs]
+    page = (last.artifacts.folder / "report.html" / "report.html").read_text()
+    told = ["passed", "failed"][: len(nights)]
+    assert json.loads(DATA.findall(page)[0])["trends"][cell_id("other")][0] == told
+
+
 def test_nights(project: Project, second_engine: OwnEngine) -> None:
     """A night that is well, one with a regression, and one after which all is well again."""
     gates = {"gates": {"require": [{"mode": ["plain", "other"]}]}}
@@ -194,6 +217,8 @@ def test_nights(project: Project, second_engine: OwnEngine) -> None:
     assert (first.artifacts.folder / "github-pages" / "index.html").is_file()
     page = first.artifacts.folder / "report.html" / "report.html"
     assert "<html" in page.read_text()
+    assert "A new one is started" in first.step("Report", "Fetch the history").output
+    hold_history(first)
 
     # The second night: a check begins to fail in one cell.
     second = project.night(project.push(BROKEN, MODES, **gates), machines(second_engine))
@@ -211,6 +236,8 @@ def test_nights(project: Project, second_engine: OwnEngine) -> None:
     assert issue["open"]
     assert "test_toy.py::test_answers" in issue["body"]
     assert f"actions/runs/{second.id}" in issue["body"]
+
+    hold_history(first, second)
 
     # Cell by cell it is what one machine comes to, though two engines ran it.
     there = read_run(merged)
@@ -231,9 +258,13 @@ def test_nights(project: Project, second_engine: OwnEngine) -> None:
         cell_id("never"): CellOutcome.UNSATISFIABLE,
     }
 
-    # The third night: mended.
+    # The third night: mended; and the history that it finds is damaged.
+    kept = second.artifacts.folder / "history" / "history.sqlite"
+    kept.write_bytes(b"no database")
     third = project.night(good, machines(second_engine))
     assert third.run(), third.failures()
+    assert "is damaged" in third.step("Report", "Judge").output
+    hold_history(third)
     (issue,) = project.github.issues
     assert not issue["open"]
 

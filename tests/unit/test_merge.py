@@ -275,6 +275,8 @@ def test_a_part_of_the_matrix_is_as_ready_as_it_is_on_one_machine(
     assert done.code == ExitCode.READY, done.out
     assert "READY" in done.out
     assert (tmp_path / ".matrixci/runs" / part.run.id / "report" / "report.json").is_file()
+    listed = run_command(monkeypatch, capsys, tmp_path, "history", "list").out
+    assert listed.count(part.run.id) == 1  # it is added without being asked
     shutil.rmtree(tmp_path / "back" / "one")
     done = run_command(monkeypatch, capsys, tmp_path, "report", "back")
     assert done.code == ExitCode.INFRASTRUCTURE

@@ -48,7 +48,10 @@ def readme_example() -> tuple[str, dict[str, Any]]:
 
 
 def test_there_are_workflows() -> None:
-    assert {*WORKFLOWS} == {"ci.yml", "cells.yml", "matrix.yml"}
+    assert {*WORKFLOWS} == {
+        *("ci.yml", "nightly.yml"),
+        *("cells.yml", "matrix.yml", "publish-pages.yml", "regression-issue.yml"),
+    }
 
 
 @pytest.mark.parametrize(("where", "step"), list(steps()))
@@ -84,7 +87,7 @@ def test_no_checkout_leaves_credentials(where: str, step: dict[str, Any]) -> Non
 def test_permissions_are_given_job_by_job(name: str) -> None:
     workflow = WORKFLOWS[name]
     if {*workflow["on"]} == {"workflow_call"}:
-        assert "permissions" not in workflow  # the caller's hold
+        assert not workflow.get("permissions")  # the caller's hold, or each job's own
         return
     assert workflow["permissions"] == {}
     assert "concurrency" in workflow
@@ -110,20 +113,44 @@ def test_images_are_pushed_only_where_it_is_asked_for() -> None:
     assert "vars.MATRIXCI_REGISTRY != ''" in job["if"]
 
 
-def test_the_example_of_the_readme_calls_what_is_there() -> None:
+def asked_for(workflow: dict[str, Any]) -> dict[str, str]:
+    """Return the most that a job of a workflow asks for, scope by scope."""
+    most: dict[str, str] = {}
+    for job in workflow["jobs"].values():
+        for scope, right in job.get("permissions", {}).items():
+            most[scope] = max(right, most.get(scope, "none"), key=RIGHTS.index)
+    return most
+
+
+def test_the_examples_of_the_readme_call_what_is_there() -> None:
+    """A caller grants exactly what GitHub looks for: what all jobs ask for, before any `if`."""
     text, example = readme_example()
-    assert len(text.splitlines()) <= 10
-    (job,) = example["jobs"].values()
-    assert re.search(r"/\.github/workflows/matrix\.yml@", job["uses"])
-    called = WORKFLOWS["matrix.yml"]
-    assert {*job["with"]} <= {*called["on"]["workflow_call"]["inputs"]}
-    # GitHub looks at what all jobs of a called workflow ask for, before any `if`.
-    granted = example.get("permissions") or job["permissions"]
-    for one in called["jobs"].values():
-        for scope, right in one["permissions"].items():
-            assert RIGHTS.index(granted.get(scope, "none")) >= RIGHTS.index(right), scope
-    asked = {scope for one in called["jobs"].values() for scope in one["permissions"]}
-    assert {*granted} == asked
+    assert len(text.splitlines()) <= 30
+    called = set()
+    for job in example["jobs"].values():
+        (name,) = re.findall(r"/\.github/workflows/([\w-]+\.yml)@", job["uses"])
+        called.add(name)
+        inputs = (WORKFLOWS[name]["on"]["workflow_call"] or {}).get("inputs", {})
+        assert {*job.get("with", {})} <= {*inputs}
+        assert job["permissions"] == asked_for(WORKFLOWS[name]), name
+    assert called == {"matrix.yml", "regression-issue.yml", "publish-pages.yml"}
+
+
+def test_the_matrix_alone_needs_no_right_to_write() -> None:
+    assert asked_for(WORKFLOWS["matrix.yml"]) == {"contents": "read", "actions": "read"}
+    assert asked_for(WORKFLOWS["cells.yml"]) == {}
+
+
+@pytest.mark.parametrize(("name", "key", "job"), list(jobs()))
+def test_a_caller_grants_no_less_and_no_more_than_is_asked_for(
+    name: str, key: str, job: dict[str, Any]
+) -> None:
+    uses = job.get("uses", "")
+    if "permissions" in job and uses.startswith("$/"):
+        granted = dict(job["permissions"])
+        if "vars.MATRIXCI_REGISTRY != ''" in job.get("if", ""):
+            assert granted.pop("packages") == "write"
+        assert granted == asked_for(WORKFLOWS[uses.rpartition("/")[2]]), (name, key)
 
 
 def test_the_readme_names_the_variables() -> None:
@@ -141,7 +168,7 @@ def test_the_readme_names_the_variables() -> None:
 @pytest.mark.parametrize("name", sorted(WORKFLOWS))
 def test_expressions_are_of_the_forms_that_are_simulated(name: str) -> None:
     known = {
-        *("github", "inputs", "vars", "needs", "matrix", "steps", "job", "runner"),
+        *("github", "inputs", "vars", "needs", "matrix", "steps", "job", "jobs", "runner"),
         *("always", "cancelled", "startsWith", "toJSON", "fromJSON", "true", "false"),
     }
     for text in texts(WORKFLOWS[name]):

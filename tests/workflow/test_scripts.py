@@ -89,3 +89,57 @@ def test_a_cell_is_asked_for_with(tmp_path: Path, inputs: dict[str, str], words:
     found = asked(tmp_path, "cells.yml", "cell", "Run the cell", given)
     plan = ["--plan", f"{tmp_path}/plan/plan.json", "--output", f"{tmp_path}/result"]
     assert found == ["-s", "cell", "--", "py3.12-cpu", *plan, "--no-keep-wheels", *words]
+
+
+def fetch_history(tmp_path: Path, listed: str, artifacts: Mapping[str, bytes | None]) -> str:
+    """Run the step that fetches the history, against a gh that has these; return its output."""
+    steps = load((ROOT / ".github" / "workflows" / "matrix.yml").read_text())["jobs"]["report"]
+    (script,) = (one["run"] for one in steps["steps"] if one["name"] == "Fetch the history")
+    for number, content in artifacts.items():
+        (tmp_path / "kept" / number).mkdir(parents=True)
+        if content is not None:
+            (tmp_path / "kept" / number / "history.sqlite").write_bytes(content)
+    gh = tmp_path / "bin" / "gh"
+    gh.parent.mkdir()
+    gh.write_text(
+        "#!/bin/sh\n"
+        f'[ "$2" = download ] || {{ {listed}; exit; }}\n'
+        f'cp -r \'{tmp_path}/kept/\'"$3" "$7"\n'
+    )
+    gh.chmod(gh.stat().st_mode | stat.S_IXUSR)
+    environment = {
+        "PATH": f"{gh.parent}{os.pathsep}{os.environ['PATH']}",
+        "RUNNER_TEMP": str(tmp_path),
+        "WORKFLOW": "a/b/.github/workflows/nightly.yml@refs/heads/main",
+    }
+    argv = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
+    done = subprocess.run(
+        argv, env=environment, cwd=tmp_path, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_history_is_that_of_the_newest_run_that_has_one(tmp_path: Path) -> None:
+    told = fetch_history(tmp_path, "printf '9\\n8\\n7\\n'", {"8": b"of 8", "7": b"of 7"})
+    assert "history of run 8" in told
+    assert (tmp_path / "home" / "history.sqlite").read_bytes() == b"of 8"
+
+
+@pytest.mark.parametrize(
+    ("listed", "artifacts"),
+    [
+        ("true", {}),  # the first run
+        ("printf '9\\n8\\n'", {}),  # retention has expired
+        ("printf '9\\n'", {"9": None}),  # an artifact without the file
+        ("exit 1", {}),  # GitHub refuses, or does not answer
+    ],
+)
+def test_without_an_earlier_history_nothing_fails(
+    tmp_path: Path, listed: str, artifacts: dict[str, bytes | None]
+) -> None:
+    told = fetch_history(tmp_path, listed, artifacts)
+    assert told == (
+        "::notice title=no history::No earlier scheduled run has one. A new one is started.\n"
+    )
+    assert not (tmp_path / "home").exists()

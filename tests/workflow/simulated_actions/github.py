@@ -89,11 +89,8 @@ class GitHub:
         """Do what gh is asked for, in the forms that are used; others fail."""
         issues = self.issues
         match words:
-            case ["run", "list", "--workflow", workflow, "--event", event, "--status", status,
-                  "--limit", "1", "--json", "databaseId", "--jq", ".[].databaseId"]:  # fmt: skip
-                wanted = {"workflow": workflow, "event": event, "status": status}
-                found = [one for one in self.read("runs") if wanted.items() <= one.items()]
-                return f"{found[-1]['id']}\n" if found else ""
+            case ["run", "list", *options]:
+                return self._list_runs(options)
             case ["run", "download", number, "--name", name, "--dir", target]:
                 shutil.copytree(self.folder / "artifacts" / number / name, target)
                 return ""
@@ -125,6 +122,21 @@ class GitHub:
                 raise SystemExit(msg)
         self._write("issues", issues)
         return ""
+
+    def _list_runs(self, options: list[str]) -> str:
+        """Return the ids of runs, newest first."""
+        match options:
+            case ["--workflow", workflow, "--event", event, "--status", status,
+                  "--limit", limit, "--json", "databaseId", "--jq", ".[].databaseId"]:  # fmt: skip
+                wanted = {"workflow": workflow, "event": event, "status": status}
+            case ["--workflow", workflow, "--event", event,
+                  "--limit", limit, "--json", "databaseId", "--jq", ".[].databaseId"]:  # fmt: skip
+                wanted = {"workflow": workflow, "event": event}
+            case _:
+                msg = f"gh is not asked for these runs here: {options}"
+                raise SystemExit(msg)
+        found = [one for one in self.read("runs") if wanted.items() <= one.items()]
+        return "".join(f"{one['id']}\n" for one in found[::-1][: int(limit)])
 
 
 def main() -> None:

@@ -156,14 +156,17 @@ class WorkflowRun:
         known = {"name", "needs", "if", "permissions", "strategy", "uses", "with"}
         assert not {*job} - known, {*job} - known
         called = _called(source, job["uses"])
-        declared = self.read(called)["on"]["workflow_call"].get("inputs", {})
+        declared = (self.read(called)["on"]["workflow_call"] or {}).get("inputs", {})
         results: list[Result] = []
+        outputs: dict[str, str] = {}
         for combination in combinations(job.get("strategy", {}), contexts):
             around = {**contexts, "matrix": combination}
             given = {key: interpolate(str(v), around) for key, v in job.get("with", {}).items()}
-            results += self._call(called, _inputs(declared, given), rights, level + 1).values()
+            done = self._call(called, _inputs(declared, given), rights, level + 1)
+            results += done.values()
+            outputs = _outputs(self.read(called), done)
         failed = any(one.result == "failure" for one in results)
-        return Result(result="failure" if failed else "success")
+        return Result(result="failure" if failed else "success", outputs=outputs)
 
     def _run_each(
         self,
@@ -270,6 +273,13 @@ def _inputs(declared: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
             assert kind != "number" or isinstance(value, int), (name, value)
             found[name] = as_text(value) if kind == "string" else value
     return found
+
+
+def _outputs(workflow: Mapping[str, Any], jobs: Mapping[str, Result]) -> dict[str, str]:
+    """Return what a called workflow hands on, also where a job of it failed."""
+    declared = (workflow["on"]["workflow_call"] or {}).get("outputs", {})
+    contexts = {"jobs": {name: {"outputs": one.outputs} for name, one in jobs.items()}}
+    return {name: as_text(interpolate(one["value"], contexts)) for name, one in declared.items()}
 
 
 def _rights(

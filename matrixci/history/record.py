@@ -1,0 +1,47 @@
+"""Add finished runs to the history without being asked; no fault of the history fails a run."""
+
+import logging
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from matrixci.errors import MatrixciError
+from matrixci.history.store import History
+from matrixci.judged import JudgedRun
+from matrixci.wording import in_line
+
+_PATIENCE_SECONDS: Final = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+def record(judged: JudgedRun, path: Path, say: Callable[[str], None]) -> bool:
+    """Add a run to the history, if it is finished and has results; return whether it is there.
+
+    A history that is damaged is set aside; one that is locked, cannot be written, or was written by
+    a newer version, is left alone with a warning.
+
+    Args:
+        judged: the run, judged without a baseline, as `history add` judges it.
+        path: the history's file.
+        say: receives each warning, in one line.
+    """
+    if not is_worth_keeping(judged):
+        return False
+    try:
+        with History.writing(path, say, _PATIENCE_SECONDS) as opened:
+            opened.add(judged)
+    except (MatrixciError, sqlite3.Error, OSError) as error:
+        _log.debug("the history was not written", exc_info=True)
+        say(f"warning: the run was not added to the history: {in_line(str(error))}")
+        return False
+    return True
+
+
+def is_worth_keeping(judged: JudgedRun) -> bool:
+    """Return whether a run is finished, ran all checks, and has a result of some cell."""
+    run = judged.run
+    results = [cell.result is not None for cell in judged.cells]
+    finished = not run.interrupted and (run.ended is not None or all(results))
+    return finished and not run.check_filter and any(results)

@@ -16,7 +16,8 @@ from matrixci.errors import NotGreenError, UsageError
 from matrixci.invocation import called
 from matrixci.judged import JudgedRun
 from matrixci.last_green import last_green
-from matrixci.run_folder import find_run, write_whole
+from matrixci.run_folder import write_whole
+from matrixci.run_names import named_run
 from matrixci.wording import in_line, listed
 
 
@@ -35,7 +36,7 @@ def print_constraints(
     home: HomeOption = HOME,
 ) -> None:
     """Print the constraints file of a green cell, for `pip install -c`."""
-    folder = find_run(home, run)
+    folder = named_run(home, run)
     judged = running.judge_folder(folder)
     try:
         files = constraints(judged, folder, cell, hashes=hashes)

@@ -1,6 +1,7 @@
 """The commands of the history: take runs in, ask, and prune."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,12 +10,13 @@ from rich.text import Text
 
 from matrixci import history_table as shown
 from matrixci import run as running
-from matrixci.cli_options import HISTORY, HOME, HistoryOption, HomeOption
+from matrixci.cli_options import HISTORY, HOME, RUN_HELP, HistoryOption, HomeOption
 from matrixci.console import console
-from matrixci.errors import UsageError
+from matrixci.errors import RunFilesError, UsageError
 from matrixci.history.queries import cell_series, check_series
+from matrixci.history.record import is_finished
 from matrixci.history.store import History
-from matrixci.run_folder import find_run
+from matrixci.run_names import all_runs, named_run
 from matrixci.wording import in_line
 
 app = typer.Typer(
@@ -31,18 +33,37 @@ SubjectOption = Annotated[
 def add(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN]...", help="Ids or folders of runs; the latest."),
+        typer.Argument(metavar="[RUN]...", help=RUN_HELP),
     ] = None,
     *,
+    everything: Annotated[bool, typer.Option("--all", help="Every finished run.")] = False,
     home: HomeOption = HOME,
     history: HistoryOption = None,
 ) -> None:
     """Take runs in; one that is there already changes nothing, or is brought up to date."""
-    folders = [find_run(home, name) for name in runs or (None,)]
+    if everything and runs:
+        msg = "--all adds every run, so it takes no RUN."
+        raise UsageError(msg)
+    folders = all_runs(home) if everything else [named_run(home, n) for n in runs or (None,)]
     with History.writing(history or home / HISTORY, _warn) as opened:
         for folder in folders:
-            judged = running.judge_folder(folder)
-            _print(f"{judged.run.id}: {opened.add(judged)}")
+            _print(_add_leniently(opened, folder) if everything else _add(opened, folder))
+
+
+def _add(history: History, folder: Path) -> str:
+    judged = running.judge_folder(folder)
+    return f"{judged.run.id}: {history.add(judged)}"
+
+
+def _add_leniently(history: History, folder: Path) -> str:
+    """Add a run, unless it is not finished or can't be read; return what became of it."""
+    try:
+        judged = running.judge_folder(folder)
+    except RunFilesError as error:
+        return f"{folder.name}: left out, {error}"
+    if not is_finished(judged):
+        return f"{folder.name}: left out, it is not finished"
+    return f"{judged.run.id}: {history.add(judged)}"
 
 
 @app.command("list")

@@ -17,6 +17,9 @@ from matrixci.reuse import source_files
 HOME: Final = Path(".matrixci")
 HISTORY: Final = "history.sqlite"
 
+RUN_NAMES: Final = "id or its beginning, folder, latest~N, previous, last-green"
+RUN_HELP: Final = f"The run: {RUN_NAMES}. Default: the latest."
+
 AXES_TOO: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
 """Settings of a command that takes options named after the matrix's axes."""
 AXES_HELP: Final = (
@@ -59,9 +62,7 @@ NoHistoryOption = Annotated[
 TierOption = Annotated[
     str | None, typer.Option("--tier", help="Only the cells of this tier of the matrix.")
 ]
-RunOption = Annotated[
-    str | None, typer.Option("--run", help="Id or folder of a run; the latest.", metavar="RUN")
-]
+RunOption = Annotated[str | None, typer.Option("--run", help=RUN_HELP, metavar="RUN")]
 RegistryOption = Annotated[
     str | None,
     typer.Option(

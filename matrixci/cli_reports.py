@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Sequence
+from enum import StrEnum
 from io import StringIO
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
@@ -12,27 +13,39 @@ from rich.console import Console
 from rich.text import Text
 
 from matrixci import run as running
-from matrixci.cli_options import HISTORY, HOME, HistoryOption, HomeOption
+from matrixci.cli_options import (
+    HISTORY,
+    HOME,
+    RUN_HELP,
+    RUN_NAMES,
+    HistoryOption,
+    HomeOption,
+)
 from matrixci.console import WIDTH, console
-from matrixci.errors import HistoryError, UsageError
+from matrixci.errors import ExitCode, HistoryError, UsageError
 from matrixci.history.record import record
 from matrixci.history.store import History
 from matrixci.history.trends import trends
 from matrixci.judge import exit_code
+from matrixci.judged import JudgedRun
 from matrixci.model import Run
+from matrixci.regression_issue import is_worse
 from matrixci.reports import comparison
 from matrixci.reports.formats import FORMATS, write_all
 from matrixci.reports.report import Trends, read_report
 from matrixci.reports.table import render_matrix
 from matrixci.reports.terminal import render, render_readiness
-from matrixci.run_folder import find_run, write_whole
+from matrixci.run_folder import write_whole
+from matrixci.run_names import default_baseline, named_baseline, named_run
 from matrixci.wording import did_you_mean, in_line, printable
 
+_NO_BASELINE: Final = "none"
 _FEW_CELLS: Final = 500
 """Up to as many cells, the trends of checks that never changed are drawn, too."""
 
 BaselineOption = Annotated[
-    str | None, typer.Option(help="Id or folder of an earlier run to compare with.")
+    str | None,
+    typer.Option(metavar="RUN", help=f"Earlier run to compare with: {RUN_NAMES}; none."),
 ]
 VersionOption = Annotated[
     str | None, typer.Option(help="The version that most cells must have been tested with.")
@@ -46,14 +59,30 @@ OutOption = Annotated[
 ]
 
 
+class FailOn(StrEnum):
+    """What the exit code of `readiness` tells as failures."""
+
+    NOT_READY = "not-ready"
+    REGRESSION = "regression"
+
+
+FailOnOption = Annotated[
+    FailOn,
+    typer.Option(
+        "--fail-on",
+        help="regression: exit 1 only where something is worse than in the baseline.",
+    ),
+]
+
+
 def show(
-    run: Annotated[str | None, typer.Argument(help="Id or folder of a run; the latest.")] = None,
+    run: Annotated[str | None, typer.Argument(help=RUN_HELP)] = None,
     *,
     home: HomeOption = HOME,
     svg: Annotated[Path | None, typer.Option(help="Write the matrix as a picture as well.")] = None,
 ) -> None:
     """Print the table of a run again, from its files alone."""
-    folder = find_run(home, run)
+    folder = named_run(home, run)
     judged = running.judge_folder(folder)
     console().print(render(read_report(judged, folder)), crop=False)
     if svg is not None:
@@ -64,7 +93,7 @@ def show(
 
 
 def readiness(  # noqa: PLR0913
-    run: Annotated[str | None, typer.Argument(help="Id or folder of a run; the latest.")] = None,
+    run: Annotated[str | None, typer.Argument(help=RUN_HELP)] = None,
     *,
     home: HomeOption = HOME,
     baseline: BaselineOption = None,
@@ -72,16 +101,18 @@ def readiness(  # noqa: PLR0913
     history: HistoryOption = None,
     formats: FormatsOption = None,
     out: OutOption = None,
+    fail_on: FailOnOption = FailOn.NOT_READY,
 ) -> None:
     """Write the report that a release is decided on, and exit by the verdict."""
     write_readiness(
-        find_run(home, run),
+        named_run(home, run),
         home=home,
         baseline=baseline,
         subject_version=subject_version,
         history=history,
         formats=formats,
         out=out,
+        fail_on=fail_on,
     )
 
 
@@ -96,6 +127,7 @@ def write_readiness(  # noqa: PLR0913 - options of the commands
     out: Path | None,
     whole: bool = True,
     keep: bool = False,
+    fail_on: FailOn = FailOn.NOT_READY,
 ) -> NoReturn:
     """Write the report that a release is decided on, and exit by the verdict.
 
@@ -109,6 +141,7 @@ def write_readiness(  # noqa: PLR0913 - options of the commands
         out: where to write; None: the run's folder, in report/.
         whole: what was not verified stands against the release.
         keep: add the run to the history first.
+        fail_on: what the exit code tells as failures.
 
     Raises:
         UsageError: there is no such format, or no such baseline.
@@ -116,7 +149,7 @@ def write_readiness(  # noqa: PLR0913 - options of the commands
     chosen = [FORMATS[name] for name in _named(formats or list(FORMATS), list(FORMATS))]
     judged = running.judge_folder(
         folder,
-        None if baseline is None else find_run(home, baseline),
+        _baseline(home, baseline, folder, look=whole),
         whole=whole,
         subject_version=subject_version,
     )
@@ -128,7 +161,34 @@ def write_readiness(  # noqa: PLR0913 - options of the commands
     out_to.print(render_readiness(report), crop=False)
     for path in paths:
         out_to.print(Text(f"  {printable(str(path))}", style="dim"), soft_wrap=True)
-    raise typer.Exit(exit_code(judged))
+    raise typer.Exit(_exit_code(judged, fail_on))
+
+
+def _exit_code(judged: JudgedRun, fail_on: FailOn) -> ExitCode:
+    code = exit_code(judged)
+    if code is ExitCode.FAILURES and fail_on is FailOn.REGRESSION and not is_worse(judged):
+        return ExitCode.READY
+    return code
+
+
+def _baseline(home: Path, name: str | None, of: Path, *, look: bool) -> Path | None:
+    """Return the folder of the baseline; None where there is none, or none is wanted.
+
+    Args:
+        home: where runs lie.
+        name: as the user gave it.
+        of: the folder of the run that is compared with it.
+        look: take the last green run where none is named.
+
+    Raises:
+        UsageError: there is no such run.
+    """
+    if name is not None:
+        return None if name == _NO_BASELINE else named_baseline(home, name, of)
+    found = default_baseline(home, of) if look else None
+    if found is not None:
+        _say(f"baseline: {found.name}, the last green run (--baseline RUN, or none)")
+    return found
 
 
 def _trends(run: Run, home: Path, history: Path | None) -> Trends | None:
@@ -149,8 +209,8 @@ def _trends(run: Run, home: Path, history: Path | None) -> Trends | None:
 
 
 def compare(
-    before: Annotated[str, typer.Argument(help="Id or folder of the earlier run.")],
-    after: Annotated[str, typer.Argument(help="Id or folder of the later run.")],
+    before: Annotated[str, typer.Argument(help=f"The earlier run: {RUN_NAMES}.")],
+    after: Annotated[str, typer.Argument(help=f"The later run: {RUN_NAMES}.")],
     *,
     home: HomeOption = HOME,
     form: Annotated[
@@ -159,7 +219,8 @@ def compare(
 ) -> None:
     """Print the difference of two runs: results, locks, figures."""
     (name,) = _named([form], ["terminal", *comparison.FORMATS])
-    earlier, folder = find_run(home, before), find_run(home, after)
+    folder = named_run(home, after)
+    earlier = named_baseline(home, before, folder)
     report = read_report(running.judge_folder(folder, earlier), folder)
     if name == "terminal":
         console().print(comparison.render_terminal(report), crop=False)

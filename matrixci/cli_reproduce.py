@@ -20,7 +20,8 @@ from matrixci.invocation import called
 from matrixci.judge import judge_cell
 from matrixci.model import CellOutcome, CellResult, CheckOutcome, Reason, now
 from matrixci.reproduce import Reproduction, image_of, open_shell, prepare, run_again
-from matrixci.run_folder import find_run, new_run_id, read_run, write_whole
+from matrixci.run_folder import new_run_id, read_run, write_whole
+from matrixci.run_names import named_run
 from matrixci.wording import in_line, printable
 
 _KEPT = "docker start --attach {0}; docker cp {0}:/matrixci/results .; removed by: {1}"
@@ -50,7 +51,7 @@ def reproduce(  # noqa: PLR0913
     home: HomeOption = HOME,
 ) -> None:
     """Run a cell of a run again as it was: its stored lock, its image, its sandbox, its checks."""
-    stored = read_run(find_run(home, run))
+    stored = read_run(named_run(home, run))
 
     def folder_of(named: str | None) -> Path:
         return checks_folder(checks or (Path(named) if named else None))

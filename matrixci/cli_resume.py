@@ -18,7 +18,8 @@ from matrixci.model import BaseOrigin, now
 from matrixci.progress import Progress
 from matrixci.reproduction import given
 from matrixci.resume import prepare, unfinished
-from matrixci.run_folder import RunFolder, find_run, read_run
+from matrixci.run_folder import RunFolder, read_run
+from matrixci.run_names import named_run
 
 _OTHERS: Final = ("subject", "cell", "tier", "check", "as_of", "plan", "fresh")
 """Options that would make it another run."""
@@ -50,7 +51,7 @@ def go_on(  # noqa: PLR0913 - options of the command
     Raises:
         UsageError: there is no such run, it can't go on, or an option would make it another run.
     """
-    folder = find_run(home, _name(context))
+    folder = named_run(home, _name(context))
     stored = read_run(folder)
     if not unfinished(stored):
         _say(f"The run {stored.run.id} is finished: every cell has its final result.")

@@ -128,6 +128,11 @@ def _worse(judged: JudgedRun) -> str:
     return f"{name} is worse than on {judged.comparison.before_day}"
 
 
+def is_worse(judged: JudgedRun) -> bool:
+    """Return whether a run is worse than its baseline; without one, whether anything failed."""
+    return bool(_regressions(judged))
+
+
 def _regressions(judged: JudgedRun) -> list[_Regression]:
     comparison = judged.comparison
     return _failing(judged) if comparison is None else _regressed(comparison)

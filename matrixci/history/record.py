@@ -27,7 +27,7 @@ def record(judged: JudgedRun, path: Path, say: Callable[[str], None]) -> bool:
         path: the history's file.
         say: receives each warning, in one line.
     """
-    if not is_worth_keeping(judged):
+    if judged.run.check_filter or not is_finished(judged):
         return False
     try:
         with History.writing(path, say, _PATIENCE_SECONDS) as opened:
@@ -39,9 +39,8 @@ def record(judged: JudgedRun, path: Path, say: Callable[[str], None]) -> bool:
     return True
 
 
-def is_worth_keeping(judged: JudgedRun) -> bool:
-    """Return whether a run is finished, ran all checks, and has a result of some cell."""
-    run = judged.run
+def is_finished(judged: JudgedRun) -> bool:
+    """Return whether a run came to its end and has a result of some cell."""
     results = [cell.result is not None for cell in judged.cells]
-    finished = not run.interrupted and (run.ended is not None or all(results))
-    return finished and not run.check_filter and any(results)
+    ended = not judged.run.interrupted and (judged.run.ended is not None or all(results))
+    return ended and any(results)

@@ -43,16 +43,18 @@ from matrixci.cli_reproduce import reproduce
 from matrixci.cli_resume import go_on
 from matrixci.console import console
 from matrixci.engine import Engine
-from matrixci.errors import ExitCode, MatrixciError
+from matrixci.errors import ExitCode, MatrixciError, UsageError
+from matrixci.green import RAN
 from matrixci.history.record import record
 from matrixci.judge import exit_code
 from matrixci.judged import JudgedRun
+from matrixci.model import Reason
 from matrixci.planning import resolve_only
 from matrixci.progress import Progress
 from matrixci.redaction import redact
 from matrixci.reports.report import read_report
 from matrixci.reports.terminal import render
-from matrixci.run_folder import RUNS
+from matrixci.run_folder import RUNS, forget_run
 from matrixci.wording import in_line, printable
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -148,8 +150,21 @@ def matrix(  # noqa: PLR0913
     _finish(judged, home / RUNS / judged.run.id, None if no_history else home / HISTORY)
 
 
+def _selected_nothing(judged: JudgedRun) -> bool:
+    ran = [cell for cell in judged.cells if cell.outcome in RAN]
+    return bool(ran) and all(cell.reason is Reason.NO_CHECKS and not cell.checks for cell in ran)
+
+
 def _finish(judged: JudgedRun, folder: Path, history: Path | None) -> NoReturn:
-    """Add a run to the history, if there is one, print its table, and exit by its verdict."""
+    """Add a run to the history, if there is one, print its table, and exit by its verdict.
+
+    Raises:
+        UsageError: the selection of checks names none; the run is not kept.
+    """
+    if judged.run.check_filter is not None and _selected_nothing(judged):
+        forget_run(folder)
+        msg = f"No check matches --check {judged.run.check_filter}; the run is not kept."
+        raise UsageError(msg)
     if history is not None:
         record(judged, history, _warn)
     console().print(render(read_report(judged, folder)), crop=False)

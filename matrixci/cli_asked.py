@@ -13,12 +13,13 @@ from rich.text import Text
 
 from matrixci.build_cache import BuildCache
 from matrixci.cells import Chosen, Selection, choose
-from matrixci.check_filter import make_sure_of_filter
-from matrixci.cli_options import checks_folder
+from matrixci.check_filter import make_sure_of_filter, make_sure_of_match
+from matrixci.cli_options import BUILTIN, checks_folder
 from matrixci.console import console
 from matrixci.data import data_folder
 from matrixci.engine_endpoint import engine_endpoint
 from matrixci.errors import EngineError, UsageError
+from matrixci.matrix.definition import Matrix
 from matrixci.matrix.file import load_matrix
 from matrixci.model import BaseOrigin
 from matrixci.pipeline import Settings
@@ -77,7 +78,8 @@ def asked(
         subject=asyncio.run(
             resolve_subject(what.subject or loaded.subject, what.home / "subjects")
         ),
-        checks=checks_folder(what.checks),
+        checks=_checks(what, loaded),
+        checks_chosen=what.checks is not None or loaded.checks is not None,
         home=what.home,
         check_filter=what.check,
         as_of=as_of,
@@ -88,6 +90,7 @@ def asked(
         build_cache=what.build_cache,
         require_limits=what.require_limits,
     )
+    make_sure_of_match(what.check or "", settings.sources.files["checks"])
     return settings, chosen
 
 
@@ -109,6 +112,12 @@ def _as_of(given: datetime | None) -> date | None:
         msg = f"--as-of {day} is too early: only wheels are installed, and the first are from 2013."
         raise UsageError(msg)
     return day
+
+
+def _checks(what: Asked, matrix: Matrix) -> Path:
+    if what.checks is not None or matrix.checks in {None, BUILTIN}:
+        return checks_folder(what.checks)
+    return checks_folder(what.file.parent / str(matrix.checks))
 
 
 def _say_what_is_ignored() -> None:

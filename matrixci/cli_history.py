@@ -100,7 +100,8 @@ def show(
         if check is not None:
             found = check_series(opened, check, subject=subject, cell=cell)
             if not found:
-                msg = f"The history has no check {check}; a glob over ids is understood, too."
+                how = "write an id, a glob, or words as pytest's -k takes them"
+                msg = f"The history has no check {check}; {how}."
                 raise UsageError(msg)
             _print(shown.checks_table(found))
             return

@@ -83,6 +83,8 @@ BuildCacheOption = Annotated[
 ]
 
 
+BUILTIN: Final = "builtin"
+"""What stands in matrix.yaml for the checks that come with matrixci."""
 _CHECK_FILES: Final = ("test_*.py", "*_test.py")  # as pytest has it
 
 

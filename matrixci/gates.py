@@ -18,13 +18,14 @@ from matrixci.judged import (
     JudgedCell,
     JudgedRun,
 )
-from matrixci.model import CellOutcome, Enforcement
+from matrixci.model import CellOutcome, CheckOutcome, Enforcement
 from matrixci.wording import several
 
 REQUIRE: Final = "require"
 NEW_FAILURES: Final = "new-failures"
 GPU: Final = "gpu"
 ENDS: Final = "ends"
+APPLICABLE: Final = "applicable-checks"
 DISAPPEARED: Final = "disappeared-checks"
 SUBJECT_VERSION: Final = "subject-version"
 
@@ -69,6 +70,8 @@ def gates_of(
     """Return every gate of a run with its outcome; the run has its comparison already."""
     gates = [_require(judged, rule) for rule in judged.run.gates.require]
     gates.append(_new_failures(judged, new))
+    if not judged.run.checks_chosen and (gate := _applicable(judged)):
+        gates.append(gate)
     if _is_about_gpus(judged):
         gates.append(_gpu(judged))
     gates += [_ends(judged, axis) for axis in judged.run.gates.ends]
@@ -136,6 +139,19 @@ def _new_failures(judged: JudgedRun, new: Sequence[Failure]) -> Gate:
     outcome = GateOutcome.UNMET if len(new) > allowed else GateOutcome.MET
     asks = f"at most {several(allowed, 'check')} may fail, known failures and the baseline's apart"
     return _gate(NEW_FAILURES, asks, outcome, evidence)
+
+
+def _applicable(judged: JudgedRun) -> Gate | None:
+    """Return the gate that most of the checks which nobody chose do not apply, or None."""
+    checks = [check for cell in judged.cells for check in cell.checks]
+    skipped = sum(check.outcome is CheckOutcome.SKIPPED and not check.need for check in checks)
+    if 2 * skipped <= len(checks):
+        return None
+    share = f"{skipped} of {len(checks)} results are skipped checks that do not apply"
+    remedy = "name your own (checks: in matrix.yaml, or --checks) or accept these (checks: builtin)"
+    evidence = [f"{share} to {judged.run.subject.name}", remedy]
+    asks = "most of the built-in checks apply to the subject"
+    return _gate(APPLICABLE, asks, GateOutcome.UNMET, evidence)
 
 
 def _is_about_gpus(judged: JudgedRun) -> bool:

@@ -393,7 +393,12 @@ class Run(Frozen):
         default_factory=dict, description="the axes of the cells that the command left out"
     )
     tier: str | None = Field(default=None, description="the matrix's tier that was asked for")
-    check_filter: str | None = Field(default=None, description="which checks ran, as pytest's -k")
+    check_filter: str | None = Field(
+        default=None, description="which checks ran: an id, a glob, or words as pytest's -k"
+    )
+    checks_chosen: bool = Field(
+        default=True, description="the matrix or the command names the checks that ran"
+    )
     known_issues: tuple[KnownIssue, ...] = ()
     gates: Gates = Gates()
     engine: EngineFacts | None = Field(

@@ -52,6 +52,7 @@ def new_run(settings: Settings, chosen: Chosen, command: Sequence[str]) -> Run:
         unselected_axes={cell.id: cell.axes for cell in chosen.unselected},
         tier=chosen.tier,
         check_filter=settings.check_filter,
+        checks_chosen=settings.checks_chosen,
         known_issues=matrix.known_issues,
         gates=matrix.gates.plain(),
         resolver=f"uv {distribution_version('uv')}",

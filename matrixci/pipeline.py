@@ -86,6 +86,8 @@ class Settings:
     keep_wheels: bool = True
     """Wheels are kept on the engine, for other builds."""
     build_cache: BuildCache | None = None
+    checks_chosen: bool = True
+    """The matrix or the command names the checks; else the built-in ones serve."""
     require_limits: bool = False
     """An engine that can't enforce every limit of a container is refused."""
 

@@ -3,12 +3,12 @@
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
 from matrixci import evidence
 from matrixci.bases import Bases
+from matrixci.check_filter import selected
 from matrixci.container_files import read_sources
 from matrixci.engine import Engine, GpuWay
 from matrixci.errors import NotReproducibleError, SubjectError, UsageError
@@ -213,7 +213,7 @@ def _result(stored: StoredRun, cell_id: str) -> CellResult:
 
 
 def _only(stored: StoredRun, cell_id: str, check: str | None) -> tuple[str, ...] | None:
-    """Return the ids that a check's id or glob names, among those of the cell or else of the run.
+    """Return the ids that a selection of checks names, among those of the cell or else of the run.
 
     Raises:
         UsageError: there is none.
@@ -224,10 +224,7 @@ def _only(stored: StoredRun, cell_id: str, check: str | None) -> tuple[str, ...]
     ids = [each.id for each in own.checks] if own else []
     if not ids:  # the container left nothing, and the other cells had the same checks
         ids = [each.id for result in stored.results.values() for each in result.checks]
-    if check in ids:
-        return (check,)
-    pattern = check.replace("[", "[[]")  # part of a parametrised check's id
-    found = tuple(dict.fromkeys(each for each in ids if fnmatchcase(each, pattern)))
+    found = selected(check, ids)
     if not found and "::" in check and not ids:
         return (check,)  # nothing is known of any check, so it is taken at its word
     if not found:

@@ -208,6 +208,26 @@ def new_run_id(began: datetime) -> str:
     return f"{began:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
+def forget_run(folder: Path) -> None:
+    """Remove a run, and let the name `latest` stand for the newest that is left.
+
+    Raises:
+        RunFilesError: it can't be removed.
+    """
+    runs = folder.parent
+    try:
+        shutil.rmtree(folder)
+        stored = (path.parent for path in runs.glob("*/run.json"))
+        left = sorted(path for path in stored if not path.is_symlink())
+        if not left:
+            (runs / _LATEST).unlink(missing_ok=True)
+    except OSError as error:
+        msg = f"{folder} can't be removed: {error}"
+        raise RunFilesError(msg) from error
+    if left:
+        RunFolder(left[-1]).point_latest()
+
+
 def find_run(home: Path, name: str | None) -> Path:
     """Return a run's folder by path, id, the beginning of an id, or (None) the latest.
 

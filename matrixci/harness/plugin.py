@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import wire
+from selection import is_by_id, names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -120,8 +121,13 @@ class Plugin:
         too, when what was found is not all there is.
         """
         yield
+        select = self.orders["cell"]["select"]
+        wanted = {item.nodeid for item in items}
+        if is_by_id(select):
+            wanted = {check for check in wanted if names(select, check)}
         if self.only is not None:
-            wanted = set(self.only)
+            wanted &= set(self.only)
+        if len(wanted) < len(items):
             config.hook.pytest_deselected(items=[i for i in items if i.nodeid not in wanted])
             items[:] = [item for item in items if item.nodeid in wanted]
         self.tell_collected(items)

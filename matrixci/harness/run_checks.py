@@ -18,6 +18,7 @@ for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
 import pytest  # noqa: E402
 import wire  # noqa: E402
 from plugin import Plugin, session_fixtures  # noqa: E402
+from selection import is_by_id  # noqa: E402
 
 
 def options(orders: dict[str, Any]) -> list[str]:
@@ -32,7 +33,7 @@ def options(orders: dict[str, Any]) -> list[str]:
         *("-o", "tmp_path_retention_policy=none"),
         # The supervisor takes in the output, so that none is lost in a crash.
         *("-q", "--color=no", "--capture=no", "-o", "verbosity_assertions=2"),
-        *(("-k", select) if select else ()),
+        *(("-k", select) if select and not is_by_id(select) else ()),
         orders["checks"],
     ]
 

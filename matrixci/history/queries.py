@@ -11,6 +11,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Final
 
+from matrixci.check_filter import selected
 from matrixci.history.file import told
 from matrixci.history.rows import SECONDS
 from matrixci.history.store import History
@@ -112,15 +113,19 @@ def check_series(
 
     Args:
         history: the history.
-        check: the check's id, or a glob over the ids.
+        check: what selects checks: an id, a glob over ids, or words as pytest's -k has them.
         subject: only those of this subject.
         cell: only in the cell of this id, or those that it matches as a glob.
 
     Raises:
         HistoryError: the file can't be read.
     """
-    chosen = {"subject": subject, "cell": cell, "check": check}
     with told(history.path):
+        ids = [row[0] for row in history.connection.execute("SELECT id FROM checks ORDER BY id")]
+        found = frozenset(selected(check, ids))
+        # As a function and not as JSON: an id may hold any character, NUL among them.
+        history.connection.create_function("is_chosen", 1, lambda each: each in found)
+        chosen = {"subject": subject, "cell": cell}
         points = list(_check_points(history.connection, chosen))
     in_one = attrgetter("subject", "cell", "key", "check")
     return tuple(
@@ -194,7 +199,7 @@ def _check_points(
             JOIN check_results AS results ON results.run = runs.key
                 AND results.cell = cells.key AND results."check" = checks.key
             JOIN check_outcomes AS words ON words.key = results.outcome
-        WHERE {_CHOSEN} AND (checks.id = :check OR checks.id GLOB replace(:check, '[', '[[]'))
+        WHERE {_CHOSEN} AND is_chosen(checks.id)
         ORDER BY cells.subject, cells.id, cells.key, checks.id,
             runs.moment, runs.began, runs.id
     """  # noqa: S608 - our own words

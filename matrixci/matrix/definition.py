@@ -164,6 +164,13 @@ class Matrix(Entry):
         description="What users import of the subject, as `package.module` or `package.Name`. "
         "Left out: the checks find it from the package.",
     )
+    checks: str | None = Field(
+        default=None,
+        min_length=1,
+        description='The folder of checks, relative to this file, or "builtin" for those that come '
+        "with matrixci. Left out: the built-in ones, and a run in which most of them do not apply "
+        "is not ready.",
+    )
     axes: dict[str, Values] = Field(
         description="Axis to its values: a list of names, or a mapping of names to what each "
         "brings. The last axis runs across in the table, the others down.",

@@ -32,3 +32,28 @@ def test_an_engine_out_of_reach_is_told_before_anything_is_made(toy: Toy) -> Non
     assert f"{toy.folder}/nothing" in command.stderr
     assert "Traceback" not in command.stderr
     assert not toy.home.exists()
+
+
+@pytest.mark.parametrize("select", ["test_toy.py::test_answer", "nothing and not this"])
+def test_a_selection_that_names_no_check_is_a_mistake_and_no_run(toy: Toy, select: str) -> None:
+    toy.write(PASSING)
+    with toy.command(name="first-") as command:
+        assert command.end() == 0
+    before = toy.runs()
+
+    with toy.command("--check", select) as command:
+        assert command.end() == 2, command.stderr
+
+    assert f"No check matches --check {select}" in command.stderr
+    assert toy.runs() == before
+    assert toy.latest() == before[-1]
+
+
+def test_the_id_that_a_report_prints_selects_a_check(toy: Toy) -> None:
+    toy.write({"test_toy.py": "def test_one(): ...\n\n\ndef test_two():\n    assert False\n"})
+
+    with toy.command("--check", "test_toy.py::test_one") as command:
+        assert command.end() == 0, command.stderr
+
+    (cell,) = toy.ended(toy.latest(), 0).stored.results.values()
+    assert [check.id for check in cell.checks] == ["test_toy.py::test_one"]

@@ -1,9 +1,18 @@
+import runpy
+
 import pytest
 from _pytest.mark.expression import Expression
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from matrixci.check_filter import make_sure_of_filter
+from matrixci.check_filter import (
+    is_by_id,
+    make_sure_of_filter,
+    make_sure_of_match,
+    names,
+    selected,
+)
+from matrixci.data import data_folder
 from matrixci.errors import ExitCode, UsageError
 
 QUICK = settings(max_examples=500, deadline=None, derandomize=True, database=None)
@@ -43,6 +52,7 @@ def pytest_understands(text: str) -> bool:
 @example("a if b else c")
 @example("\x00")
 def test_what_pytest_understands_is_understood_and_nothing_else(text: str) -> None:
+    assume(not is_by_id(text))
     assert is_understood(text) == pytest_understands(text)
 
 
@@ -57,3 +67,69 @@ def test_neither_depth_nor_length_is_too_much() -> None:
     assert not is_understood("a" * 100_000 + "=")
     assert not is_understood("(" * 100_000)
     assert not is_understood("not " * 100_000 + "a")
+
+
+# Ids and globs
+
+harness = runpy.run_path(str(data_folder("harness") / "selection.py"))  # a plain file
+IDS = (
+    "test_a.py::test_one",
+    "test_a.py::test_two[a-1]",
+    "test_a.py::test_two[b]",
+    "b/test_b.py::C::test_x",
+)
+
+
+@pytest.mark.parametrize(
+    ("select", "found"),
+    [
+        ("test_a.py::test_one", [0]),
+        ("test_a.py::test_two", [1, 2]),
+        ("test_a.py::test_two[a-1]", [1]),
+        ("test_a.py::*[b]", [2]),
+        ("test_a.py::test_tw", []),
+        ("*test_x", [3]),
+        ("b/test_b.py::C", [3]),
+        ("test_?.py::test_one", [0]),
+        ("TWO and not a-1", [2]),
+        ("one or test_x", [0, 3]),
+        ("nothing", []),
+    ],
+)
+def test_one_language_selects_checks(select: str, found: list[int]) -> None:
+    assert selected(select, IDS) == tuple(IDS[index] for index in found)
+
+
+NAMES = st.text("ab:[]*?_. -", max_size=12)
+
+
+@QUICK
+@given(NAMES, NAMES)
+def test_the_container_selects_as_the_host_does(select: str, check: str) -> None:
+    assert harness["is_by_id"](select) == is_by_id(select)
+    assert harness["names"](select, check) == names(select, check)
+
+
+FILES = {
+    "test_a.py": b"import x\ndef test_one(): ...\nclass TestC:\n    def test_in(self): ...\n",
+    "data.txt": b"def test_no(): ...\n",
+}
+
+
+@pytest.mark.parametrize(
+    "select",
+    ["test_a.py::test_one", "test_a.py::test_one[x]", "*::test_in", "test_a.py::TestC", "words"],
+)
+def test_what_may_match_is_not_refused(select: str) -> None:
+    make_sure_of_match(select, FILES)
+
+
+def test_an_id_that_no_check_has_is_refused_with_what_was_meant() -> None:
+    with pytest.raises(UsageError, match=r'did you mean "test_a\.py::test_one"') as caught:
+        make_sure_of_match("test_a.py::test_onee", FILES)
+    assert caught.value.exit_code is ExitCode.USAGE
+
+
+@pytest.mark.parametrize("text", [b"from x import *\n", b"exec('')\nfor a in b: pass\n", b"def ("])
+def test_where_more_checks_may_be_than_are_seen_nothing_is_refused(text: bytes) -> None:
+    make_sure_of_match("test_a.py::test_other", {**FILES, "test_b.py": text})

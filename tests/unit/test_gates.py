@@ -1,5 +1,6 @@
 """Each condition of a release, as a table of what a run has and what the gate says."""
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -8,7 +9,16 @@ from factories import a_cell, a_check, a_lock, a_result, a_run, an_issue, cells
 
 from matrixci.judge import judge
 from matrixci.judged import Gate, GateOutcome, JudgedRun, Verdict
-from matrixci.model import Attestation, Cell, CellOutcome, CellResult, CheckOutcome, Reason
+from matrixci.model import (
+    Attestation,
+    Cell,
+    CellOutcome,
+    CellResult,
+    CheckOutcome,
+    CheckResult,
+    Need,
+    Reason,
+)
 
 TODAY = date(2026, 11, 21)
 MET, UNMET, UNVERIFIED = GateOutcome.MET, GateOutcome.UNMET, GateOutcome.UNVERIFIED
@@ -60,6 +70,26 @@ def test_nothing_is_said_of_gpus_where_no_cell_asks_for_one() -> None:
     run = judged(*map(a_result, FOUR), whole=True)
     assert "gpu" not in {one.name for one in run.gates}
     assert not any("GPU" in line for line in (*run.reasons, *run.remarks, *run.unverified))
+
+
+SKIPS = a_check("test_a.py::test_other", CheckOutcome.SKIPPED, reason="no torch here")
+
+
+@pytest.mark.parametrize(
+    ("checks", "chosen", "ready"),
+    [
+        ((a_check(), SKIPS, SKIPS), False, False),
+        ((a_check(), SKIPS, SKIPS), True, True),
+        ((a_check(), SKIPS), False, True),
+        ((a_check(), replace(SKIPS, need=Need.GPU), SKIPS), False, True),
+    ],
+)
+def test_checks_that_nobody_chose_and_that_do_not_apply_make_nothing_ready(
+    checks: tuple[CheckResult, ...], *, chosen: bool, ready: bool
+) -> None:
+    run = judged(a_result(FOUR[0], checks=checks), checks_chosen=chosen, gates={"ends": ()})
+    assert run.verdict is (Verdict.READY if ready else Verdict.NOT_READY)
+    assert any("do not apply" in reason for reason in run.reasons) is not ready
 
 
 def test_a_required_gpu_that_no_cell_asks_for_is_not_verified() -> None:

@@ -14,6 +14,8 @@ class Trend:
     outcomes: tuple[str, ...]
     figures: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Name to the values that were recorded, oldest first; runs without one are left out."""
+    runs: tuple[str, ...] = field(default=(), compare=False)
+    """What names the run of each outcome: its day, the subject's version and its id."""
 
 
 def trend_key(cell_id: str, check_id: str | None = None) -> str:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from matrixci.history.file import told
@@ -32,9 +33,10 @@ def trends(
     connection = history.connection
     with told(history.path):
         last = _last_runs(connection, run, runs)
+        labels = _labels(connection, last)
         cells = _cells_of(connection, run)
-        found = _cell_trends(connection, last, cells)
-        for cell, check, trend in _check_trends(connection, last, cells):
+        found = _cell_trends(connection, labels, cells)
+        for cell, check, trend in _check_trends(connection, labels, cells):
             if steady or trend.figures or len(set(trend.outcomes)) > 1:
                 found[trend_key(cell, check)] = trend
     return found
@@ -51,6 +53,17 @@ def _last_runs(connection: sqlite3.Connection, run: Run, count: int) -> list[int
     return [key for (key,) in reversed(rows)]
 
 
+def _labels(connection: sqlite3.Connection, runs: Sequence[int]) -> dict[int, str]:
+    """Return what names each run to a reader, in the order of the runs."""
+    query = "SELECT id, began, as_of, subject, version FROM runs WHERE key = ?"
+    labels = {}
+    for key in runs:
+        name, began, as_of, subject, version = connection.execute(query, (key,)).fetchone()
+        of = " ".join(filter(None, (subject, version)))
+        labels[key] = f"{as_of or began[:10]}, {of}, run {name}"
+    return labels
+
+
 def _cells_of(connection: sqlite3.Connection, run: Run) -> dict[int, str]:
     """Return the numbers of a run's cells, with their ids."""
     wanted = {(cell.id, definition_of(cell)) for cell in run.cells}
@@ -60,42 +73,53 @@ def _cells_of(connection: sqlite3.Connection, run: Run) -> dict[int, str]:
 
 
 def _cell_trends(
-    connection: sqlite3.Connection, runs: Sequence[int], cells: Mapping[int, str]
+    connection: sqlite3.Connection, labels: Mapping[int, str], cells: Mapping[int, str]
 ) -> dict[str, Trend]:
-    outcomes: dict[str, list[str]] = {}
+    outcomes: dict[str, list[tuple[str, str]]] = {}
     query = "SELECT cell, outcome FROM cell_results WHERE run = ?"
-    for run in runs:
+    for run, label in labels.items():
         for cell, outcome in connection.execute(query, (run,)):
             if cell in cells:
-                outcomes.setdefault(cells[cell], []).append(outcome)
-    return {cell: Trend(outcomes=tuple(found)) for cell, found in outcomes.items()}
+                outcomes.setdefault(cells[cell], []).append((outcome, label))
+    return {
+        cell: Trend(
+            outcomes=tuple(outcome for outcome, _ in found),
+            runs=tuple(label for _, label in found),
+        )
+        for cell, found in outcomes.items()
+    }
 
 
 def _check_trends(
-    connection: sqlite3.Connection, runs: Sequence[int], cells: Mapping[int, str]
+    connection: sqlite3.Connection, labels: Mapping[int, str], cells: Mapping[int, str]
 ) -> Iterator[tuple[str, str, Trend]]:
     checks = dict(connection.execute("SELECT key, id FROM checks"))
     words = dict(connection.execute("SELECT key, word FROM check_outcomes"))
     names = dict(connection.execute("SELECT key, name FROM figure_names"))
-    outcomes: dict[tuple[int, int], list[int]] = {}
+    outcomes: dict[tuple[int, int], list[tuple[int, int]]] = {}
     values: dict[tuple[int, int], dict[str, list[float]]] = {}
-    for run in runs:
+    for run in labels:
         query = 'SELECT cell, "check", outcome FROM check_results WHERE run = ?'
         for cell, check, outcome in connection.execute(query, (run,)):
             if cell in cells:
-                outcomes.setdefault((cell, check), []).append(outcome)
+                outcomes.setdefault((cell, check), []).append((outcome, run))
         query = 'SELECT cell, "check", name, value FROM figures WHERE run = ?'
         for cell, check, name, value in connection.execute(query, (run,)):
             if cell in cells:
                 figures = values.setdefault((cell, check), {})
                 figures.setdefault(names[name], []).append(value)
-    plain: dict[tuple[int, ...], Trend] = {}  # most are alike, so they share what they are
+    plain: dict[
+        tuple[tuple[int, int], ...], Trend
+    ] = {}  # most are alike, so they share what they are
     for (cell, check), found in outcomes.items():
         alike = tuple(found)
         trend = plain.get(alike)
         if trend is None:
-            trend = plain[alike] = Trend(outcomes=tuple(words[number] for number in found))
+            trend = plain[alike] = Trend(
+                outcomes=tuple(words[number] for number, _ in found),
+                runs=tuple(labels[run] for _, run in found),
+            )
         if figures := values.get((cell, check), {}):
             of_check = {name: tuple(series) for name, series in figures.items()}
-            trend = Trend(outcomes=trend.outcomes, figures=of_check)
+            trend = replace(trend, figures=of_check)
         yield cells[cell], checks[check], trend

@@ -53,6 +53,7 @@ class PageData:
         `headline` is the version of the subject and its companions that most cells have.
         """
         self._report = report
+        self._trend_runs: dict[str, int] = {}
         self._judged = report.judged
         self._checks: Pool[str] = Pool()
         self._check_rows: list[CheckRow] = []
@@ -75,6 +76,7 @@ class PageData:
         """Return the whole data of the page."""
         self._message("")
         self._take_logs()
+        trends = self._trends()
         cells = [self._cell(cell) for cell in self._judged.cells]
         # Afterwards, for a check that is gone from one cell may be told in full by another.
         cells = [cell._replace(change=self._change(self._changes.get(cell.id))) for cell in cells]
@@ -98,7 +100,8 @@ class PageData:
             "cells": cells,
             "folder": self._report.folder,
             "compared": self._judged.comparison is not None,
-            "trends": self._trends(),
+            "trends": trends,
+            "trendRuns": list(self._trend_runs),
             "scale": SCALE,
         }
 
@@ -325,7 +328,14 @@ class PageData:
         if self._report.trends is None:
             return None
         kept = list(self._report.trends.items())[:_MOST_TRENDS]
-        return {key: _trend(trend) for key, trend in kept}
+        return {key: self._trend(trend) for key, trend in kept}
+
+    def _trend(self, trend: Trend) -> tuple[object, ...]:
+        """Return outcomes, figures, and, where they are known, the numbers of their runs."""
+        runs = self._trend_runs
+        numbers = [runs.setdefault(one, len(runs)) for one in trend.runs[-_LONGEST_TREND:]]
+        found = _trend(trend)
+        return (*found, numbers) if numbers else found
 
 
 def as_script(document: Mapping[str, object]) -> str:

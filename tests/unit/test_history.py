@@ -372,7 +372,12 @@ def test_trends_are_of_a_runs_cells_up_to_it(history: History) -> None:
         ONE.id: Trend(outcomes=("passed", "failed")),
         check: Trend(outcomes=("passed", "failed"), figures={"import_seconds": (5.0, 5.5)}),
     }
-    assert trends(history, runs[2].run, runs=2)[ONE.id].outcomes == ("failed", "passed")
+    two = trends(history, runs[2].run, runs=2)[ONE.id]
+    assert two.outcomes == ("failed", "passed")
+    assert [(label[:10], label.rpartition(" ")[2]) for label in two.runs] == [
+        (f"{judged.run.began:%Y-%m-%d}", judged.run.id) for judged in runs[1:]
+    ]
+    assert trends(history, runs[1].run)[check].runs == trends(history, runs[1].run)[ONE.id].runs
 
 
 def test_steady_checks_may_be_left_out_of_the_trends(history: History) -> None:

@@ -2,18 +2,26 @@
 
 /** Earlier outcomes as a strip, and figures as lines; both say in words what they show. */
 function strip(trend, size = "") {
-  const [outcomes, figures] = trend;
+  const [outcomes, figures, numbers = []] = trend;
+  const runs = numbers.map((number) => data.trendRuns[number]);
   const known = outcomes.map((word) => CHECK_BY_WORD.get(word) ?? CELL_OUTCOMES.get(word) ?? { word, glyph: "?", tone: "mute" });
   const width = 6 * known.length;
-  const drawing = makeSvg("svg", { viewBox: `0 0 ${width} 12`, width, height: 12, role: "img", "aria-label": visible(told(known)) },
+  const drawing = makeSvg("svg", { viewBox: `0 0 ${width} 12`, width, height: 12, role: "img", "aria-label": visible([told(known), ...spanOf(runs)].join(", ")) },
     known.map((one, index) => makeSvg("rect", {
       x: 6 * index, width: 4, rx: 1, class: `f-${one.tone}`,
       // Height as well as colour: what is not good stands out in grey too.
       y: one.tone === "good" ? 4 : 0, height: one.tone === "good" ? 8 : 12,
-    })));
+    }, runs[index] && makeSvg("title", {}, `${one.word}: ${runs[index]}`))));
   return make("span", { class: `trend ${size}` }, drawing,
     !size && make("span", { class: "quiet" }, told(known)),
+    !size && runs.length > 0 && onDemand("Runs", () =>
+      make("ul", {}, runs.map((run, index) => make("li", {}, mark(known[index]), ` ${run}`)).reverse())),
     !size && Object.entries(figures).map(([name, values]) => sparkline(name, values)));
+}
+
+/** From which run to which, in words. */
+function spanOf(runs) {
+  return runs.length ? [`from ${runs[0]}`, `to ${runs.at(-1)}`] : [];
 }
 
 function told(known) {

@@ -25,7 +25,7 @@ from page_runs import (
     large_report,
 )
 
-from matrixci.history.trend import Trend
+from matrixci.history.trend import Trend, trend_key
 from matrixci.judge import judge
 from matrixci.judged import (
     CellChange,
@@ -386,6 +386,16 @@ def test_figures_that_are_no_numbers_are_none() -> None:
     figures = document["lists"][cell_of(document, a_cell().id)["figures"]]
     assert figures == [[0, ["a", None], ["b", 2.5]]]
     assert document["trends"][a_cell().id] == [["passed"], {"f": [1.0, None]}]
+
+
+def test_bars_of_a_trend_name_their_runs() -> None:
+    labels = ("2026-11-01, toy 1.0, run a", "2026-11-02, toy 1.1, run b")
+    both = Trend(outcomes=("passed", "failed"), runs=labels)
+    last = Trend(outcomes=("failed",), runs=labels[1:])
+    check = trend_key(a_cell().id, "test_a.py::test_one")
+    document = data_of(render(a_report(a_check(), trends={a_cell().id: both, check: last})))
+    assert document["trendRuns"] == [*labels]
+    assert [document["trends"][key][2] for key in (a_cell().id, check)] == [[0, 1], [1]]
 
 
 def test_how_long_a_check_took_is_no_figure_beside() -> None:

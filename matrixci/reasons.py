@@ -105,19 +105,21 @@ def _evidence(gate: Gate) -> str:
 
 
 def _failures(judged: JudgedRun, standing: Standing, *, held: bool) -> Iterator[str]:
-    failing: dict[str, list[str]] = {}
+    failing: dict[tuple[str, bool], list[str]] = {}
     for cell in judged.cells:
         for check in cell.failed:
             if standing.holds(cell, check.id) is held:
-                failing.setdefault(check.id, []).append(cell.cell.id)
+                flaky = check.outcome is CheckOutcome.FLAKY
+                failing.setdefault((check.id, flaky), []).append(cell.cell.id)
     # Instances of one claim that fail in the same cells are told in one line.
-    alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for check_id, where in failing.items():
-        alike.setdefault((check_id.partition("[")[0], tuple(where)), []).append(check_id)
-    for (_, cells), checks in alike.items():
+    alike: dict[tuple[str, bool, tuple[str, ...]], list[str]] = {}
+    for (check_id, flaky), where in failing.items():
+        claim = (check_id.partition("[")[0], flaky, tuple(where))
+        alike.setdefault(claim, []).append(check_id)
+    for (_, flaky, cells), checks in alike.items():
         more = f" and {len(checks) - 1} more of its instances" if len(checks) > 1 else ""
-        fail = "fail" if more else "fails"
-        yield f"{checks[0]}{more} {fail} in {_cells(cells, len(judged.cells))}"
+        one, many = ("is flaky", "are flaky") if flaky else ("fails", "fail")
+        yield f"{checks[0]}{more} {many if more else one} in {_cells(cells, len(judged.cells))}"
 
 
 def _cells_told(judged: JudgedRun, standing: Standing, *, held: bool) -> Iterator[str]:

@@ -92,6 +92,19 @@ def test_checks_that_nobody_chose_and_that_do_not_apply_make_nothing_ready(
     assert any("do not apply" in reason for reason in run.reasons) is not ready
 
 
+def test_a_flaky_check_is_called_flaky_where_it_was_and_failing_where_it_failed() -> None:
+    flaky = a_check(ONE, CheckOutcome.FLAKY)
+    run = judged(
+        *(a_result(cell, CellOutcome.FAILED, [flaky], reason=Reason.CHECKS) for cell in FOUR[:2]),
+        red(FOUR[2]),
+        a_result(FOUR[3]),
+    )
+    assert run.reasons == (
+        f"{ONE} is flaky in {FOUR[0].id}, {FOUR[1].id}",
+        f"{ONE} fails in {FOUR[2].id}",
+    )
+
+
 def test_a_required_gpu_that_no_cell_asks_for_is_not_verified() -> None:
     run = judged(*map(a_result, FOUR), gates={"gpu": "required"}, whole=True)
     assert gate(run, "gpu").outcome is UNVERIFIED

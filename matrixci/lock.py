@@ -253,11 +253,11 @@ class Resolver:
     async def _compile_or_fall_back(self, request: Request) -> Lock | Unsatisfiable:
         backend = request.torch_backend
         if backend is None:
-            return _outcome(await self._compile(request), None)
+            return _outcome(await self._compile(request), None, request.python)
         if backend not in self._unreachable:
             done = await self._compile(request)
             if done.exit_status in {0, 1} and not _REFUSED.search(done.stderr):
-                return _outcome(done, backend)
+                return _outcome(done, backend, request.python)
             self._unreachable.add(backend)
         # The same question as that of a cell without a backend: asked once for both.
         answer = await self.answer(replace(request, torch_backend=None))
@@ -301,7 +301,7 @@ def _configured(argv: Sequence[str], config: str) -> Iterator[list[str]]:
         yield [*argv, "--config-file", str(path)]
 
 
-def _outcome(done: Completed, backend: str | None) -> Lock | Unsatisfiable:
+def _outcome(done: Completed, backend: str | None, python: str) -> Lock | Unsatisfiable:
     if done.exit_status == 0:
         return Lock(pins=parse_lock(done.stdout), torch_backend=backend)
     if NO_SOLUTION not in done.stderr:
@@ -310,7 +310,7 @@ def _outcome(done: Completed, backend: str | None) -> Lock | Unsatisfiable:
     if refused := _REFUSED.search(done.stderr):
         msg = f"The package index refuses: {refused[1]}"
         raise ResolverError(msg)
-    return Unsatisfiable(reason=readable_reason(done.stderr), detail=done.stderr)
+    return Unsatisfiable(reason=readable_reason(done.stderr, python), detail=done.stderr)
 
 
 def parse_lock(text: str) -> tuple[Pin, ...]:

@@ -1,22 +1,14 @@
 """The resolver's proof that requirements have no solution, as one line for a person."""
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
-from packaging.requirements import Requirement
-from packaging.version import Version
+from matrixci.derivation import Derivation, Need, exclude, name_of, newest, read_derivation
 
 NO_SOLUTION: Final = "No solution found when resolving dependencies"
 
 _LENGTH: Final = 220
-_NAME: Final = r"[\w-]+(?:\.[\w-]+)*"
-_CLAUSE: Final = r"(?:[<>=!~]=|[<>])[\w*+!]+(?:\.[\w*+!]+)*"
-# Atomic: what follows a requirement must not be met by taking less of it.
-_REQUIREMENT: Final = rf"(?>{_NAME}(?:\[[\w.,-]+\])?(?:{_CLAUSE}(?:,{_CLAUSE})*)?)"
-_NEED: Final = rf"({_REQUIREMENT}) depends? on "
-_ASKED: Final = rf"{_REQUIREMENT}(?! (?:depends|has|was)\b)"
-# What the resolver concludes is no requirement of the user's.
-_REQUIRED: Final = rf"(?<!conclude that )you require ({_ASKED}(?:(?:, | and ){_ASKED})*)"
 
 
 def one_line(text: str) -> str:
@@ -26,111 +18,168 @@ def one_line(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip(" :")
 
 
-def readable_reason(stderr: str) -> str:
-    """Make one line of the resolver's explanation, for a person who knows Python packages."""
-    text = one_line(stderr.partition(NO_SOLUTION)[2])
-    reasons = (rule(text) for rule in _RULES)
-    reason = next(filter(None, reasons), "the resolver gives no reason")
+def derivation_of(stderr: str) -> Derivation:
+    """Return the facts that the resolver's proof rests on."""
+    return read_derivation(_proof(stderr)[0])
+
+
+def readable_reason(stderr: str, python: str | None = None) -> str:
+    """Make one line of the resolver's explanation, for a person who knows Python packages.
+
+    Every requirement in it is one of the user's or of a package's metadata. A proof that isn't
+    understood is given in the resolver's own words.
+
+    Args:
+        stderr: what the resolver printed.
+        python: X.Y of the interpreter that it resolved for.
+    """
+    proof, hints = _proof(stderr)
+    try:
+        reason = _Reason(read_derivation(proof), hints, python).text()
+    except ValueError:  # a version of no known form
+        reason = ""
+    reason = reason or proof or "the resolver gives no reason"
     return reason if len(reason) <= _LENGTH else f"{reason[: _LENGTH - 1]}…"
 
 
-def _other_python(text: str) -> str | None:
-    python = rf"Python\s?({_CLAUSE}(?:,{_CLAUSE})*)"
-    found = re.search(rf"({_REQUIREMENT}) (?:depends on|requires) {python}", text)
-    return f"{found[1]} needs Python {found[2]}" if found else None
+def _proof(stderr: str) -> tuple[str, str]:
+    text, _, hints = stderr.partition(NO_SOLUTION)[2].partition("\nhint: ")
+    return one_line(text), one_line(hints)
 
 
-def _unknown(text: str) -> str | None:
-    found = re.search(rf"({_REQUIREMENT}) was not found in the package registry", text)
-    return f"{found[1]} is not in the package index" if found else None
+class _Reason:
+    """The causes of a proof, told by package."""
+
+    def __init__(self, facts: Derivation, hints: str, python: str | None) -> None:
+        self._facts = facts
+        self._hints = hints
+        self._python = f"Python {python}" if python else None
+        self._needed_by = {name_of(need.package) for need in facts.needs}
+
+    def text(self) -> str:
+        """Return the causes; nothing where none was found or a fact wasn't understood."""
+        if not self._facts.understood:
+            return ""
+        asked = [*self._facts.required, *(need.requirement for need in self._facts.needs)]
+        names = dict.fromkeys(map(name_of, asked))
+        causes = [cause for name in names if (cause := self._cause(name))]
+        causes += [self._other_python(name) for name in self._python_names()]
+        causes += self._unusable_subjects() if causes else []
+        return "; ".join(dict.fromkeys(causes))
+
+    def _cause(self, name: str) -> str:
+        """Return why no version of a package serves, as far as that is its own fault."""
+        required = [each for each in self._facts.required if name_of(each) == name]
+        needs = [need for need in self._facts.needs if name_of(need.requirement) == name]
+        if name in self._facts.unknown:
+            return f"{name} is not in the package index{self._whose(required, needs)}"
+        if len(required) > 1 and exclude(required[0], required[1]):
+            return f"{required[0]} and {required[1]} exclude each other"
+        wheelless = [each for each in self._facts.wheelless if name_of(each) == name]
+        yanked = [each for each in self._facts.yanked if name_of(each) == name]
+        if yanked and name not in self._needed_by:
+            more = f"{newest(wheelless)} has no usable wheel; " if wheelless else ""
+            told = _told(required, _compatible(required, needs))
+            return f"{newest(yanked)} was yanked; {more}{told}"
+        if wheelless and name not in self._needed_by and name not in self._python_names():
+            return self._without_wheel(name, required, needs, wheelless)
+        return self._without_version(name, required, needs) or self._conflict(required, needs)
+
+    def _without_wheel(
+        self, name: str, required: list[str], needs: list[Need], wheelless: list[str]
+    ) -> str:
+        chosen = _compatible(required, needs)
+        python = re.search(rf"You require (\w+ [\d.]+) \(.*?found wheels for `{name}`", self._hints)
+        place = f"for {python[1]}" if python else "can be used here"
+        if len(required) + len(chosen) <= 1:
+            asked = required[0] if required else chosen[0].requirement if chosen else name
+            return f"no wheel of {asked} {place}{self._whose(required, chosen)}"
+        where = python[1] if python else self._python
+        having = f"usable wheel for {where}" if where else "usable wheel"
+        return f"{newest(wheelless)} has no {having}; {_told(required, chosen)}"
+
+    def _without_version(self, name: str, required: list[str], needs: list[Need]) -> str:
+        absent = [each for each in self._facts.absent if name_of(each) == name]
+        if absent and absent[0] in required:
+            later = re.search(
+                r"filtered by `exclude-newer`.* was published at ([\d-]+)T", self._hints
+            )
+            return f"there is no {absent[0]}" + (f" by then: it is of {later[1]}" if later else "")
+        available = self._facts.available.get(name, ())
+        for asked in [*required, *(need.requirement for need in needs)]:
+            by = [need for need in needs if need.requirement == asked]
+            if asked in absent or (available and all(exclude(asked, one) for one in available)):
+                having = f": only {available[0]} is available" if len(available) == 1 else ""
+                return f"there is no {asked}{having}{self._whose(required, by)}"
+        chosen = _compatible(required, needs)
+        if available and len(required) + len(chosen) > 1 and name not in self._needed_by:
+            tells = [*required, *(need.requirement for need in chosen)]
+            if not any(exclude(one, other) for one in tells for other in tells):
+                return f"no release of {name} fits: {_told(required, chosen)}"
+        return ""
+
+    def _conflict(self, required: list[str], needs: list[Need]) -> str:
+        for asked in required:
+            by = [need for need in needs if exclude(need.requirement, asked)]
+            if by:
+                need = _newest(by)
+                return f"{_needing(need)}, and {asked} is required{self._chain(need)}"
+        for index, need in enumerate(needs):
+            for other in needs[index + 1 :]:
+                apart = name_of(need.package) != name_of(other.package)
+                if apart and exclude(need.requirement, other.requirement):
+                    return f"{_needing(need)}, and {_needing(other)}"
+        return ""
+
+    def _chain(self, need: Need) -> str:
+        """Tell who needs the package of a need, where that is not the user."""
+        name = name_of(need.package)
+        if any(name_of(each) == name for each in self._facts.required):
+            return ""
+        by = [each for each in self._facts.needs if name_of(each.requirement) == name]
+        return f"; {_needing(_newest(by))}" if by else ""
+
+    def _whose(self, required: Sequence[str], needs: list[Need]) -> str:
+        return "" if required or not needs else f", and {_newest(needs).package} needs it"
+
+    def _python_names(self) -> dict[str, None]:
+        return dict.fromkeys(name_of(need.package) for need in self._facts.pythons)
+
+    def _other_python(self, name: str) -> str:
+        need = _newest([each for each in self._facts.pythons if name_of(each.package) == name])
+        return f"{need.package} needs Python {need.requirement}"
+
+    def _unusable_subjects(self) -> list[str]:
+        """Tell of older releases of what is required that have no wheel, either."""
+        names = {name_of(each) for each in self._facts.required} & self._needed_by
+        older = [
+            [each for each in self._facts.wheelless if name_of(each) == name]
+            for name in sorted(names)
+        ]
+        return [f"{each[0]} has no usable wheel" for each in older if len(each) == 1]
 
 
-def _conflict(text: str) -> str | None:
-    """Say which package needs something else than the user requires."""
-    # The last mention is what the resolver concluded from those before it.
-    for needed in reversed(list(re.finditer(rf"{_NEED}({_REQUIREMENT})", text))):
-        for required in _required(text):
-            if _exclude(needed[2], required):
-                return f"{needed[1]} needs {needed[2]}, and {required} is required"
-    return None
+def _compatible(required: list[str], needs: list[Need]) -> list[Need]:
+    """Return one need of each package, such as leaves a version of what is required."""
+    chosen: list[Need] = []
+    for name in dict.fromkeys(name_of(need.package) for need in needs):
+        own = [need for need in needs if name_of(need.package) == name]
+        fits = [
+            need for need in own if not any(exclude(need.requirement, each) for each in required)
+        ]
+        chosen.append(_newest(fits or own))
+    return chosen
 
 
-def _no_wheel_for_python(text: str) -> str | None:
-    found = re.search(rf"only found wheels for `({_NAME})`", text)
-    python = re.search(r"You require (\w+ [\d.]+)", text)
-    return _lacking(text, found[1], f"for {python[1]}") if found and python else None
+def _newest(needs: list[Need]) -> Need:
+    last = newest([need.package for need in needs])
+    return next(need for need in needs if need.package == last)
 
 
-def _no_version(text: str) -> str | None:
-    found = re.search(rf"there is no version of ({_REQUIREMENT})", text)
-    if found is None:
-        return None
-    later = re.search(r"filtered by `exclude-newer`.* was published at ([\d-]+)T", text)
-    return f"there is no {found[1]}" + (f" by then: it is of {later[1]}" if later else "")
+def _needing(need: Need) -> str:
+    return f"{need.package} needs {need.requirement}"
 
 
-def _contradiction(text: str) -> str | None:
-    required = _required(text)
-    for index, one in enumerate(required):
-        for other in required[index + 1 :]:
-            if _exclude(one, other):
-                return f"{one} and {other} exclude each other"
-    return None
-
-
-def _no_wheel(text: str) -> str | None:
-    found = re.search(rf"Wheels are required for `({_NAME})`", text)
-    return _lacking(text, found[1], "can be used here") if found else None
-
-
-def _first_cause(text: str) -> str | None:
-    found = re.search(r"Because (.*?), we can conclude", text)
-    return found[1] if found else text
-
-
-def _lacking(text: str, package: str, where: str) -> str:
-    """Say that a package has no wheel, as it is asked for: by the user, or by another package."""
-    for required in _required(text):
-        if _name(required) == package:
-            return f"no wheel of {required} {where}"
-    if needed := re.search(rf"{_NEED}((?={re.escape(package)}(?![\w.-])){_REQUIREMENT})", text):
-        return f"no wheel of {needed[2]} {where}, and {needed[1]} needs it"
-    return f"no wheel of {package} {where}"
-
-
-def _required(text: str) -> list[str]:
-    """Return what the user requires, in the order in which it is told."""
-    lists = re.findall(_REQUIRED, text)
-    return list(dict.fromkeys(each for one in lists for each in re.split(r", | and ", one)))
-
-
-def _name(requirement: str) -> str:
-    return re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
-
-
-def _exclude(one: str, other: str) -> bool:
-    """Tell whether two requirements are of one package and leave no version between them."""
-    if _name(one) != _name(other):
-        return False
-    try:
-        both = Requirement(one).specifier & Requirement(other).specifier
-        bounds = [Version(clause.version.removesuffix(".*")) for clause in both]
-    except ValueError:
-        return False
-    # What is left, if anything, begins or ends at a bound, or is all that there is.
-    above = [f"{bound.base_version}.0.1" for bound in bounds]
-    tried = ["0", *map(str, bounds), *above]
-    return not any(both.contains(version, prereleases=True) for version in tried)
-
-
-_RULES: Final = (
-    _other_python,
-    _unknown,
-    _conflict,
-    _no_wheel_for_python,
-    _no_version,
-    _contradiction,
-    _no_wheel,
-    _first_cause,
-)
-"""In the order in which they are believed: the first that has something to say is told."""
+def _told(required: Sequence[str], needs: Sequence[Need]) -> str:
+    asked = [*(f"{each} is required" for each in required), *map(_needing, needs)]
+    return ", and ".join(asked)

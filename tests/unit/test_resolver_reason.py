@@ -2,10 +2,12 @@ import re
 from pathlib import Path
 
 import pytest
+from derivations import PYTHON, cases, prove
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from matrixci.resolver_reason import NO_SOLUTION, one_line, readable_reason
+from matrixci.derivation import name_of
+from matrixci.resolver_reason import NO_SOLUTION, derivation_of, one_line, readable_reason
 
 CASES = sorted((Path(__file__).parent / "data/resolver").glob("*.txt"))
 QUICK = settings(max_examples=60, deadline=None, derandomize=True, database=None)
@@ -28,9 +30,48 @@ def test_there_are_real_texts() -> None:
 def test_what_the_resolver_said_becomes_one_readable_line(path: Path) -> None:
     expected, said = case(path)
     reason = readable_reason(said)
-    assert f"reason: {reason}" == expected
+    assert f"reason: {reason}" == expected, reason
     assert len(reason) <= 220
     assert "\n" not in reason
+
+
+PROOFS = cases()
+
+
+def test_there_are_proofs_of_many_kinds() -> None:
+    assert len(PROOFS) >= 30
+
+
+@pytest.mark.parametrize("name", PROOFS)
+def test_a_reason_names_only_requirements_that_there_are(name: str) -> None:
+    case = PROOFS[name]
+    reason = readable_reason(case["said"], PYTHON)
+    assert reason == case["reason"]
+    if not derivation_of(case["said"]).understood:
+        assert reason.startswith("Because ")
+        return
+    needed = {
+        requirement.partition(";")[0].strip()
+        for release in case["index"].values()
+        for requirement in release.get("requires", [])
+    }
+    assert set(re.findall(r"needs ([a-z]\S*?)(?=[,;]|$)", reason)) - {"it"} <= {
+        *needed,
+        *map(name_of, needed),
+    }
+    assert set(re.findall(r"(\S+) is required", reason)) <= set(case["asked"])
+
+
+@pytest.mark.parametrize("name", list(PROOFS)[:2])
+def test_the_proofs_are_those_of_the_installed_uv(name: str) -> None:
+    case = PROOFS[name]
+    assert prove(case["index"], case["asked"]) == case["said"]
+
+
+def test_a_fact_that_is_not_understood_leaves_the_proof_in_its_own_words() -> None:
+    because = "toy==1 is out of fashion and you require toy, we can conclude that it is so."
+    said = f"{NO_SOLUTION}\n  cause: Because {because}"
+    assert readable_reason(said) == f"Because {because}"
 
 
 PIECES = st.sampled_from(
@@ -93,9 +134,10 @@ def test_requirements_that_agree_are_no_conflict() -> None:
 
 def test_what_the_resolver_concludes_is_no_requirement_of_the_users() -> None:
     said = (
-        f"{NO_SOLUTION}\n cause: Because a==1 depends on numpy<2 and you require a==1, we can "
-        "conclude that you require numpy<2.\nhint: You require CPython 3.13 (`cp313`), but we only "
-        "found wheels for `numpy` (v1.26.4) with the following Python ABI tags: `cp312`"
+        f"{NO_SOLUTION}\n cause: Because numpy<2 has no usable wheels and a==1 depends on "
+        "numpy<2, we can conclude that a==1 cannot be used. And because you require a==1, we can "
+        "conclude that you require numpy>=9.\nhint: You require CPython 3.13 (`cp313`), but we "
+        "only found wheels for `numpy` (v1.26.4) with the following Python ABI tags: `cp312`"
     )
     assert readable_reason(said) == "no wheel of numpy<2 for CPython 3.13, and a==1 needs it"
 
@@ -103,7 +145,7 @@ def test_what_the_resolver_concludes_is_no_requirement_of_the_users() -> None:
 def test_what_follows_the_users_requirements_is_none_of_them() -> None:
     because = "you require numpy<2 and numpy==20 has no usable wheels"
     said = f"{NO_SOLUTION}\n cause: Because {because}, we can conclude that it is so."
-    assert readable_reason(said) == because
+    assert derivation_of(said).required == ["numpy<2"]
 
 
 def test_one_line_leaves_out_who_was_asked() -> None:

@@ -15,6 +15,9 @@ class _Index(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: _Index
 
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
     def do_GET(self) -> None:
         status, body = self._answer()
         self.send_response(status)
@@ -22,7 +25,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         with suppress(ConnectionError):  # who asked was broken off meanwhile
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(b"" if self.command == "HEAD" else body)
 
     def _answer(self) -> tuple[int, bytes]:
         *_, part, name = self.path.rstrip("/").split("/")
@@ -31,11 +34,18 @@ class _Handler(BaseHTTPRequestHandler):
         if part == "files":
             return 200, (self.server.folder / name).read_bytes()
         wheels = sorted(self.server.folder.glob(f"{name.replace('-', '_')}-*.whl"))
-        links = [f'<a href="/files/{wheel.name}">{wheel.name}</a>' for wheel in wheels]
+        links = [
+            f'<a href="/files/{wheel.name}"{_yanked(wheel)}>{wheel.name}</a>' for wheel in wheels
+        ]
         return (200, "\n".join(links).encode()) if wheels else (404, b"")
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+
+def _yanked(wheel: Path) -> str:
+    """Return the attribute of a wheel that was yanked: a file beside it says so."""
+    return ' data-yanked="broken"' if wheel.with_suffix(".yanked").exists() else ""
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from matrixci.glyphs import CELL_GLYPHS, CHECK_GLYPHS, STYLES
 from matrixci.invocation import called
 from matrixci.judge import judge_cell
 from matrixci.model import CellOutcome, CellResult, CheckOutcome, Reason, now
-from matrixci.reproduce import Reproduction, image_of, open_shell, prepare, run_again
+from matrixci.reproduce import ChecksChoice, Reproduction, image_of, open_shell, prepare, run_again
 from matrixci.run_folder import new_run_id, read_run, write_whole
 from matrixci.run_names import named_run
 from matrixci.wording import in_line, printable
@@ -53,10 +53,11 @@ def reproduce(  # noqa: PLR0913
     """Run a cell of a run again as it was: its stored lock, its image, its sandbox, its checks."""
     stored = read_run(named_run(home, run))
 
-    def folder_of(named: str | None) -> Path:
-        return checks_folder(checks or (Path(named) if named else None))
-
-    what = prepare(stored, cell, check, folder_of, new_run_id(now()))
+    choice = ChecksChoice(
+        given=None if checks is None else checks_folder(checks),
+        named=lambda named: checks_folder(Path(named) if named else None),
+    )
+    what = prepare(stored, cell, check, choice, new_run_id(now()))
     code = asyncio.run(_reproduce(replace(what, keep=keep), home, shell=shell))
     raise typer.Exit(code)
 
@@ -65,8 +66,8 @@ async def _reproduce(what: Reproduction, home: Path, *, shell: bool) -> int:
     folder = home / "reproductions" / what.id
     write_whole(folder / "run.json", what.run.model_dump_json(indent=1))
     engine = await Engine.connect()
-    for remark in what.remarks:
-        _say(f"note: {remark}")
+    if shell and what.remark is not None:
+        _say(f"note: {what.remark}")
     try:
         image = await image_of(engine, what, home, folder, _say)
     except BuildError as error:
@@ -137,6 +138,8 @@ def _tell(what: Reproduction, result: CellResult, folder: Path) -> int:
     text.append(f" ({again.reason})" if again.reason else "", style="default")
     if what.only is None:
         text.append(f"; in the run: {before.outcome}", style="default")
+    if what.remark is not None:
+        text.append(f"; {in_line(what.remark)}", style="default")
     for line in again.message.splitlines():
         text.append(f"\n    {in_line(line)}", style="default")
     out.print(text, soft_wrap=True)

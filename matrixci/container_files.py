@@ -41,14 +41,25 @@ def read_sources(checks: Path) -> Sources:
     Raises:
         UsageError: a file can't be read, or is none.
     """
-    files: dict[str, dict[str, bytes]] = {}
     try:
-        for name, folder in {"checks": checks, "harness": data_folder("harness")}.items():
-            files[name] = read_files(folder)
+        return with_harness(checks, read_files(checks))
     except OSError as error:
         msg = f"The checks in {checks} can't be read: {error.strerror} ({error.filename})"
         raise UsageError(msg) from error
-    return Sources(folder=checks, files=files, digest=digest_of_files(*files.values()))
+
+
+def with_harness(folder: Path, checks: Mapping[str, bytes]) -> Sources:
+    """Return checks together with the harness of this matrixci.
+
+    Args:
+        folder: where the checks lay.
+        checks: path in it to content.
+
+    Raises:
+        OSError: the harness can't be read.
+    """
+    files = {"checks": checks, "harness": read_files(data_folder("harness"))}
+    return Sources(folder=folder, files=files, digest=digest_of_files(*files.values()))
 
 
 def pack(cell: Mapping[str, object], sources: Sources) -> bytes:

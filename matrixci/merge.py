@@ -13,6 +13,7 @@ from matrixci.model import Cell, CellOutcome, CellResult, Reason, Run
 from matrixci.plan import Plan, read_plan
 from matrixci.run_documents import read_document
 from matrixci.run_folder import RUNS, RunFolder, StoredRun, keep_out_of_git, read_run
+from matrixci.stored_checks import checks_file
 from matrixci.wording import listed, several
 
 PLAN: Final = "plan.json"
@@ -165,6 +166,7 @@ def _has(stored: StoredRun, cell: Cell) -> bool:
 def _copy(stored: StoredRun, cell: Cell, made: RunFolder) -> None:
     """Copy what came back of a cell as it is: what is wrong with it is found where it is read."""
     files = {f"cells/{cell.id}.json"}
+    files |= {checks_file(stored.run.setup.checks_digest)} if stored.run.setup else set()
     if result := stored.results.get(cell.id):
         files |= {result.lock.file} if result.lock else set()
         files |= {name for name in (result.sbom, result.log) if name}

@@ -9,7 +9,7 @@ from typing import Final
 from matrixci import evidence
 from matrixci.bases import Bases
 from matrixci.check_filter import selected
-from matrixci.container_files import read_sources
+from matrixci.container_files import Sources, read_sources
 from matrixci.engine import Engine, GpuWay
 from matrixci.errors import NotReproducibleError, SubjectError, UsageError
 from matrixci.images import Images
@@ -19,12 +19,23 @@ from matrixci.reproduction import anew_command
 from matrixci.run_folder import StoredRun
 from matrixci.sandbox import Sandbox
 from matrixci.setup import image_request, image_settings, resolver_of
+from matrixci.stored_checks import read_checks
 from matrixci.stored_lock import read_lock
 from matrixci.subject import kept_wheel
 from matrixci.wording import did_you_mean
 
 SHELL: Final = ("sh", "-c", "command -v bash >/dev/null && exec bash; exec sh")
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChecksChoice:
+    """Which checks run again."""
+
+    given: Path | None
+    """The user's own choice; None: those of the run."""
+    named: Callable[[str | None], Path]
+    """Returns a folder of checks from how the run's command named it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +50,8 @@ class Reproduction:
     record: LockRecord
     lock: Lock
     sandbox: Sandbox
-    remarks: tuple[str, ...]
-    """What isn't as it was, each in a line."""
+    remark: str | None
+    """What the checks are, where they aren't those of the run."""
     keep: bool = False
     """The container stays on the engine."""
 
@@ -54,7 +65,7 @@ def prepare(
     stored: StoredRun,
     cell_id: str,
     check: str | None,
-    checks: Callable[[str | None], Path],
+    checks: ChecksChoice,
     name: str,
 ) -> Reproduction:
     """Return all that it takes to run a cell of a stored run again.
@@ -63,7 +74,7 @@ def prepare(
         stored: the run.
         cell_id: the cell.
         check: a check's id, or a glob over the ids; None: all that ran.
-        checks: returns the folder of checks, from how the run's command named it.
+        checks: which checks; by default those that the run's folder keeps.
         name: the id of the reproduction.
 
     Raises:
@@ -86,7 +97,7 @@ def prepare(
             f"set up.\nRun the cell anew: {anew}"
         )
         raise NotReproducibleError(msg)
-    sources = read_sources(checks(run.setup.checks))
+    sources, remark = _checks(stored.folder, run.setup, checks)
     sandbox = Sandbox(
         run=name,
         subject=run.subject.name,
@@ -96,8 +107,6 @@ def prepare(
         limits=run.setup.limits.model_copy(update={"again": 0}),  # it is seen at once
         environment=run.setup.environment,
     )
-    changed = sources.digest != run.setup.checks_digest
-    remark = f"the checks in {sources.folder}, or what runs them, were changed since the run"
     return Reproduction(
         id=name,
         run=run,
@@ -106,7 +115,7 @@ def prepare(
         record=before.lock,
         lock=read_lock(stored.folder, before.lock, run.subject),
         sandbox=sandbox,
-        remarks=(remark,) if changed else (),
+        remark=remark,
     )
 
 
@@ -210,6 +219,18 @@ def _result(stored: StoredRun, cell_id: str) -> CellResult:
         raise UsageError(msg)
     nothing = CellResult(run=stored.run.id, cell=cell, outcome=CellOutcome.ERROR)
     return stored.results.get(cell_id, nothing)
+
+
+def _checks(folder: Path, setup: Setup, choice: ChecksChoice) -> tuple[Sources, str | None]:
+    """Return the checks that run again, and what they are where they aren't those of the run."""
+    if choice.given is not None:
+        return read_sources(choice.given), f"with the checks in {choice.given}"
+    stored = read_checks(folder, setup)
+    sources = stored or read_sources(choice.named(setup.checks))
+    if sources.digest == setup.checks_digest:
+        return sources, None
+    what = "the checks have" if stored is None else "matrixci's harness has"
+    return sources, f"{what} changed since the run"
 
 
 def _only(stored: StoredRun, cell_id: str, check: str | None) -> tuple[str, ...] | None:

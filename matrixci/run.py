@@ -25,6 +25,7 @@ from matrixci.planned_locks import PlannedLocks
 from matrixci.preflight import make_sure_of_room
 from matrixci.resume import Resumption
 from matrixci.run_folder import RunFolder, read_run
+from matrixci.stored_checks import store_checks
 from matrixci.temporary import sweep_temporary_folders
 
 _THREADS: Final = 64  # each container's life blocks one now and then
@@ -50,6 +51,7 @@ async def execute(
     folder = RunFolder.create(settings.home, run.id)
     with folder.held():
         folder.write_run(run)
+        store_checks(folder.path, settings.sources)
         folder.point_latest()
         pipeline = Pipeline(settings, run, folder, engine, listener)
         return await _go(run, pipeline, folder, engine, listener)
@@ -74,6 +76,7 @@ async def resume(what: Resumption, listener: Listener) -> JudgedRun:
         for problem in what.problems:
             listener.said(problem)
         folder.write_run(what.run)
+        store_checks(folder.path, what.settings.sources)
         folder.point_latest()
         locks = KeptLocks(what.locks, resolver_for(what.settings, engine.facts.architecture))
         pipeline = Pipeline(what.settings, what.run, folder, engine, listener, locks=locks)
@@ -130,6 +133,7 @@ async def execute_cell(
     run = run_of(plan, cell)
     with folder.held():
         folder.write_run(run)
+        store_checks(folder.path, settings.sources)
         try:
             engine = await Engine.connect()
             await _look_ahead(settings, engine, listener)

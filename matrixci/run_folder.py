@@ -171,7 +171,7 @@ def keep_out_of_git(home: Path) -> None:
     (home / ".gitignore").write_text("*\n", encoding="utf-8")
 
 
-def write_whole(path: Path, text: str | Iterable[str], *, durable: bool = True) -> None:
+def write_whole(path: Path, text: str | bytes | Iterable[str], *, durable: bool = True) -> None:
     """Write a file so that a reader sees all of it or none.
 
     Args:
@@ -185,11 +185,11 @@ def write_whole(path: Path, text: str | Iterable[str], *, durable: bool = True) 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
+            dir=path.parent, prefix=f".{path.name}.", delete=False
         ) as file:
             try:
-                for piece in (text,) if isinstance(text, str) else text:
-                    file.write(piece)
+                for piece in (text,) if isinstance(text, str | bytes) else text:
+                    file.write(piece if isinstance(piece, bytes) else piece.encode())
                 file.flush()
                 if durable:
                     os.fsync(file.fileno())

@@ -97,12 +97,21 @@ def test_it_is_shut_in_as_before(toy: Toy) -> None:
     assert done.code == 0, done.out
 
 
-def test_checks_that_were_changed_are_told(toy: Toy) -> None:
+def test_checks_that_were_edited_do_not_change_a_reproduction(toy: Toy) -> None:
     ran = toy.run(MIXED)
     toy.write(PASSING)
     done = again(toy, ran)
-    assert done.code == 0
-    assert "were changed since the run" in done.err
+    assert done.code == 1
+    assert f"failed  {FAILS}  (in the run: failed)" in done.out
+    assert "changed since" not in done.out + done.err
+    edited = again(toy, ran, "--checks", str(toy.checks))
+    assert edited.code == 0
+    assert f"with the checks in {toy.checks}" in edited.out
+    for archive in (toy.home / "runs" / ran.run / "checks").iterdir():
+        archive.unlink()
+    older = again(toy, ran)
+    assert older.code == 0
+    assert "the checks have changed since the run" in older.out
 
 
 def test_an_image_that_is_gone_is_built_from_the_stored_lock(toy: Toy) -> None:
@@ -156,7 +165,10 @@ def test_an_interruption_leaves_nothing(toy: Toy) -> None:
     ran = toy.run({"test_toy.py": slow.format(0)})
     toy.write({"test_toy.py": slow.format(300)})
     with subprocess.Popen(
-        arguments(toy, ran), stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=toy.folder
+        arguments(toy, ran, "--checks", str(toy.checks)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=toy.folder,
     ) as process:
         try:
             began = wait_until(lambda: [t for name in names(toy) for t in things_of(name)])

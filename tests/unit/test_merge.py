@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from command_line import run_command
 from factories import a_check, a_lock, a_result, an_engine
-from test_plan import FOUR, LOCK, a_plan
+from test_plan import FOUR, LOCK, MATRIX, a_plan
 
+from matrixci.container_files import read_sources
+from matrixci.data import data_folder
 from matrixci.errors import ExitCode, UsageError
 from matrixci.judge import exit_code
 from matrixci.judged import JudgedRun, Verdict
@@ -18,6 +20,8 @@ from matrixci.plan import Plan, write_plan
 from matrixci.planned_cell import run_of
 from matrixci.run import judge_folder
 from matrixci.run_folder import RunFolder
+from matrixci.setup import setup_of
+from matrixci.stored_checks import read_checks, store_checks
 
 PLAN = a_plan()
 ENGINE = an_engine()
@@ -87,6 +91,16 @@ def test_all_cells_are_one_run(back: Path, tmp_path: Path) -> None:
         assert (merged.folder / f"logs/{cell.id}.log").read_text() == f"said by {cell.id}\n"
         assert (merged.folder / f"locks/{cell.id}.txt").read_text() == LOCK.annotated
     assert run.cells[3].message == "no wheel"
+
+
+def test_the_stored_checks_of_a_cell_are_kept(tmp_path: Path) -> None:
+    sources = read_sources(data_folder("checks"))
+    plan = a_plan(setup=setup_of(MATRIX, sources, None))
+    came_back(tmp_path / "cell", FOUR[0], plan=plan)
+    store_checks(tmp_path / "cell", sources)
+    merged = merge(plan, [tmp_path / "cell"], tmp_path / "home")
+    assert plan.run.setup is not None
+    assert read_checks(merged.folder, plan.run.setup) == sources
 
 
 def test_a_cell_that_never_came_back_is_missing(back: Path, tmp_path: Path) -> None:

@@ -32,9 +32,10 @@ from matrixci.model import (
     Setup,
     now,
 )
-from matrixci.reproduce import Reproduction, image_of, open_shell, prepare, run_again
+from matrixci.reproduce import ChecksChoice, Reproduction, image_of, open_shell, prepare, run_again
 from matrixci.reproduction import anew_command, reproduce_command
 from matrixci.run_folder import RunFolder, read_run
+from matrixci.stored_checks import checks_file, store_checks
 
 CELL = a_cell(requires=(), environment={"OF_THE_CELL": "1"})
 NAME = "20261122T100000Z-def456"
@@ -116,12 +117,14 @@ def failed(cell: Cell = CELL, **fields: object) -> CellResult:
     return a_result(cell, CellOutcome.FAILED, **facts)  # type: ignore[arg-type]
 
 
-def prepared(folder: Path, check: str | None = None, cell: str = CELL.id) -> Reproduction:
+def prepared(
+    folder: Path, check: str | None = None, cell: str = CELL.id, given: Path | None = None
+) -> Reproduction:
     def named(name: str | None) -> Path:
         assert name is not None
         return Path(name)
 
-    return prepare(read_run(folder), cell, check, named, NAME)
+    return prepare(read_run(folder), cell, check, ChecksChoice(given=given, named=named), NAME)
 
 
 # What is prepared, from the run's files alone
@@ -129,7 +132,7 @@ def prepared(folder: Path, check: str | None = None, cell: str = CELL.id) -> Rep
 
 def test_a_cell_is_prepared_as_it_was(tmp_path: Path) -> None:
     what = prepared(store(tmp_path, failed()))
-    assert (what.lock, what.only, what.remarks) == (LOCK, None, ())
+    assert (what.lock, what.only, what.remark) == (LOCK, None, None)
     told = what.sandbox.told(CELL, what.record)
     assert {key: told[key] for key in ("run", "cell", "select", "only", "lock")} == {
         "run": NAME,
@@ -231,8 +234,48 @@ def test_a_run_that_does_not_say_its_setup_can_only_be_run_anew(tmp_path: Path) 
 def test_checks_that_were_changed_are_told(tmp_path: Path, checks: Path) -> None:
     folder = store(tmp_path, failed())
     (checks / "test_a.py").write_text("def test_one(): assert False\n", encoding="utf-8")
-    (remark,) = prepared(folder).remarks
-    assert remark == f"the checks in {checks}, or what runs them, were changed since the run"
+    assert prepared(folder).remark == "the checks have changed since the run"
+
+
+def test_the_stored_checks_run_whatever_became_of_the_folder(tmp_path: Path, checks: Path) -> None:
+    folder = store(tmp_path, failed())
+    before = read_sources(checks)
+    store_checks(folder, before)
+    archive = (folder / checks_file(before.digest)).read_bytes()
+    (checks / "test_a.py").unlink()
+    checks.rmdir()
+    what = prepared(folder)
+    assert what.remark is None
+    assert what.sandbox.checks == before
+    (folder / checks_file(before.digest)).unlink()
+    store_checks(folder, what.sandbox.checks)
+    assert (folder / checks_file(before.digest)).read_bytes() == archive
+
+
+def test_other_checks_are_named(tmp_path: Path, checks: Path) -> None:
+    folder = store(tmp_path, failed())
+    store_checks(folder, read_sources(checks))
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "test_b.py").write_text("def test_two(): ...\n", encoding="utf-8")
+    what = prepared(folder, given=other)
+    assert what.remark == f"with the checks in {other}"
+    assert list(what.sandbox.checks.files["checks"]) == ["test_b.py"]
+
+
+@pytest.mark.parametrize("name", ["../test_a.py", "/test_a.py", "damaged"])
+def test_an_archive_that_is_no_folder_of_checks_is_refused(
+    tmp_path: Path, checks: Path, name: str
+) -> None:
+    folder = store(tmp_path, failed())
+    path = folder / checks_file(read_sources(checks).digest)
+    path.parent.mkdir()
+    with tarfile.open(path, "w:gz") as archive:
+        archive.addfile(tarfile.TarInfo(name))
+    if name == "damaged":
+        path.write_bytes(path.read_bytes()[:-12])
+    with pytest.raises(RunFilesError, match="can't be read"):
+        prepared(folder)
 
 
 def test_a_lock_that_was_changed_is_refused(tmp_path: Path) -> None:
@@ -577,7 +620,7 @@ def test_another_folder_of_checks_is_said_to_be_one(
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/test_a.py").write_text("def test_mine(): ...\n", encoding="utf-8")
     done = command(CELL.id, "--shell", "--checks", "mine")
-    assert "note: the checks in mine, or what runs them, were changed since the run" in done.err
+    assert "note: with the checks in mine" in done.err
     with tarfile.open(fileobj=io.BytesIO(engine.ran[0].files)) as archive:
         file = archive.extractfile("checks/test_a.py")
         assert file is not None

@@ -6,6 +6,7 @@ import platform
 import signal
 import sys
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -17,6 +18,7 @@ from matrixci import cli_reports as reports
 from matrixci import run as running
 from matrixci.cli_asked import Asked, asked, make_sure_of_engine
 from matrixci.cli_constraints import print_constraints
+from matrixci.cli_help import OrderedGroup, PlainCommand
 from matrixci.cli_issue import issue
 from matrixci.cli_options import (
     AXES_HELP,
@@ -46,6 +48,7 @@ from matrixci.engine import Engine
 from matrixci.errors import ExitCode, MatrixciError, UsageError
 from matrixci.green import RAN
 from matrixci.history.record import record
+from matrixci.invocation import called
 from matrixci.judge import exit_code
 from matrixci.judged import JudgedRun
 from matrixci.model import Reason
@@ -57,7 +60,9 @@ from matrixci.reports.terminal import render
 from matrixci.run_folder import RUNS, forget_run
 from matrixci.wording import in_line, printable
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    cls=OrderedGroup, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False
+)
 app.add_typer(cli_history.app, name="history")
 app.command("constraints")(print_constraints)
 app.command()(reproduce)
@@ -67,8 +72,22 @@ app.command("plan", context_settings=AXES_TOO, epilog=AXES_HELP)(plan_run)
 app.command()(issue)
 
 
+def _print_version(value: bool) -> None:  # noqa: FBT001 - typer passes it so
+    if value:
+        console().print(f"matrixci {version('matrixci')}", highlight=False)
+        raise typer.Exit
+
+
 @app.callback()
-def matrixci() -> None:
+def matrixci(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
     """Containerized matrix CI for PyTorch and Hugging Face packages."""
 
 
@@ -168,6 +187,8 @@ def _finish(judged: JudgedRun, folder: Path, history: Path | None) -> NoReturn:
     if history is not None:
         record(judged, history, _warn)
     console().print(render(read_report(judged, folder)), crop=False)
+    if judged.run.interrupted:
+        _warn(f"interrupted; go on with: {called('matrix', '--resume')}")
     raise typer.Exit(exit_code(judged))
 
 
@@ -192,6 +213,10 @@ def clean(
 
 async def _clean(*, everything: bool) -> str:
     return await (await Engine.connect()).clean(everything=everything)
+
+
+for registered in (*app.registered_commands, *cli_history.app.registered_commands):
+    registered.cls = PlainCommand
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from matrixci import history_table as shown
 from matrixci import run as running
+from matrixci.cli_help import OrderedGroup
 from matrixci.cli_options import HISTORY, HOME, RUN_HELP, HistoryOption, HomeOption
 from matrixci.console import console
 from matrixci.errors import RunFilesError, UsageError
@@ -20,6 +21,7 @@ from matrixci.run_names import all_runs, named_run
 from matrixci.wording import in_line
 
 app = typer.Typer(
+    cls=OrderedGroup,
     help="Keep runs in a file, and ask since when a cell is red and how often a check flipped.",
     no_args_is_help=True,
 )

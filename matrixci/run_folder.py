@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from matrixci.errors import RunFilesError, UsageError
+from matrixci.invocation import called
 from matrixci.model import CellResult, Run
 from matrixci.run_documents import Shared, announce, read_document, without_collection
 
@@ -247,8 +248,11 @@ def find_run(home: Path, name: str | None) -> Path:
     matching = [run for run in known if run.startswith(name)]
     if len(matching) == 1:
         return runs / matching[0]
-    there_is = f"there are: {', '.join(known[-5:])}" if known else f"there is none in {runs}"
-    msg = f"No single run is meant by {name!r}; {there_is}"
+    if not known:
+        first = "No run yet" if name == _LATEST else f"There is no run {name!r}, nor any other"
+        msg = f"{first} (looked in {runs}).\nMake one: {called('matrix')}"
+        raise UsageError(msg)
+    msg = f"No single run is meant by {name!r}; there are: {', '.join(known[-5:])}"
     raise UsageError(msg)
 
 

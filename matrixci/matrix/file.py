@@ -18,6 +18,11 @@ from matrixci.matrix.shorthand import written_out
 from matrixci.matrix.tiers import tier_mistakes
 from matrixci.matrix.yaml_problems import Located, YamlError
 
+_EXAMPLE: Final = """\
+  subject: .
+  axes:
+    python: ["3.12", "3.13"]
+"""
 _LARGEST: Final = 128 * 1024
 _MOST_LINES: Final = 50
 _LONGEST_LINE: Final = 400
@@ -55,7 +60,9 @@ def _text(path: Path) -> str:
         with path.open("rb") as file:
             content = file.read(_LARGEST + 1)
     except FileNotFoundError as error:
-        raise _unreadable(path, "there is no such file; write one, or name another") from error
+        told = f"{path}: there is no such file; name another with --matrix, or write one, such as"
+        msg = f"{_printable(told)}\n{_EXAMPLE.rstrip()}"
+        raise MatrixFileError(msg) from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise _unreadable(path, f"can't be read: {reason}") from error

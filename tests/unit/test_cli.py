@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from matrixci.errors import ExitCode, ResolverError
 from matrixci.judged import JudgedRun
 from matrixci.lock import Lock, Unsatisfiable, parse_lock
 from matrixci.matrix.axes import RESERVED
+from matrixci.matrix.file import load_matrix
 from matrixci.model import Cell, CellOutcome, CheckOutcome, EngineFacts, Reason, Run
 from matrixci.new_run import new_run
 from matrixci.pipeline import Settings
@@ -245,10 +247,12 @@ def test_a_bad_matrix_file_is_told_with_its_place(
     assert done.out == []
 
 
-def test_a_matrix_file_that_is_not_there_is_told(command: Command) -> None:
+def test_a_matrix_file_that_is_not_there_is_told(command: Command, tmp_path: Path) -> None:
     done = command("matrix", "--matrix", "other.yaml")
     assert done.code == ExitCode.USAGE
-    assert done.err == ["other.yaml: there is no such file; write one, or name another"]
+    assert done.err[0].startswith("other.yaml: there is no such file; name another with --matrix")
+    (tmp_path / "other.yaml").write_text("\n".join(done.err[1:]), encoding="utf-8")
+    assert set(load_matrix(tmp_path / "other.yaml").axes) == {"python"}  # the example is a matrix
 
 
 @pytest.mark.parametrize(
@@ -312,6 +316,21 @@ def test_an_engine_that_can_not_be_installed_is_told(
         ["No container engine could be installed."],
     )
     assert (tmp_path / "asked").read_text(encoding="utf-8") == "install\n"
+
+
+def test_the_version_is_told(command: Command) -> None:
+    assert command("--version").out == [f"matrixci {version('matrixci')}"]
+
+
+def test_commands_are_listed_in_the_order_of_use(command: Command) -> None:
+    lines = [line.strip("│ ").partition(" ")[0] for line in command("--help").out]
+    every = [name for name in lines if name in {"matrix", "show", "reproduce", "history", "clean"}]
+    assert every == ["matrix", "show", "reproduce", "history", "clean"]
+
+
+@pytest.mark.parametrize("words", [[], ["matrix"], ["plan"], ["show"], ["history"]])
+def test_a_flag_is_shown_without_a_value(command: Command, words: list[str]) -> None:
+    assert not any("bool" in line for line in command(*words, "--help").out)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["matrix", "--help"], ["show", "--help"]])
@@ -477,6 +496,20 @@ def test_an_interrupt_is_told_by_the_exit_code(
     assert command("matrix").code == ExitCode.INTERRUPTED
 
 
+def test_how_an_interrupted_run_goes_on_is_told(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = stored(tmp_path / ".matrixci", CellOutcome.PASSED, interrupted=True)
+
+    async def execute(*_: object) -> JudgedRun:
+        return running.judge_folder(path)
+
+    monkeypatch.setattr(running, "execute", execute)
+    done = command("matrix", "--no-history")
+    assert done.code == ExitCode.INTERRUPTED
+    assert done.err[-1] == "interrupted; go on with: matrixci matrix --resume"
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_real_process_and_its_children_in_order(
     tmp_path: Path, number: signal.Signals
@@ -555,8 +588,8 @@ def test_a_run_is_shown_by_what_names_it(command: Command, tmp_path: Path, how: 
 def test_a_run_that_is_not_there_is_told(command: Command, name: list[str]) -> None:
     done = command("show", *name)
     assert done.code == ExitCode.USAGE
-    assert len(done.err) == 1
-    assert done.err[0].startswith("No single run is meant by ")
+    told = "No run yet" if not name else f"There is no run {name[0]!r}, nor any other"
+    assert done.err == [f"{told} (looked in .matrixci/runs).", "Make one: matrixci matrix"]
 
 
 def test_a_run_that_can_not_be_read_is_told(command: Command, tmp_path: Path) -> None:
@@ -611,7 +644,7 @@ def test_the_module_is_the_command_line_too(tmp_path: Path) -> None:
         argv, cwd=tmp_path, env={**os.environ, "COLUMNS": "200"}, capture_output=True, check=False
     )
     assert done.returncode == ExitCode.USAGE
-    assert done.stderr.decode().startswith("No single run is meant by 'latest'; there is none in ")
+    assert done.stderr.decode().startswith("No run yet (looked in ")
 
 
 RUNS = Path(__file__).parent / "reports/runs"

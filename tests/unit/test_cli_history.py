@@ -115,7 +115,7 @@ def test_the_file_is_a_setting(command: Command, runs: list[str], tmp_path: Path
         (["list"], ExitCode.USAGE, "matrixci history add"),
         (["show"], ExitCode.USAGE, "There is no history"),
         (["prune", "--keep", "1"], ExitCode.USAGE, "There is no history"),
-        (["add", "nothing"], ExitCode.USAGE, "No single run is meant by 'nothing'"),
+        (["add", "nothing"], ExitCode.USAGE, "There is no run 'nothing', nor any other"),
     ],
 )
 def test_what_is_not_there_is_told(

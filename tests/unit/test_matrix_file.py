@@ -13,6 +13,11 @@ from matrixci.matrix.digest import matrix_digest
 from matrixci.matrix.file import load_matrix
 from matrixci.model import KnownIssue
 
+ABSENT = """\
+there is no such file; name another with --matrix, or write one, such as
+  subject: .
+  axes:
+    python: ["3.12", "3.13"]"""
 REAL = Path(__file__).parents[2] / "matrix.yaml"
 TOP = 'subject: transformers\naxes:\n  python: {"3.12": , "3.13": }\n'
 """Three lines, so what a case adds begins on line 4."""
@@ -279,7 +284,10 @@ def test_credentials_of_a_subject_are_not_shown() -> None:
 @pytest.mark.parametrize(
     ("path", "told"),
     [
-        ("absent.yaml", "absent.yaml: there is no such file; write one, or name another"),
+        (
+            "absent.yaml",
+            f"absent.yaml: {ABSENT}",
+        ),
         ("a-folder", "a-folder: a directory; name the file in it, matrix.yaml"),
         ("a-pipe", "a-pipe: not a file; name a matrix.yaml"),
         ("a-file/matrix.yaml", "a-file/matrix.yaml: can't be read: Not a directory"),

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matrixci.errors import ExitCode, RunFilesError, UsageError
+from matrixci.invocation import called
 from matrixci.model import CellOutcome, CheckOutcome, Reason, Step, StepName
 from matrixci.run_folder import RunFolder, find_run, new_run_id, read_run, write_whole
 
@@ -246,8 +247,11 @@ def test_what_names_no_single_run_is_told_with_what_there_is(home: Path, name: s
 
 @pytest.mark.parametrize("name", [None, "x", "/no/such/folder"])
 def test_where_there_is_no_run_at_all_that_is_told(tmp_path: Path, name: str | None) -> None:
-    with pytest.raises(UsageError, match=f"there is none in {tmp_path}/runs"):
+    with pytest.raises(UsageError) as caught:
         find_run(tmp_path, name)
+    first = "No run yet" if name is None else f"There is no run {name!r}, nor any other"
+    made_by = called("matrix")
+    assert str(caught.value) == f"{first} (looked in {tmp_path}/runs).\nMake one: {made_by}"
 
 
 def test_only_the_last_few_runs_are_listed(home: Path) -> None:

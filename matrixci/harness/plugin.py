@@ -200,6 +200,8 @@ class Plugin:
         if self.orders["cell"]["builtin"]:
             self.end.update(outcome="failed", message=EXPECTED)
             return
+        if self.end["outcome"] == "failed":
+            return  # an earlier phase failed, and no expectation of a later one takes that back
         reason = str(report.wasxfail).removeprefix("reason: ")
         if report.skipped:
             self.end.update(outcome="known", reason=f"xfail: {reason or 'no reason given'}")

@@ -1268,6 +1268,37 @@ def test_a_suite_has_its_expected_failures(tmp_path: Path) -> None:
     assert "XPASS(strict)" in found["test_strict_passes"]["message"]
 
 
+FAILS_BEFORE_WHAT_IS_EXPECTED = """
+    import pytest
+
+    @pytest.fixture
+    def broken():
+        yield
+        raise ValueError("after")
+
+    @pytest.mark.xfail(raises=ValueError, reason="of the teardown")
+    def test_call_fails_otherwise(broken):
+        raise TypeError("new")
+
+    @pytest.mark.xfail(raises=ValueError, reason="of the call")
+    def test_teardown_fails_otherwise(other):
+        raise ValueError("as expected")
+
+    @pytest.fixture
+    def other():
+        yield
+        raise TypeError("new")
+"""
+
+
+def test_an_expected_failure_hides_no_other_of_the_same_check(tmp_path: Path) -> None:
+    told = supervise(tmp_path, FAILS_BEFORE_WHAT_IS_EXPECTED, builtin=False)
+
+    assert told.complete
+    assert {end["outcome"] for end in told.ends.values()} == {"failed"}
+    assert {end["message"] for end in told.ends.values()} == {"TypeError: new"}
+
+
 def test_expected_failures_are_not_run_again(tmp_path: Path) -> None:
     expected = "import pytest\n\n@pytest.mark.xfail\ndef test_it():\n    assert False\n"
     told = supervise(tmp_path, expected, builtin=False, limits={"check_seconds": 30, "again": 5})

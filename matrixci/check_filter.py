@@ -18,6 +18,7 @@ _BLANKS: Final = " \t"
 _LETTERS: Final = r"\w:+\-.\[\]\\/"
 _FILTER: Final = re.compile(rf"[{_LETTERS}(){_BLANKS}]*")
 _FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
+_CHECK_FILES: Final = ("test_*.py", "*_test.py")  # as pytest has it
 _PARTS: Final = (ast.Expression, ast.BoolOp, ast.boolop, ast.UnaryOp, ast.Not, ast.Name, ast.Load)
 
 
@@ -94,40 +95,81 @@ def make_sure_of_match(select: str, files: Mapping[str, bytes]) -> None:
         return
     ids: list[str] = []
     for path, content in files.items():
-        if path.endswith(".py"):
-            found = _ids(path, content)
-            if found is None:
-                return  # more may be in it than can be seen
-            ids += found
+        if not path.endswith(".py"):
+            continue
+        found = _ids(path, content)
+        if found is None:
+            return  # more may be in it than can be seen
+        ids += found
+    if (file := select.partition("::")[0]) in files and not file.endswith(".py"):
+        return
     plain = select.partition("[")[0]
     if not any(names(plain, check) or check.startswith(plain) for check in ids):
-        msg = f"No check matches --check {select}; {did_you_mean(select, ids)}"
+        near = did_you_mean(select, [check for check in ids if "::" in check])
+        msg = f"No check matches --check {select}; {near}"
         raise UsageError(msg)
 
 
 def _ids(path: str, content: bytes) -> list[str] | None:
-    """Return the ids of the checks that a file defines; None where it may have others."""
+    """Return the ids of the checks that a file defines; None where it may have others.
+
+    Only what is certain is listed: a function or method may also come from an import, an
+    assignment, a base class or a collector of a conftest.py, and an id must not be refused then.
+    """
+    name = path.rpartition("/")[2]
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+    if name == "conftest.py":
+        hooks = [node for node in ast.walk(tree) if isinstance(node, _FUNCTIONS)]
+        return None if any(hook.name.startswith("pytest_") for hook in hooks) else []
+    if not any(fnmatchcase(name, glob) for glob in _CHECK_FILES):
+        return []
     ids = [path]
     for node in tree.body:
-        match node:
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                ids.append(f"{path}::{name}")
-            case ast.ClassDef(name=name, body=body, bases=bases):
-                if bases:
-                    ids.append(f"{path}::{name}")
-                methods = [each for each in body if isinstance(each, _FUNCTIONS)]
-                ids += [f"{path}::{name}::{method.name}" for method in methods]
-            case ast.Assign() | ast.AnnAssign() | ast.Import() | ast.Expr():
-                continue
-            case ast.ImportFrom(names=imported) if all(each.name != "*" for each in imported):
-                continue
-            case _:
-                return None
+        found = _ids_of(path, node)
+        if found is None:
+            return None
+        ids += found
     return ids
+
+
+def _ids_of(path: str, node: ast.stmt) -> list[str] | None:
+    match node:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+            return [f"{path}::{name}"] if name.startswith("test") else []
+        case ast.ClassDef(name=name, bases=[], keywords=[], decorator_list=[], body=body):
+            if not all(isinstance(each, _FUNCTIONS) or _is_docstring(each) for each in body):
+                return None
+            methods = [each.name for each in body if isinstance(each, _FUNCTIONS)]
+            return [f"{path}::{name}::{each}" for each in methods if each.startswith("test")]
+        case _:
+            return [] if _binds_no_test(node) else None
+
+
+def _binds_no_test(node: ast.stmt) -> bool:
+    """Tell whether a statement certainly brings no test into its module."""
+    match node:
+        case ast.Import():
+            return True
+        case ast.ImportFrom(names=imported, level=0):
+            bound = [each.asname or each.name for each in imported]
+            return not any(each == "*" or each.lower().startswith("test") for each in bound)
+        case ast.Assign(targets=targets):
+            return all(_is_no_test(each) for each in targets)
+        case ast.AnnAssign(target=target):
+            return _is_no_test(target)
+        case _:
+            return _is_docstring(node)
+
+
+def _is_no_test(target: ast.expr) -> bool:
+    return isinstance(target, ast.Name) and not target.id.lower().startswith("test")
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def _predicate(expression: str) -> Callable[[str], bool]:

@@ -46,12 +46,10 @@ from matrixci.cli_resume import go_on
 from matrixci.console import console
 from matrixci.engine import Engine
 from matrixci.errors import ExitCode, MatrixciError, UsageError
-from matrixci.green import RAN
 from matrixci.history.record import record
 from matrixci.invocation import called
-from matrixci.judge import exit_code
+from matrixci.judge import exit_code, selected_nothing
 from matrixci.judged import JudgedRun
-from matrixci.model import Reason
 from matrixci.planning import resolve_only
 from matrixci.progress import Progress
 from matrixci.redaction import redact
@@ -169,18 +167,13 @@ def matrix(  # noqa: PLR0913
     _finish(judged, home / RUNS / judged.run.id, None if no_history else home / HISTORY)
 
 
-def _selected_nothing(judged: JudgedRun) -> bool:
-    ran = [cell for cell in judged.cells if cell.outcome in RAN]
-    return bool(ran) and all(cell.reason is Reason.NO_CHECKS and not cell.checks for cell in ran)
-
-
 def _finish(judged: JudgedRun, folder: Path, history: Path | None) -> NoReturn:
     """Add a run to the history, if there is one, print its table, and exit by its verdict.
 
     Raises:
         UsageError: the selection of checks names none; the run is not kept.
     """
-    if judged.run.check_filter is not None and _selected_nothing(judged):
+    if selected_nothing(judged):
         forget_run(folder)
         msg = f"No check matches --check {judged.run.check_filter}; the run is not kept."
         raise UsageError(msg)

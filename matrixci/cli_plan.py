@@ -179,8 +179,7 @@ def show_missing_interpreters(settings: Settings, cells: Sequence[Cell]) -> None
     versions = dict.fromkeys(cell.python for cell in cells if cell.base is None)
     for version in asyncio.run(missing_interpreters(versions)):
         of = [cell.id for cell in cells if cell.python == version and cell.base is None]
-        text = (
-            f"{listed(of)}: this machine has no CPython {version}, so the base image must come "
-            "from a registry"
-        )
+        only = settings.base_origin is BaseOrigin.ASSEMBLED
+        so = "cannot be assembled" if only else "must come from a registry"
+        text = f"{listed(of)}: this machine has no CPython {version}, so the base image {so}"
         console(stderr=True).print(Text(text), soft_wrap=True)

@@ -157,3 +157,16 @@ def _idle(issues: KnownIssues, cells: Sequence[JudgedCell]) -> list[str]:
         f"known issue {issue.reference} names no check: {issue.check}"
         for issue in issues.idle(reported)
     ]
+
+
+def selected_nothing(judged: JudgedRun) -> bool:
+    """Return whether every cell that could run did, and none had a check that was selected.
+
+    A cell with another outcome is evidence of something else, for which the run must be kept.
+    """
+    tried = [cell for cell in judged.cells if cell.outcome is not CellOutcome.UNSATISFIABLE]
+    return (
+        judged.run.check_filter is not None
+        and bool(tried)
+        and all(cell.reason is Reason.NO_CHECKS and not cell.checks for cell in tried)
+    )

@@ -1,4 +1,8 @@
+import os
 import runpy
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from _pytest.mark.expression import Expression
@@ -133,3 +137,54 @@ def test_an_id_that_no_check_has_is_refused_with_what_was_meant() -> None:
 @pytest.mark.parametrize("text", [b"from x import *\n", b"exec('')\nfor a in b: pass\n", b"def ("])
 def test_where_more_checks_may_be_than_are_seen_nothing_is_refused(text: bytes) -> None:
     make_sure_of_match("test_a.py::test_other", {**FILES, "test_b.py": text})
+
+
+# What pytest itself collects is never refused
+
+SUITES = {
+    "functions": "def test_a(): ...\nasync def test_b(): ...\ndef testc(): ...\n",
+    "class": 'class TestC:\n    """Doc."""\n    def test_in(self): ...\n',
+    "imported": "from helper import test_imported\ndef test_a(): ...\n",
+    "imported class": "from helper import TestBase\n",
+    "assigned": "def mk():\n    return lambda: None\ntest_al = mk()\n",
+    "inherited": "from helper import TestBase as Base\nclass TestI(Base): ...\n",
+    "nested": "class TestO:\n    class TestN:\n        def test_x(self): ...\n",
+    "alias": "class TestA:\n    def test_x(self): ...\n    test_y = test_x\n",
+    "if": "class TestF:\n    if True:\n        def test_x(self): ...\n",
+    "globals": "globals()['test_g'] = lambda: None\n",
+    "unittest": "import unittest\nclass Case(unittest.TestCase):\n    def test_u(self): ...\n",
+    "decorated": (
+        "def deco(c):\n    c.test_z = lambda s: 0\n    return c\n@deco\nclass TestD: ...\n"
+    ),
+    "parametrised": (
+        "import pytest\n@pytest.mark.parametrize('n', ['a b', '[x]'])\ndef test_p(n): ...\n"
+    ),
+    "tuple": "test_l, other = lambda: None, 1\n",
+}
+HELPER = "def test_imported(): ...\nclass TestBase:\n    def test_base(self): ...\n"
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_no_id_that_pytest_collects_is_refused(tmp_path: Path, suite: str) -> None:
+    files = {"test_it.py": SUITES[suite], "helper.py": HELPER}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    argv = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-c", os.devnull]
+    argv += ["--rootdir", str(tmp_path), "-p", "no:cacheprovider", str(tmp_path)]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+    ids = [line for line in done.stdout.splitlines() if "::" in line]
+    assert ids, done.stdout + done.stderr
+    for check in ids:
+        make_sure_of_match(check, {name: text.encode() for name, text in files.items()})
+
+
+def test_only_checks_are_suggested() -> None:
+    text = b"def mk(): ...\ndef test_make(): ...\n"
+    with pytest.raises(UsageError, match="test_make") as caught:
+        make_sure_of_match("test_a.py::mk", {"test_a.py": text, "conftest.py": b"def mk(): ...\n"})
+    assert "conftest" not in str(caught.value)
+
+
+def test_a_conftest_may_collect_what_is_not_seen() -> None:
+    conftest = b"def pytest_collect_file(parent, file_path): ...\n"
+    make_sure_of_match("test_y.yaml::one", {"conftest.py": conftest, "test_y.yaml": b"one: 1\n"})

@@ -386,6 +386,7 @@ class Roomy(Engine):
 
     def __init__(self) -> None:
         """Have no limit that it would drop."""
+        self.host = "unix:///nowhere"
         self.facts = EngineFacts(
             version="26.1.5",
             buildx="0.13.1",
@@ -398,6 +399,23 @@ class Roomy(Engine):
 
     async def free_disk(self) -> int | None:
         return 2**40
+
+
+def test_an_engine_that_drops_limits_is_refused_where_they_are_required(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def connect() -> Engine:
+        engine = Roomy()
+        engine.facts = engine.facts.model_copy(update={"unenforced": ("memory", "pids")})
+        return engine
+
+    monkeypatch.setattr(Engine, "connect", connect)
+
+    done = command("matrix", "--require-limits")
+
+    assert done.code == ExitCode.INFRASTRUCTURE
+    assert any("cannot enforce limits on memory, pids" in line for line in done.err)
+    assert not (tmp_path / ".matrixci/runs").exists()
 
 
 def test_an_index_that_does_not_answer_is_infrastructure(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from factories import a_cell, a_check, a_lock, a_result, a_run, an_issue, cells
 
-from matrixci.judge import judge
+from matrixci.judge import judge, selected_nothing
 from matrixci.judged import Gate, GateOutcome, JudgedRun, Verdict
 from matrixci.model import (
     Attestation,
@@ -290,3 +290,25 @@ def test_what_is_known_is_listed_with_the_days_that_are_left() -> None:
     assert (known.days_left, known.expires) == (10, "2026-12-01")
     assert known.checks == (ONE,)
     assert known.cells == (FOUR[0].id, FOUR[1].id)
+
+
+def empty(cell: Cell) -> CellResult:
+    return a_result(cell, CellOutcome.FAILED, (), reason=Reason.NO_CHECKS)
+
+
+@pytest.mark.parametrize(
+    ("results", "nothing"),
+    [
+        ((empty(FOUR[0]), empty(FOUR[1])), True),
+        ((empty(FOUR[0]), unsatisfiable(FOUR[1])), True),
+        ((empty(FOUR[0]), a_result(FOUR[1])), False),
+        ((empty(FOUR[0]), a_result(FOUR[1], CellOutcome.ERROR, reason=Reason.INDEX)), False),
+        ((empty(FOUR[0]), a_result(FOUR[1], CellOutcome.BLOCKED, reason=Reason.BUILD)), False),
+        ((unsatisfiable(FOUR[0]),), False),
+    ],
+)
+def test_a_selection_names_nothing_only_where_no_other_evidence_is_lost(
+    results: tuple[CellResult, ...], *, nothing: bool
+) -> None:
+    assert selected_nothing(judged(*results, check_filter="nope")) is nothing
+    assert not selected_nothing(judged(*results))

@@ -18,7 +18,8 @@ _BLANKS: Final = " \t"
 _LETTERS: Final = r"\w:+\-.\[\]\\/"
 _FILTER: Final = re.compile(rf"[{_LETTERS}(){_BLANKS}]*")
 _FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
-_CHECK_FILES: Final = ("test_*.py", "*_test.py")  # as pytest has it
+CHECK_FILES: Final = ("test_*.py", "*_test.py")
+"""Names of the files that hold checks, as pytest has it."""
 _PARTS: Final = (ast.Expression, ast.BoolOp, ast.boolop, ast.UnaryOp, ast.Not, ast.Name, ast.Load)
 
 
@@ -124,7 +125,7 @@ def _ids(path: str, content: bytes) -> list[str] | None:
     if name == "conftest.py":
         hooks = [node for node in ast.walk(tree) if isinstance(node, _FUNCTIONS)]
         return None if any(hook.name.startswith("pytest_") for hook in hooks) else []
-    if not any(fnmatchcase(name, glob) for glob in _CHECK_FILES):
+    if not any(fnmatchcase(name, glob) for glob in CHECK_FILES):
         return []
     ids = [path]
     for node in tree.body:

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from matrixci.build_cache import BuildCache, parse_build_cache
+from matrixci.check_filter import CHECK_FILES
 from matrixci.data import data_folder
 from matrixci.errors import UsageError
 from matrixci.model import BaseOrigin
@@ -85,7 +86,6 @@ BuildCacheOption = Annotated[
 
 BUILTIN: Final = "builtin"
 """What stands in matrix.yaml for the checks that come with matrixci."""
-_CHECK_FILES: Final = ("test_*.py", "*_test.py")  # as pytest has it
 
 
 def checks_folder(folder: Path | None) -> Path:
@@ -104,7 +104,7 @@ def checks_folder(folder: Path | None) -> Path:
     except OSError as error:
         msg = f"The checks in {path} can't be read: {error.strerror} ({error.filename})"
         raise UsageError(msg) from error
-    if not any(fnmatchcase(file.name, glob) for file in files for glob in _CHECK_FILES):
-        msg = f"There is no check in {path}: no file named {' or '.join(_CHECK_FILES)}."
+    if not any(fnmatchcase(file.name, glob) for file in files for glob in CHECK_FILES):
+        msg = f"There is no check in {path}: no file named {' or '.join(CHECK_FILES)}."
         raise UsageError(msg)
     return path

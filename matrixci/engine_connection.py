@@ -112,8 +112,8 @@ def _refuse_others(host: str, version: Mapping[str, Any]) -> None:
     msg = (
         f"The container engine at {host} is Podman {version['Version']}. It has no BuildKit API, "
         "which building the images needs, so it is not supported as an engine yet.\n"
-        f"Use Docker Engine {_OLDEST}.0 or newer, and name it by DOCKER_HOST; on Debian and Ubuntu "
-        "docker/engine.sh install installs it beside Podman."
+        f"Use Docker Engine {_OLDEST}.0 or newer. On Debian and Ubuntu, unset DOCKER_HOST and run: "
+        f"{called('matrix', '--install-engine')}"
     )
     raise EngineError(msg)
 

@@ -360,6 +360,9 @@ def _results(file: ResultFile) -> Iterator[CheckResult]:
         )
 
 
+NOT_RUN_AGAIN: Final = "not run once more to tell whether it is flaky: the cell's time was over"
+
+
 def _outcome(end: End | None) -> CheckOutcome:
     """Return what a check came to, missing where it never ended."""
     return CheckOutcome.MISSING if end is None else CheckOutcome(end.outcome)
@@ -369,6 +372,8 @@ def _reason(begin: Begin | None, end: End | None, again: Again | None) -> str:
     """Say why a check came to what it did, where that needs words."""
     if end is None:
         return "never ended" if begin else "never began"
+    if again is not None and again.outcome is None:
+        return redact("; ".join(filter(None, (end.reason, NOT_RUN_AGAIN))))
     if again is None or again.outcome is not CheckOutcome.PASSED:
         return redact(end.reason)
     first = f"{end.outcome} ({end.reason})" if end.reason else end.outcome

@@ -45,12 +45,14 @@ def remarks_of(judged: JudgedRun, standing: Standing) -> Iterator[str]:
         *_cells_told(judged, standing, held=False),
     ):
         yield f"not held against the release: {told}"
-    warned: dict[str, list[str]] = {}
+    warned: dict[tuple[str, bool], list[str]] = {}
     for cell in judged.cells:
         for check in cell.warnings:
-            warned.setdefault(check.id, []).append(cell.cell.id)
-    for check_id, where in warned.items():
-        yield f"warning: {check_id} fails in {_cells(where, len(judged.cells))}"
+            flaky = check.outcome is CheckOutcome.FLAKY
+            warned.setdefault((check.id, flaky), []).append(cell.cell.id)
+    for (check_id, flaky), where in warned.items():
+        verb = "is flaky" if flaky else "fails"
+        yield f"warning: {check_id} {verb} in {_cells(where, len(judged.cells))}"
     fixed = {
         check.id: check.reason
         for cell in judged.cells

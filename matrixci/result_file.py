@@ -106,18 +106,24 @@ class End(Line):
 
 
 class Again(Line):
-    """What a check that failed came to when it was run once more, alone."""
+    """What a check that failed came to when it was run once more, alone.
+
+    Without an outcome it was not run, or not to its end: the cell's time was over.
+    """
 
     kind: Literal["again"]
     id: str
-    outcome: Literal[
-        CheckOutcome.PASSED,
-        CheckOutcome.FAILED,
-        CheckOutcome.SKIPPED,
-        CheckOutcome.KNOWN,  # what a suite marks with xfail
-        CheckOutcome.CRASHED,
-        CheckOutcome.TIMED_OUT,
-    ]
+    outcome: (
+        Literal[
+            CheckOutcome.PASSED,
+            CheckOutcome.FAILED,
+            CheckOutcome.SKIPPED,
+            CheckOutcome.KNOWN,  # what a suite marks with xfail
+            CheckOutcome.CRASHED,
+            CheckOutcome.TIMED_OUT,
+        ]
+        | None
+    )
 
 
 class Footer(Line):

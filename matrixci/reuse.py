@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -46,7 +47,8 @@ def source_files(folder: Path) -> list[Path]:
     begin with a dot, are left out; nothing else is.
 
     Raises:
-        OSError: one can't be read, is neither a file nor a folder, or links to a folder above it.
+        OSError: one can't be read, is neither a file nor a folder, links to a folder above it, or
+            has a name that is not UTF-8.
     """
     return sorted(_files_below(folder, frozenset()))
 
@@ -58,6 +60,8 @@ def _files_below(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
     for path in folder.iterdir():
         if path.name == "__pycache__" or path.name.startswith("."):
             continue
+        if (shown := os.fsencode(path).decode("utf-8", "backslashreplace")) != str(path):
+            raise OSError(errno.EILSEQ, "This name is not UTF-8", shown)
         if path.is_dir():
             yield from _files_below(path, above | {here})
         elif path.is_file():

@@ -185,7 +185,7 @@ class Plugin:
         end = self.end
         end["figures"]["seconds"] = round(end["figures"]["seconds"] + report.duration, 3)
         if hasattr(report, "wasxfail"):
-            self.take_expected(report)
+            self.take_expected(call, report)
         elif report.failed:
             if end["outcome"] != "failed":
                 end.update(outcome="failed", reason="", need=None, message=message_of(call, report))
@@ -195,7 +195,7 @@ class Plugin:
             end["reason"] = str(getattr(call.excinfo and call.excinfo.value, "msg", ""))
         return report
 
-    def take_expected(self, report: pytest.TestReport) -> None:
+    def take_expected(self, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         """Take what a suite marks with xfail as pytest does: expected, or passed all the same."""
         if self.orders["cell"]["builtin"]:
             self.end.update(outcome="failed", message=EXPECTED)
@@ -205,7 +205,10 @@ class Plugin:
         reason = str(report.wasxfail).removeprefix("reason: ")
         if report.skipped:
             self.end.update(outcome="known", reason=f"xfail: {reason or 'no reason given'}")
-            self.end["message"] = str(getattr(report.longrepr, "reprcrash", None) or "")
+            # pytest.xfail() ends a check by an exception of its own, which says nothing more.
+            if call.excinfo is not None and not call.excinfo.errisinstance(pytest.xfail.Exception):
+                self.end["message"] = message_of(call, report)
+                self.end["detail"] += report.longreprtext + "\n"
         elif self.end["outcome"] == "passed":  # a strict one that passes is a failure to pytest
             self.end["reason"] = f"passed, although marked xfail: {reason or 'no reason given'}"
 

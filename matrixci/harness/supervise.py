@@ -37,6 +37,9 @@ START_SECONDS: Final = 180
 # Between two checks, and from the last one to the exit, where threads may be waited for.
 PAUSE_SECONDS: Final = 10
 
+# What is left of a cell's time when no check is run once more: for the last records and the exit.
+END_SECONDS: Final = 10
+
 
 class Supervisor:
     """Runs the checks of one cell, and anew after each that takes the process down."""
@@ -55,6 +58,7 @@ class Supervisor:
         self.start_seconds: float = limits.get("start_seconds", START_SECONDS)
         self.gpus = 0
         self.deadline = monotonic() + limits.get("cell_seconds", math.inf)
+        self.until = math.inf  # when whatever runs is ended
         self.results = Results(self.folder / "results" / "results.jsonl")
         named = {key: self.cell[key] for key in ("nonce", "run", "cell")}
         self.results.write("header", schema=SCHEMA, **named)
@@ -77,17 +81,22 @@ class Supervisor:
         self.ledger.close()
 
     def run_again(self) -> None:
-        """Run each check that failed once more, in a process of its own: it may be flaky."""
+        """Run each check that failed once more, in a process of its own: it may be flaky.
+
+        The cell's own limit would take its results along, so a rerun is ended before that. A check
+        that did not come to an end is recorded without an outcome: nothing is known of it.
+        """
         most: int = self.cell["limits"].get("again", 0)
+        self.until = self.deadline - END_SECONDS
         for check in to_run_again(self.ledger.failed, self.cell.get("known", ()), most):
-            if monotonic() + self.start_seconds + self.check_seconds > self.deadline:
-                wire.note(f"{check}: not run again, for the cell's time would be over")
-                return
-            wire.note(f"{check}: once more, alone")
             heard = Heard()
-            self.start(Ledger(heard), [check])
-            if heard.outcome is not None:
-                self.results.write("again", id=check, outcome=heard.outcome)
+            if monotonic() < self.until:
+                wire.note(f"{check}: once more, alone")
+                self.start(Ledger(heard), [check])
+            outcome = heard.outcome if monotonic() < self.until else None
+            if outcome is None:
+                wire.note(f"{check}: not run once more, the cell's time was over")
+            self.results.write("again", id=check, outcome=outcome)
 
     def attest(self) -> None:
         """Have a fresh interpreter tell what is installed; write the most that it told."""
@@ -137,7 +146,7 @@ class Supervisor:
             limit = self.start_seconds
         else:
             limit = min(PAUSE_SECONDS, self.check_seconds)
-        return monotonic() - ledger.since > limit
+        return monotonic() - ledger.since > limit or monotonic() > self.until
 
     def account(self, ledger: Ledger, status: int, child: Child, *, hung: bool) -> None:
         """Record what was under way when the child ended: a check, a file's import, or neither."""

@@ -144,6 +144,14 @@ class Limits(Entry):
             )
         return self
 
+    @model_validator(mode="after")
+    def _cell_leaves_checks_their_time(self) -> Self:
+        if self.cell < self.check:
+            message = f"is less than the time of a check, {self.check:g} s; write as much, or more"
+            path = ("cell",) if "cell" in self.model_fields_set else ("check",)
+            refuse("limits", [Mistake(path=path, message=f"cell, {self.cell:g} s, {message}")])
+        return self
+
 
 class Matrix(Entry):
     """The matrix: what is tested, on which combinations, and what is known to fail."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from factories import RUN, a_cell, a_lock, a_run, an_image
+from factories import RUN, a_cell, a_lock, a_run, an_engine, an_image
 
 from matrixci.history.trend import Trend
 from matrixci.judged import (
@@ -28,7 +28,6 @@ from matrixci.model import (
     CellResult,
     CheckOutcome,
     CheckResult,
-    EngineFacts,
     Need,
     Reason,
     Step,
@@ -38,15 +37,7 @@ from matrixci.reports.report import Report
 
 START: Final = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 FOLDER: Final = f".matrixci/runs/{RUN}"
-ENGINE: Final = EngineFacts(
-    version="26.1.5",
-    buildx="0.13.1",
-    architecture="x86_64",
-    cpus=2,
-    memory=24 * 2**30,
-    storage="overlay2",
-    gpu=None,
-)
+ENGINE: Final = an_engine(memory=24 * 2**30)
 STATE: Final = "test_accelerator_state.py::test_default_keeps_accelerator_state"
 ISOLATION: Final = (
     "test_isolation.py::test_tensorflow_stays_out[TRANSFORMERS_NO_TF=1-transformers.Trainer]"

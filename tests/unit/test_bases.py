@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import pytest
 
 from matrixci import bases
-from matrixci.bases import Base, Bases, Interpreter, find_interpreter
-from matrixci.errors import BaseImageError, EngineError, ExitCode
+from matrixci.bases import Base, Bases, Interpreter, find_interpreter, missing_interpreters
+from matrixci.errors import BaseImageError, EngineError, ExitCode, NoInterpreterError
 from matrixci.invocation import called
 from matrixci.model import BaseOrigin
 
@@ -384,6 +384,45 @@ def test_where_there_is_no_interpreter_it_is_told_what_to_do(
     assert "this machine has no CPython 3.12 for a base image" in first
     assert ("/usr/bin/python3.12: keeps its packages in a place of its own" in first) == patched
     assert second.startswith("Install one (uv python install 3.12, or pyenv)")
+
+
+def test_that_there_is_no_interpreter_is_found_out_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    async def find(version: str) -> Interpreter:
+        asked.append(version)
+        raise NoInterpreterError(version)
+
+    monkeypatch.setattr(bases, "find_interpreter", find)
+
+    async def ask_twice() -> list[BaseException | Base]:
+        made = Bases(FakeEngine(), BaseOrigin.ASSEMBLED, tmp_path, lambda _: None)  # type: ignore[arg-type]
+        try:
+            return [
+                (await asyncio.gather(made.python("p", "3.14"), return_exceptions=True))[0]
+                for _ in range(2)
+            ]
+        finally:
+            await made.close()
+
+    assert [str(error) for error in run(ask_twice())] == ["3.14", "3.14"]
+    assert asked == ["3.14"]
+
+
+def test_missing_interpreters_are_told_and_none_is_fetched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    verbs: set[str] = set()
+
+    async def uv(arguments: list[str]) -> str | None:
+        verbs.add(arguments[1])
+        return None if arguments[-1] == "3.14" else "/usr/bin/python"
+
+    monkeypatch.setattr(bases, "_uv", uv)
+    assert run(missing_interpreters(["3.12", "3.14"])) == ["3.14"]
+    assert verbs == {"find"}
 
 
 # Laying an interpreter out

@@ -6,15 +6,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from factories import RUN, a_check, a_result, a_run, cells
+from factories import RUN, a_check, a_result, a_run, an_engine, cells
 
-from matrixci import cli, cli_asked
+from matrixci import cli, cli_asked, cli_plan
 from matrixci import run as running
 from matrixci.cells import Chosen
 from matrixci.engine import Engine
@@ -23,7 +23,7 @@ from matrixci.judged import JudgedRun
 from matrixci.lock import Lock, Unsatisfiable, parse_lock
 from matrixci.matrix.axes import RESERVED
 from matrixci.matrix.file import load_matrix
-from matrixci.model import Cell, CellOutcome, CheckOutcome, EngineFacts, Reason, Run
+from matrixci.model import Cell, CellOutcome, CheckOutcome, Reason, Run
 from matrixci.new_run import new_run
 from matrixci.pipeline import Settings
 from matrixci.processes import Completed
@@ -359,6 +359,29 @@ def test_a_plan_shows_each_cell_with_its_lock(command: Command) -> None:
     assert done.out[-1] == "4 cells, 2 distinct locks"
 
 
+@pytest.mark.parametrize(
+    ("base", "told"),
+    [
+        ([], "so the base image must come from a registry"),
+        (["--base", "assembled"], "so the base image cannot be assembled"),
+        (["--base", "registry"], None),
+    ],
+)
+def test_a_plan_names_the_cells_whose_interpreter_is_not_here(
+    command: Command, monkeypatch: pytest.MonkeyPatch, base: list[str], told: str | None
+) -> None:
+    async def missing(versions: Collection[str]) -> list[str]:
+        return [version for version in versions if version == "3.13"]
+
+    monkeypatch.setattr(cli_plan, "missing_interpreters", missing)
+    done = command("matrix", "--plan", "--device", "cpu", *base)
+
+    assert done.code == ExitCode.READY
+    lines = [line for line in done.err if "CPython 3.13" in line]
+    assert len(lines) == (told is not None)
+    assert all(told and line.endswith(told) and "py3.12" not in line for line in lines)
+
+
 @pytest.mark.parametrize("plan", [["--plan"], []])
 def test_a_home_that_can_not_be_written_is_told_in_a_line(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan: list[str]
@@ -387,15 +410,7 @@ class Roomy(Engine):
     def __init__(self) -> None:
         """Have no limit that it would drop."""
         self.host = "unix:///nowhere"
-        self.facts = EngineFacts(
-            version="26.1.5",
-            buildx="0.13.1",
-            architecture="x86_64",
-            cpus=2,
-            memory=2**34,
-            storage="overlay2",
-            gpu=None,
-        )
+        self.facts = an_engine()
 
     async def free_disk(self) -> int | None:
         return 2**40

@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 import uv
 from command_line import Done, run_command
-from factories import RUN, a_cell, a_check, a_lock, a_result, a_run, digest_of_file, write_wheel
+from factories import (
+    RUN,
+    a_cell,
+    a_check,
+    a_lock,
+    a_result,
+    a_run,
+    an_engine,
+    digest_of_file,
+    write_wheel,
+)
 from packaging.requirements import Requirement
 
 from matrixci.constraints import constraints
@@ -165,16 +175,7 @@ def test_what_restricts_it_is_said(tmp_path: Path) -> None:
 
 
 def test_limits_that_did_not_hold_are_named(tmp_path: Path) -> None:
-    engine = {
-        "version": "26.1.5",
-        "buildx": "0.13.1",
-        "architecture": "x86_64",
-        "cpus": 2,
-        "memory": 2**34,
-        "storage": "overlay2",
-        "gpu": None,
-        "unenforced": ("memory", "pids"),
-    }
+    engine = an_engine(unenforced=("memory", "pids"))
     judged, folder = store(tmp_path, engine=engine)
     text = constraints(judged, folder, CELL.id)[CELL.id]
     assert "# NOT verified: limits on memory, pids, which the engine did not enforce\n" in text

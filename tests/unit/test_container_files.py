@@ -247,6 +247,12 @@ def test_a_link_that_leads_nowhere_is_refused_by_name(checks: Path) -> None:
         read_sources(checks)
 
 
+def test_a_name_that_is_no_text_is_refused_by_name(checks: Path) -> None:
+    (checks / os.fsdecode(b"test_\xff.py")).touch()
+    with pytest.raises(UsageError, match=r"name is not UTF-8 .*test_\\xff\.py"):
+        read_sources(checks)
+
+
 def test_what_is_no_file_is_refused_by_name(checks: Path) -> None:
     os.mkfifo(checks / "pipe")
     with pytest.raises(UsageError, match=r"neither a file nor a folder .*pipe"):

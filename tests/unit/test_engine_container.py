@@ -11,21 +11,13 @@ from typing import Any
 
 import pytest
 from docker.errors import APIError, NotFound
+from factories import an_engine
 
 from matrixci.engine import ContainerSpec, Engine
 from matrixci.errors import EngineError
-from matrixci.model import EngineFacts
 
 OWNER = "org.matrixci.owner"
-FACTS = EngineFacts(
-    version="26.1.5",
-    buildx="0.13.1",
-    architecture="x86_64",
-    cpus=2,
-    memory=2**34,
-    storage="overlay2",
-    gpu=None,
-)
+FACTS = an_engine()
 SPEC = ContainerSpec(
     image="image",
     command=("true",),

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from matrixci.evidence import Evidence, Exit, Expected, Problem, cell_outcome, examine
+from matrixci.evidence import (
+    NOT_RUN_AGAIN,
+    Evidence,
+    Exit,
+    Expected,
+    Problem,
+    cell_outcome,
+    examine,
+)
 from matrixci.model import (
     Cell,
     CellOutcome,
@@ -694,7 +702,7 @@ def test_no_value_raises(index: int, key: str, value: object) -> None:
     examined(changed(index, **{key: value})(records()))
 
 
-def again(outcome: str, check: str = "b") -> dict[str, Any]:
+def again(outcome: str | None, check: str = "b") -> dict[str, Any]:
     return {"kind": "again", "at": AT, "id": check, "outcome": outcome}
 
 
@@ -739,3 +747,13 @@ def test_a_second_run_that_cannot_be(lines: Records) -> None:
 
     assert found.problem is not None
     assert found.problem.reason is Reason.INVALID_RESULT
+
+
+def test_a_check_that_no_time_was_left_for_says_so() -> None:
+    lines = records()
+    lines[END_B] = end("b", "failed")
+    lines.insert(FOOTER, again(None))
+    (check,) = (one for one in examined(lines).checks if one.id == "b")
+
+    assert check.outcome is CheckOutcome.FAILED
+    assert check.reason.endswith(NOT_RUN_AGAIN)

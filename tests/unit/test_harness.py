@@ -1084,7 +1084,7 @@ ONCE_MORE = """
 """
 
 
-def ran_again(folder: Path, **cell: object) -> tuple[Told, dict[str, str], dict[str, int]]:
+def ran_again(folder: Path, **cell: object) -> tuple[Told, dict[str, str | None], dict[str, int]]:
     """Return what was told, what came of the second runs, and how often each check ran."""
     (folder / "runs").mkdir()
     text = ONCE_MORE.format(runs=str(folder / "runs"))
@@ -1114,7 +1114,6 @@ def test_what_failed_is_run_once_more_alone(tmp_path: Path) -> None:
         ({"again": 3}, "5 checks failed, more than the 3 that would be run again"),
         ({"again": 0}, ""),
         ({}, ""),
-        ({"again": 10, "cell_seconds": 60}, "not run again, for the cell's time would be over"),
     ],
 )
 def test_what_is_not_run_again(tmp_path: Path, limits: dict[str, object], says: str) -> None:
@@ -1124,6 +1123,25 @@ def test_what_is_not_run_again(tmp_path: Path, limits: dict[str, object], says: 
     assert again == {}
     assert set(ran.values()) == {1}
     assert says in told.log
+
+
+def test_a_short_limit_leaves_time_for_a_second_run(tmp_path: Path) -> None:
+    limits = {**CELL["limits"], "again": 10, "cell_seconds": 120}  # less than the start's limit
+    told, again, _ = ran_again(tmp_path, limits=limits)
+
+    assert told.complete
+    assert again["test_flaky"] == "passed"
+
+
+def test_what_no_time_is_left_for_is_recorded(tmp_path: Path) -> None:
+    told, again, ran = ran_again(
+        tmp_path, limits={**CELL["limits"], "again": 10, "cell_seconds": 5}
+    )
+
+    assert told.complete
+    assert set(again.values()) == {None}
+    assert len(again) == 5
+    assert set(ran.values()) == {1}
 
 
 def test_cuda_cell_without_a_gpu(tmp_path: Path) -> None:
@@ -1266,6 +1284,9 @@ def test_a_suite_has_its_expected_failures(tmp_path: Path) -> None:
         "TestUnit::test_unexpected": ("failed", ""),
     }
     assert "XPASS(strict)" in found["test_strict_passes"]["message"]
+    assert found["test_lax"]["message"] == "as expected"
+    assert 'raise AssertionError("as expected")' in found["test_lax"]["detail"]
+    assert found["test_imperative"]["message"] == ""
 
 
 FAILS_BEFORE_WHAT_IS_EXPECTED = """

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from factories import a_cell, a_check, a_run
+from factories import a_cell, a_check, a_run, an_engine
 
 from matrixci import pipeline
 from matrixci.buildx import BuildError
@@ -19,7 +19,6 @@ from matrixci.model import (
     Cell,
     CellOutcome,
     CellResult,
-    EngineFacts,
     Reason,
     Step,
     StepName,
@@ -55,15 +54,7 @@ class NoEngine(Engine):
     """An engine of which nothing but its facts is asked."""
 
     def __init__(self, cpus: int = 2, memory: int = 24 * GIB) -> None:
-        self.facts = EngineFacts(
-            version="26.1.5",
-            buildx="0.13.1",
-            architecture="x86_64",
-            cpus=cpus,
-            memory=memory,
-            storage="overlay2",
-            gpu=None,
-        )
+        self.facts = an_engine(cpus=cpus, memory=memory)
 
 
 class Failing(Pipeline):

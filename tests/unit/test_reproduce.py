@@ -10,7 +10,17 @@ from typing import Any
 
 import pytest
 from command_line import Done, run_command
-from factories import RUN, a_cell, a_check, a_lock, a_result, a_run, an_image, digest_of_file
+from factories import (
+    RUN,
+    a_cell,
+    a_check,
+    a_lock,
+    a_result,
+    a_run,
+    an_engine,
+    an_image,
+    digest_of_file,
+)
 
 from matrixci import reproduce
 from matrixci.bases import Bases
@@ -58,15 +68,7 @@ LIMITS = Limits(
     log=2**20,
     result=2**20,
 )
-FACTS = EngineFacts(
-    version="26.1.5",
-    buildx="0.13.1",
-    architecture="x86_64",
-    cpus=2,
-    memory=2**34,
-    storage="overlay2",
-    gpu=None,
-)
+FACTS = an_engine()
 
 
 def setup_of(checks: Path, **fields: object) -> Setup:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from command_line import Done, run_command
-from factories import RUN, a_lock, a_result, a_run, cells, digest_of_file, write_wheel
+from factories import RUN, a_lock, a_result, a_run, an_engine, cells, digest_of_file, write_wheel
 
 from matrixci import run as running
 from matrixci.container_files import read_sources
@@ -23,7 +23,6 @@ from matrixci.model import (
     Cell,
     CellOutcome,
     CellResult,
-    EngineFacts,
     Reason,
     Run,
     StepName,
@@ -285,15 +284,7 @@ class NoEngine(Engine):
     """An engine that makes nothing, and has nothing to remove."""
 
     def __init__(self) -> None:
-        self.facts = EngineFacts(
-            version="26.1.5",
-            buildx="0.13.1",
-            architecture="x86_64",
-            cpus=2,
-            memory=2**34,
-            storage="overlay2",
-            gpu=None,
-        )
+        self.facts = an_engine()
 
     async def free_disk(self) -> int | None:
         return 2**40

@@ -18,6 +18,16 @@ EMPTY = dict.fromkeys(
 )
 
 
+def run_script(script: str, environment: Mapping[str, str], folder: Path) -> str:
+    """Run a step's script as GitHub's runner does; return what it printed."""
+    argv = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
+    done = subprocess.run(
+        argv, env=environment, cwd=folder, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def asked(tmp_path: Path, file: str, job: str, step: str, inputs: Mapping[str, str]) -> list[str]:
     """Run a step's script with these inputs; return what nox is asked for."""
     steps = load((ROOT / ".github" / "workflows" / file).read_text())["jobs"][job]["steps"]
@@ -37,11 +47,7 @@ def asked(tmp_path: Path, file: str, job: str, step: str, inputs: Mapping[str, s
         **EMPTY,
         **inputs,
     }
-    argv = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
-    done = subprocess.run(
-        argv, env=environment, cwd=tmp_path, check=False, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    run_script(script, environment, tmp_path)
     assert not (tmp_path / "pwned").exists()
     words: list[str] = json.loads(answer.read_text())
     return words
@@ -112,12 +118,7 @@ def fetch_history(tmp_path: Path, listed: str, artifacts: Mapping[str, bytes | N
         "RUNNER_TEMP": str(tmp_path),
         "WORKFLOW": "a/b/.github/workflows/nightly.yml@refs/heads/main",
     }
-    argv = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
-    done = subprocess.run(
-        argv, env=environment, cwd=tmp_path, check=False, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return run_script(script, environment, tmp_path)
 
 
 def test_the_history_is_that_of_the_newest_run_that_has_one(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from matrixci.buildx import Build, BuildError, build
 from matrixci.data import data_folder
 from matrixci.engine import LABEL, Engine
 from matrixci.errors import INFRASTRUCTURE, BaseImageError, EngineError, NoInterpreterError
+from matrixci.events import StageListener
 from matrixci.invocation import called
 from matrixci.model import BaseOrigin
 from matrixci.once import Once
@@ -87,7 +88,7 @@ class Bases:
         engine: Engine,
         origin: BaseOrigin | None,
         logs: Path,
-        say: Callable[[str], None],
+        listener: StageListener,
         shared: Registry | None = None,
     ) -> None:
         """Set up, fetching nothing yet.
@@ -96,14 +97,14 @@ class Bases:
             engine: where the images are to stand.
             origin: how they must come to be; None: assembled where no registry answers.
             logs: the folder that takes the logs.
-            say: told each thing worth knowing, one line at a time.
+            listener: hears of what is assembled.
             shared: where assembled ones are shared with other machines.
         """
         self._engine = engine
         self._shared = shared
         self._origin = origin
         self._logs = logs
-        self._say = say
+        self._listener = listener
         self._bases: Once[Base] = Once(passing=INFRASTRUCTURE)
         self._registry = asyncio.Lock()
         self._pulled: set[str] = set()
@@ -185,7 +186,8 @@ class Bases:
             except EngineError as error:
                 raise BaseImageError(str(error)) from error
             if not pulled and self._origin is None:
-                self._say(f"no registry answers for {name}: base images are assembled here")
+                told = f"no registry answers for {name}: base images are assembled here"
+                self._listener.said(told)
                 self._origin = BaseOrigin.ASSEMBLED
             return pulled
 
@@ -213,8 +215,9 @@ class Bases:
         key = _key(release, *_ROOT_PACKAGES)
         tag = f"matrixci/system:{release}-{key}"
         if not await self._stands(tag, key):
-            self._say(f"assembling the base system ({release}) with debootstrap")
-            with temporary_folder("root") as folder:
+            what = f"base system ({release})"
+            self._listener.said(f"assembling the {what} with debootstrap")
+            with self._listener.stage(what), temporary_folder("root") as folder:
                 archive = await self._debootstrap(folder, release)
                 await self._engine.import_root(archive, tag, {LABEL: "base", f"{LABEL}.key": key})
         return await self._assembled(tag)
@@ -256,10 +259,9 @@ class Bases:
         key = _key(system.digest, interpreter.version, str(interpreter.stdlib))
         tag = f"matrixci/python:{interpreter.version}-{key}"
         if not await self._stands(tag, key):
-            self._say(
-                f"assembling a base image of Python {interpreter.version} from this machine's"
-            )
-            with temporary_folder("python") as folder:
+            what = f"base image of Python {interpreter.version}"
+            self._listener.said(f"assembling a {what} from this machine's")
+            with self._listener.stage(what), temporary_folder("python") as folder:
                 await asyncio.to_thread(_lay_out, interpreter, folder)
                 await self._lay_over(system, interpreter, folder, tag, key)
         return await self._assembled(tag)

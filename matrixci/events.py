@@ -1,11 +1,28 @@
-"""What a run tells while it goes on."""
+"""What a run reports while it is under way."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Protocol
 
 from matrixci.model import Cell, CellResult, StepName
 
 
-class Listener(Protocol):
+class StageListener(Protocol):
+    """Hears of work that several cells share; called from the event loop, so it must be quick."""
+
+    def said(self, text: str) -> None:
+        """Something worth knowing, in a line."""
+
+    def stage(self, what: str) -> AbstractContextManager[None]:
+        """Return the context in which a base image, a shared layer or an image is made.
+
+        Args:
+            what: names it; no two are under way by one name.
+        """
+
+
+class Listener(StageListener, Protocol):
     """Hears how a run goes on; called from the event loop, so it must be quick."""
 
     def planned(self, cells: tuple[Cell, ...]) -> None:
@@ -17,5 +34,17 @@ class Listener(Protocol):
     def ended(self, result: CellResult) -> None:
         """A cell has come to its outcome."""
 
+
+@dataclass(frozen=True)
+class Remarks:
+    """A listener that hears remarks, and nothing of stages."""
+
+    say: Callable[[str], None]
+
     def said(self, text: str) -> None:
-        """Something else worth knowing, in a line."""
+        """Pass a remark on."""
+        self.say(text)
+
+    def stage(self, what: str) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Return a context that does nothing."""
+        return nullcontext()

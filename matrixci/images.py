@@ -15,6 +15,7 @@ from matrixci.buildx import Build, build
 from matrixci.data import data_folder
 from matrixci.engine import LABEL, Engine
 from matrixci.errors import INFRASTRUCTURE, EngineError, NoInterpreterError
+from matrixci.events import StageListener
 from matrixci.index_settings import build_secrets
 from matrixci.lock import Lock, Locks, Pin, closure
 from matrixci.model import ImageRecord, now
@@ -23,6 +24,7 @@ from matrixci.registry import Registry
 from matrixci.temporary import temporary_folder
 
 _WHEELS: Final = "/run/wheels"
+_LAYERS: Final = {"nvidia": "CUDA libraries", "torch": "torch"}  # by the Dockerfile's stage
 _RECIPE: Final = ("Dockerfile", "install-locked.sh", "gather-interpreter.sh", "precompile.py")
 
 
@@ -89,6 +91,7 @@ class Images:
         locks: Locks,
         settings: ImageSettings,
         logs: Path,
+        listener: StageListener,
         registry: Registry | None = None,
         cache: CacheInUse | None = None,
     ) -> None:
@@ -100,6 +103,7 @@ class Images:
             locks: where the lock of what installs the others comes from.
             settings: what they have in common.
             logs: the folder that takes the builds' logs.
+            listener: hears of what is built.
             registry: what shares them with other machines.
             cache: where BuildKit's own cache is kept beside.
         """
@@ -108,6 +112,7 @@ class Images:
         self._locks = locks
         self._settings = settings
         self._logs = logs
+        self._listener = listener
         self._registry = registry
         self._cache = cache
         self._slots = asyncio.Semaphore(settings.jobs)
@@ -212,7 +217,8 @@ class Images:
             async with self._slots:
                 began = now()
                 key = labels[f"{LABEL}.key"]
-                await self._run(cell, self._logs / _log_name(key), f"cell-{key[:12]}")
+                with self._listener.stage(f"image of Python {request.python} ({key[:12]})"):
+                    await self._run(cell, self._logs / _log_name(key), f"cell-{key[:12]}")
         return began
 
     async def _tools(self, request: ImageRequest, python: Base) -> tuple[Base, str]:
@@ -235,7 +241,8 @@ class Images:
         if self._registry:
             what = _shared_stage(what, self._registry, shared)
         async with self._slots:
-            await self._run(what, self._logs / f"{target}-{key}.log", f"{target}-{key}")
+            with self._listener.stage(f"layer of {_LAYERS[target]} ({key})"):
+                await self._run(what, self._logs / f"{target}-{key}.log", f"{target}-{key}")
         if self._registry:
             self._registry.push(self._registry.name(shared), shared)
 

@@ -146,9 +146,7 @@ class Pipeline:
             if settings.registry
             else None
         )
-        self._bases = Bases(
-            engine, settings.base_origin, folder.logs, listener.said, self._registry
-        )
+        self._bases = Bases(engine, settings.base_origin, folder.logs, listener, self._registry)
         self._images = Images(
             engine,
             self._bases,
@@ -161,6 +159,7 @@ class Pipeline:
                 keep_wheels=settings.keep_wheels,
             ),
             folder.logs,
+            listener,
             self._registry,
             self._cache(),
         )

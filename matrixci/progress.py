@@ -1,8 +1,10 @@
-"""Live progress: a table that redraws in a terminal, one line an event elsewhere."""
+"""Live progress: a table that redraws in a terminal, one line per event elsewhere."""
 
+import threading
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
 from rich.console import Console, RenderableType
@@ -14,6 +16,7 @@ from matrixci.glyphs import CELL_GLYPHS
 from matrixci.model import Cell, CellResult, StepName
 from matrixci.wording import in_line, several
 
+_INTERVAL_SECONDS: Final = 30.0
 _WORDS: Final[Mapping[StepName, str]] = {
     StepName.RESOLVE: "resolving",
     StepName.WAIT_BUILD: "waiting to build",
@@ -28,17 +31,63 @@ _WORDS: Final[Mapping[StepName, str]] = {
 class Progress:
     """Listens to a run and shows how it goes on."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        """Set up.
+
+        Args:
+            console: where it is shown.
+            clock: seconds since any fixed moment.
+        """
         self._console = console
+        self._now = clock
+        self._stages: dict[str, float] = {}  # what is made for several cells, to when it began
         self._cells: tuple[Cell, ...] = ()
         self._steps: dict[str, tuple[StepName, float]] = {}
         self._results: dict[str, CellResult] = {}
-        self._began = time.monotonic()
+        self._began = clock()
         self._live = Live(get_renderable=self._render, console=console, refresh_per_second=2)
 
     def showing(self) -> AbstractContextManager[object]:
-        """Return the context in which the table is on the screen, where there is one."""
-        return self._live if self._console.is_terminal else nullcontext()
+        """Return the context in which progress is shown: a table, or lines at intervals."""
+        return self._live if self._console.is_terminal else self._reporting()
+
+    @contextmanager
+    def _reporting(self) -> Iterator[None]:
+        over = threading.Event()
+
+        def report() -> None:
+            while not over.wait(_INTERVAL_SECONDS):
+                self.report()
+
+        thread = threading.Thread(target=report, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def report(self) -> None:
+        """Print what is under way, in a line; called from another thread."""
+        now = self._now()
+        words = [f"{what} ({now - since:.0f} s)" for what, since in list(self._stages.items())]
+        steps = Counter(
+            step for cell, (step, _) in list(self._steps.items()) if cell not in self._results
+        )
+        words += [f"{several(count, 'cell')} {_WORDS[step]}" for step, count in steps.items()]
+        if words:
+            self._line(f"under way: {', '.join(words)}")
+
+    @contextmanager
+    def stage(self, what: str) -> Iterator[None]:
+        """Show that something is made for several cells, and how long it took."""
+        self._stages[what] = began = self._now()
+        try:
+            yield
+        finally:
+            del self._stages[what]
+        if (seconds := self._now() - began) >= 1:
+            self._line(f"{what}: made in {seconds:.0f} s")
 
     def planned(self, cells: tuple[Cell, ...]) -> None:
         """Take note of the cells of the run."""
@@ -47,7 +96,7 @@ class Progress:
 
     def entered(self, cell: Cell, step: StepName) -> None:
         """Show that a cell has entered a step."""
-        self._steps[cell.id] = (step, time.monotonic())
+        self._steps[cell.id] = (step, self._now())
         self._line(f"{cell.id}: {_WORDS[step]}")
 
     def ended(self, result: CellResult) -> None:
@@ -65,7 +114,7 @@ class Progress:
             self._console.print(Text(f"{self._clock()} {in_line(text)}"), soft_wrap=True)
 
     def _clock(self) -> str:
-        seconds = int(time.monotonic() - self._began)
+        seconds = int(self._now() - self._began)
         return f"{seconds // 60:3d}:{seconds % 60:02d}"
 
     def _render(self) -> RenderableType:
@@ -73,6 +122,8 @@ class Progress:
         table.add_column(f"{self._clock()}  {len(self._results)}/{len(self._cells)} cells")
         table.add_column("step")
         table.add_column("for", justify="right")
+        for what, since in list(self._stages.items()):
+            table.add_row(Text(what), "making", f"{self._now() - since:.0f} s")
         for cell in self._cells:
             table.add_row(*map(Text, (cell.id, *self._row(cell))))
         return table
@@ -82,7 +133,7 @@ class Progress:
             return in_line(_ending(result)), ""
         if entered := self._steps.get(cell.id):
             step, since = entered
-            return _WORDS[step], f"{time.monotonic() - since:.0f} s"
+            return _WORDS[step], f"{self._now() - since:.0f} s"
         return "waiting", ""
 
 

@@ -12,6 +12,7 @@ from matrixci.check_filter import selected
 from matrixci.container_files import Sources, read_sources
 from matrixci.engine import Engine, GpuWay
 from matrixci.errors import NotReproducibleError, SubjectError, UsageError
+from matrixci.events import Remarks
 from matrixci.images import Images
 from matrixci.lock import Lock
 from matrixci.model import CellOutcome, CellResult, LockRecord, Run, Setup, Subject
@@ -141,9 +142,9 @@ async def image_of(engine: Engine, what: Reproduction, home: Path, logs: Path, s
     say("the image of the run is gone, so it is built anew from the stored lock")
     wheel = _wheel(what.run.subject, home)
     resolver = resolver_of(home, engine.facts.architecture, None, fresh=False)
-    bases = Bases(engine, what.setup.base_origin, logs, say)
+    bases = Bases(engine, what.setup.base_origin, logs, Remarks(say))
     settings = image_settings(what.setup, what.run.cells, wheel, 1)
-    images = Images(engine, bases, resolver, settings, logs)
+    images = Images(engine, bases, resolver, settings, logs, Remarks(say))
     try:
         built = await images.image(image_request(what.setup, what.before.cell, what.lock))
     finally:

@@ -116,8 +116,8 @@ def deviating(judged: JudgedRun) -> RenderableType | None:
         return None
     table = _plain_table()
     table.add_column("check")
-    table.add_column("passed", justify="right")
-    table.add_column("elsewhere", no_wrap=True)
+    table.add_column("cells passed", justify="right")
+    table.add_column("other outcomes", no_wrap=True)
     for tally in told[:_MOST]:
         words = [
             f"{CHECK_GLYPHS[outcome]} {count} {outcome}"

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
@@ -104,6 +104,9 @@ class Silent:
     def entered(self, cell: Cell, step: StepName) -> None: ...
 
     def ended(self, result: CellResult) -> None: ...
+
+    def stage(self, what: str) -> AbstractContextManager[None]:  # noqa: ARG002
+        return nullcontext()
 
     def said(self, text: str) -> None: ...
 

@@ -12,6 +12,7 @@ import pytest
 from matrixci import bases
 from matrixci.bases import Base, Bases, Interpreter, find_interpreter, missing_interpreters
 from matrixci.errors import BaseImageError, EngineError, ExitCode, NoInterpreterError
+from matrixci.events import Remarks
 from matrixci.invocation import called
 from matrixci.model import BaseOrigin
 
@@ -74,7 +75,7 @@ def made(
     engine: FakeEngine, origin: BaseOrigin | None, logs: Path
 ) -> tuple[AssembledHere, list[str]]:
     said: list[str] = []
-    here = AssembledHere(engine, origin, logs, said.append)  # type: ignore[arg-type]
+    here = AssembledHere(engine, origin, logs, Remarks(said.append))  # type: ignore[arg-type]
     here.assembled = []
     return here, said
 
@@ -242,7 +243,7 @@ def test_without_root_or_debootstrap_it_is_told_what_to_do(
         programs("debootstrap", "exit 0")
     else:
         monkeypatch.setenv("PATH", "/nonexistent")
-    here = Bases(FakeEngine(), None, tmp_path, print)  # type: ignore[arg-type]
+    here = Bases(FakeEngine(), None, tmp_path, Remarks(print))  # type: ignore[arg-type]
     with pytest.raises(BaseImageError) as caught:
         run(here._debootstrap(tmp_path, "bookworm"))
     first, second = str(caught.value).splitlines()
@@ -251,7 +252,7 @@ def test_without_root_or_debootstrap_it_is_told_what_to_do(
 
 
 def test_a_command_that_fails_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
-    here = Bases(FakeEngine(), None, tmp_path, print)  # type: ignore[arg-type]
+    here = Bases(FakeEngine(), None, tmp_path, Remarks(print))  # type: ignore[arg-type]
     script = "for n in 1 2 3 4 5 6 7 8 9 10; do echo line $n; done; exit 3"
     with pytest.raises(BaseImageError) as caught:
         run(here._command(["sh", "-c", script], "system"))
@@ -263,7 +264,7 @@ def test_a_command_that_fails_is_told_with_the_end_of_its_log(tmp_path: Path) ->
 
 @pytest.mark.parametrize("status", [0, 1])
 def test_a_mirrors_credentials_stay_here(tmp_path: Path, status: int) -> None:
-    here = Bases(FakeEngine(), None, tmp_path, print)  # type: ignore[arg-type]
+    here = Bases(FakeEngine(), None, tmp_path, Remarks(print))  # type: ignore[arg-type]
     command = ["sh", "-c", f"echo http://me:pw@mirror.example/debian; exit {status}"]
     for _ in range(2):
         if status:
@@ -398,7 +399,7 @@ def test_that_there_is_no_interpreter_is_found_out_once(
     monkeypatch.setattr(bases, "find_interpreter", find)
 
     async def ask_twice() -> list[BaseException | Base]:
-        made = Bases(FakeEngine(), BaseOrigin.ASSEMBLED, tmp_path, lambda _: None)  # type: ignore[arg-type]
+        made = Bases(FakeEngine(), BaseOrigin.ASSEMBLED, tmp_path, Remarks(print))  # type: ignore[arg-type]
         try:
             return [
                 (await asyncio.gather(made.python("p", "3.14"), return_exceptions=True))[0]
@@ -558,7 +559,7 @@ def test_an_assembled_image_is_another_where_what_it_is_made_of_is(
 def test_for_an_engine_of_another_kind_nothing_is_assembled(
     tmp_path: Path, architecture: str
 ) -> None:
-    here = Bases(FakeEngine(architecture=architecture), None, tmp_path, print)  # type: ignore[arg-type]
+    here = Bases(FakeEngine(architecture=architecture), None, tmp_path, Remarks(print))  # type: ignore[arg-type]
     for ask in (here._assemble_system, lambda: here._assemble_python("3.12")):
         with pytest.raises(BaseImageError, match=f"the container engine is {architecture}"):
             run(ask())

@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 from factories import RUN, a_check, a_result, a_run, an_engine, cells
 
-from matrixci import cli, cli_asked, cli_plan
+from matrixci import cli, cli_asked, cli_plan, pipeline
 from matrixci import run as running
 from matrixci.cells import Chosen
+from matrixci.data import data_folder
 from matrixci.engine import Engine
-from matrixci.errors import ExitCode, ResolverError
+from matrixci.errors import ExitCode, ResolverError, UsageError
 from matrixci.judged import JudgedRun
 from matrixci.lock import Lock, Unsatisfiable, parse_lock
 from matrixci.matrix.axes import RESERVED
@@ -380,6 +381,38 @@ def test_a_plan_names_the_cells_whose_interpreter_is_not_here(
     lines = [line for line in done.err if "CPython 3.13" in line]
     assert len(lines) == (told is not None)
     assert all(told and line.endswith(told) and "py3.12" not in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("key", "words", "where"),
+    [
+        ("", [], None),
+        ("checks: builtin\n", [], "builtin"),
+        ("checks: own\n", [], "deep/own"),
+        ("checks: own\n", ["--checks", "other"], "other"),
+        ("", ["--checks", "other"], "other"),
+    ],
+)
+def test_which_checks_run_is_said_by_the_matrix_or_the_command(
+    command: Command, monkeypatch: pytest.MonkeyPatch, key: str, words: list[str], where: str | None
+) -> None:
+    asked: list[pipeline.Settings] = []
+
+    async def execute(settings: pipeline.Settings, *_: object) -> None:
+        asked.append(settings)
+        raise UsageError
+
+    monkeypatch.setattr(running, "execute", execute)
+    for name in ("deep/own", "other"):
+        Path(name).mkdir(parents=True)
+        Path(name, "test_it.py").write_text("def test_it(): ...\n")
+    Path("deep/matrix.yaml").write_text(f'subject: toy\n{key}axes:\n  python: ["3.12"]\n')
+
+    assert command("matrix", "--matrix", "deep/matrix.yaml", *words).code == ExitCode.USAGE
+
+    expected = data_folder("checks") if where in {None, "builtin"} else Path(str(where))
+    assert asked[0].checks.resolve() == expected.resolve()
+    assert asked[0].checks_chosen is (where is not None)
 
 
 @pytest.mark.parametrize("plan", [["--plan"], []])

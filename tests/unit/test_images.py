@@ -8,6 +8,7 @@ import pytest
 from matrixci.bases import Base
 from matrixci.buildx import Build, BuildError
 from matrixci.errors import EngineError, NoInterpreterError
+from matrixci.events import Remarks
 from matrixci.images import BuiltImage, ImageRequest, Images, ImageSettings, _split
 from matrixci.lock import Lock, Pin, parse_lock
 from matrixci.model import BaseOrigin
@@ -169,7 +170,7 @@ def images(
     settings: ImageSettings = SETTINGS,
     registry: FakeRegistry | None = None,
 ) -> Images:
-    return Images(world, world, world, settings, logs, registry)  # type: ignore[arg-type]
+    return Images(world, world, world, settings, logs, Remarks(print), registry)  # type: ignore[arg-type]
 
 
 def build_all(

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -45,6 +46,9 @@ class Heard:
 
     def ended(self, result: CellResult) -> None:
         self.results.append(result)
+
+    def stage(self, what: str) -> AbstractContextManager[None]:  # noqa: ARG002
+        return nullcontext()
 
     def said(self, text: str) -> None:
         self.remarks.append(text)

@@ -1,5 +1,6 @@
 import io
 import re
+import threading
 
 import pytest
 from factories import RUN, a_cell, a_result, cells
@@ -17,11 +18,12 @@ class Screen:
     """A progress, and what it has written so far."""
 
     def __init__(self, *, terminal: bool, width: int = 80) -> None:
+        self.now = 0.0
         self.file = io.StringIO()
         self.console = Console(
             file=self.file, width=width, force_terminal=terminal, color_system=None
         )
-        self.progress = Progress(self.console)
+        self.progress = Progress(self.console, lambda: self.now)
 
     @property
     def lines(self) -> list[str]:
@@ -130,3 +132,61 @@ def test_hostile_text_is_shown_and_does_nothing() -> None:
     on_screen.progress.planned((CELL,))
     on_screen.progress.ended(a_result(CELL, CellOutcome.BLOCKED, message=HOSTILE))
     assert on_screen.shown()[1].endswith(SHOWN)
+
+
+def test_a_stage_that_ended_is_a_line_with_its_time() -> None:
+    screen = Screen(terminal=False)
+    with screen.progress.stage("layer of torch (ab)"):
+        screen.now += 34
+    with screen.progress.stage("layer of torch (cd)"):  # it was there already
+        screen.now += 0.4
+    assert screen.lines == ["layer of torch (ab): made in 34 s"]
+    assert screen.file.getvalue().startswith("  0:34 ")
+
+
+def test_a_stage_that_failed_is_not_said_to_be_made() -> None:
+    screen = Screen(terminal=False)
+
+    def fail() -> None:
+        with screen.progress.stage("layer"):
+            screen.now += 34
+            raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011 - the one above
+        fail()
+    screen.progress.report()
+    assert screen.lines == []
+
+
+def test_what_is_under_way_is_a_line() -> None:
+    screen = Screen(terminal=False)
+    one, two, three = cells(("3.11", "3.12", "3.13"))
+    screen.progress.entered(one, StepName.BUILD)
+    screen.progress.entered(two, StepName.BUILD)
+    screen.progress.entered(three, StepName.CHECKS)
+    screen.progress.ended(a_result(two))
+    with screen.progress.stage("base system (bookworm)"):
+        screen.now += 30
+        screen.progress.report()
+    assert screen.lines[-2:] == [
+        "under way: base system (bookworm) (30 s), 1 cell building, 1 cell running checks",
+        "base system (bookworm): made in 30 s",
+    ]
+
+
+def test_lines_come_at_intervals_while_progress_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("matrixci.progress._INTERVAL_SECONDS", 0.001)
+    screen = Screen(terminal=False)
+    came = threading.Event()
+    monkeypatch.setattr(screen.progress, "report", came.set)
+    with screen.progress.showing():
+        assert came.wait(60)
+
+
+def test_a_terminal_shows_what_is_made() -> None:
+    screen = Screen(terminal=True)
+    screen.progress.planned(cells(("3.12",)))
+    with screen.progress.stage("layer of torch (ab)"):
+        screen.now += 7
+        assert any(re.search(r"layer of torch \(ab\) +making +7 s", row) for row in screen.shown())
+    assert not any("layer" in row for row in screen.shown())

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -318,6 +319,9 @@ class Silent:
     def entered(self, cell: Cell, step: StepName) -> None: ...
 
     def ended(self, result: CellResult) -> None: ...
+
+    def stage(self, what: str) -> AbstractContextManager[None]:  # noqa: ARG002
+        return nullcontext()
 
     def said(self, text: str) -> None:
         self.remarks.append(text)

@@ -1361,3 +1361,34 @@ def test_the_home_folder_is_there(tmp_path: Path) -> None:
     )
 
     assert told.outcomes == {"test_it.py::test_it": "passed"}
+
+
+@pytest.mark.parametrize(
+    ("select", "ran"),
+    [
+        ("test_it.py::test_a", ["test_a"]),
+        ("test_it.py::test_each", ["test_each[a b]", "test_each[c]"]),
+        ("test_it.py::test_each[a b]", ["test_each[a b]"]),
+        ("*::TestC::*", ["TestC::test_in"]),
+        ("test_ab or test_in", ["test_ab", "TestC::test_in"]),
+        ("test_it.py::test_", []),
+    ],
+)
+def test_checks_are_selected_by_id_glob_or_words(
+    tmp_path: Path, select: str, ran: list[str]
+) -> None:
+    checks = """
+        import pytest
+
+        def test_a(): ...
+        def test_ab(): ...
+
+        @pytest.mark.parametrize("n", ["a b", "c"])
+        def test_each(n): ...
+
+        class TestC:
+            def test_in(self): ...
+    """
+    told = supervise(tmp_path, checks, select=select)
+
+    assert [check.partition("::")[2] for check in told.ends] == ran

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from matrixci.errors import ExitCode, RunFilesError, UsageError
 from matrixci.invocation import called
 from matrixci.model import CellOutcome, CheckOutcome, Reason, Step, StepName
-from matrixci.run_folder import RunFolder, find_run, new_run_id, read_run, write_whole
+from matrixci.run_folder import RunFolder, find_run, forget_run, new_run_id, read_run, write_whole
 
 TWO = cells(("3.12", "3.13"))
 AT = datetime(2026, 11, 21, 10, 0, 0, 123456, tzinfo=UTC)
@@ -421,3 +421,19 @@ def test_any_run_file_is_read_or_refused(data: bytes) -> None:
         (folder.path / "run.json").write_bytes(data)
         with pytest.raises(RunFilesError, match=r"run\.json"):
             read_run(folder.path)
+
+
+def test_a_run_that_is_forgotten_leaves_the_one_before_as_the_latest(tmp_path: Path) -> None:
+    names = ["20261101T000000Z-aaaaaa", "20261102T000000Z-bbbbbb"]
+    made = [RunFolder.create(tmp_path, name) for name in names]
+    for folder, name in zip(made, names, strict=True):
+        folder.write_run(a_run(id=name))
+        folder.point_latest()
+    latest = tmp_path / "runs/latest"
+
+    forget_run(made[1].path)
+    assert not made[1].path.exists()
+    assert latest.resolve().name == names[0]
+
+    forget_run(made[0].path)
+    assert not latest.is_symlink()

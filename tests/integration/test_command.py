@@ -2,7 +2,7 @@
 
 import pytest
 
-from .toy import PASSING, Toy
+from .toy import PASSING, Toy, checks_of
 
 FAILING = {"test_toy.py": "def test_fails():\n    assert False\n"}
 
@@ -57,3 +57,31 @@ def test_the_id_that_a_report_prints_selects_a_check(toy: Toy) -> None:
 
     (cell,) = toy.ended(toy.latest(), 0).stored.results.values()
     assert [check.id for check in cell.checks] == ["test_toy.py::test_one"]
+
+
+EXPECTED = """
+    import pytest
+
+    def test_passes(): ...
+
+    @pytest.fixture
+    def late():
+        yield
+        raise AssertionError
+
+    @pytest.mark.xfail(raises=AssertionError, reason="later")
+    def test_expected(late):
+        {0}
+"""
+
+
+@pytest.mark.parametrize(("call", "status"), [("pass", 0), ("raise TypeError", 1)])
+def test_an_expected_failure_is_ready_and_hides_no_other(toy: Toy, call: str, status: int) -> None:
+    toy.write({"test_toy.py": EXPECTED.format(call)})
+
+    with toy.command() as command:
+        assert command.end() == status, command.stdout
+
+    (cell,) = toy.ended(toy.latest(), status).stored.results.values()
+    outcome = "known" if status == 0 else "failed"
+    assert checks_of(cell) == {"test_passes": "passed", "test_expected": outcome}

@@ -2,7 +2,8 @@ import asyncio
 import json
 import platform
 import re
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -424,6 +425,35 @@ def test_missing_interpreters_are_told_and_none_is_fetched(
     monkeypatch.setattr(bases, "_uv", uv)
     assert run(missing_interpreters(["3.12", "3.14"])) == ["3.14"]
     assert verbs == {"find"}
+
+
+def test_a_base_image_that_is_assembled_is_a_stage(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stages: list[str] = []
+    engine = FakeEngine()
+
+    class Listening(Remarks):
+        @contextmanager
+        def stage(self, what: str) -> Iterator[None]:
+            assert not engine.standing
+            yield
+            assert engine.standing
+            stages.append(what)
+
+    async def debootstrap(_: Bases, folder: Path, __: str) -> Path:
+        return folder / "root.tar"
+
+    async def import_root(_: Path, tag: str, __: Mapping[str, str]) -> None:
+        engine.stand(tag)
+
+    engine.import_root = import_root  # type: ignore[attr-defined]
+    monkeypatch.setattr(Bases, "_debootstrap", debootstrap)
+    here = Bases(engine, BaseOrigin.ASSEMBLED, tmp_path, Listening(print))  # type: ignore[arg-type]
+    run(here.system(SYSTEM))
+    run(here.system(SYSTEM))
+    release = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+    assert stages == [f"base system ({release})"]
 
 
 # Laying an interpreter out

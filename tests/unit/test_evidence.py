@@ -757,3 +757,9 @@ def test_a_check_that_no_time_was_left_for_says_so() -> None:
 
     assert check.outcome is CheckOutcome.FAILED
     assert check.reason.endswith(NOT_RUN_AGAIN)
+
+
+def test_what_a_suite_expects_to_fail_is_known() -> None:
+    (check, *_) = examined(changed(END_A, outcome="known", reason="xfail: later")(records())).checks
+
+    assert (check.outcome, check.reason) == (CheckOutcome.KNOWN, "xfail: later")

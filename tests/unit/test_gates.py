@@ -312,3 +312,13 @@ def test_a_selection_names_nothing_only_where_no_other_evidence_is_lost(
 ) -> None:
     assert selected_nothing(judged(*results, check_filter="nope")) is nothing
     assert not selected_nothing(judged(*results))
+
+
+def test_a_warning_of_a_flaky_check_calls_it_flaky() -> None:
+    flaky = a_check(ONE, CheckOutcome.FLAKY, severity="warning")
+    failed = a_check("test_b.py::test_two", CheckOutcome.FAILED, severity="warning")
+    run = judged(a_result(FOUR[0], checks=(a_check(), flaky, failed)), gates={"ends": ()})
+    assert run.remarks == (
+        f"warning: {ONE} is flaky in {FOUR[0].id}",
+        f"warning: test_b.py::test_two fails in {FOUR[0].id}",
+    )

@@ -1,5 +1,7 @@
 import asyncio
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -8,7 +10,6 @@ import pytest
 from matrixci.bases import Base
 from matrixci.buildx import Build, BuildError
 from matrixci.errors import EngineError, NoInterpreterError
-from matrixci.events import Remarks
 from matrixci.images import BuiltImage, ImageRequest, Images, ImageSettings, _split
 from matrixci.lock import Lock, Pin, parse_lock
 from matrixci.model import BaseOrigin
@@ -94,8 +95,19 @@ class World:
     contexts: list[dict[str, str]] = field(default_factory=list)
     fails: str | None = None
     """The target that can't be built."""
+    stages: list[str] = field(default_factory=list)
+    """What was said to be made."""
     under_way: int = 0
     most: int = 0
+
+    def said(self, text: str) -> None: ...
+
+    @contextmanager
+    def stage(self, what: str) -> Iterator[None]:
+        before = len(self.builds)
+        yield
+        assert len(self.builds) > before
+        self.stages.append(re.sub(r"[0-9a-f]{12}", "KEY", what))
 
     async def image_digest(self, name: str) -> str | None:
         return f"sha256:{name}" if name in self.standing else None
@@ -170,7 +182,7 @@ def images(
     settings: ImageSettings = SETTINGS,
     registry: FakeRegistry | None = None,
 ) -> Images:
-    return Images(world, world, world, settings, logs, Remarks(print), registry)  # type: ignore[arg-type]
+    return Images(world, world, world, settings, logs, world, registry)  # type: ignore[arg-type]
 
 
 def build_all(
@@ -226,6 +238,15 @@ def test_an_image_is_built_from_its_shared_stages_up(world: World, tmp_path: Pat
     log = tmp_path.parent / str(built.record.log)
     assert log.is_file()
     assert log.parent == tmp_path
+
+
+def test_each_build_is_a_stage_that_is_told(world: World, tmp_path: Path) -> None:
+    build_all(world, tmp_path, request())
+    assert world.stages == [
+        "layer of CUDA libraries (KEY)",
+        "layer of torch (KEY)",
+        "image of Python 3.12 (KEY)",
+    ]
 
 
 def test_what_a_build_is_given(world: World, tmp_path: Path) -> None:

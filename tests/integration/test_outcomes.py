@@ -81,7 +81,7 @@ def test_a_check_gone_wrong_is_told_and_the_others_report(toy: Toy) -> None:
 
 
 def test_a_hang_that_outlasts_the_cell_is_ended_with_it(toy: Toy) -> None:
-    ran = toy.run(DOING, doing(hangs="time.sleep(600)"), {"cell": 6, "check": 600})
+    ran = toy.run(DOING, doing(hangs="time.sleep(600)"), {"cell": 6, "check": 6, "silence": 6})
 
     assert ran.outcomes == {"hangs": failed(Reason.TIMED_OUT)}
     assert ran.exit_code == 1

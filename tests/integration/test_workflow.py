@@ -273,7 +273,7 @@ def test_a_machine_that_is_lost_leaves_its_cell_missing(
     project: Project, second_engine: OwnEngine
 ) -> None:
     modes = {"plain": {}, "lost": {"environment": {"TOY_SECONDS": "300"}}}
-    source = project.push(WHOLE, modes, limits={"check": 600})
+    source = project.push(WHOLE, modes, limits={"check": 600, "cell": 1200})
     night = project.night(
         source,
         [

@@ -411,7 +411,7 @@ def test_checks_that_deviate_are_told_by_cell() -> None:
     lines = lines_of(run)
     head = next(index for index, line in enumerate(lines) if line.startswith("check "))
     assert [line.split() for line in lines[head : head + 3]] == [
-        ["check", "passed", "elsewhere"],
+        ["check", "cells", "passed", "other", "outcomes"],
         ["a::x", "1/3", "✗", "1", "failed,", "✗", "1", "crashed"],
         [],
     ]

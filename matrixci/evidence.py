@@ -352,6 +352,7 @@ def _results(file: ResultFile) -> Iterator[CheckResult]:
             need=end.need if end else None,
             reference=check.reference,
             severity=Severity(check.severity),
+            line=check.line,
             message=redact(end.message) if end else "",
             detail=redact(end.detail) if end else "",
             figures=end.figures if end else {},

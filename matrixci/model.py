@@ -234,6 +234,9 @@ class CheckResult:
     message: Annotated[str, Field(description="the evidence in one paragraph")] = ""
     detail: Annotated[str, Field(description="traceback and captured output, bounded")] = ""
     figures: Figures = field(default_factory=dict)
+    line: Annotated[
+        int | None, Field(description="line of the check in its file, from 1; None: not known")
+    ] = None
     began: AwareDatetime | None = None
     ended: AwareDatetime | None = None
 

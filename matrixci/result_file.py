@@ -23,6 +23,7 @@ FILE_BYTES: Final = 32 * 1024 * 1024
 LINE_BYTES: Final = 64 * 1024
 NAME_CHARACTERS: Final = 200
 TOLD_CHARACTERS: Final = 200
+MOST_LINES: Final = 10_000_000  # of a file of checks
 
 Name = Annotated[str, Field(max_length=NAME_CHARACTERS)]
 
@@ -68,6 +69,7 @@ class CollectedCheck(Part):
     claim: str
     reference: str | None
     severity: Literal["error", "warning"]
+    line: int | None = Field(default=None, ge=1, le=MOST_LINES)
 
 
 class Collected(Line):

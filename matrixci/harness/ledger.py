@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from datetime import datetime, timezone
 from time import monotonic
@@ -117,7 +118,7 @@ class Ledger:
         return self.under_way not in (None, before)
 
     def lose(self, outcome: str, reason: str, message: str, detail: str) -> None:
-        """Record that what is under way took the process down, or was killed."""
+        """Record that the check or import under way crashed its process, or was killed."""
         if self.under_way is None:
             return
         wire.note(f"{self.under_way}: {outcome} ({reason})")
@@ -128,6 +129,7 @@ class Ledger:
             "message": message,
             "detail": detail,
             "figures": figures,
+            "line": _line_in(detail, self._file),
         }
         if self._check:
             self._write_end(self._check, fields)
@@ -172,7 +174,8 @@ class Ledger:
 
     def _list(self, found: list[dict[str, Any]]) -> None:
         plain = {"claim": wire.FILE_CLAIM, "reference": None, "severity": "error"}
-        listed = [*found, *({"id": file, **plain} for file in self.broken)]
+        broken = ({"id": file, **plain, "line": self._broken[file]["line"]} for file in self.broken)
+        listed = [*found, *broken]
         for first in range(0, max(len(listed), 1), COLLECTED_PER_LINE):
             self.results.write("collected", checks=listed[first : first + COLLECTED_PER_LINE])
         self.checks = list(dict.fromkeys(check["id"] for check in listed))
@@ -214,6 +217,13 @@ class Ledger:
             self.failed.append(check)
 
 
+def _line_in(stacks: str, file: str | None) -> int | None:
+    """Return the innermost line of a file of checks in stacks; None if there is none."""
+    pattern = rf'^  File "[^"]*/{re.escape(file)}", line (\d+)' if file else ""
+    found = re.search(pattern, stacks, re.MULTILINE) if pattern else None
+    return int(found[1]) if found else None
+
+
 def _parsed(line: bytes) -> dict[str, Any]:
     """Return what a line says; raise ValueError if it is too long or not JSON."""
     if len(line) > wire.LINE_BYTES:
@@ -225,9 +235,12 @@ def _parsed(line: bytes) -> dict[str, Any]:
 
 def _described(event: dict[str, Any]) -> dict[str, Any]:
     """Return what the contract tells of a check; raise ValueError if that is not in order."""
-    check = {key: event[key] for key in ("id", "claim", "reference", "severity")}
+    check = {key: event[key] for key in ("id", "claim", "reference", "severity", "line")}
     if not isinstance(check["id"], str) or check["severity"] not in ("error", "warning"):
         msg = f"id {check['id']!r}, severity {check['severity']!r}"
+        raise ValueError(msg)
+    if check["line"] is not None and int(check["line"]) < 1:
+        msg = f"line {check['line']!r}"
         raise ValueError(msg)
     check["claim"] = wire.bounded(check["claim"], wire.REASON_CHARACTERS)
     return check

@@ -7,6 +7,7 @@ import importlib.metadata
 import math
 import os
 import termios
+import traceback
 from dataclasses import make_dataclass
 from time import monotonic, sleep
 from types import ModuleType
@@ -44,6 +45,7 @@ class Plugin:
         self.output = os.dup(2)
         self.process = os.getpid()
         self.unimported: dict[str, dict[str, Any]] = {}
+        self.lines: dict[str, int | None] = {}  # of the files in unimported, where known
         self.end: dict[str, Any] = {}
 
     def say(self, kind: str, **fields: Any) -> None:  # noqa: ANN401 - JSON
@@ -98,6 +100,13 @@ class Plugin:
             self.await_read()
             self.say("importing", id=collector.nodeid)
 
+    def pytest_exception_interact(
+        self, node: pytest.Item | pytest.Collector, call: pytest.CallInfo[Any]
+    ) -> None:
+        """Keep the line at which a file can't be imported; its report follows."""
+        if isinstance(node, pytest.Module) and call.excinfo is not None:
+            self.lines[node.nodeid] = line_of_error(call.excinfo.value, str(node.path))
+
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Keep what can't be imported, or skips itself: it is reported like a check."""
         if report.failed:
@@ -137,9 +146,9 @@ class Plugin:
         checks = {item.nodeid: described(item) for item in items}
         plain = {"reference": None, "severity": "error"}
         for file in self.unimported:
-            checks[file] = {"claim": wire.FILE_CLAIM, **plain}
+            checks[file] = {"claim": wire.FILE_CLAIM, **plain, "line": self.lines.get(file)}
         for check in self.only or ():
-            checks.setdefault(check, {"claim": "", **plain})
+            checks.setdefault(check, {"claim": "", **plain, "line": None})
         for check, description in checks.items():
             self.say("found", id=check, **description)
         self.say("collected", count=len(checks))
@@ -284,7 +293,7 @@ def ended(outcome: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
 
 
 def described(item: pytest.Item) -> dict[str, Any]:
-    """Return what a check claims, where that comes from, and how much it matters."""
+    """Return what a check claims, where that comes from, its severity, and its line."""
     doc = (getattr(getattr(item, "obj", None), "__doc__", None) or "").strip()
     name = item.name.removeprefix("test_").replace("_", " ")
     marks = {mark: item.get_closest_marker(mark) for mark in ("reference", "severity")}
@@ -293,7 +302,25 @@ def described(item: pytest.Item) -> dict[str, Any]:
         "claim": doc.splitlines()[0] if doc else name,
         "reference": told["reference"],
         "severity": told["severity"] or "error",
+        "line": line_of(item),
     }
+
+
+def line_of(item: pytest.Item) -> int | None:
+    """Return the line of a check, from 1; None if its code is not in the file of its id."""
+    path, line, _ = item.location
+    if line is None or line < 0 or path != item.nodeid.partition("::")[0]:
+        return None
+    return line + 1
+
+
+def line_of_error(error: BaseException, file: str) -> int | None:
+    """Return the innermost line of a file that an error names, from 1; None if it names none."""
+    cause = error.__cause__ or error  # pytest wraps what it can't import
+    if isinstance(cause, SyntaxError) and cause.filename == file:
+        return cause.lineno
+    frames = traceback.extract_tb(cause.__traceback__)
+    return next((frame.lineno for frame in reversed(frames) if frame.filename == file), None)
 
 
 def message_of(call: pytest.CallInfo[None], report: pytest.TestReport) -> str:

@@ -2,12 +2,14 @@
 
 import shlex
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from matrixci.glyphs import outcome_words
 from matrixci.judged import JudgedRun, Verdict
-from matrixci.model import CellOutcome
+from matrixci.model import CellOutcome, Run
 from matrixci.reports.escape import command_data, command_property, cut
-from matrixci.reports.groups import counted, failures, other_cells, warnings
+from matrixci.reports.groups import CheckGroup, counted, failures, other_cells, warnings
+from matrixci.reports.locations import Location, cell_location, check_location
 from matrixci.reports.report import Report
 from matrixci.reproduction import of_check
 from matrixci.wording import several
@@ -17,52 +19,65 @@ _TEXT = 2000
 _NAMED = 5
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """One error or warning, and where it belongs."""
+
+    title: str
+    text: str
+    where: Location | None = None
+
+
 def render(report: Report) -> str:
     """Return the annotations, a line each."""
     judged = report.judged
-    errors, warned = list(_errors(judged)), list(_warnings(judged))
-    lines = [
-        _command(
-            "notice",
-            str(judged.verdict),
-            f"{several(len(judged.cells), 'cell')}: {counted(judged)}",
-        )
-    ]
-    for kind, found in (("error", errors), ("warning", warned)):
-        lines += [_command(kind, title, text) for title, text in _bounded(found, kind)]
+    counts = f"{several(len(judged.cells), 'cell')}: {counted(judged)}"
+    lines = [_command("notice", _Found(title=str(judged.verdict), text=counts))]
+    for kind, found in (("error", list(_errors(judged))), ("warning", list(_warnings(judged)))):
+        lines += [_command(kind, one) for one in _bounded(found, kind)]
     return "".join(f"{line}\n" for line in lines)
 
 
-def _bounded(found: list[tuple[str, str]], kind: str) -> list[tuple[str, str]]:
+def _bounded(found: list[_Found], kind: str) -> list[_Found]:
     if len(found) <= _MOST:
         return found
     more = len(found) - _MOST + 1
-    return [*found[: _MOST - 1], (f"{more} more", f"{more} more of kind {kind} are in the report")]
+    rest = _Found(title=f"{more} more", text=f"{more} more of kind {kind} are in the report")
+    return [*found[: _MOST - 1], rest]
 
 
-def _errors(judged: JudgedRun) -> Iterator[tuple[str, str]]:
+def _errors(judged: JudgedRun) -> Iterator[_Found]:
     if judged.verdict is Verdict.NOT_READY:
-        yield str(judged.verdict), "\n".join(judged.reasons)
+        yield _Found(title=str(judged.verdict), text="\n".join(judged.reasons))
     for group in failures(judged):
-        check = group.check
-        where = _cells([cell.cell.id for cell in group.cells])
-        again = shlex.join(of_check(group.cells[0].reproduce, check.id))
-        told = (check.claim, again, check.reason, check.message)
-        text = "\n".join(filter(None, told))
-        yield f"{check.outcome}: {check.id}", f"{where}\n{text}"
+        yield _of_check(judged.run, group)
     for cells in other_cells(judged):
         if cells.outcome is not CellOutcome.UNSATISFIABLE:
             where = _cells([cell.cell.id for cell in cells.cells])
             again = shlex.join(cells.cells[0].reproduce)
-            yield outcome_words(cells.outcome, cells.reason), f"{where}\n{again}\n{cells.message}"
+            yield _Found(
+                title=outcome_words(cells.outcome, cells.reason),
+                text=f"{where}\n{again}\n{cells.message}",
+                where=cell_location(judged.run, cells.cells[0]),
+            )
 
 
-def _warnings(judged: JudgedRun) -> Iterator[tuple[str, str]]:
+def _warnings(judged: JudgedRun) -> Iterator[_Found]:
     for group in warnings(judged):
-        where = _cells([cell.cell.id for cell in group.cells])
-        yield f"{group.check.outcome}: {group.check.id}", f"{where}\n{group.check.message}"
+        yield _of_check(judged.run, group)
     for one in judged.unverified:
-        yield "not verified", one
+        yield _Found(title="not verified", text=one)
+
+
+def _of_check(run: Run, group: CheckGroup) -> _Found:
+    check = group.check
+    where = _cells([cell.cell.id for cell in group.cells])
+    again = shlex.join(of_check(group.cells[0].reproduce, check.id))
+    return _Found(
+        title=f"{check.outcome}: {check.id}",
+        text="\n".join(filter(None, (where, check.claim, again, check.reason, check.message))),
+        where=check_location(run, check),
+    )
 
 
 def _cells(ids: list[str]) -> str:
@@ -78,9 +93,18 @@ def annotation(kind: str, title: str, text: str) -> str:
         title: what is read first.
         text: the rest.
     """
-    return f"{_command(kind, title, text)}\n"
+    return f"{_command(kind, _Found(title=title, text=text))}\n"
 
 
-def _command(kind: str, title: str, text: str) -> str:
-    name = command_property(cut(title, _TEXT))
-    return f"::{kind} title={name}::{command_data(cut(text, _TEXT))}"
+def _command(kind: str, found: _Found) -> str:
+    title = f"title={command_property(cut(found.title, _TEXT))}"
+    properties = ",".join([*_place(found.where), title])
+    return f"::{kind} {properties}::{command_data(cut(found.text, _TEXT))}"
+
+
+def _place(where: Location | None) -> Iterator[str]:
+    """Yield the properties that put an annotation beside a line; none for a file elsewhere."""
+    if where is not None and where.known:
+        yield f"file={command_property(cut(where.path, _TEXT))}"
+        if where.line is not None:
+            yield f"line={where.line}"

@@ -168,7 +168,9 @@ def _first(check: CheckResult) -> str:
 
 
 def _evidence(check: CheckResult) -> str:
-    parts = (check.claim, check.reason, check.message, check.detail)
+    # Jenkins' schema has no attribute for it.
+    place = f"{check.id.partition('::')[0]}:{check.line}" if check.line else ""
+    parts = (check.claim, place, check.reason, check.message, check.detail)
     return "\n".join(part for part in parts if part)
 
 

@@ -4,12 +4,11 @@ import json
 import shlex
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from pathlib import PurePosixPath
 from typing import Any, Final
 from urllib.parse import quote
 
 from matrixci.judged import JudgedCell, JudgedRun, Verdict
-from matrixci.model import CellOutcome, CheckOutcome
+from matrixci.model import CellOutcome, CheckOutcome, Run
 from matrixci.reports.escape import cut, json_text, visible, visible_lines
 from matrixci.reports.groups import (
     CellGroup,
@@ -19,6 +18,7 @@ from matrixci.reports.groups import (
     other_cells,
     warnings,
 )
+from matrixci.reports.locations import Location, cell_location, check_location, matrix_location
 from matrixci.reports.report import Report
 from matrixci.reproduction import of_check
 from matrixci.wording import several
@@ -67,30 +67,30 @@ def _results(judged: JudgedRun) -> Iterator[Object]:
     if judged.verdict is Verdict.NOT_READY:
         yield _of_verdict(judged)
     for group in failures(judged):
-        yield _of_check(group, "error")
+        yield _of_check(judged.run, group, "error")
     for group in warnings(judged):
-        yield _of_check(group, "warning")
+        yield _of_check(judged.run, group, "warning")
     for group in known_failures(judged):
-        result = _of_check(group, "warning")
+        result = _of_check(judged.run, group, "warning")
         justification = visible(cut(group.check.reason, _TEXT))
         result["suppressions"] = [{"kind": "external", "justification": justification}]
         yield result
     for cells in other_cells(judged):
         if cells.outcome is not CellOutcome.UNSATISFIABLE:
-            yield _of_cells(cells)
+            yield _of_cells(judged.run, cells)
 
 
 def _of_verdict(judged: JudgedRun) -> Object:
     rule: Object = {"id": "verdict", "shortDescription": {"text": "The release is not ready."}}
     lines = [visible(cut(reason, _TEXT)) for reason in judged.reasons[:_NAMED]]
     text = "\n".join([str(judged.verdict), *lines])
-    return _result("verdict", rule, "error", text, "matrix.yaml", "verdict")
+    return _result(rule, "error", text, matrix_location(judged.run), "verdict")
 
 
-def _of_check(group: CheckGroup, level: str) -> Object:
+def _of_check(run: Run, group: CheckGroup, level: str) -> Object:
     check = group.check
     lines = [
-        f"{visible(check.claim)}: {check.outcome} in {_cells(group.cells)}",
+        f"{_title(check.claim or check.id)}: {check.outcome} in {_cells(group.cells)}",
         *visible_lines(cut(check.reason, _TEXT)),
         *visible_lines(cut(check.message, _TEXT)),
         *_again(of_check(group.cells[0].reproduce, check.id)),
@@ -100,11 +100,16 @@ def _of_check(group: CheckGroup, level: str) -> Object:
     if check.reference:
         rule["help"] = {"text": visible(check.reference)}
     kind = "flaky" if check.outcome is CheckOutcome.FLAKY else "fails"
-    path = PurePosixPath("checks", _path(check.id))
-    return _result(rule_id, rule, level, "\n".join(lines), str(path), f"{kind}:{check.id}")
+    where = check_location(run, check)
+    return _result(rule, level, "\n".join(lines), where, f"{kind}:{check.id}")
 
 
-def _of_cells(group: CellGroup) -> Object:
+def _title(claim: str) -> str:
+    """Return a claim as the beginning of a sentence, without the full stop of its own."""
+    return visible(claim).rstrip(" .:;,")
+
+
+def _of_cells(run: Run, group: CellGroup) -> Object:
     rule_id = f"cell/{group.outcome}" + (f"/{group.reason}" if group.reason else "")
     lines = [
         f"{group.outcome}: {_cells(group.cells)}",
@@ -113,26 +118,25 @@ def _of_cells(group: CellGroup) -> Object:
     ]
     text = "\n".join(lines)
     rule: Object = {"id": rule_id, "shortDescription": {"text": f"A cell came to {group.outcome}."}}
-    return _result(rule_id, rule, "error", text, "matrix.yaml", f"{rule_id}:{_cells(group.cells)}")
+    where = cell_location(run, group.cells[0])
+    return _result(rule, "error", text, where, f"{rule_id}:{_cells(group.cells)}")
 
 
 def _again(command: Sequence[str]) -> list[str]:
     return [visible(f"reproduce: {shlex.join(command)}")] if command else []
 
 
-def _result(  # noqa: PLR0913, PLR0917 - what a result consists of
-    rule_id: str, rule: Object, level: str, text: str, path: str, fingerprint: str
-) -> Object:
+def _result(rule: Object, level: str, text: str, where: Location, fingerprint: str) -> Object:
     return {
-        "ruleId": rule_id,
+        "ruleId": rule["id"],
         "rule": rule,
         "level": level,
         "message": {"text": text},
         "locations": [
             {
                 "physicalLocation": {
-                    "artifactLocation": {"uri": quote(path), "uriBaseId": "%SRCROOT%"},
-                    "region": {"startLine": 1},
+                    "artifactLocation": {"uri": quote(where.path), "uriBaseId": "%SRCROOT%"},
+                    "region": {"startLine": where.line or 1},  # GitHub refuses a file alone
                 }
             }
         ],
@@ -144,9 +148,3 @@ def _cells(cells: Sequence[JudgedCell]) -> str:
     named = ", ".join(visible(cell.cell.id) for cell in islice(cells, _NAMED))
     more = len(cells) - _NAMED
     return f"{several(len(cells), 'cell')}: {named}" + (f" and {more} more" if more > 0 else "")
-
-
-def _path(check_id: str) -> str:
-    """Return the file of a check within the folder of checks, never one outside of it."""
-    parts = PurePosixPath(visible(check_id.partition("::")[0])).parts
-    return str(PurePosixPath(*(part for part in parts if part not in {"..", "/", "//"})))

@@ -354,7 +354,9 @@ def test_sarif_names_each_check_as_it_is_shown(text: str) -> None:
 def test_each_annotation_is_one_line_and_one_command(text: str) -> None:
     for line in github.render(report_with(text)).splitlines():
         assert line.isprintable()
-        assert re.fullmatch(r"::(notice|warning|error) title=[^:,]+::.*", line)
+        assert re.fullmatch(
+            r"::(notice|warning|error) (file=[^:,]+,(line=\d+,)?)?title=[^:,]+::.*", line
+        )
 
 
 @SLOW

@@ -141,6 +141,23 @@ def repeated(index: int, target: int) -> Callable[[Records], Records]:
     return lambda lines: [*lines[:target], dict(lines[index]), *lines[target:]]
 
 
+def test_line_of_a_check_is_kept() -> None:
+    lines = records()
+    lines[COLLECTED]["checks"][0]["line"] = 12
+
+    assert [check.line for check in examined(lines).checks] == [12, None, None]
+
+
+@pytest.mark.parametrize("line", [0, -1, "12", 1.5, True, 10**12])
+def test_line_that_no_file_has_is_no_evidence(line: object) -> None:
+    lines = records()
+    lines[COLLECTED]["checks"][0]["line"] = line
+
+    problem = examined(lines).problem
+    assert problem
+    assert problem.reason is Reason.INVALID_RESULT
+
+
 def test_good_file_is_evidence() -> None:
     evidence = examined(records())
 

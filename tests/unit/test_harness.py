@@ -333,6 +333,20 @@ def test_file_is_complete(plain: Told) -> None:
     assert (header["nonce"], header["run"], header["cell"]) == ("abcd", "run-1", "py3-cpu")
 
 
+def line_of_plain(text: str) -> int:
+    """Return the line of the plain checks, from 1, that holds a text first."""
+    return textwrap.dedent(PLAIN["test_plain.py"]).partition(text)[0].count("\n") + 1
+
+
+@pytest.mark.parametrize(
+    ("file", "line"), [("broken", 1), ("syntax", 1), ("marker", 5), ("left_out", None)]
+)
+def test_line_at_which_a_file_cannot_be_imported(plain: Told, file: str, line: int | None) -> None:
+    described = {check["id"]: check for check in plain.collected}
+
+    assert described[f"test_{file}.py"]["line"] == line
+
+
 def test_claims(plain: Told) -> None:
     described = {check["id"].partition("::")[2]: check for check in plain.collected}
 
@@ -341,12 +355,14 @@ def test_claims(plain: Told) -> None:
         "claim": "It passes, and says so.",
         "reference": "owner/repository#1",
         "severity": "warning",
+        "line": line_of_plain("@pytest.mark.reference"),
     }
     assert described["test_has_no_docstring"] == {
         "id": "test_plain.py::test_has_no_docstring",
         "claim": "has no docstring",
         "reference": None,
         "severity": "error",
+        "line": line_of_plain("def test_has_no_docstring"),
     }
     assert described["test_each[USE_TF=0]"]["claim"] == "Each is well."
     assert "test_each[a b]" in described
@@ -639,6 +655,9 @@ def test_files_whose_import_takes_the_process_down(tmp_path: Path) -> None:
     assert told.ends["test_exits.py"]["reason"] == "exit status 7"
     assert told.ends["test_segfaults.py"]["reason"] == "SIGSEGV"
     assert 'at File "test_hangs.py", line 2 in <module>' in told.ends["test_hangs.py"]["message"]
+    lines = {check["id"]: check["line"] for check in told.collected}
+    assert (lines["test_hangs.py"], lines["test_segfaults.py"]) == (2, 2)
+    assert lines["test_exits.py"] is None  # os._exit() leaves no stacks
 
 
 def test_nothing_can_be_imported(tmp_path: Path) -> None:

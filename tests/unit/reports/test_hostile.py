@@ -76,7 +76,9 @@ def test_no_line_is_a_command_to_a_runner(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in TEXTS if "github" in name])
 def test_each_annotation_is_one_command_of_ours(name: str) -> None:
     for line in TEXTS[name].splitlines():
-        assert re.fullmatch(r"::(notice|warning|error) title=[^:,]+::.*", line)
+        assert re.fullmatch(
+            r"::(notice|warning|error) (file=[^:,]+,(line=\d+,)?)?title=[^:,]+::.*", line
+        )
         message = re.sub("%0A", "\n", line.partition("::")[2].partition("::")[2])
         assert not re.search(r"(^|\n)\s*::", message)
 

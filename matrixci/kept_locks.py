@@ -1,6 +1,6 @@
 """Locks of a run that goes on: what a cell was locked to before, it is installed from again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from matrixci.lock import Lock, Locks, Unsatisfiable
 from matrixci.model import Cell, Subject
@@ -35,9 +35,11 @@ class KeptLocks:
         """
         return await self._others.tools(python)
 
-    async def why_not(self, requirement: str, python: str) -> str | None:
-        """Return why a requirement can't be had on Python X.Y; None where it can, or unknown."""
-        return await self._others.why_not(requirement, python)
+    async def probe(
+        self, requires: Sequence[str], cell: Cell, *, universal: bool = False
+    ) -> Lock | Unsatisfiable | None:
+        """Resolve other requirements than a cell's in its place; None where there is no answer."""
+        return await self._others.probe(requires, cell, universal=universal)
 
     async def close(self) -> None:
         """Break off what is under way."""

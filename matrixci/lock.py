@@ -50,6 +50,8 @@ class Request:
     platform: str
     torch_backend: str | None
     as_of: date | None
+    universal: bool = False
+    """For any platform, and without what the requirements need themselves."""
 
     def key(self) -> str:
         """Return a digest of the request and the resolver."""
@@ -149,8 +151,19 @@ class Locks(Protocol):
             ResolverError: it can't be told.
         """
 
-    async def why_not(self, requirement: str, python: str) -> str | None:
-        """Return why a requirement can't be had on Python X.Y; None where it can, or unknown."""
+    async def probe(
+        self, requires: Sequence[str], cell: Cell, *, universal: bool = False
+    ) -> Lock | Unsatisfiable | None:
+        """Resolve other requirements than a cell's in its place.
+
+        Args:
+            requires: the requirements.
+            cell: gives the Python and the backend of torch.
+            universal: resolve for any platform, and leave the dependencies out.
+
+        Returns:
+            The answer, or None where there is none.
+        """
 
     async def close(self) -> None:
         """Break off what is still under way."""
@@ -214,20 +227,22 @@ class Resolver:
             case _ as never:
                 assert_never(never)
 
-    async def why_not(self, requirement: str, python: str) -> str | None:
-        """Return why a requirement can't be had on Python X.Y; None where it can, or unknown."""
+    async def probe(
+        self, requires: Sequence[str], cell: Cell, *, universal: bool = False
+    ) -> Lock | Unsatisfiable | None:
+        """Resolve other requirements than a cell's in its place; None where there is no answer."""
         request = Request(
-            requires=(requirement,),
-            python=python,
+            requires=tuple(requires),
+            python=cell.python,
             platform=self._platform,
-            torch_backend=None,
+            torch_backend=None if universal else cell.torch_backend,
             as_of=self._as_of,
+            universal=universal,
         )
         try:
-            answer = await self.answer(request)
+            return await self.answer(request)
         except (ResolverError, RunFilesError):
             return None
-        return answer.reason if isinstance(answer, Unsatisfiable) else None
 
     async def answer(self, request: Request) -> Lock | Unsatisfiable:
         """Answer a request, once for all who ask.
@@ -267,7 +282,10 @@ class Resolver:
         argv = [uv.find_uv_bin(), "pip", "compile", "-", "--quiet", "--no-header"]
         # Any interpreter will do, since the version is given; ours costs no search.
         argv += ["--python", sys.executable, "--python-version", request.python]
-        argv += ["--python-platform", request.platform]
+        if request.universal:
+            argv += ["--universal", "--no-deps"]
+        else:
+            argv += ["--python-platform", request.platform]
         # Without it a release that has no wheel is picked, and is compiled for minutes.
         argv += ["--only-binary", ":all:", "--generate-hashes", "--annotation-style", "line"]
         argv += ["--torch-backend", request.torch_backend] if request.torch_backend else []

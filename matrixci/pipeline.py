@@ -41,7 +41,7 @@ from matrixci.model import (
     StepName,
     now,
 )
-from matrixci.older import older_releases
+from matrixci.older import Locked, older_releases
 from matrixci.registry import Registry
 from matrixci.retry import Patience, patiently
 from matrixci.reuse import ResultStore, digest_of
@@ -349,9 +349,10 @@ class Pipeline:
     async def older(self, results: Mapping[str, CellResult]) -> dict[str, dict[str, str]]:
         """Return, for cells that have an older release of a package than others, why it is so."""
         packages = (self._run.subject.name, *self._run.companions)
-        locked = {
-            name: (result.cell.python, result.lock.versions)
-            for name, result in results.items()
+        locked = [
+            Locked(cell=result.cell, versions=result.lock.versions)
+            for result in results.values()
             if result.lock is not None
-        }
-        return await older_releases(self._locks, packages, locked)
+        ]
+        subject = self._settings.subject.subject
+        return await older_releases(self._locks, subject, packages, locked)

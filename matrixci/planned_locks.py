@@ -1,6 +1,6 @@
 """Locks that were resolved before, elsewhere: what is installed is what the plan says."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from matrixci.errors import ResolverError
 from matrixci.lock import Lock, Unsatisfiable
@@ -48,9 +48,15 @@ class PlannedLocks:
             raise ResolverError(msg)
         return self._tools[python]
 
-    async def why_not(self, requirement: str, python: str) -> str | None:  # noqa: ARG002
+    async def probe(
+        self,
+        requires: Sequence[str],  # noqa: ARG002
+        cell: Cell,  # noqa: ARG002
+        *,
+        universal: bool = False,  # noqa: ARG002
+    ) -> None:
         """Return None: why a cell has an older release was found out with its lock."""
-        return None
+        return
 
     async def close(self) -> None:
         """Break off what is under way: nothing is."""

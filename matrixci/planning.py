@@ -10,7 +10,7 @@ from matrixci.cells import Chosen
 from matrixci.lock import Lock, Resolver, Unsatisfiable
 from matrixci.model import Cell
 from matrixci.new_run import new_run
-from matrixci.older import older_releases
+from matrixci.older import Locked, older_releases
 from matrixci.pipeline import Settings, resolver_for
 from matrixci.plan import Plan, PlannedCell, PlannedLock, Refusal
 from matrixci.retry import Patience, Told, patiently
@@ -91,12 +91,13 @@ async def _plan(  # noqa: PLR0913, PLR0917
                 refused[cell.id] = Refusal(reason=answer.reason, detail=answer.detail)
             case _ as never:
                 assert_never(never)
-    versions = {
-        cell.id: (cell.python, answer.versions)
+    locked = [
+        Locked(cell=cell, versions=answer.versions)
         for cell in chosen.cells
         if isinstance(answer := answers[cell.id], Lock)
-    }
-    older = await older_releases(resolver, (run.subject.name, *run.companions), versions)
+    ]
+    packages = (run.subject.name, *run.companions)
+    older = await older_releases(resolver, settings.subject.subject, packages, locked)
     return Plan(
         run=run.model_copy(update={"older": older}),
         # Cells need all of it but its subject, whose URL may have a password in it.

@@ -18,6 +18,11 @@ def one_line(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip(" :")
 
 
+def hints_of(stderr: str) -> str:
+    """Return the hints that follow the resolver's proof, in one line."""
+    return _proof(stderr)[1]
+
+
 def derivation_of(stderr: str) -> Derivation:
     """Return the facts that the resolver's proof rests on."""
     return read_derivation(_proof(stderr)[0])
@@ -44,6 +49,7 @@ def readable_reason(stderr: str, python: str | None = None) -> str:
 
 def _proof(stderr: str) -> tuple[str, str]:
     text, _, hints = stderr.partition(NO_SOLUTION)[2].partition("\nhint: ")
+    text = re.sub(r"\A for split \(.*\)$", "", text, count=1, flags=re.MULTILINE)
     return one_line(text), one_line(hints)
 
 

@@ -117,7 +117,7 @@ def _matrix(judged: JudgedRun) -> str:
         key, cells = item
         labels = [label(axis, value) for axis, value in zip(laid.down, key, strict=True)]
         entries = [_entry(cells[value]) if value in cells else "" for value in laid.columns]
-        note = row_note(judged, list(cells.values()), versions)
+        note = row_note(judged, cells, versions)
         return _row([*map(markdown, labels), *entries, markdown(cut(note, _LINE))])
 
     begin = _row(map(markdown, heads)) + _row("---" for _ in heads)

@@ -1,7 +1,7 @@
 """The compatibility table in the terminal: what is seen at one look."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
@@ -76,7 +76,7 @@ def matrix(judged: JudgedRun) -> RenderableType:
         shown_first = first
         heads = [Text(label) for label in labels]
         entries = [_entry(cells[value]) if value in cells else Text("") for value in laid.columns]
-        note = row_note(judged, list(cells.values()), versions)
+        note = row_note(judged, cells, versions)
         table.add_row(*heads, *entries, Text(line(note)))
     if (more := len(rows) - _MOST_ROWS) > 0:
         return Group(table, Text(f"… and {more} more rows; the JSON report has all of them"))
@@ -132,18 +132,44 @@ def _outcome_words(cell: JudgedCell) -> str:
     return ", ".join(parts)
 
 
-def row_note(judged: JudgedRun, cells: Sequence[JudgedCell], versions: Mapping[str, str]) -> str:
-    """Say where a row's versions differ from the headline's, or why it can't be had."""
-    reasons = {cell.message for cell in cells if cell.outcome is CellOutcome.UNSATISFIABLE}
-    if reasons and all(cell.outcome is CellOutcome.UNSATISFIABLE for cell in cells):
-        return "; ".join(sorted(reasons))
-    differing: dict[str, str] = {}
-    for cell in cells:
-        if cell.result is None or cell.result.lock is None:
-            continue
-        locked = cell.result.lock.versions
-        why = judged.run.older.get(cell.cell.id, {})
-        for name in tracked(judged.run):
-            if locked.get(name, versions.get(name)) != versions.get(name):
-                differing[f"{name} {locked[name]}"] = why.get(name, "")
-    return ", ".join(f"{what} ({why})" if why else what for what, why in differing.items())
+def row_note(
+    judged: JudgedRun, cells: Mapping[str, JudgedCell], versions: Mapping[str, str]
+) -> str:
+    """Say where a row's versions differ from the headline's, or why it can't be had.
+
+    What is not true of the whole row is preceded by the columns that it is true of.
+
+    Args:
+        judged: the run.
+        cells: the row's cells by their columns.
+        versions: the headline's.
+    """
+    if all(cell.outcome is CellOutcome.UNSATISFIABLE for cell in cells.values()):
+        return "; ".join(sorted({cell.message for cell in cells.values()}))
+    across = [*judged.run.axes][-1]
+    columns: dict[str, list[str]] = {}
+    for value, cell in cells.items():
+        for remark in _differing(judged, cell, versions):
+            columns.setdefault(remark, []).append(value)
+    by_columns: dict[str, list[str]] = {}
+    for remark, values in columns.items():
+        whole = len(values) == len(cells)
+        where = "" if whole else ", ".join(label(across, value) for value in values)
+        by_columns.setdefault(where, []).append(remark)
+    # What is true of the whole row is first: after a column it would be read as that column's.
+    told = sorted(by_columns.items(), key=lambda item: item[0] != "")
+    return "; ".join(
+        f"{where}: {', '.join(remarks)}" if where else ", ".join(remarks) for where, remarks in told
+    )
+
+
+def _differing(judged: JudgedRun, cell: JudgedCell, versions: Mapping[str, str]) -> Iterator[str]:
+    """Yield the versions of a cell that differ from the headline's, with the reason."""
+    if cell.result is None or cell.result.lock is None:
+        return
+    locked = cell.result.lock.versions
+    why = judged.run.older.get(cell.cell.id, {})
+    for name in tracked(judged.run):
+        if locked.get(name, versions.get(name)) != versions.get(name):
+            reason = why.get(name)
+            yield f"{name} {locked[name]}" + (f" ({reason})" if reason else "")

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import NotRequired, TypedDict
 
 import uv
-from factories import write_wheel
+from factories import a_cell, write_wheel
 from tiny_index import serving
 
 from matrixci.index_settings import index_environment
+from matrixci.older_reason import Unused, own_fault, reason_of_conflict
 from matrixci.resolver_reason import readable_reason
 
 FILE = Path(__file__).parent / "data/derivations.json"
@@ -31,10 +32,23 @@ class Release(TypedDict):
 
     requires: NotRequired[list[str]]
     python: NotRequired[str]
-    """Requires-Python."""
+    """Requires-Python, which the index tells as well where `announced`."""
+    announced: NotRequired[bool]
     old: NotRequired[bool]
     """Its only wheel is for an older Python."""
     yanked: NotRequired[bool]
+    tag: NotRequired[str]
+    """The tag of its only wheel."""
+
+
+class NotUsed(TypedDict):
+    """A release that a cell doesn't use, and why."""
+
+    package: str
+    version: str
+    locked: dict[str, str]
+    """What the cell's lock has."""
+    reason: str | None
 
 
 class Case(TypedDict):
@@ -47,6 +61,9 @@ class Case(TypedDict):
     """Standard error of uv."""
     reason: str
     """What a person is to read."""
+    universal: NotRequired[bool]
+    """Asked for any platform, without dependencies."""
+    not_used: NotRequired[NotUsed]
 
 
 def cases() -> dict[str, Case]:
@@ -55,24 +72,33 @@ def cases() -> dict[str, Case]:
     return stored
 
 
-def prove(index: Mapping[str, Release], asked: Sequence[str]) -> str:
+def prove(case: Case) -> str:
     """Return what the installed uv says of a request."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for release, about in index.items():
-            tag = OLD_TAG if about.get("old") else "py3-none-any"
-            requires = about.get("requires", [])
-            wheel = write_wheel(folder, release, requires, python=about.get("python"), tag=tag)
-            if about.get("yanked"):
-                wheel.with_suffix(".yanked").touch()
+        write_index(folder, case["index"])
         with serving(folder) as url:
-            return _compile(url, asked)
+            return _compile(url, case["asked"], universal=case.get("universal", False))
 
 
-def _compile(url: str, asked: Sequence[str]) -> str:
+def write_index(folder: Path, index: Mapping[str, Release]) -> None:
+    """Write the wheels that an index serves."""
+    for release, about in index.items():
+        tag = about.get("tag", OLD_TAG if about.get("old") else "py3-none-any")
+        python = about.get("python")
+        wheel = write_wheel(folder, release, about.get("requires", []), python=python, tag=tag)
+        if about.get("yanked"):
+            wheel.with_suffix(".yanked").touch()
+        if about.get("announced"):
+            wheel.with_suffix(".python").write_text(str(python), encoding="utf-8")
+
+
+def _compile(url: str, asked: Sequence[str], *, universal: bool) -> str:
     argv = [uv.find_uv_bin(), "pip", "compile", "-", "--quiet", "--no-config", "--no-cache"]
     argv += ["--python", sys.executable, "--python-version", PYTHON]
-    argv += ["--python-platform", "x86_64-manylinux_2_36", "--only-binary", ":all:"]
+    argv += ["--only-binary", ":all:"]
+    platform = ["--python-platform", "x86_64-manylinux_2_36"]
+    argv += ["--universal", "--no-deps"] if universal else platform
     environment = {**os.environ, **dict.fromkeys(index_environment(), ""), "UV_DEFAULT_INDEX": url}
     text = "\n".join(asked)
     done = subprocess.run(
@@ -81,12 +107,22 @@ def _compile(url: str, asked: Sequence[str]) -> str:
     return re.sub(r"http://127\.0\.0\.1:\d+", "https://index.example", done.stderr)
 
 
+def why_not_used(said: str, not_used: NotUsed) -> str | None:
+    """Return the reason that is made of a proof why a release isn't used."""
+    unused = Unused(package=not_used["package"], version=not_used["version"])
+    cell = a_cell(python=PYTHON)
+    alone = own_fault(said, unused, cell)
+    return alone or reason_of_conflict(said, unused, cell, not_used["locked"])
+
+
 def refresh() -> None:
     """Record anew what uv says, and the reasons that are made of it."""
     stored = cases()
     for case in stored.values():
-        case["said"] = prove(case["index"], case["asked"])
+        case["said"] = prove(case)
         case["reason"] = readable_reason(case["said"], PYTHON)
+        if not_used := case.get("not_used"):
+            not_used["reason"] = why_not_used(case["said"], not_used)
     FILE.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
 
 

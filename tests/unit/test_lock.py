@@ -535,16 +535,26 @@ def test_an_index_without_this_uv_is_told(uv: FakeUv, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "why"),
-    [(OK, None), (UNREACHABLE, None), (NO_SOLUTION, "there is no torch==99")],
+    ("answer", "kind"), [(OK, Lock), (UNREACHABLE, type(None)), (NO_SOLUTION, Unsatisfiable)]
 )
-def test_why_not_is_known_only_by_proof(
-    uv: FakeUv, tmp_path: Path, answer: tuple[int, str, str], why: str | None
+def test_what_is_tried_in_the_place_of_a_cell_has_an_answer_or_none(
+    uv: FakeUv, tmp_path: Path, answer: tuple[int, str, str], kind: type
 ) -> None:
     uv.answer("plain", *answer)
     resolver = Resolver(tmp_path, PLATFORM, None, fresh=False)
-    assert asyncio.run(resolver.why_not("torch==99", "3.10")) == why
+    cell = a_cell("3.10", torch_backend=None)
+    assert isinstance(asyncio.run(resolver.probe(["torch==99"], cell)), kind)
     assert uv.stdin == ["torch==99"]
+    assert "--python-version 3.10 --python-platform" in uv.calls[0]
+
+
+def test_what_is_tried_for_any_platform_is_without_dependencies(uv: FakeUv, tmp_path: Path) -> None:
+    resolver = Resolver(tmp_path, PLATFORM, None, fresh=False)
+    asyncio.run(resolver.probe(["torch==99"], a_cell(), universal=True))
+    (call,) = uv.calls
+    assert "--universal --no-deps" in call
+    assert "--python-platform" not in call
+    assert "--torch-backend" not in call
 
 
 # The real uv, against an index of our own

@@ -164,7 +164,7 @@ def test_the_planned_locks_ask_nobody() -> None:
     assert isinstance(answer, Lock)
     assert answer.digest == LOCK.digest
     assert asyncio.run(locks.tools("3.13")).digest == LOCK.digest
-    assert asyncio.run(locks.why_not("toy==2", "3.12")) is None
+    asyncio.run(locks.probe(["toy==2"], FOUR[0]))
     with pytest.raises(ResolverError, match=r"Python 3\.9"):
         asyncio.run(locks.tools("3.9"))
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -379,8 +379,8 @@ class Asked:
     async def tools(self, python: str) -> Lock:
         raise NotImplementedError
 
-    async def why_not(self, requirement: str, python: str) -> str:
-        return f"{requirement} on {python}"
+    async def probe(self, requires: Sequence[str], cell: Cell, *, universal: bool = False) -> Lock:
+        raise NotImplementedError
 
     async def close(self) -> None: ...
 

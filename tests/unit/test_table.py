@@ -24,6 +24,7 @@ from matrixci.model import (
     Reason,
     Run,
 )
+from matrixci.reports.markdown import render as render_markdown
 from matrixci.reports.report import Report
 from matrixci.reports.terminal import render
 from matrixci.reproduction import of_check
@@ -225,10 +226,65 @@ def test_the_header_has_the_subject_where_nothing_was_resolved() -> None:
 
 
 def test_a_row_with_older_releases_says_which_and_why() -> None:
-    why = "transformers==5.23.0 needs Python >=3.11.0"
+    why = "transformers 5.23.0 needs Python >=3.11.0"
     older = {"py3.10-numpy2-cpu": {"transformers": why}}
     row = " ".join(" ".join(rows_of(judged(*OLD_AND_NEW, older=older), width=200)).split())
     assert f"transformers 5.20.2 ({why}), torch 2.14.1 py3.12" in row
+
+
+def by_python(*versions: str) -> JudgedRun:
+    """Return a run whose axes are NumPy and Python, the last of which runs across."""
+    results = []
+    for python, numpy in zip(("3.11", "3.12", "3.13"), versions, strict=True):
+        cell = a_cell(
+            id=f"py{python}", axes={"numpy": "2.x", "python": python}, python=python, gpu=False
+        )
+        results.append(a_result(cell, lock=a_lock({"transformers": "5.23.0", "numpy": numpy})))
+    why = {"py3.11": {"numpy": "numpy 2.5.5 needs Python >=3.12"}}
+    return judged(*results, companions=("numpy",), older=why)
+
+
+def row_note_of(run: JudgedRun) -> str:
+    rows = " ".join(" ".join(rows_of(run, width=200)).split())
+    text = render_markdown(Report(judged=run, folder=FOLDER)).replace("\\", "").replace("&gt;", ">")
+    _, _, note = rows.partition("✓ 1 passed ✓ 1 passed ✓ 1 passed")
+    assert f"| {note.strip()} |" in text
+    return note.strip()
+
+
+@pytest.mark.parametrize(
+    ("versions", "note"),
+    [
+        (("2.5.5", "2.5.5", "2.5.5"), ""),
+        (
+            ("2.4.6", "2.5.5", "2.5.5"),
+            "py3.11: numpy 2.4.6 (numpy 2.5.5 needs Python >=3.12)",
+        ),
+        (
+            ("2.4.6", "2.5.5", "2.5.4"),
+            "py3.12: numpy 2.5.5; py3.13: numpy 2.5.4",
+        ),
+    ],
+)
+def test_what_is_true_of_some_cells_of_a_row_names_their_columns(
+    versions: tuple[str, str, str], note: str
+) -> None:
+    assert row_note_of(by_python(*versions)) == note
+
+
+def test_what_is_true_of_the_whole_row_is_told_before_what_is_not() -> None:
+    rows = [
+        a_result(cell, lock=a_lock({"transformers": version, "torch": torch}))
+        for cell, version, torch in zip(
+            cells(("3.10", "3.12"), ("2.x",), ("cpu", "cuda")),
+            ("5.20.2", "5.20.2", "5.23.0", "5.23.0"),
+            ("2.14.1", "2.15.0", "2.15.0", "2.15.0"),
+            strict=True,
+        )
+    ]
+    rows += [of_versions("3.13", transformers="5.23.0", torch="2.15.0")]
+    (row,) = (row for row in rows_of(judged(*rows, companions=("torch",)), 200) if "py3.10" in row)
+    assert row.endswith("   transformers 5.20.2; device cpu: torch 2.14.1")
 
 
 def test_a_row_that_can_not_be_had_says_why() -> None:
@@ -584,8 +640,8 @@ def whole_run() -> JudgedRun:
         results[cell.id] = result
     del results["py3.11-numpy2-cuda"]
     reasons = {
-        "transformers": "transformers==5.23.0 needs Python >=3.11.0",
-        "torch": "no wheel of torch==2.15.0 for CPython 3.10",
+        "transformers": "transformers 5.23.0 needs Python >=3.11.0",
+        "torch": "torch 2.15.0 has no wheel for Python 3.10",
     }
     run = a_run(
         of,

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -35,7 +36,8 @@ class _Handler(BaseHTTPRequestHandler):
             return 200, (self.server.folder / name).read_bytes()
         wheels = sorted(self.server.folder.glob(f"{name.replace('-', '_')}-*.whl"))
         links = [
-            f'<a href="/files/{wheel.name}"{_yanked(wheel)}>{wheel.name}</a>' for wheel in wheels
+            f'<a href="/files/{wheel.name}"{_yanked(wheel)}{_python(wheel)}>{wheel.name}</a>'
+            for wheel in wheels
         ]
         return (200, "\n".join(links).encode()) if wheels else (404, b"")
 
@@ -46,6 +48,12 @@ class _Handler(BaseHTTPRequestHandler):
 def _yanked(wheel: Path) -> str:
     """Return the attribute of a wheel that was yanked: a file beside it says so."""
     return ' data-yanked="broken"' if wheel.with_suffix(".yanked").exists() else ""
+
+
+def _python(wheel: Path) -> str:
+    """Return the attribute of a wheel whose Requires-Python the index tells, as PyPI does."""
+    told = wheel.with_suffix(".python")
+    return f' data-requires-python="{escape(told.read_text())}"' if told.exists() else ""
 
 
 @contextmanager

@@ -135,6 +135,7 @@ def matrix(  # noqa: PLR0913
             base=base,
             registry=registry,
             build_cache=build_cache,
+            require_limits=require_limits,
         )
         _finish(*again, None if no_history else home / HISTORY)
     settings, chosen = asked(

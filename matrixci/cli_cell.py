@@ -20,6 +20,7 @@ from matrixci.cli_options import (
     InstallEngineOption,
     NoHistoryOption,
     RegistryOption,
+    RequireLimitsOption,
     checks_folder,
 )
 from matrixci.cli_reports import (
@@ -62,6 +63,7 @@ def run_cell(  # noqa: PLR0913
         ),
     ] = True,
     install_engine: InstallEngineOption = False,
+    require_limits: RequireLimitsOption = False,
 ) -> None:
     """Run one cell of a plan, on any machine; its folder is what `report` puts together."""
     planned = read_plan(plan)
@@ -78,6 +80,7 @@ def run_cell(  # noqa: PLR0913
         registry=registry,
         build_cache=build_cache,
         keep_wheels=keep_wheels,
+        require_limits=require_limits,
     )
     if install_engine:
         make_sure_of_engine()

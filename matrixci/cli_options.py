@@ -50,7 +50,7 @@ InstallEngineOption = Annotated[
 ]
 RequireLimitsOption = Annotated[
     bool,
-    typer.Option("--require-limits", help="Refuse an engine that cannot enforce every limit."),
+    typer.Option("--require-limits", help="Refuse an engine that does not enforce every limit."),
 ]
 HomeOption = Annotated[Path, typer.Option("--home", help="Where runs and caches are kept.")]
 HistoryOption = Annotated[

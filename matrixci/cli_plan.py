@@ -23,6 +23,7 @@ from matrixci.cli_options import (
     ChecksOption,
     HomeOption,
     MatrixOption,
+    RequireLimitsOption,
     SubjectOption,
     TierOption,
 )
@@ -57,6 +58,7 @@ def plan_run(  # noqa: PLR0913
     as_of: AsOfOption = None,
     base: BaseOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Resolve everything anew.")] = False,
+    require_limits: RequireLimitsOption = False,
     output: Annotated[Path, typer.Option(help="The plan's file.")] = Path("plan.json"),
     shard_size: Annotated[
         int, typer.Option(min=1, max=MOST_JOBS, help="Cells in one matrix of a workflow, at most.")
@@ -74,6 +76,7 @@ def plan_run(  # noqa: PLR0913
         as_of=as_of,
         base=base,
         fresh=fresh,
+        require_limits=require_limits,
     )
     settings, chosen = asked(context, what)
     gpu_runner = os.environ.get(GPU_RUNNER)

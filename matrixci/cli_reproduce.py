@@ -11,9 +11,16 @@ import typer
 from rich.text import Text
 
 from matrixci.buildx import BuildError
-from matrixci.cli_options import HOME, HomeOption, RunOption, checks_folder
+from matrixci.cli_options import (
+    HOME,
+    HomeOption,
+    RequireLimitsOption,
+    RunOption,
+    checks_folder,
+)
 from matrixci.console import console
 from matrixci.engine import Engine
+from matrixci.engine_limits import check_limits
 from matrixci.errors import ExitCode
 from matrixci.glyphs import CELL_GLYPHS, CHECK_GLYPHS, STYLES
 from matrixci.invocation import called
@@ -49,6 +56,7 @@ def reproduce(  # noqa: PLR0913
         Path | None, typer.Option(metavar="DIR", help="Folder of checks, instead of the run's.")
     ] = None,
     home: HomeOption = HOME,
+    require_limits: RequireLimitsOption = False,
 ) -> None:
     """Run a cell of a run again as it was: its stored lock, its image, its sandbox, its checks."""
     stored = read_run(named_run(home, run))
@@ -58,7 +66,9 @@ def reproduce(  # noqa: PLR0913
         named=lambda named: checks_folder(Path(named) if named else None),
     )
     what = prepare(stored, cell, check, choice, new_run_id(now()))
-    code = asyncio.run(_reproduce(replace(what, keep=keep), home, shell=shell))
+    code = asyncio.run(
+        _reproduce(replace(what, keep=keep, require_limits=require_limits), home, shell=shell)
+    )
     raise typer.Exit(code)
 
 
@@ -66,6 +76,8 @@ async def _reproduce(what: Reproduction, home: Path, *, shell: bool) -> int:
     folder = home / "reproductions" / what.id
     write_whole(folder / "run.json", what.run.model_dump_json(indent=1))
     engine = await Engine.connect()
+    if limits := check_limits(engine.facts, engine.host, required=what.require_limits):
+        _say(f"note: {limits}")
     if shell and what.remark is not None:
         _say(f"note: {what.remark}")
     try:

@@ -35,6 +35,7 @@ def go_on(  # noqa: PLR0913 - options of the command
     base: BaseOrigin | None,
     registry: str | None,
     build_cache: BuildCache | None,
+    require_limits: bool,
 ) -> tuple[JudgedRun, Path]:
     """Run what has no final result in a run; return the judged run, and its folder.
 
@@ -47,6 +48,7 @@ def go_on(  # noqa: PLR0913 - options of the command
         base: how base images must come to be; None: as the run had it.
         registry: the repository through which images are shared.
         build_cache: where BuildKit's own cache is kept.
+        require_limits: an engine that can't enforce every limit is refused.
 
     Raises:
         UsageError: there is no such run, it can't go on, or an option would make it another run.
@@ -73,6 +75,7 @@ def go_on(  # noqa: PLR0913 - options of the command
         base_origin=base,
         registry=registry,
         build_cache=build_cache,
+        require_limits=require_limits,
     )
     progress = Progress(console(stderr=True))
     with progress.showing():
@@ -91,8 +94,8 @@ def _name(context: typer.Context) -> str | None:
     if others:
         msg = (
             f"--resume goes on with a run as it began, so it takes no {', '.join(others)}.\n"
-            "Beside it go --matrix, --checks, --home, --jobs, --base, --registry "
-            "and --build-cache."
+            "Beside it go --matrix, --checks, --home, --jobs, --base, --registry, "
+            "--build-cache and --require-limits."
         )
         raise UsageError(msg)
     return words[0] if words else None

@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 
 from matrixci.errors import NotGreenError, UsageError
 from matrixci.green import GREEN, is_warning
-from matrixci.judged import JudgedCell, JudgedRun
+from matrixci.judged import JudgedCell, JudgedRun, unenforced_in
 from matrixci.lock import Lock, Pin, closure
 from matrixci.model import Cell, CheckOutcome, CheckResult, Subject
 from matrixci.stored_lock import read_lock
@@ -145,8 +145,8 @@ def _unverified(judged: JudgedRun, cell: JudgedCell) -> Iterable[str]:
     reasons = Counter(_why(check) for check in skipped)
     for reason, number in reasons.items():
         yield f"{several(number, 'check')} ({reason})"
-    if judged.run.unenforced:
-        yield f"limits on {', '.join(judged.run.unenforced)}, which the engine did not enforce"
+    if unenforced := unenforced_in(judged.run, cell):
+        yield f"limits on {', '.join(unenforced)}, which the engine did not enforce"
     if not _gpu_was_there(cell):
         yield "anything on a GPU" + (", for the engine had none" if cell.cell.gpu else "")
     if judged.run.check_filter is not None:

@@ -28,9 +28,10 @@ from matrixci.engine_connection import buildx_version, connect
 from matrixci.engine_disk import free_bytes
 from matrixci.engine_endpoint import engine_endpoint
 from matrixci.engine_images import EngineImages
+from matrixci.engine_limits import dropped_limits, refusal, security_options, unenforced_limits
 from matrixci.engine_remains import Remains, remove_container, remove_volume
 from matrixci.engine_watch import ContainerWatch
-from matrixci.errors import EngineError
+from matrixci.errors import EngineError, LimitsError
 from matrixci.model import EngineFacts, now
 from matrixci.processes import run_process
 from matrixci.redaction import redact, redact_file
@@ -91,6 +92,8 @@ class ContainerSpec:
     interactive: bool = False
     """Its standard input can be written to."""
     terminal: bool = False
+    require_limits: bool = False
+    """It is not started where the engine would not enforce one of its limits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,23 +111,17 @@ class ContainerEnd:
     """The collected path as a tar archive; None where there was none, or it was too large."""
     kept: str | None = None
     """The container's id, where it stays."""
+    unenforced: tuple[str, ...] = ()
+    """The limits that the engine did not enforce."""
 
 
-# Limit to the key of the engine's own description that says whether it can be enforced.
-_LIMITS: Final = {"memory": "MemoryLimit", "pids": "PidsLimit", "cpus": "CpuCfsQuota"}
+@dataclass(frozen=True, kw_only=True)
+class _Created:
+    """A container that was created, and not started yet."""
 
-
-def unenforced_limits(info: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the limits of a container that an engine accepts and does not enforce.
-
-    A rootless engine without delegated control groups drops limits and only warns of it.
-
-    Args:
-        info: the engine's own description, as its API returns it. A key that is left out says
-            nothing.
-    """
-    without_groups = info.get("CgroupDriver") == "none"
-    return tuple(name for name, key in _LIMITS.items() if without_groups or info.get(key) is False)
+    container: Container
+    unenforced: tuple[str, ...]
+    """The limits that the engine will not enforce."""
 
 
 class Engine:
@@ -170,6 +167,7 @@ class Engine:
             storage=info["Driver"],
             gpu=None,
             unenforced=unenforced_limits(info),
+            security=security_options(info),
         )
         store = dict(info.get("DriverStatus") or [])
         by_containerd = store.get("driver-type") == "io.containerd.snapshotter.v1"
@@ -301,8 +299,10 @@ class Engine:
         Raises:
             EngineError: the engine could not make, start or observe it, or was started anew; or
                 someone else ended it.
+            LimitsError: the engine drops a limit, and all are required.
         """
-        async with self._container(spec) as container, self._watched(container) as watch:
+        async with self._created(spec) as created, self._watched(created.container) as watch:
+            container = created.container
             started = now()
             await asyncio.to_thread(container.start)
             following = None
@@ -330,6 +330,7 @@ class Engine:
             ended=ended,
             archive=archive,
             kept=str(container.short_id) if spec.keep else None,
+            unenforced=created.unenforced,
         )
 
     async def attach(self, spec: ContainerSpec) -> int:
@@ -340,9 +341,11 @@ class Engine:
 
         Raises:
             EngineError: the engine could not make the container.
+            LimitsError: the engine drops a limit, and all are required.
         """
-        async with self._container(spec) as container:
-            argv = ["docker", "start", "--attach", "--interactive", str(container.id)]
+        async with self._created(spec) as created:
+            name = str(created.container.id)
+            argv = ["docker", "start", "--attach", "--interactive", name]
             # In our own process group, or it could not read from the terminal.
             process = await asyncio.create_subprocess_exec(*argv, env=self.environment())
             try:
@@ -353,29 +356,35 @@ class Engine:
                     await process.wait()
 
     @asynccontextmanager
-    async def _container(self, spec: ContainerSpec) -> AsyncIterator[Container]:
+    async def _created(self, spec: ContainerSpec) -> AsyncIterator[_Created]:
         """Make a container with its volume, its files laid in; remove both at the end.
 
         Raises:
             EngineError: the engine failed, also in the context.
+            LimitsError: the engine drops a limit, and all are required.
         """
         try:
             labels = _labels("volume", spec.labels, owned=not spec.keep)
             make = partial(self._client.volumes.create, labels=labels)
+            refused = False
             volume, cancelled = await _to_the_end(make)
             try:
                 _feel(cancelled=cancelled)
                 make_container = partial(self._create, volume.name, spec)
-                container, cancelled = await _to_the_end(make_container)
+                created, cancelled = await _to_the_end(make_container)
+                container = created.container
+                refused = spec.require_limits and bool(created.unenforced)
                 try:
                     _feel(cancelled=cancelled)
+                    if refused:
+                        raise LimitsError(_refusal(created.unenforced))
                     await asyncio.to_thread(container.put_archive, MOUNT_POINT, spec.files)
-                    yield container
+                    yield created
                 finally:
-                    if not spec.keep:
+                    if refused or not spec.keep:
                         await _finish(remove_container, container)
             finally:
-                if not spec.keep:
+                if refused or not spec.keep:
                     await _finish(remove_volume, volume)
         except (DockerException, requests.RequestException) as error:
             raise _lost(error) from error
@@ -390,9 +399,10 @@ class Engine:
         finally:
             await _finish(ContainerWatch.close, watch)
 
-    def _create(self, volume: str, spec: ContainerSpec) -> Container:
-        scratch = f"rw,nosuid,nodev,exec,size={spec.scratch},mode=1777"
-        return self._client.containers.create(
+    def _create(self, volume: str, spec: ContainerSpec) -> _Created:
+        # The API client and not the SDK's collection of containers, which drops the warnings.
+        api = self._client.api
+        answer = api.create_container(
             spec.image,
             list(spec.command),
             environment=dict(spec.environment),
@@ -400,23 +410,38 @@ class Engine:
             stdin_open=spec.interactive,
             tty=spec.terminal,
             user=f"{USER_ID}:{USER_ID}",
-            network_mode="none",
-            read_only=True,
-            cap_drop=["ALL"],
-            security_opt=["no-new-privileges"],
-            init=True,
-            mem_limit=spec.memory,
-            memswap_limit=spec.memory,  # the same figure means: no swap
-            pids_limit=spec.pids,
-            nano_cpus=int(spec.cpus * 1e9),
-            tmpfs={"/tmp": scratch},  # noqa: S108
-            mounts=[Mount(MOUNT_POINT, volume, type="volume", no_copy=True)],
-            log_config=LogConfig(
+            host_config=api.create_host_config(**self._host_config(volume, spec)),
+        )
+        dropped = dropped_limits(answer.get("Warnings"))
+        for warning in answer.get("Warnings") or ():
+            _log.debug("creating a container of %s: %s", spec.image, warning)
+        return _Created(
+            container=self._client.containers.get(answer["Id"]),
+            unenforced=tuple(dict.fromkeys((*self.facts.unenforced, *dropped))),
+        )
+
+    def _host_config(self, volume: str, spec: ContainerSpec) -> dict[str, Any]:
+        scratch = f"rw,nosuid,nodev,exec,size={spec.scratch},mode=1777"
+        # Other limits that can't be enforced are dropped; for this one a container is refused.
+        cpus = None if "cpus" in self.facts.unenforced else int(spec.cpus * 1e9)
+        return {
+            "network_mode": "none",
+            "read_only": True,
+            "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges"],
+            "init": True,
+            "mem_limit": spec.memory,
+            "memswap_limit": spec.memory,  # the same figure means: no swap
+            "pids_limit": spec.pids,
+            "nano_cpus": cpus,
+            "tmpfs": {"/tmp": scratch},  # noqa: S108
+            "mounts": [Mount(MOUNT_POINT, volume, type="volume", no_copy=True)],
+            "log_config": LogConfig(
                 type="local",
                 config={"max-size": str(spec.log), "max-file": "1", "compress": "false"},
             ),
-            device_requests=[spec.gpu.request()] if spec.gpu else None,
-        )
+            "device_requests": [spec.gpu.request()] if spec.gpu else None,
+        }
 
     async def _to_its_end(self, container: Container, spec: ContainerSpec) -> tuple[bool, bool]:
         """Wait for a container's end, and bring it about where its time is over.
@@ -516,6 +541,10 @@ class Engine:
             msg = f"The build cache could not be removed: {done.stderr.strip()}"
             raise EngineError(msg)
         return f"{said}, build cache: {done.stdout.strip().rpartition(chr(10))[2]}"
+
+
+def _refusal(unenforced: Sequence[str]) -> str:
+    return refusal(f"The container engine does not enforce limits on {', '.join(unenforced)}")
 
 
 def _labels(kind: str, labels: Mapping[str, str], *, owned: bool = True) -> dict[str, str]:

@@ -38,6 +38,10 @@ class EngineError(MatrixciError):
     """The container engine is absent, too old, not permitted, or was lost."""
 
 
+class LimitsError(EngineError):
+    """The engine does not enforce a limit that is required; another attempt would not change it."""
+
+
 class ResolverError(MatrixciError):
     """The resolver could not answer: the index is unreachable, refuses, or breaks off."""
 

@@ -267,6 +267,10 @@ class CellResult(Frozen):
     checks: tuple[CheckResult, ...] = ()
     steps: tuple[Step, ...] = ()
     log: str | None = Field(default=None, description="the container's log, in the run's folder")
+    unenforced: tuple[str, ...] | None = Field(
+        default=None,
+        description="limits that the cell's container ran without; None: no container, or unknown",
+    )
     attempts: int = Field(
         default=1, ge=1, description="how often it was tried; more where the infrastructure failed"
     )
@@ -329,6 +333,9 @@ class EngineFacts(Frozen):
     gpu: str | None = Field(description="how a GPU is attached, None where there is none")
     unenforced: tuple[str, ...] = Field(
         default=(), description="limits of a container that the engine cannot enforce"
+    )
+    security: tuple[str, ...] = Field(
+        default=(), description="security options of the engine: seccomp, apparmor, rootless, ..."
     )
 
 
@@ -422,6 +429,9 @@ class Run(Frozen):
         default_factory=dict, description="cell to package that others have newer, to the reason"
     )
     interrupted: bool = False
+    require_limits: bool = Field(
+        default=False, description="a cell only ran where the engine enforced every limit"
+    )
     setup: Setup | None = Field(default=None, description="None: made before it was recorded")
 
     @property

@@ -55,6 +55,7 @@ def new_run(settings: Settings, chosen: Chosen, command: Sequence[str]) -> Run:
         checks_chosen=settings.checks_chosen,
         known_issues=matrix.known_issues,
         gates=matrix.gates.plain(),
+        require_limits=settings.require_limits,
         resolver=f"uv {distribution_version('uv')}",
         index_settings=recorded_settings(),
         setup=settings.setup,

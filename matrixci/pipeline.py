@@ -172,7 +172,9 @@ class Pipeline:
             limits=setup.limits,
             environment=setup.environment,
             known_issues=run.known_issues,
+            require_limits=settings.require_limits,
         )
+        self._unenforced = set(engine.facts.unenforced)  # said already
 
     def _cache(self) -> CacheInUse | None:
         if self._settings.build_cache is None:
@@ -318,7 +320,7 @@ class Pipeline:
             return None
         log = f"logs/{draft.cell.id}.log"
         kept = self._store.find(str(draft.found["reuse_key"]), self._folder.path / log)
-        if kept is None:
+        if kept is None or (self._settings.require_limits and kept.unenforced):
             return None
         here = {"run": self._run.id, "cell": draft.cell, "steps": tuple(draft.steps), "log": log}
         here["attempts"] = draft.attempts
@@ -338,6 +340,8 @@ class Pipeline:
         asked = now()
         self._listener.entered(draft.cell, StepName.CHECKS)
         end = await self._engine.run(spec, self._folder.logs / f"{draft.cell.id}.log")
+        draft.found["unenforced"] = end.unenforced
+        self._tell_of_limits(draft.cell, end.unenforced)
         draft.add(StepName.START, asked, end.started)
         draft.add(StepName.CHECKS, end.started, end.ended)
         draft.add(StepName.COLLECT, end.ended, now())
@@ -345,6 +349,13 @@ class Pipeline:
         draft.found["attestation"] = found.attestation
         draft.found["checks"] = found.checks
         return draft.end(*evidence.cell_outcome(found.checks, found.problem))
+
+    def _tell_of_limits(self, cell: Cell, unenforced: Iterable[str]) -> None:
+        """Say once which limits the engine only turned out to drop as it made a container."""
+        if new := [limit for limit in unenforced if limit not in self._unenforced]:
+            self._unenforced.update(new)
+            limits = in_line(", ".join(new))
+            self._listener.said(f"{cell.id}: the engine does not enforce limits on {limits}")
 
     async def older(self, results: Mapping[str, CellResult]) -> dict[str, dict[str, str]]:
         """Return, for cells that have an older release of a package than others, why it is so."""

@@ -37,6 +37,7 @@ def settings_of(  # noqa: PLR0913 - what a cell is made with
     registry: str | None = None,
     build_cache: BuildCache | None = None,
     keep_wheels: bool = True,
+    require_limits: bool = False,
 ) -> Settings:
     """Return what a cell of a plan is made with.
 
@@ -50,6 +51,7 @@ def settings_of(  # noqa: PLR0913 - what a cell is made with
         registry: the repository through which images are shared.
         build_cache: where BuildKit's own cache is kept.
         keep_wheels: wheels are kept on the engine, for other builds.
+        require_limits: an engine that can't enforce every limit is refused, as the plan may ask.
 
     Raises:
         UsageError: the checks are not those of the plan, or the subject's wheel is not there.
@@ -73,6 +75,7 @@ def settings_of(  # noqa: PLR0913 - what a cell is made with
         registry=registry,
         build_cache=build_cache,
         keep_wheels=keep_wheels,
+        require_limits=require_limits or plan.run.require_limits,
     )
     if setup is None or settings.setup.checks_digest != setup.checks_digest:
         msg = (

@@ -55,6 +55,8 @@ class Reproduction:
     """What the checks are, where they aren't those of the run."""
     keep: bool = False
     """The container stays on the engine."""
+    require_limits: bool = False
+    """It is refused where the engine does not enforce every limit."""
 
     @property
     def only(self) -> tuple[str, ...] | None:
@@ -178,7 +180,8 @@ async def run_again(
     cell = what.before.cell
     told = what.sandbox.told(cell, what.record)
     spec = what.sandbox.container(cell, told, image, await _gpu(engine, what, image))
-    end = await engine.run(replace(spec, keep=what.keep), log, follow)
+    limits = what.require_limits
+    end = await engine.run(replace(spec, keep=what.keep, require_limits=limits), log, follow)
     found = what.sandbox.examine(cell, what.record, told, end)
     outcome, reason, message = evidence.cell_outcome(found.checks, found.problem)
     result = CellResult(
@@ -190,6 +193,7 @@ async def run_again(
         lock=what.record,
         attestation=found.attestation,
         checks=found.checks,
+        unenforced=end.unenforced,
     )
     return result, end.kept
 
@@ -203,7 +207,8 @@ async def open_shell(engine: Engine, what: Reproduction, image: str, *, terminal
     cell = what.before.cell
     told = what.sandbox.told(cell, what.record)
     spec = what.sandbox.container(cell, told, image, await _gpu(engine, what, image))
-    shell = replace(spec, command=SHELL, interactive=True, terminal=terminal, keep=what.keep)
+    spec = replace(spec, keep=what.keep, require_limits=what.require_limits)
+    shell = replace(spec, command=SHELL, interactive=True, terminal=terminal)
     return await engine.attach(shell)
 
 

@@ -36,7 +36,9 @@ class Resumption:
     @property
     def run(self) -> Run:
         """The run as it goes on: what it was, and not ended."""
-        return self.stored.run.model_copy(update={"ended": None, "interrupted": False})
+        required = self.settings.require_limits
+        again = {"ended": None, "interrupted": False, "require_limits": required}
+        return self.stored.run.model_copy(update=again)
 
 
 def unfinished(stored: StoredRun) -> tuple[Cell, ...]:
@@ -72,6 +74,7 @@ def prepare(  # noqa: PLR0913 - what a run is made of
     base_origin: BaseOrigin | None = None,
     registry: str | None = None,
     build_cache: BuildCache | None = None,
+    require_limits: bool = False,
 ) -> Resumption:
     """Return what a run needs to go on as it began.
 
@@ -84,6 +87,7 @@ def prepare(  # noqa: PLR0913 - what a run is made of
         base_origin: how base images must come to be; None: as the run had it.
         registry: the repository through which images are shared.
         build_cache: where BuildKit's own cache is kept.
+        require_limits: an engine that can't enforce every limit is refused, as the run may ask.
 
     Raises:
         UsageError: something that the run stands on is not what it was; each such thing is named.
@@ -108,6 +112,7 @@ def prepare(  # noqa: PLR0913 - what a run is made of
         base_origin=base_origin or (run.setup.base_origin if run.setup else None),
         registry=registry,
         build_cache=build_cache,
+        require_limits=require_limits or run.require_limits,
     )
     differences += _differences(run, settings)
     if differences:

@@ -2,13 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_exponential, wait_random
 
-from matrixci.errors import INFRASTRUCTURE, NoInterpreterError
+from matrixci.errors import INFRASTRUCTURE, LimitsError, NoInterpreterError
 
+_PERMANENT: Final = (LimitsError, NoInterpreterError)
 T = TypeVar("T")
 
 
@@ -29,7 +30,7 @@ Told = Callable[[int, float, BaseException], None]
 
 
 def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, INFRASTRUCTURE) and not isinstance(error, NoInterpreterError)
+    return isinstance(error, INFRASTRUCTURE) and not isinstance(error, _PERMANENT)
 
 
 async def patiently(patience: Patience, attempt: Callable[[int], Awaitable[T]], tell: Told) -> T:

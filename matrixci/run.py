@@ -10,6 +10,7 @@ from typing import Final
 from matrixci.cells import Chosen
 from matrixci.draft import Draft
 from matrixci.engine import Engine
+from matrixci.engine_limits import check_limits
 from matrixci.errors import DiskFullError, EngineError, UsageError
 from matrixci.events import Listener
 from matrixci.judge import judge
@@ -85,15 +86,9 @@ async def resume(what: Resumption, listener: Listener) -> JudgedRun:
 
 async def _look_ahead(settings: Settings, engine: Engine, listener: Listener) -> None:
     """Refuse to begin where a disk is nearly full, or limits that must hold would not."""
-    if missing := engine.facts.unenforced:
-        told = (
-            f"The container engine at {engine.host} cannot enforce limits on {', '.join(missing)}"
-        )
-        if settings.require_limits:
-            msg = f"{told}, and --require-limits is given.\nUse an engine that runs as root, or "
-            msg += "delegate the control groups to the rootless one."
-            raise EngineError(msg)
-        listener.said(f"{told}: checks run without them")
+    required = settings.require_limits
+    if remark := check_limits(engine.facts, engine.host, required=required):
+        listener.said(remark)
     needed = settings.matrix.limits.free_disk
     if remark := await make_sure_of_room(engine, settings.home, needed):
         listener.said(remark)

@@ -34,6 +34,7 @@ class Sandbox:
     """Exact ids of the checks that run; None: all that are selected."""
     limits: Limits
     environment: Mapping[str, str]
+    require_limits: bool = False
     known_issues: Sequence[KnownIssue] = ()
     """Checks of which it is known that they fail aren't run once more."""
 
@@ -92,6 +93,7 @@ class Sandbox:
             time_limit=self.limits.cell,
             silence=self.limits.silence,
             gpu=gpu,
+            require_limits=self.require_limits,
         )
 
     def examine(

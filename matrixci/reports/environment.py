@@ -3,8 +3,9 @@
 import shlex
 from collections import Counter
 
+from matrixci.green import RAN
 from matrixci.headline import headline_versions
-from matrixci.judged import JudgedRun
+from matrixci.judged import JudgedRun, unenforced_in
 from matrixci.model import EngineFacts, Run
 from matrixci.reproduction import run_command
 from matrixci.wording import several
@@ -23,7 +24,7 @@ def environment(judged: JudgedRun) -> list[tuple[str, str]]:
         ("indexes", _indexes(judged)),
         ("index settings", ", ".join(run.index_settings)),
         ("engine", _engine(judged)),
-        ("limits not enforced", ", ".join(judged.run.unenforced)),
+        ("limits not enforced", _unenforced(judged)),
         ("base images", _bases(judged)),
         ("matrixci", f"{run.matrixci}, commit {run.commit}" if run.commit else run.matrixci),
         ("matrix", f"SHA-256 {run.matrix_digest}"),
@@ -54,9 +55,22 @@ def _engine(judged: JudgedRun) -> str:
 def _engine_words(engine: EngineFacts) -> str:
     gpu = f"GPU by {engine.gpu}" if engine.gpu else "no GPU"
     memory = f"{engine.memory / 2**30:.0f} GiB"
+    security = f", {', '.join(engine.security)}" if engine.security else ""
     return (
         f"{engine.version}, buildx {engine.buildx}, {engine.architecture}, {engine.cpus} CPUs, "
-        f"{memory}, {engine.storage}, {gpu}"
+        f"{memory}, {engine.storage}, {gpu}{security}"
+    )
+
+
+def _unenforced(judged: JudgedRun) -> str:
+    """Return the limits that cells ran without, and in how many cells where not in all."""
+    ran = [cell for cell in judged.cells if cell.outcome in RAN]
+    if not ran:
+        return ", ".join(judged.run.unenforced)
+    count = Counter(limit for cell in ran for limit in unenforced_in(judged.run, cell))
+    return ", ".join(
+        limit if number == len(ran) else f"{limit} ({number} of {several(len(ran), 'cell')})"
+        for limit, number in count.items()
     )
 
 

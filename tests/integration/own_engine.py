@@ -57,6 +57,29 @@ class Uplink:
         subprocess.run(["ip", "netns", "delete", self.name], check=True)
 
 
+class WithoutLimits:
+    """Control groups of which an engine finds none that limits memory, processes or CPUs."""
+
+    GROUPS = ("memory", "pids", "cpu")
+
+    @property
+    def daemon(self) -> list[str]:
+        """How a dockerd begins that is in it."""
+        unmount = "".join(f"umount /sys/fs/cgroup/{group} && " for group in self.GROUPS)
+        apart = ["--bridge=none", "--iptables=false", "--ip6tables=false"]
+        # A network of its own: without one, it would remove the bridge of the usual engine.
+        return [
+            "unshare",
+            "--mount",
+            "--net",
+            "sh",
+            "-c",
+            f'{unmount}exec dockerd "$@"',
+            "sh",
+            *apart,
+        ]
+
+
 class OwnEngine:
     """A dockerd with its own data, its own containerd, and a network of its own.
 
@@ -64,7 +87,10 @@ class OwnEngine:
     """
 
     def __init__(
-        self, folder: Path, network: Uplink | OwnNetwork, settings: Sequence[str] = ()
+        self,
+        folder: Path,
+        network: Uplink | OwnNetwork | WithoutLimits,
+        settings: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self.network = network
@@ -196,3 +222,20 @@ def own_engine(folder: Path, images: Sequence[str]) -> Iterator[DisconnectedEngi
         engine.start()
         engine.take(images)
         yield engine
+
+
+@contextmanager
+def limitless_engine(folder: Path, images: Sequence[str]) -> Iterator[OwnEngine]:
+    """Yield an engine with these images that enforces no limits, and has no network."""
+    if os.geteuid() != 0 or not all(map(shutil.which, ("dockerd", "unshare"))):
+        lacking("an engine of the test's own needs dockerd, unshare and root")
+    mounts = Path("/proc/mounts").read_text()
+    if not all(f" /sys/fs/cgroup/{group} cgroup " in mounts for group in WithoutLimits.GROUPS):
+        pytest.skip("control groups of version 2 are one mount, and no engine starts without it")
+    engine = OwnEngine(folder, WithoutLimits())
+    try:
+        engine.start()
+        engine.take(images)
+        yield engine
+    finally:
+        engine.clear()

@@ -27,8 +27,9 @@ from matrixci.matrix.file import load_matrix
 from matrixci.model import Cell, CellOutcome, CheckOutcome, Reason, Run
 from matrixci.new_run import new_run
 from matrixci.pipeline import Settings
+from matrixci.plan import Plan, PlannedCell, PlannedLock, read_plan
 from matrixci.processes import Completed
-from matrixci.run_folder import RunFolder
+from matrixci.run_folder import RunFolder, read_run
 
 MATRIX = """\
 subject: toy
@@ -449,9 +450,10 @@ class Roomy(Engine):
         return 2**40
 
 
-def test_an_engine_that_drops_limits_is_refused_where_they_are_required(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def limitless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have an engine answer that enforces neither memory nor pids."""
+
     async def connect() -> Engine:
         engine = Roomy()
         engine.facts = engine.facts.model_copy(update={"unenforced": ("memory", "pids")})
@@ -459,11 +461,51 @@ def test_an_engine_that_drops_limits_is_refused_where_they_are_required(
 
     monkeypatch.setattr(Engine, "connect", connect)
 
+
+@pytest.mark.usefixtures("limitless")
+def test_an_engine_that_drops_limits_is_refused_where_they_are_required(
+    command: Command, tmp_path: Path
+) -> None:
     done = command("matrix", "--require-limits")
 
     assert done.code == ExitCode.INFRASTRUCTURE
     assert any("cannot enforce limits on memory, pids" in line for line in done.err)
     assert not (tmp_path / ".matrixci/runs").exists()
+
+
+@pytest.mark.usefixtures("limitless")
+def test_a_planned_cell_is_an_error_where_its_plan_requires_limits(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def plan(
+        settings: Settings, chosen: Chosen, words: Sequence[str], *_: object, **__: object
+    ) -> Plan:
+        (cell,) = chosen.cells
+        lock = answer(cell)
+        assert isinstance(lock, Lock)
+        planned = PlannedCell(lock=lock.digest, fallback=lock.fallback, runner=())
+        return Plan(
+            run=new_run(settings, chosen, words),
+            matrix=settings.matrix,
+            architecture="x86_64",
+            locks={lock.digest: PlannedLock.of(lock)},
+            cells={cell.id: planned},
+            unsatisfiable={},
+            tools={},
+        )
+
+    monkeypatch.setattr(cli_plan, "make_plan", plan)
+    assert command("plan", "--cell", EVERY[0], "--require-limits").code == 0
+    written = read_plan(tmp_path / "plan.json")
+    assert written.run.require_limits
+    assert "--require-limits" in written.run.command
+
+    done = command("cell", EVERY[0])
+
+    assert done.code == ExitCode.INFRASTRUCTURE
+    (result,) = read_run(tmp_path / ".matrixci/cells" / EVERY[0]).results.values()
+    assert (result.outcome, result.reason) == (CellOutcome.ERROR, Reason.ENGINE)
+    assert "cannot enforce limits on memory, pids, and --require-limits" in result.message
 
 
 def test_an_index_that_does_not_answer_is_infrastructure(

@@ -1,6 +1,6 @@
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -180,6 +180,31 @@ def test_limits_that_did_not_hold_are_named(tmp_path: Path) -> None:
     text = constraints(judged, folder, CELL.id)[CELL.id]
     assert "# NOT verified: limits on memory, pids, which the engine did not enforce\n" in text
     assert ("limits not enforced", "memory, pids") in environment(judged)
+
+
+def test_limits_of_a_cell_are_named_for_that_cell(tmp_path: Path) -> None:
+    """Cells of a plan run on different engines, and a result may be of an earlier run."""
+    other = a_cell(numpy="1.x")
+    cells = ((CELL, CellOutcome.PASSED), (other, CellOutcome.PASSED))
+    judged, folder = store(tmp_path, *cells, engine=an_engine(unenforced=("memory",)))
+    limits = dict.fromkeys((CELL.id, other.id), ())
+    judged = with_unenforced(judged, {**limits, other.id: ("pids",)})
+    files = constraints(judged, folder, "*")
+    assert "# NOT verified: limits on pids, which the engine" in files[other.id]
+    assert "limits on" not in files[CELL.id]
+    assert ("limits not enforced", "pids (1 of 2 cells)") in environment(judged)
+    enforced = environment(with_unenforced(judged, limits))
+    assert "limits not enforced" not in dict(enforced)
+
+
+def with_unenforced(judged: JudgedRun, limits: Mapping[str, tuple[str, ...]]) -> JudgedRun:
+    """Return a judged run in which cells recorded which limits were not enforced."""
+    cells = []
+    for cell in judged.cells:
+        assert cell.result is not None
+        result = cell.result.model_copy(update={"unenforced": limits[cell.cell.id]})
+        cells.append(cell.model_copy(update={"result": result}))
+    return judged.model_copy(update={"cells": tuple(cells)})
 
 
 def test_every_line_is_a_comment_or_a_pin(tmp_path: Path) -> None:

@@ -138,7 +138,13 @@ def test_an_engine_that_answers_is_described(
         ({"MemoryLimit": True, "PidsLimit": True, "CpuCfsQuota": True}, ()),
         ({"MemoryLimit": False, "PidsLimit": True, "CpuCfsQuota": True}, ("memory",)),
         ({"PidsLimit": False, "CpuCfsQuota": False}, ("pids", "cpus")),
-        ({"MemoryLimit": True, "CgroupDriver": "none"}, ("memory", "pids", "cpus")),
+        ({"MemoryLimit": True, "SwapLimit": False}, ("swap",)),
+        ({"MemoryLimit": True, "CgroupDriver": "none"}, ("memory", "swap", "pids", "cpus")),
+        ({"SecurityOptions": None}, ()),
+        ({"SecurityOptions": ["name=apparmor", "name=seccomp,profile=builtin"]}, ()),
+        ({"SecurityOptions": ["name=seccomp,profile=/etc/docker/own.json"]}, ()),
+        ({"SecurityOptions": ["name=seccomp,profile=unconfined"]}, ("seccomp",)),
+        ({"SecurityOptions": ["name=rootless"]}, ("seccomp",)),
     ],
 )
 def test_limits_that_an_engine_would_drop_are_known(
@@ -151,6 +157,15 @@ def test_limits_that_an_engine_would_drop_are_known(
     programs("docker", WITH_BUILDX)
     facts = connected(monkeypatch, serve(info=(200, {**INFO, **info})))
     assert facts.unenforced == unenforced
+
+
+def test_the_security_options_of_an_engine_are_recorded(
+    serve: Serve, programs: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs("docker", WITH_BUILDX)
+    options = ["name=seccomp,profile=builtin", "name=rootless", "name=cgroupns"]
+    facts = connected(monkeypatch, serve(info=(200, {**INFO, "SecurityOptions": options})))
+    assert facts.security == ("seccomp", "rootless", "cgroupns")
 
 
 def test_podman_is_named_and_not_told_to_be_upgraded(

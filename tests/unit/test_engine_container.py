@@ -14,7 +14,9 @@ from docker.errors import APIError, NotFound
 from factories import an_engine
 
 from matrixci.engine import ContainerSpec, Engine
-from matrixci.errors import EngineError
+from matrixci.engine_limits import dropped_limits
+from matrixci.errors import EngineError, LimitsError
+from matrixci.model import EngineFacts
 
 OWNER = "org.matrixci.owner"
 FACTS = an_engine()
@@ -98,6 +100,7 @@ class FakeClient:
     asked: list[str] = field(default_factory=list)
     made: dict[str, Any] = field(default_factory=dict)
     name: str = "volume"
+    warnings: Sequence[str] | None = None
 
     events_of: Sequence[Mapping[str, Any]] = ({"Action": "start"}, {"Action": "die"})
 
@@ -111,6 +114,10 @@ class FakeClient:
     @property
     def containers(self) -> "FakeContainers":
         return FakeContainers(self)
+
+    @property
+    def api(self) -> "FakeApi":
+        return FakeApi(self)
 
 
 @dataclass
@@ -147,18 +154,34 @@ class FakeVolumes:
 class FakeContainers:
     client: FakeClient
 
-    def create(self, *_: object, **options: object) -> FakeContainer:
-        self.client.made["container"] = options
+    def get(self, name: str) -> FakeContainer:
+        assert name == FakeContainer.id
         return FakeContainer(
-            options=options,
+            options=self.client.made["container"],
             fails=self.client.fails,
             asked=self.client.asked,
             status=self.client.status,
         )
 
 
-def engine(client: FakeClient) -> Engine:
-    return Engine(client, "unix:///nowhere.sock", FACTS)  # type: ignore[arg-type]
+@dataclass
+class FakeApi:
+    """Creates a container, and warns as it is told to."""
+
+    client: FakeClient
+
+    def create_host_config(self, **options: object) -> Mapping[str, object]:
+        return options
+
+    def create_container(
+        self, *_: object, host_config: Mapping[str, object], **options: object
+    ) -> Mapping[str, object]:
+        self.client.made["container"] = {**options, **host_config}
+        return {"Id": FakeContainer.id, "Warnings": self.client.warnings}
+
+
+def engine(client: FakeClient, facts: EngineFacts = FACTS) -> Engine:
+    return Engine(client, "unix:///nowhere.sock", facts)  # type: ignore[arg-type]
 
 
 def test_a_container_is_gone_after_its_end(tmp_path: Path) -> None:
@@ -265,3 +288,72 @@ def test_a_terminal_is_handed_over_to_the_command_line(
     assert client.asked == ["put", "remove", "remove volume"]
     options = client.made["container"]
     assert (options["stdin_open"], options["tty"]) == (True, True)
+
+
+# Limits that the engine drops
+
+NO_PIDS = (
+    "Your kernel does not support PIDs limit capabilities or the cgroup is not mounted. "
+    "PIDs limit discarded."
+)
+NO_SWAP = (
+    "Your kernel does not support swap limit capabilities or the cgroup is not mounted. "
+    "Memory limited without swap."
+)
+NO_MEMORY = (
+    "Your kernel does not support memory limit capabilities or the cgroup is not mounted. "
+    "Limitation discarded."
+)
+OTHER = "Your kernel does not support tickling. Limitation discarded."
+
+
+@pytest.mark.parametrize(
+    ("warnings", "limits"),
+    [
+        (None, ()),
+        ([], ()),
+        ([NO_PIDS, NO_MEMORY, NO_PIDS], ("pids", "memory")),
+        ([NO_SWAP], ("swap",)),
+        ([OTHER], (OTHER,)),
+        (["Published ports are of no use with host network mode"], ()),
+    ],
+)
+def test_warnings_name_the_limits_that_are_dropped(
+    warnings: list[str] | None, limits: tuple[str, ...]
+) -> None:
+    assert dropped_limits(warnings) == limits
+
+
+def test_a_limit_that_only_the_creation_of_a_container_drops_is_told(tmp_path: Path) -> None:
+    client = FakeClient(warnings=[NO_PIDS, NO_SWAP])
+    facts = an_engine(unenforced=("swap",))
+    end = asyncio.run(engine(client, facts).run(SPEC, tmp_path / "log"))
+    assert end.unenforced == ("swap", "pids")
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize(
+    ("known", "warnings", "named"),
+    [((), [NO_PIDS], "pids"), (("memory",), [], "memory")],
+)
+def test_a_container_whose_limits_are_required_is_not_started_without(
+    tmp_path: Path, known: tuple[str, ...], warnings: list[str], named: str, *, keep: bool
+) -> None:
+    client = FakeClient(warnings=warnings)
+    spec = replace(SPEC, require_limits=True, keep=keep)
+    with pytest.raises(LimitsError, match=f"does not enforce limits on {named}, and --require-l"):
+        asyncio.run(engine(client, an_engine(unenforced=known)).run(spec, tmp_path / "log"))
+    assert client.asked == ["remove", "remove volume"]
+
+
+def test_a_container_that_has_its_limits_is_started(tmp_path: Path) -> None:
+    client = FakeClient()
+    end = asyncio.run(engine(client).run(replace(SPEC, require_limits=True), tmp_path / "log"))
+    assert end.unenforced == ()
+    assert client.made["container"]["nano_cpus"] == 10**9
+
+
+def test_a_limit_that_would_be_refused_is_not_asked_for(tmp_path: Path) -> None:
+    client = FakeClient()
+    asyncio.run(engine(client, an_engine(unenforced=("cpus",))).run(SPEC, tmp_path / "log"))
+    assert client.made["container"]["nano_cpus"] is None

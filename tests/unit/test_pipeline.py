@@ -14,7 +14,13 @@ from matrixci import pipeline
 from matrixci.buildx import BuildError
 from matrixci.draft import Draft
 from matrixci.engine import Engine
-from matrixci.errors import BaseImageError, EngineError, ResolverError, RunFilesError
+from matrixci.errors import (
+    BaseImageError,
+    EngineError,
+    LimitsError,
+    ResolverError,
+    RunFilesError,
+)
 from matrixci.matrix.definition import Matrix
 from matrixci.model import (
     Cell,
@@ -155,7 +161,11 @@ def test_what_persists_is_an_error(
 
 @pytest.mark.parametrize(
     ("error", "outcome"),
-    [(BuildError("no"), CellOutcome.BLOCKED), (ValueError("no"), CellOutcome.ERROR)],
+    [
+        (BuildError("no"), CellOutcome.BLOCKED),
+        (ValueError("no"), CellOutcome.ERROR),
+        (LimitsError("no"), CellOutcome.ERROR),
+    ],
 )
 def test_nothing_else_is_tried_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception, outcome: CellOutcome

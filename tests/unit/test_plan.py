@@ -199,6 +199,17 @@ def test_other_checks_than_planned_are_refused(tmp_path: Path, checks: Path) -> 
         settings_of(plan, tmp_path, checks, tmp_path / "home")
 
 
+@pytest.mark.parametrize("planned", [False, True])
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_cell_requires_the_limits_that_its_plan_requires(
+    tmp_path: Path, checks: Path, *, planned: bool, asked: bool
+) -> None:
+    setup = setup_of(MATRIX, read_sources(checks), None)
+    plan = a_plan(setup=setup, require_limits=planned)
+    settings = settings_of(plan, tmp_path, checks, tmp_path / "home", require_limits=asked)
+    assert settings.require_limits is (planned or asked)
+
+
 def test_the_subjects_wheel_is_found_beside_the_plan(tmp_path: Path, checks: Path) -> None:
     wheel = write_wheel(tmp_path, "toy-1.0")
     subject = Subject(

@@ -4,7 +4,7 @@ import json
 import shlex
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -301,6 +301,8 @@ class FakeEngine:
     ran: list[ContainerSpec] = field(default_factory=list)
     way: GpuWay | None = None
     facts: EngineFacts = FACTS
+    host: str = "unix:///nowhere"
+    unenforced: tuple[str, ...] = ()
 
     async def image_digest(self, name: str) -> str | None:
         return name if name in self.images else None
@@ -324,6 +326,7 @@ class FakeEngine:
             ended=now(),
             archive=left_behind(spec, self.ends),
             kept="0123456789ab" if spec.keep else None,
+            unenforced=self.unenforced,
         )
 
     async def attach(self, spec: ContainerSpec) -> int:
@@ -495,6 +498,15 @@ def test_what_is_no_evidence_is_no_pass(tmp_path: Path) -> None:
     assert result.outcome is CellOutcome.FAILED
 
 
+def test_limits_can_be_required(tmp_path: Path) -> None:
+    what = replace(prepared(store(tmp_path, failed())), require_limits=True)
+    engine = FakeEngine(unenforced=("memory",))
+    run = run_again(as_engine(engine), what, "image", tmp_path / "log", lambda _: None)
+    assert asyncio.run(run)[0].unenforced == ("memory",)
+    asyncio.run(open_shell(as_engine(engine), what, "image", terminal=True))
+    assert [spec.require_limits for spec in engine.ran] == [True, True]
+
+
 def test_a_gpu_is_asked_for_where_the_cell_has_one(tmp_path: Path) -> None:
     cuda = a_cell(device="cuda", requires=())
     what = prepared(store(tmp_path, failed(cuda)), None, cuda.id)
@@ -579,6 +591,19 @@ def test_a_known_issue_is_one_here_too(
     done = command(CELL.id, CHECKS[0])
     assert done.code == ExitCode.READY
     assert f"≈ known  {CHECKS[0]}  (in the run: known)" in done.out
+
+
+@pytest.mark.parametrize("option", [(), ("--require-limits",)])
+def test_limits_that_the_engine_drops_are_told_or_refused(
+    command: Command, engine: FakeEngine, tmp_path: Path, option: tuple[str, ...]
+) -> None:
+    store(tmp_path, failed())
+    engine.facts = FACTS.model_copy(update={"unenforced": ("memory", "swap")})
+    engine.ends = {CHECKS[0]: CheckOutcome.PASSED}
+    done = command(CELL.id, CHECKS[0], *option)
+    assert "cannot enforce limits on memory, swap" in done.err
+    assert len(engine.ran) == (0 if option else 1)
+    assert done.code == (ExitCode.INFRASTRUCTURE if option else ExitCode.READY)
 
 
 def test_a_build_that_fails_is_told(

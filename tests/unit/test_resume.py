@@ -136,6 +136,16 @@ def test_a_run_goes_on_as_it_began(place: Place) -> None:
     assert (what.run.ended, what.run.interrupted) == (None, False)
 
 
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("asked", [False, True])
+def test_limits_that_were_required_still_are(place: Place, *, before: bool, asked: bool) -> None:
+    place.write(CellOutcome.PASSED, None, require_limits=before)
+    stored = read_run(place.run)
+    what = prepare(stored, place.load(), place.checks, place.home, require_limits=asked)
+    assert what.settings.require_limits is (before or asked)
+    assert what.run.require_limits is (before or asked)
+
+
 def change_the_matrix(place: Place) -> None:
     text = json.loads(place.matrix.read_text())
     place.matrix.write_text(json.dumps({**text, "limits": {"check": 7}}))
@@ -285,6 +295,7 @@ class NoEngine(Engine):
     """An engine that makes nothing, and has nothing to remove."""
 
     def __init__(self) -> None:
+        self.host = "unix:///nowhere"
         self.facts = an_engine()
 
     async def free_disk(self) -> int | None:

@@ -52,13 +52,13 @@ def matrix(session: nox.Session) -> None:
 
 @nox.session
 def plan(session: nox.Session) -> None:
-    """Resolve every cell once, for other machines to run them: plan.json."""
+    """Resolve every cell once, for other machines to run them."""
     _become(session, "plan")
 
 
 @nox.session
 def cell(session: nox.Session) -> None:
-    """Run one cell of a plan: ID --plan plan.json --output DIR."""
+    """Run one cell of a plan: ID --plan FILE --output DIR."""
     _become(session, "cell")
 
 

@@ -16,7 +16,7 @@ from rich.text import Text
 from matrixci import cli_cell, cli_history
 from matrixci import cli_reports as reports
 from matrixci import run as running
-from matrixci.cli_asked import Asked, asked, make_sure_of_engine
+from matrixci.cli_asked import Asked, asked, make_sure_of_engine, refuse_empty_selection
 from matrixci.cli_constraints import print_constraints
 from matrixci.cli_help import OrderedGroup, PlainCommand
 from matrixci.cli_issue import issue
@@ -45,17 +45,17 @@ from matrixci.cli_reproduce import reproduce
 from matrixci.cli_resume import go_on
 from matrixci.console import console
 from matrixci.engine import Engine
-from matrixci.errors import ExitCode, MatrixciError, UsageError
+from matrixci.errors import ExitCode, MatrixciError
 from matrixci.history.record import record
 from matrixci.invocation import called
-from matrixci.judge import exit_code, selected_nothing
+from matrixci.judge import exit_code
 from matrixci.judged import JudgedRun
 from matrixci.planning import resolve_only
 from matrixci.progress import Progress
 from matrixci.redaction import redact
 from matrixci.reports.report import read_report
 from matrixci.reports.terminal import render
-from matrixci.run_folder import RUNS, forget_run
+from matrixci.run_folder import RUNS
 from matrixci.wording import in_line, printable
 
 app = typer.Typer(
@@ -174,10 +174,7 @@ def _finish(judged: JudgedRun, folder: Path, history: Path | None) -> NoReturn:
     Raises:
         UsageError: the selection of checks names none; the run is not kept.
     """
-    if selected_nothing(judged):
-        forget_run(folder)
-        msg = f"No check matches --check {judged.run.check_filter}; the run is not kept."
-        raise UsageError(msg)
+    refuse_empty_selection(judged, folder)
     if history is not None:
         record(judged, history, _warn)
     console().print(render(read_report(judged, folder)), crop=False)

@@ -19,10 +19,13 @@ from matrixci.console import console
 from matrixci.data import data_folder
 from matrixci.engine_endpoint import engine_endpoint
 from matrixci.errors import EngineError, UsageError
+from matrixci.judge import selected_nothing
+from matrixci.judged import JudgedRun
 from matrixci.matrix.definition import Matrix
-from matrixci.matrix.file import load_matrix
+from matrixci.matrix.file import load_matrix, refusal_of
 from matrixci.model import BaseOrigin
 from matrixci.pipeline import Settings
+from matrixci.run_folder import forget_run
 from matrixci.subject import resolve_subject
 from matrixci.uv_settings import ignored_settings
 from matrixci.wording import did_you_mean, in_line, listed
@@ -115,9 +118,17 @@ def _as_of(given: datetime | None) -> date | None:
 
 
 def _checks(what: Asked, matrix: Matrix) -> Path:
+    """Return the folder of checks: the command's, the matrix's, or the built-in one.
+
+    Raises:
+        UsageError: it holds no checks; where the matrix names it, with its line.
+    """
     if what.checks is not None or matrix.checks in {None, BUILTIN}:
         return checks_folder(what.checks)
-    return checks_folder(what.file.parent / str(matrix.checks))
+    try:
+        return checks_folder(what.file.parent / str(matrix.checks))
+    except UsageError as error:
+        raise refusal_of(what.file, "checks", str(error)) from None
 
 
 def _say_what_is_ignored() -> None:
@@ -148,6 +159,22 @@ def _axis_options(context: typer.Context, axes: Sequence[str]) -> dict[str, tupl
             raise UsageError(msg)
         wanted.setdefault(name, []).extend(value.split(","))
     return {name: tuple(values) for name, values in wanted.items()}
+
+
+def refuse_empty_selection(judged: JudgedRun, folder: Path) -> None:
+    """Forget a run whose selection of checks names none: it says nothing about the subject.
+
+    Args:
+        judged: the run.
+        folder: where its files lie.
+
+    Raises:
+        UsageError: it is such a run.
+    """
+    if selected_nothing(judged):
+        forget_run(folder)
+        msg = f"No check matches --check {judged.run.check_filter}; the run is not kept."
+        raise UsageError(msg)
 
 
 def make_sure_of_engine() -> None:

@@ -9,9 +9,10 @@ import typer
 from rich.text import Text
 
 from matrixci import run as running
-from matrixci.cli_asked import make_sure_of_engine
+from matrixci.cli_asked import make_sure_of_engine, refuse_empty_selection
 from matrixci.cli_options import (
     HOME,
+    PLAN,
     BaseOption,
     BuildCacheOption,
     ChecksOption,
@@ -19,6 +20,7 @@ from matrixci.cli_options import (
     HomeOption,
     InstallEngineOption,
     NoHistoryOption,
+    PlanOption,
     RegistryOption,
     RequireLimitsOption,
     checks_folder,
@@ -31,7 +33,8 @@ from matrixci.cli_reports import (
     write_readiness,
 )
 from matrixci.console import console
-from matrixci.judge import exit_code
+from matrixci.errors import UsageError
+from matrixci.judge import exit_code, selected_nothing
 from matrixci.merge import find_plan, merge
 from matrixci.plan import read_plan
 from matrixci.planned_cell import settings_of
@@ -44,7 +47,7 @@ from matrixci.run_folder import RunFolder
 def run_cell(  # noqa: PLR0913
     cell: Annotated[str, typer.Argument(metavar="ID", help="Cell id.")],
     *,
-    plan: Annotated[Path, typer.Option(help="The plan's file.")] = Path("plan.json"),
+    plan: PlanOption = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder of the result; <home>/cells/ID.")
     ] = None,
@@ -66,13 +69,14 @@ def run_cell(  # noqa: PLR0913
     require_limits: RequireLimitsOption = False,
 ) -> None:
     """Run one cell of a plan, on any machine; its folder is what `report` puts together."""
-    planned = read_plan(plan)
+    place = plan or home / PLAN
+    planned = read_plan(place)
     what = planned.cell(cell)
     setup = planned.run.setup
     named = Path(setup.checks) if setup is not None and setup.checks is not None else None
     settings = settings_of(
         planned,
-        plan.parent,
+        place.parent,
         checks_folder(checks or named),
         home,
         fresh=fresh,
@@ -89,6 +93,9 @@ def run_cell(  # noqa: PLR0913
     with progress.showing():
         judged = asyncio.run(running.execute_cell(planned, what, settings, folder, progress))
     console().print(render(read_report(judged, folder.path)), crop=False)
+    if selected_nothing(judged):
+        msg = f"No check matches --check {judged.run.check_filter} of the plan."
+        raise UsageError(msg)
     raise typer.Exit(exit_code(judged))
 
 
@@ -96,7 +103,10 @@ def report(  # noqa: PLR0913
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of results.")],
     *,
     plan: Annotated[
-        Path | None, typer.Option(help="The plan's file; plan.json in one of the folders.")
+        Path | None,
+        typer.Option(
+            help="The plan's file; plan.json in one of the folders, or <home>/plan/plan.json."
+        ),
     ] = None,
     home: HomeOption = HOME,
     baseline: BaselineOption = None,
@@ -107,9 +117,11 @@ def report(  # noqa: PLR0913
     out: OutOption = None,
 ) -> None:
     """Put cells of a plan together into one run, write its report, and exit by the verdict."""
-    planned = find_plan(folders) if plan is None else read_plan(plan)
+    planned = find_plan(folders, home / PLAN) if plan is None else read_plan(plan)
     merged = merge(planned, folders, home)
     _say(merged.remarks)
+    if planned.run.check_filter is not None:
+        refuse_empty_selection(running.judge_folder(merged.folder), merged.folder)
     write_readiness(
         merged.folder,
         home=home,

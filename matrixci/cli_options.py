@@ -17,6 +17,7 @@ from matrixci.reuse import source_files
 
 HOME: Final = Path(".matrixci")
 HISTORY: Final = "history.sqlite"
+PLAN: Final = "plan/plan.json"
 
 RUN_NAMES: Final = "id or its beginning, folder, latest~N, previous, last-green"
 RUN_HELP: Final = f"The run: {RUN_NAMES}. Default: the latest."
@@ -53,6 +54,9 @@ RequireLimitsOption = Annotated[
     typer.Option("--require-limits", help="Refuse an engine that does not enforce every limit."),
 ]
 HomeOption = Annotated[Path, typer.Option("--home", help="Where runs and caches are kept.")]
+PlanOption = Annotated[
+    Path | None, typer.Option(help="The plan's file; <home>/plan/plan.json.", show_default=False)
+]
 HistoryOption = Annotated[
     Path | None,
     typer.Option("--history", metavar="PATH", help="The history's file; <home>/history.sqlite."),
@@ -96,9 +100,7 @@ def checks_folder(folder: Path | None) -> Path:
     """
     path = folder or data_folder("checks")
     if not path.is_dir():
-        what = "a file; name its folder" if path.exists() else "not there"
-        msg = f"The folder of checks {path} is {what}."
-        raise UsageError(msg)
+        raise UsageError(_no_folder(path))
     try:
         files = source_files(path)
     except OSError as error:
@@ -108,3 +110,10 @@ def checks_folder(folder: Path | None) -> Path:
         msg = f"There is no check in {path}: no file named {' or '.join(CHECK_FILES)}."
         raise UsageError(msg)
     return path
+
+
+def _no_folder(path: Path) -> str:
+    if not path.exists():
+        return f"There is no folder of checks {path}."
+    only = f"--checks {path.parent} --check '{path.name}*'"
+    return f"{path} is a file; name a folder. To run this file alone: {only}"

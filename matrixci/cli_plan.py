@@ -16,6 +16,7 @@ from matrixci.bases import missing_interpreters
 from matrixci.cli_asked import Asked, asked
 from matrixci.cli_options import (
     HOME,
+    PLAN,
     AsOfOption,
     BaseOption,
     CellsOption,
@@ -23,6 +24,7 @@ from matrixci.cli_options import (
     ChecksOption,
     HomeOption,
     MatrixOption,
+    PlanOption,
     RequireLimitsOption,
     SubjectOption,
     TierOption,
@@ -59,7 +61,7 @@ def plan_run(  # noqa: PLR0913
     base: BaseOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Resolve everything anew.")] = False,
     require_limits: RequireLimitsOption = False,
-    output: Annotated[Path, typer.Option(help="The plan's file.")] = Path("plan.json"),
+    output: PlanOption = None,
     shard_size: Annotated[
         int, typer.Option(min=1, max=MOST_JOBS, help="Cells in one matrix of a workflow, at most.")
     ] = MOST_JOBS,
@@ -90,8 +92,9 @@ def plan_run(  # noqa: PLR0913
             tell=_tell,
         )
     )
-    write_plan(planned, output)
-    write_wheel(settings.subject.wheel, output)
+    place = output or home / PLAN
+    write_plan(planned, place)
+    write_wheel(settings.subject.wheel, place)
     locks = {cell.id: planned.answer(cell.id) for cell in chosen.cells}
     runners = {name: ", ".join(cell.runner) for name, cell in planned.cells.items()}
     show_locks(settings, chosen.cells, locks, runners)
@@ -99,8 +102,8 @@ def plan_run(  # noqa: PLR0913
         _tell_of_gpus(planned)
     if path := os.environ.get("GITHUB_OUTPUT"):
         append(outputs(planned, shard_size), Path(path))
-    run_one = called("cell", "ID", "--plan", str(output))
-    told = f"the run {planned.run.id} is planned in {output}; run a cell of it: {run_one}"
+    run_one = called("cell", "ID", "--plan", str(place))
+    told = f"the run {planned.run.id} is planned in {place}; run a cell of it: {run_one}"
     console().print(Text(told), soft_wrap=True)
 
 

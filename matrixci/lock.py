@@ -244,6 +244,11 @@ class Resolver:
         except (ResolverError, RunFilesError):
             return None
 
+    def known_names(self) -> set[str]:
+        """Return the names of the packages in the locks that are kept, of earlier runs too."""
+        kept = (_read(path, forever=True) for path in self._cache.glob("*.json"))
+        return {pin.name for lock in kept if isinstance(lock, Lock) for pin in lock.pins}
+
     async def answer(self, request: Request) -> Lock | Unsatisfiable:
         """Answer a request, once for all who ask.
 

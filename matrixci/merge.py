@@ -30,13 +30,19 @@ class Merged:
     """What was left out, and why; one line each."""
 
 
-def find_plan(folders: Sequence[Path]) -> Plan:
-    """Return the plan that lies somewhere below some folders.
+def find_plan(folders: Sequence[Path], default: Path) -> Plan:
+    """Return the plan that lies somewhere below some folders, or else the one made here.
+
+    Args:
+        folders: those with the results.
+        default: where `plan` writes one.
 
     Raises:
         UsageError: there is none, or there are different ones.
     """
     paths = [path for folder in folders for path in _files(folder, PLAN)]
+    if not paths and default.is_file():
+        return read_plan(default)
     plans = {plan.digest: plan for plan in map(read_plan, paths)}
     if len(plans) == 1:
         return next(iter(plans.values()))

@@ -45,7 +45,7 @@ from matrixci.older import Locked, older_releases
 from matrixci.registry import Registry
 from matrixci.retry import Patience, patiently
 from matrixci.reuse import ResultStore, digest_of
-from matrixci.run_folder import RunFolder
+from matrixci.run_folder import RunFolder, keep_out_of_git
 from matrixci.sandbox import Sandbox
 from matrixci.setup import image_request, image_settings, resolver_of, setup_of
 from matrixci.subject import ResolvedSubject
@@ -103,7 +103,16 @@ class Settings:
 
 
 def resolver_for(settings: Settings, architecture: str) -> Resolver:
-    """Return the resolver for containers of an architecture, as the kernel names it."""
+    """Return the resolver for containers of an architecture, as the kernel names it.
+
+    Raises:
+        RunFilesError: the folder of its cache can't be made.
+    """
+    try:
+        keep_out_of_git(settings.home)
+    except OSError as error:
+        msg = f"The folder {settings.home} can't be made: {error}"
+        raise RunFilesError(msg) from error
     return resolver_of(settings.home, architecture, settings.as_of, fresh=settings.fresh)
 
 

@@ -14,6 +14,7 @@ from matrixci.older import Locked, older_releases
 from matrixci.pipeline import Settings, resolver_for
 from matrixci.plan import Plan, PlannedCell, PlannedLock, Refusal
 from matrixci.retry import Patience, Told, patiently
+from matrixci.unknown_requirements import refuse_unknown
 
 Answers = Mapping[str, Lock | Unsatisfiable]
 """Cell id to what was resolved for it."""
@@ -24,12 +25,32 @@ async def resolve_only(settings: Settings, cells: Sequence[Cell], architecture: 
 
     Raises:
         ResolverError: the index could not be asked.
+        UsageError: it has no release for a requirement.
     """
     resolver = resolver_for(settings, architecture)
     try:
-        return await _resolve(resolver, settings, cells)
+        answers = await _resolve(resolver, settings, cells)
+        await make_sure_of_requirements(resolver, settings, cells)
+        return answers
     finally:
         await resolver.close()
+
+
+async def make_sure_of_requirements(
+    resolver: Resolver, settings: Settings, cells: Sequence[Cell]
+) -> None:
+    """Do nothing where the index has a release for each requirement, or cannot be asked.
+
+    Raises:
+        UsageError: it has none, whatever the Python and the other requirements are.
+    """
+    await refuse_unknown(
+        resolver,
+        cells,
+        settings.subject.subject,
+        settings.matrix.requires,
+        as_of=settings.as_of,
+    )
 
 
 async def make_plan(  # noqa: PLR0913 - what a plan is made of
@@ -53,6 +74,7 @@ async def make_plan(  # noqa: PLR0913 - what a plan is made of
 
     Raises:
         ResolverError: the index could not be asked.
+        UsageError: it has no release for a requirement.
     """
 
     async def attempt(_: int) -> Plan:
@@ -76,6 +98,7 @@ async def _plan(  # noqa: PLR0913, PLR0917
     run = new_run(settings, chosen, command)
     python = max((cell.python for cell in chosen.cells), key=Version)
     answers = await _resolve(resolver, settings, chosen.cells)
+    await make_sure_of_requirements(resolver, settings, chosen.cells)
     tools = await resolver.tools(python)
     locks: dict[str, PlannedLock] = {}
     satisfiable: dict[str, PlannedCell] = {}

@@ -23,6 +23,7 @@ from matrixci.pipeline import Pipeline, Settings, resolver_for
 from matrixci.plan import Plan
 from matrixci.planned_cell import run_of
 from matrixci.planned_locks import PlannedLocks
+from matrixci.planning import make_sure_of_requirements
 from matrixci.preflight import make_sure_of_room
 from matrixci.resume import Resumption
 from matrixci.run_folder import RunFolder, read_run
@@ -44,17 +45,21 @@ async def execute(
         EngineError: no engine answers.
         DiskFullError: a disk that the run would fill has too little room.
         RunFilesError: the run's folder can't be written.
+        UsageError: the package index has no release for a requirement.
     """
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
     engine = await Engine.connect()
     await _look_ahead(settings, engine, listener)
+    # It keeps its answers, so nothing is asked twice.
+    resolver = resolver_for(settings, engine.facts.architecture)
+    await make_sure_of_requirements(resolver, settings, chosen.cells)
     run = new_run(settings, chosen, command)
     folder = RunFolder.create(settings.home, run.id)
     with folder.held():
         folder.write_run(run)
         store_checks(folder.path, settings.sources)
         folder.point_latest()
-        pipeline = Pipeline(settings, run, folder, engine, listener)
+        pipeline = Pipeline(settings, run, folder, engine, listener, locks=resolver)
         return await _go(run, pipeline, folder, engine, listener)
 
 

@@ -169,6 +169,7 @@ def keep_out_of_git(home: Path) -> None:
     Raises:
         OSError: it can't be written.
     """
+    home.mkdir(parents=True, exist_ok=True)
     (home / ".gitignore").write_text("*\n", encoding="utf-8")
 
 

@@ -50,6 +50,21 @@ def load_matrix(path: Path) -> Matrix:
     return matrix
 
 
+def refusal_of(path: Path, key: str, message: str) -> MatrixFileError:
+    """Return the error of a value that only whoever uses it finds wrong, with its line.
+
+    Args:
+        path: the file, which was read before.
+        key: a key at its top.
+        message: what is wrong with the value.
+    """
+    try:
+        located = read_document(_text(path)).locate(Mistake(path=(key,), message=message))
+    except (YamlError, MatrixFileError):  # it was changed meanwhile
+        return _unreadable(path, f"{key}: {message}")
+    return _refusal(path, [located])
+
+
 def _text(path: Path) -> str:
     """Return the text of the file, where it is one that can be a matrix."""
     try:

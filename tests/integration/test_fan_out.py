@@ -67,12 +67,12 @@ def matrixci(toy: Toy, *arguments: str, **environment: str) -> subprocess.Comple
     )
 
 
-def plan(toy: Toy) -> Path:
+def plan(toy: Toy, *more: str) -> Path:
     """Plan the toy's matrix as a machine of its own; return the folder that it hands on."""
     folder = toy.folder / "handed-on"
     folder.mkdir(exist_ok=True)
     words = ["--matrix", str(toy.matrix), "--checks", str(toy.checks), "--home", "planner"]
-    done = matrixci(toy, "plan", *words, "--output", str(folder / "plan.json"))
+    done = matrixci(toy, "plan", *words, "--output", str(folder / "plan.json"), *more)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -149,6 +149,19 @@ def test_many_machines_come_to_what_one_does(toy: Toy, first_run: Ran) -> None:
     assert (merged / "report" / "index.html").is_file() or any((merged / "report").iterdir())
     for mode in MODES:
         toy.only_left(toy.folder / "back" / mode)
+
+
+def test_a_selection_that_names_no_check_is_a_mistake_on_each_machine(toy: Toy) -> None:
+    toy.write(CHECKS)
+    folder = plan(toy, "--check", "nothing and not this")
+
+    cell = run_cell(toy, folder, "plain")
+    done, merged = report(toy, folder)
+
+    for each in (cell, done):
+        assert each.returncode == 2, each.stderr
+        assert "No check matches --check nothing and not this" in each.stderr
+    assert not merged.exists()
 
 
 def test_a_machine_that_dies_leaves_its_cell_missing(toy: Toy) -> None:

@@ -12,7 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from factories import RUN, a_check, a_result, a_run, an_engine, cells
+from factories import RUN, a_check, a_result, a_run, an_engine, cells, write_wheel
+from tiny_index import serving
 
 from matrixci import cli, cli_asked, cli_plan, pipeline
 from matrixci import run as running
@@ -266,7 +267,14 @@ def test_a_matrix_file_that_is_not_there_is_told(command: Command, tmp_path: Pat
         ("--check not", "--check 'not' is not understood: write words with and, or, not"),
         ("--check a=1", "--check 'a=1' is not understood: "),
         ("--checks empty", "There is no check in empty: no file named test_*.py or *_test.py."),
-        ("--checks absent", "The folder of checks absent is not there."),
+        ("--checks absent", "There is no folder of checks absent."),
+        (
+            "--checks matrix.yaml",
+            (
+                "matrix.yaml is a file; name a folder. "
+                "To run this file alone: --checks . --check 'matrix.yaml*'"
+            ),
+        ),
     ],
 )
 def test_a_mistake_in_the_command_is_told(
@@ -362,6 +370,27 @@ def test_a_plan_shows_each_cell_with_its_lock(command: Command) -> None:
 
 
 @pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ("nowhere", "There is no folder of checks nowhere."),
+        ("matrix.yaml", "matrix.yaml is a file; name a folder. "),
+        ("empty", "There is no check in empty: "),
+    ],
+)
+def test_a_folder_of_checks_in_the_matrix_is_refused_with_its_line(
+    command: Command, tmp_path: Path, named: str, told: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "matrix.yaml").write_text(f"{MATRIX}checks: {named}\n", encoding="utf-8")
+    line = MATRIX.count("\n") + 1
+
+    done = command("matrix", "--plan")
+
+    assert done.code == ExitCode.USAGE
+    assert any(each.startswith(f"matrix.yaml:{line}:9: checks: {told}") for each in done.err)
+
+
+@pytest.mark.parametrize(
     ("base", "told"),
     [
         ([], "so the base image must come from a registry"),
@@ -370,13 +399,23 @@ def test_a_plan_shows_each_cell_with_its_lock(command: Command) -> None:
     ],
 )
 def test_a_plan_names_the_cells_whose_interpreter_is_not_here(
-    command: Command, monkeypatch: pytest.MonkeyPatch, base: list[str], told: str | None
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    base: list[str],
+    told: str | None,
 ) -> None:
+    (wheels := tmp_path / "wheels").mkdir()
+    for release in ("toy-1.0", "torch-2.0", "numpy-1.0", "numpy-2.0", "pytest-8.4.0"):
+        write_wheel(wheels, release)
+
     async def missing(versions: Collection[str]) -> list[str]:
         return [version for version in versions if version == "3.13"]
 
     monkeypatch.setattr(cli_plan, "missing_interpreters", missing)
-    done = command("matrix", "--plan", "--device", "cpu", *base)
+    with serving(wheels) as address:
+        monkeypatch.setenv("UV_DEFAULT_INDEX", address)
+        done = command("matrix", "--plan", "--device", "cpu", *base)
 
     assert done.code == ExitCode.READY
     lines = [line for line in done.err if "CPython 3.13" in line]

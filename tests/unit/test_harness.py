@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -1411,3 +1412,25 @@ def test_checks_are_selected_by_id_glob_or_words(
     told = supervise(tmp_path, checks, select=select)
 
     assert [check.partition("::")[2] for check in told.ends] == ran
+
+
+def test_the_example_of_the_documentation_runs(tmp_path: Path) -> None:
+    page = (HARNESS.parents[1] / "docs" / "writing-checks.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+
+    told = supervise(tmp_path, example, device="cuda", lock={"pytest": pytest.__version__})
+
+    assert list(told.outcomes.values()) == ["passed", "passed", "skipped"]
+    assert [check["severity"] for check in told.collected] == ["error", "warning", "error"]
+    assert told.collected[0]["reference"] == "pytest-dev/pytest#1"
+    assert "metadata_seconds" in told.ends["test_it.py::test_metadata_is_read_quickly"]["figures"]
+
+
+def test_the_documentation_names_every_marker_and_fixture(tmp_path: Path) -> None:
+    page = (HARNESS.parents[1] / "docs" / "writing-checks.md").read_text(encoding="utf-8")
+    told = supervise(tmp_path, "def test(cell):\n    assert 0, ' '.join(vars(cell))\n")
+    named = told.ends["test_it.py::test"]["message"].split()
+
+    assert {"axes", "lock", "subject"} <= {*named}
+    inner = {"schema", "nonce", "builtin", "select", "only", "limits", "known"}
+    assert [name for name in named if name not in inner and f"`{name}`" not in page] == []

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from matrixci.setup import setup_of
 from matrixci.stored_checks import read_checks, store_checks
 
 PLAN = a_plan()
+NO_PLAN = Path("nowhere/plan.json")
 ENGINE = an_engine()
 
 
@@ -78,7 +80,7 @@ def back(tmp_path: Path) -> Path:
 
 
 def test_all_cells_are_one_run(back: Path, tmp_path: Path) -> None:
-    merged = merge(find_plan([back]), [back], tmp_path / "home")
+    merged = merge(find_plan([back], NO_PLAN), [back], tmp_path / "home")
     run = judge_folder(merged.folder)
     assert outcomes(run) == ["passed", "passed", "passed", "unsatisfiable"]
     assert run.verdict is Verdict.READY
@@ -269,14 +271,23 @@ def test_an_interrupted_cell_is_an_interrupted_run(back: Path, tmp_path: Path) -
 
 def test_a_plan_is_found_or_asked_for(back: Path, tmp_path: Path) -> None:
     write_plan(PLAN, back / "again" / "plan.json")  # the same, twice
-    assert find_plan([back]).digest == PLAN.digest
+    assert find_plan([back], NO_PLAN).digest == PLAN.digest
     write_plan(a_plan(as_of="2026-01-01"), back / "other" / "plan.json")
     with pytest.raises(UsageError, match="2 plans"):
-        find_plan([back])
+        find_plan([back], NO_PLAN)
     with pytest.raises(UsageError, match="--plan"):
-        find_plan([back / f"cell-{FOUR[0].id}"])
+        find_plan([back / f"cell-{FOUR[0].id}"], NO_PLAN)
     with pytest.raises(UsageError, match="There is no folder"):
-        find_plan([tmp_path / "nowhere"])
+        find_plan([tmp_path / "nowhere"], NO_PLAN)
+
+
+def test_the_plan_made_here_serves_where_the_folders_have_none(back: Path, tmp_path: Path) -> None:
+    here = tmp_path / "home" / "plan.json"
+    write_plan(a_plan(as_of="2026-01-01"), here)
+    alone = back / f"cell-{FOUR[0].id}"
+    assert find_plan([alone], here).run.as_of == date(2026, 1, 1)
+    write_plan(PLAN, alone / "plan.json")
+    assert find_plan([alone], here).digest == PLAN.digest
 
 
 def test_a_part_of_the_matrix_is_as_ready_as_it_is_on_one_machine(

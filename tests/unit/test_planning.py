@@ -14,6 +14,7 @@ from matrixci.errors import ExitCode
 from matrixci.lock import Lock, Unsatisfiable
 from matrixci.plan import Plan, read_plan
 
+PLAN = ".matrixci/plan/plan.json"
 MATRIX = """\
 subject: toy
 retries: 0
@@ -55,7 +56,7 @@ def plan(
 
 
 def planned(tmp_path: Path) -> Plan:
-    return read_plan(tmp_path / "plan.json")
+    return read_plan(tmp_path / PLAN)
 
 
 def test_every_cell_is_locked_once(plan: PlanCommand, tmp_path: Path) -> None:
@@ -80,13 +81,13 @@ def test_every_cell_is_locked_once(plan: PlanCommand, tmp_path: Path) -> None:
     assert (made.run.engine, made.run.ended, made.run.plan) == (None, None, None)
     assert "py3.12-cpu" in done.out
     assert "ubuntu-24.04" in done.out
-    assert f"the run {made.run.id} is planned in plan.json" in done.out
+    assert f"the run {made.run.id} is planned in {PLAN}" in done.out
 
 
 def test_what_has_no_solution_is_planned_as_such(plan: PlanCommand, tmp_path: Path) -> None:
-    done = plan("--subject", "toy>=2", "--output", "plan.json")
+    done = plan("--subject", "toy>=2", "--output", "here.json")
     assert done.code == ExitCode.READY
-    made = planned(tmp_path)
+    made = read_plan(tmp_path / "here.json")
     assert set(made.unsatisfiable) == {"py3.12-cpu", "py3.12-cuda"}
     assert isinstance(made.answer("py3.12-cpu"), Unsatisfiable)
     assert "unsatisfiable" in done.out
@@ -119,7 +120,7 @@ def test_a_password_in_the_subjects_url_is_in_no_plan(
         (tmp_path / "matrix.yaml").write_text(text, encoding="utf-8")
         done = plan()
     assert done.code == ExitCode.READY, done.err
-    assert "secret" not in (tmp_path / "plan.json").read_text(encoding="utf-8")
+    assert "secret" not in (tmp_path / PLAN).read_text(encoding="utf-8")
     assert "secret" not in done.out + done.err
 
 
@@ -158,4 +159,95 @@ def test_an_index_that_does_not_answer_is_infrastructure(
         monkeypatch.setenv("UV_HTTP_RETRIES", "0")
         done = plan()
     assert done.code == ExitCode.INFRASTRUCTURE
-    assert not (tmp_path / "plan.json").exists()
+    assert not (tmp_path / PLAN).exists()
+
+
+@pytest.mark.parametrize(
+    ("requirement", "told"),
+    [
+        ("tooy", 'has no package named tooy (the subject). Did you mean "toy"?'),
+        ("Never_Heard.of", "has no package named Never_Heard.of (the subject)"),
+        ("toy>=9", "has no toy>=9: only toy<=2.0 is available (the subject)"),
+        ("toy==1.5", "has no toy==1.5 (the subject)"),
+    ],
+)
+def test_a_subject_that_no_release_is_meant_by_is_a_mistake(
+    plan: PlanCommand, tmp_path: Path, requirement: str, told: str
+) -> None:
+    assert plan().code == ExitCode.READY
+    (tmp_path / PLAN).unlink()
+
+    done = plan("--subject", requirement)
+
+    assert done.code == ExitCode.USAGE
+    assert told in done.err
+    assert not (tmp_path / PLAN).exists()
+
+
+def test_every_misspelt_requirement_is_named(plan: PlanCommand, tmp_path: Path) -> None:
+    more = 'requires: [nmupy, "pytest>=99"]\n'
+    (tmp_path / "matrix.yaml").write_text(more + MATRIX, encoding="utf-8")
+
+    done = plan()
+
+    assert done.code == ExitCode.USAGE
+    assert "no package named nmupy (a requirement of matrix.yaml)" in done.err
+    assert "no pytest>=99: only pytest==8.4.0 is available" in done.err
+
+
+def test_a_folder_of_the_subjects_name_is_offered(plan: PlanCommand, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+
+    done = plan("--subject", "mine")
+
+    assert done.code == ExitCode.USAGE
+    assert "For the folder of that name here write ./mine" in done.err
+
+
+@pytest.mark.parametrize(
+    "value", ['{requires: "toy>=9"}', '{requires: ["toy==2.0", "toy==1.0"]}', '{requires: "toy<0"}']
+)
+def test_a_value_of_an_axis_may_wait_for_a_release(
+    plan: PlanCommand, tmp_path: Path, value: str
+) -> None:
+    text = MATRIX + f"  kind: {{plain: {{id: plain}}, next: {value}}}\n"
+    (tmp_path / "matrix.yaml").write_text(text, encoding="utf-8")
+
+    done = plan()
+
+    assert done.code == ExitCode.READY, done.err
+    assert {name for name in planned(tmp_path).unsatisfiable if "next" in name}
+    assert not {name for name in planned(tmp_path).unsatisfiable if "next" not in name}
+
+
+def test_a_value_of_an_axis_with_an_unknown_name_is_a_mistake(
+    plan: PlanCommand, tmp_path: Path
+) -> None:
+    text = MATRIX + "  kind: {plain: {id: plain}, next: {requires: tooy}}\n"
+    (tmp_path / "matrix.yaml").write_text(text, encoding="utf-8")
+
+    done = plan()
+
+    assert done.code == ExitCode.USAGE
+    assert "no package named tooy (a requirement of matrix.yaml)" in done.err
+
+
+def test_what_only_one_python_lacks_is_unsatisfiable_there(
+    plan: PlanCommand, tmp_path: Path
+) -> None:
+    done = plan("--subject", "toy>=2", "--python", "3.12")
+
+    assert done.code == ExitCode.READY, done.err
+    assert len(planned(tmp_path).unsatisfiable) == 2
+
+
+def test_an_index_without_any_harness_is_told_as_such(
+    plan: PlanCommand, tmp_path: Path, wheels: Path
+) -> None:
+    (wheels / "pytest-8.4.0-py3-none-any.whl").unlink()
+
+    done = plan("--subject", "tooy")
+
+    assert done.code == ExitCode.INFRASTRUCTURE
+    assert "has no pytest either" in done.err
+    assert not (tmp_path / PLAN).exists()

@@ -58,9 +58,7 @@ async def refuse_unknown(
         raise UsageError("\n".join(mistakes))
 
 
-async def _unlocked(
-    resolver: Resolver, cells: Sequence[Cell], subject: Subject
-) -> dict[str, Cell]:
+async def _unlocked(resolver: Resolver, cells: Sequence[Cell], subject: Subject) -> dict[str, Cell]:
     """Return the requirements of the index that are in no lock, each with its newest cell."""
     wanted: dict[str, Cell] = {}
     for cell in sorted(cells, key=lambda each: Version(each.python)):

@@ -535,7 +535,7 @@ def test_a_planned_cell_is_an_error_where_its_plan_requires_limits(
 
     monkeypatch.setattr(cli_plan, "make_plan", plan)
     assert command("plan", "--cell", EVERY[0], "--require-limits").code == 0
-    written = read_plan(tmp_path / "plan.json")
+    written = read_plan(tmp_path / ".matrixci/plan/plan.json")
     assert written.run.require_limits
     assert "--require-limits" in written.run.command
 

@@ -24,7 +24,9 @@ from matrixci.judged import JudgedRun
 from matrixci.matrix.definition import Matrix
 from matrixci.matrix.file import load_matrix, refusal_of
 from matrixci.model import BaseOrigin
+from matrixci.own_wheels import WHEELS
 from matrixci.pipeline import Settings
+from matrixci.required_wheels import make_wheels, without_credentials
 from matrixci.run_folder import forget_run
 from matrixci.subject import resolve_subject
 from matrixci.uv_settings import ignored_settings
@@ -75,12 +77,14 @@ def asked(
         cells=tuple(what.cells or ()),
         tier=what.tier,
     )
-    chosen = choose(loaded, selection)
+    every = choose(loaded, selection)
+    chosen = without_credentials(every)
     settings = Settings(
         matrix=loaded,
         subject=asyncio.run(
             resolve_subject(what.subject or loaded.subject, what.home / "subjects")
         ),
+        own_wheels=asyncio.run(make_wheels(every.cells, what.home / WHEELS, _say)),
         checks=_checks(what, loaded),
         checks_chosen=what.checks is not None or loaded.checks is not None,
         home=what.home,
@@ -131,10 +135,14 @@ def _checks(what: Asked, matrix: Matrix) -> Path:
         raise refusal_of(what.file, "checks", str(error)) from None
 
 
+def _say(text: str) -> None:
+    console(stderr=True).print(Text(in_line(text)), soft_wrap=True)
+
+
 def _say_what_is_ignored() -> None:
     if ignored := ignored_settings(Path.cwd()):
         text = f"ignored, because only matrix.yaml and the index decide a lock: {listed(ignored)}"
-        console(stderr=True).print(Text(in_line(text)), soft_wrap=True)
+        _say(text)
 
 
 def _axis_options(context: typer.Context, axes: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -36,7 +36,7 @@ from matrixci.lock import Lock, Unsatisfiable
 from matrixci.model import BaseOrigin, Cell
 from matrixci.new_run import companions
 from matrixci.pipeline import Settings
-from matrixci.plan import Plan, write_plan, write_wheel
+from matrixci.plan import Plan, write_own_wheels, write_plan, write_wheel
 from matrixci.planning import Answers, make_plan
 from matrixci.reports.github import annotation
 from matrixci.runners import runner_of
@@ -95,6 +95,7 @@ def plan_run(  # noqa: PLR0913
     place = output or home / PLAN
     write_plan(planned, place)
     write_wheel(settings.subject.wheel, place)
+    write_own_wheels(settings.own_wheels, place)
     locks = {cell.id: planned.answer(cell.id) for cell in chosen.cells}
     runners = {name: ", ".join(cell.runner) for name, cell in planned.cells.items()}
     show_locks(settings, chosen.cells, locks, runners)

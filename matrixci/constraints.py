@@ -15,6 +15,7 @@ from matrixci.judged import JudgedCell, JudgedRun, unenforced_in
 from matrixci.lock import Lock, Pin, closure
 from matrixci.model import Cell, CheckOutcome, CheckResult, Subject
 from matrixci.stored_lock import read_lock
+from matrixci.wheel_build import file_name
 from matrixci.wording import did_you_mean, in_line, listed, several
 
 _RULE: Final = "#" + "-" * 78
@@ -71,14 +72,20 @@ def _file(judged: JudgedRun, cell: JudgedCell, folder: Path, *, hashes: bool) ->
     if result is None or result.lock is None:
         msg = f"{cell.cell.id} has no lock."
         raise NotGreenError(msg)
-    lock = read_lock(folder, result.lock, judged.run.subject)
+    lock = read_lock(folder, result.lock, judged.run)
     # A value may come from a container: a line end in it would become a requirement.
-    lines = [*_header(judged, cell), *_usage(cell.cell.id, hashes=hashes)]
+    pins = _stack(lock, judged.run.subject, cell.cell)
+    lines = [*_header(judged, cell, pins), *_usage(cell.cell.id, hashes=hashes)]
     head = "".join(f"# {in_line(line)}".rstrip() + "\n" for line in lines)
     # From the pins alone, so no index, no option and no credentials can be in it.
-    pins = _stack(lock, judged.run.subject, cell.cell)
-    body = "".join(f"{pin.line() if hashes else pin.requirement}\n" for pin in pins)
+    body = "".join(_lines(pin, hashes=hashes) for pin in pins)
     return f"{_RULE}\n{head}{_RULE}\n{body}"
+
+
+def _lines(pin: Pin, *, hashes: bool) -> str:
+    """Return a pin, under a comment that names what a wheel of one's own was made from."""
+    from_ = f"# {pin.name} is made from {in_line(pin.source)}\n" if pin.source else ""
+    return f"{from_}{pin.line() if hashes else pin.requirement}\n"
 
 
 def _stack(lock: Lock, subject: Subject, cell: Cell) -> tuple[Pin, ...]:
@@ -100,7 +107,7 @@ def _usage(cell: str, *, hashes: bool) -> Iterable[str]:
         yield f"use:          pip install -c {file} PACKAGE"
 
 
-def _header(judged: JudgedRun, cell: JudgedCell) -> Iterable[str]:
+def _header(judged: JudgedRun, cell: JudgedCell, pins: Iterable[Pin]) -> Iterable[str]:
     run, result = judged.run, cell.result
     versions = result.lock.versions if result and result.lock else {}
     name = run.subject.name
@@ -125,7 +132,7 @@ def _header(judged: JudgedRun, cell: JudgedCell) -> Iterable[str]:
     if result and result.reused_from:
         yield f"results from: run {result.reused_from}, which had the same lock and checks"
     yield f"made by:      matrixci {run.matrixci}, {run.resolver}"
-    yield from _remarks(judged, cell)
+    yield from _remarks(cell, pins)
 
 
 def _counts(cell: JudgedCell) -> str:
@@ -162,14 +169,15 @@ def _gpu_was_there(cell: JudgedCell) -> bool:
     return cell.cell.gpu and attested is not None and attested.gpus > 0
 
 
-def _remarks(judged: JudgedRun, cell: JudgedCell) -> Iterable[str]:
+def _remarks(cell: JudgedCell, pins: Iterable[Pin]) -> Iterable[str]:
     lock = cell.result.lock if cell.result else None
     if lock is not None and lock.torch_backend is not None:
         yield f"torch is the {lock.torch_backend} build of PyTorch's own index: name that index,"
         yield f"or use uv with --torch-backend {lock.torch_backend}"
-    if judged.run.subject.wheel is not None:
-        yield f"{judged.run.subject.name} is a wheel of one's own, {judged.run.subject.wheel}:"
-        yield "where it lies is said with --find-links"
+    for pin in pins:
+        if pin.url is not None:
+            yield f"{pin.name} is a wheel of one's own, {file_name(pin.url)}:"
+            yield "where it lies is said with --find-links"
 
 
 def needs_several(cell_pattern: str, cells: Iterable[Cell]) -> bool:

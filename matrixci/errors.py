@@ -31,7 +31,7 @@ class MatrixFileError(UsageError):
 
 
 class SubjectError(UsageError):
-    """A subject that is no requirement, path or URL, or that can't be made into a wheel."""
+    """A subject, or a requirement beside it, that can't be read, fetched or made into a wheel."""
 
 
 class EngineError(MatrixciError):

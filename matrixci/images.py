@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -53,8 +53,8 @@ class ImageSettings:
     """Name of its base image."""
     precompile: tuple[str, ...]
     """Statements run once in each image, so that their bytecode lies in it."""
-    wheel: Path | None
-    """The subject's wheel, where it is one of our own."""
+    wheels: Mapping[str, Path]
+    """SHA-256 to file of the wheels of our own."""
     jobs: int
     """Builds under way at once."""
     keep_wheels: bool = True
@@ -190,7 +190,8 @@ class Images:
         tools_lock = await self._locks.tools(tools_python)
         parts = _split(request.lock)
         with temporary_folder("build") as folder:
-            secrets = await asyncio.to_thread(self._lay_out, folder, parts, tools_lock)
+            wheels = own_wheels(request.lock, self._settings.wheels)
+            secrets = await asyncio.to_thread(self._lay_out, folder, parts, tools_lock, wheels)
             common = Build(
                 context=folder / "context",
                 dockerfile=folder / "context/Dockerfile",
@@ -253,14 +254,16 @@ class Images:
         if self._cache:
             self._cache.examine(log)
 
-    def _lay_out(self, folder: Path, parts: _Parts, tools: Lock) -> dict[str, Path]:
+    def _lay_out(
+        self, folder: Path, parts: _Parts, tools: Lock, wheels: Iterable[Path]
+    ) -> dict[str, Path]:
         """Write a build's context, and its secrets beside it; return the secrets."""
         context = folder / "context"
         (context / "wheels").mkdir(parents=True)
         for name in _RECIPE:
             shutil.copy2(data_folder("docker") / name, context)
-        if self._settings.wheel is not None:
-            shutil.copy2(self._settings.wheel, context / "wheels")
+        for wheel in wheels:
+            shutil.copy2(wheel, context / "wheels")
         texts = {
             "tools.txt": tools.text,
             "nvidia.txt": parts.nvidia,
@@ -283,13 +286,23 @@ class Images:
 def _split(lock: Lock) -> _Parts:
     """Split a lock: CUDA libraries, torch with what it needs, and the rest.
 
-    Only how much is shared depends on the split; each part is installed, whatever it holds.
+    Only how much is shared depends on the split; each part is installed, whatever it holds. Wheels
+    of our own are there for the rest alone: what changes with every build is shared with nobody.
     """
-    torch = closure(lock.pins, {"torch"})
+    torch = closure(lock.pins, {"torch"}) - {pin.name for pin in lock.pins if pin.url}
     nvidia = [pin for pin in lock.pins if pin.name in torch and pin.name.startswith("nvidia-")]
     beside = [pin for pin in lock.pins if pin.name in torch and pin not in nvidia]
     rest = [pin for pin in lock.pins if pin.name not in torch]
     return _Parts(nvidia=_text(nvidia), torch=_text(beside), rest=_text(rest))
+
+
+def own_wheels(lock: Lock, wheels: Mapping[str, Path]) -> tuple[Path, ...]:
+    """Return those of some wheels, SHA-256 to file, that a lock installs.
+
+    No other lies in a build's context: there it would be a change.
+    """
+    digests = [each.removeprefix("sha256:") for pin in lock.pins if pin.url for each in pin.hashes]
+    return tuple(wheels[digest] for digest in dict.fromkeys(digests) if digest in wheels)
 
 
 def _text(pins: Sequence[Pin]) -> str:

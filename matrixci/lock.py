@@ -15,7 +15,7 @@ from functools import cached_property
 from importlib.metadata import version as distribution_version
 from pathlib import Path
 from typing import Final, Protocol, assert_never
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 import uv
 from packaging.requirements import Requirement
@@ -30,6 +30,7 @@ from matrixci.processes import Completed, run_process
 from matrixci.resolver_reason import NO_SOLUTION, one_line, readable_reason
 from matrixci.temporary import temporary_folder
 from matrixci.uv_settings import index_config
+from matrixci.wheel_build import file_name
 
 HARNESS: Final = ("pytest>=8,<10",)
 """What the checks are written in; it is resolved with the stack, so it can't disturb it unseen."""
@@ -39,6 +40,8 @@ _TIME_LIMIT: Final = 300.0
 _REFUSED: Final = re.compile(
     r"(?:could not be queried due to .*?\(|returned a )(\d{3} \w+(?: \w+)*?)(?:\)| error)"
 )
+
+_CONFLICT: Final = re.compile(r"conflicting URLs for package `([^`]+)`")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +73,8 @@ class Pin:
     hashes: tuple[str, ...]
     via: tuple[str, ...]
     """Who asks for it, by normalised name."""
+    source: str | None = None
+    """The URL that a wheel of our own was made from; None: the subject's, or from an index."""
 
     @property
     def requirement(self) -> str:
@@ -84,8 +89,13 @@ class Pin:
         """Return it as a line to install from; a wheel of our own lies in the folder `wheels`."""
         if self.url is None:
             return self.line()
-        wheel = f"{self.name} @ file://{wheels}/{quote(_file_name(self.url))}"
+        wheel = f"{self.name} @ file://{wheels}/{quote(file_name(self.url))}"
         return " \\\n    ".join([wheel, *self._options()])
+
+    def comments(self) -> str:
+        """Return who asks for it, and what a wheel of our own was made from, as lines."""
+        via = f"    # via {', '.join(self.via)}\n" if self.via else ""
+        return via + (f"    # from {self.source}\n" if self.source else "")
 
     def _options(self) -> Iterable[str]:
         return (f"--hash={value}" for value in self.hashes)
@@ -107,11 +117,8 @@ class Lock:
 
     @property
     def annotated(self) -> str:
-        """The same with who asks for each, as comments: all that an image is made from."""
-        return "".join(
-            f"{pin.line()}\n" + (f"    # via {', '.join(pin.via)}\n" if pin.via else "")
-            for pin in self.pins
-        )
+        """The same with who asks for each, and where it is from, as comments."""
+        return "".join(f"{pin.line()}\n{pin.comments()}" for pin in self.pins)
 
     @cached_property
     def digest(self) -> str:
@@ -327,6 +334,9 @@ def _configured(argv: Sequence[str], config: str) -> Iterator[list[str]]:
 def _outcome(done: Completed, backend: str | None, python: str) -> Lock | Unsatisfiable:
     if done.exit_status == 0:
         return Lock(pins=parse_lock(done.stdout), torch_backend=backend)
+    if conflict := _CONFLICT.search(done.stderr):
+        reason = f"{conflict[1]} is required from more than one URL"
+        return Unsatisfiable(reason=reason, detail=done.stderr)
     if NO_SOLUTION not in done.stderr:
         msg = f"The package index could not be asked: {one_line(done.stderr)}"
         raise ResolverError(msg)
@@ -359,24 +369,22 @@ def _parse_pin(block: Sequence[str]) -> Pin:
     try:
         requirement = Requirement(head)
         if requirement.url:
-            version = str(parse_wheel_filename(_file_name(requirement.url))[1])
+            version = str(parse_wheel_filename(file_name(requirement.url))[1])
         else:
             version = str(Version(str(requirement.specifier).removeprefix("==")))
     except ValueError as error:
         msg = f"The resolver's answer has a line that is not understood: {head}"
         raise ResolverError(msg) from error
     via = re.search(r"# via (.*)", rest)
+    source = re.search(r"^ +# from (\S+)$", rest, re.MULTILINE)
     return Pin(
         name=canonicalize_name(requirement.name),
         version=version,
         url=requirement.url,
         hashes=tuple(re.findall(r"--hash=(\S+)", rest)),
         via=tuple(re.findall(r"[A-Za-z0-9._-]+", via[1])) if via else (),
+        source=source[1] if source else None,
     )
-
-
-def _file_name(url: str) -> str:
-    return unquote(urlsplit(url).path.rpartition("/")[2])
 
 
 def closure(pins: Sequence[Pin], roots: Iterable[str]) -> set[str]:

@@ -170,6 +170,20 @@ class Subject(Frozen):
     digest: str | None = Field(default=None, description="SHA-256 of the wheel, in hex")
 
 
+class OwnWheel(Frozen):
+    """A wheel that was built or fetched for a requirement with a URL, beside the subject's."""
+
+    name: str = Field(description="normalised distribution name")
+    spec: str = Field(description="the requirement as the cells have it, credentials taken out")
+    origin: str = Field(
+        description="the URL that it was made from, at its commit, credentials taken out"
+    )
+    requirement: str = Field(description="what the resolver is given in place of `spec`")
+    wheel: str = Field(description="file name of the wheel")
+    digest: str = Field(description="SHA-256 of the wheel, in hex")
+    commit: str | None = Field(default=None, description="of the repository, if it is from one")
+
+
 class LockRecord(Frozen):
     """The exact requirements of a cell; the file beside the run holds them with hashes."""
 
@@ -393,6 +407,9 @@ class Run(Frozen):
     subject: Subject
     companions: tuple[str, ...] = Field(
         default=(), description="normalised names of what the matrix requires beside the subject"
+    )
+    own_wheels: tuple[OwnWheel, ...] = Field(
+        default=(), description="wheels made for requirements with a URL, beside the subject's"
     )
     as_of: date | None
     matrix_digest: str

@@ -44,6 +44,7 @@ def new_run(settings: Settings, chosen: Chosen, command: Sequence[str]) -> Run:
         called_by=caller(),
         subject=settings.subject.subject,
         companions=companions(matrix),
+        own_wheels=tuple(each.wheel for each in settings.own_wheels),
         as_of=settings.as_of,
         matrix_digest=matrix_digest(matrix),
         axes={axis: tuple(values) for axis, values in matrix.axes.items()},

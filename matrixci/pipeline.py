@@ -42,6 +42,7 @@ from matrixci.model import (
     now,
 )
 from matrixci.older import Locked, older_releases
+from matrixci.own_wheels import KeptWheel, compared_packages
 from matrixci.registry import Registry
 from matrixci.retry import Patience, patiently
 from matrixci.reuse import ResultStore, digest_of
@@ -90,11 +91,22 @@ class Settings:
     """The matrix or the command names the checks; else the built-in ones serve."""
     require_limits: bool = False
     """An engine that can't enforce every limit of a container is refused."""
+    own_wheels: tuple[KeptWheel, ...] = ()
+    """The wheels of requirements with a URL, beside the subject's."""
 
     @cached_property
     def sources(self) -> Sources:
         """The checks, read once: whoever edits one during a run doesn't mix its evidence."""
         return read_sources(self.checks)
+
+    @property
+    def wheels(self) -> Mapping[str, Path]:
+        """SHA-256 to file of every wheel of our own, the subject's included."""
+        own = {each.wheel.digest: each.path for each in self.own_wheels}
+        subject = self.subject
+        if subject.wheel is None or subject.subject.digest is None:
+            return own
+        return {**own, subject.subject.digest: subject.wheel}
 
     @cached_property
     def setup(self) -> Setup:
@@ -113,7 +125,13 @@ def resolver_for(settings: Settings, architecture: str) -> Resolver:
     except OSError as error:
         msg = f"The folder {settings.home} can't be made: {error}"
         raise RunFilesError(msg) from error
-    return resolver_of(settings.home, architecture, settings.as_of, fresh=settings.fresh)
+    return resolver_of(
+        settings.home,
+        architecture,
+        settings.as_of,
+        fresh=settings.fresh,
+        wheels=[each.wheel for each in settings.own_wheels],
+    )
 
 
 def default_jobs(engine: Engine, limits: Limits) -> int:
@@ -163,7 +181,7 @@ class Pipeline:
             image_settings(
                 setup,
                 run.cells,
-                settings.subject.wheel,
+                settings.wheels,
                 jobs,
                 keep_wheels=settings.keep_wheels,
             ),
@@ -368,7 +386,7 @@ class Pipeline:
 
     async def older(self, results: Mapping[str, CellResult]) -> dict[str, dict[str, str]]:
         """Return, for cells that have an older release of a package than others, why it is so."""
-        packages = (self._run.subject.name, *self._run.companions)
+        packages = compared_packages(self._run)
         locked = [
             Locked(cell=result.cell, versions=result.lock.versions)
             for result in results.values()

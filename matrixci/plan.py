@@ -1,11 +1,12 @@
 """A plan: the JSON contract between the machine that plans a run and those that run its cells.
 
-It is all that a cell needs beside the checks and the subject's own wheel: what is installed was
+It is all that a cell needs beside the checks and the wheels of our own: what is installed was
 resolved once, so that every machine installs the same.
 """
 
 import hashlib
 import shutil
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -17,9 +18,9 @@ from matrixci.invocation import called
 from matrixci.lock import Lock, Unsatisfiable, parse_lock
 from matrixci.matrix.definition import Matrix
 from matrixci.model import SCHEMA_VERSION, Cell, Frozen, Run
+from matrixci.own_wheels import KeptWheel, place_of, with_wheels_of
 from matrixci.run_documents import read_document
 from matrixci.run_folder import write_whole
-from matrixci.stored_lock import with_own_wheel
 from matrixci.wording import did_you_mean
 
 
@@ -125,7 +126,7 @@ class Plan(Frozen):
         if lock.digest != planned.lock:
             msg = f"The plan's lock of the cell {cell_id} is not the one of its digest."
             raise UsageError(msg)
-        return with_own_wheel(lock, self.run.subject)
+        return with_wheels_of(lock, self.run)
 
 
 def read_plan(path: Path) -> Plan:
@@ -167,4 +168,20 @@ def write_wheel(wheel: Path | None, plan: Path) -> None:
             shutil.copyfile(wheel, plan.parent / wheel.name)
     except OSError as error:
         msg = f"The subject's wheel can't be laid beside {plan}: {error}"
+        raise RunFilesError(msg) from error
+
+
+def write_own_wheels(wheels: Iterable[KeptWheel], plan: Path) -> None:
+    """Copy the wheels of requirements with a URL beside a plan's file, where a cell looks for them.
+
+    Raises:
+        RunFilesError: one can't be written.
+    """
+    try:
+        for each in wheels:
+            place = plan.parent / place_of(each.wheel)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(each.path, place)
+    except OSError as error:
+        msg = f"The wheels of requirements cannot be copied beside {plan}: {error}"
         raise RunFilesError(msg) from error

@@ -6,6 +6,7 @@ from matrixci.build_cache import BuildCache
 from matrixci.errors import SubjectError, UsageError
 from matrixci.invocation import called
 from matrixci.model import BaseOrigin, Cell, Run, now
+from matrixci.own_wheels import kept_wheels
 from matrixci.pipeline import Settings
 from matrixci.plan import Plan
 from matrixci.subject import ResolvedSubject, kept_wheel
@@ -43,7 +44,7 @@ def settings_of(  # noqa: PLR0913 - what a cell is made with
 
     Args:
         plan: the plan.
-        beside: the folder of the plan, where the subject's own wheel lies.
+        beside: the folder of the plan, where the wheels of our own lie.
         checks: the folder of checks.
         home: where caches lie.
         fresh: an earlier result of the same cell is not taken.
@@ -54,17 +55,19 @@ def settings_of(  # noqa: PLR0913 - what a cell is made with
         require_limits: an engine that can't enforce every limit is refused, as the plan may ask.
 
     Raises:
-        UsageError: the checks are not those of the plan, or the subject's wheel is not there.
+        UsageError: the checks are not those of the plan, or a wheel of our own is not there.
     """
     try:
         wheel = kept_wheel(plan.run.subject, home, beside)
     except SubjectError as error:
         msg = f"The plan's subject is not here: {error}"
         raise UsageError(msg) from error
+    own_wheels = kept_wheels(plan.run.own_wheels, home, beside)
     setup = plan.run.setup
     settings = Settings(
         matrix=plan.matrix,
         subject=ResolvedSubject(subject=plan.run.subject, wheel=wheel),
+        own_wheels=own_wheels,
         checks=checks,
         home=home,
         check_filter=plan.run.check_filter,

@@ -8,11 +8,15 @@ from packaging.version import Version
 
 from matrixci.cells import Chosen
 from matrixci.lock import Lock, Resolver, Unsatisfiable
+from matrixci.matrix.axes import AxisValue
+from matrixci.matrix.definition import Matrix
 from matrixci.model import Cell
 from matrixci.new_run import new_run
 from matrixci.older import Locked, older_releases
+from matrixci.own_wheels import compared_packages
 from matrixci.pipeline import Settings, resolver_for
 from matrixci.plan import Plan, PlannedCell, PlannedLock, Refusal
+from matrixci.redaction import redact
 from matrixci.retry import Patience, Told, patiently
 from matrixci.unknown_requirements import refuse_unknown
 
@@ -119,12 +123,11 @@ async def _plan(  # noqa: PLR0913, PLR0917
         for cell in chosen.cells
         if isinstance(answer := answers[cell.id], Lock)
     ]
-    packages = (run.subject.name, *run.companions)
+    packages = compared_packages(run)
     older = await older_releases(resolver, settings.subject.subject, packages, locked)
     return Plan(
         run=run.model_copy(update={"older": older}),
-        # Cells need all of it but its subject, whose URL may have a password in it.
-        matrix=settings.matrix.model_copy(update={"subject": run.subject.spec}),
+        matrix=_without_credentials(settings.matrix, run.subject.spec),
         architecture=architecture,
         locks=locks,
         cells=satisfiable,
@@ -137,3 +140,25 @@ async def _resolve(resolver: Resolver, settings: Settings, cells: Sequence[Cell]
     subject = settings.subject.subject
     answers = await asyncio.gather(*(resolver.resolve(cell, subject) for cell in cells))
     return {cell.id: answer for cell, answer in zip(cells, answers, strict=True)}
+
+
+def _without_credentials(matrix: Matrix, subject: str) -> Matrix:
+    """Return a matrix without the passwords of its URLs: its cells need all but those."""
+    return matrix.model_copy(
+        update={
+            "subject": subject,
+            **_redacted(matrix),
+            "axes": {
+                axis: {
+                    name: value.model_copy(update=_redacted(value))
+                    for name, value in values.items()
+                }
+                for axis, values in matrix.axes.items()
+            },
+        }
+    )
+
+
+def _redacted(entry: Matrix | AxisValue) -> dict[str, tuple[str, ...]]:
+    shown = tuple(map(redact, entry.requires))
+    return {} if shown == entry.requires else {"requires": shown}

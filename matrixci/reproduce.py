@@ -15,7 +15,8 @@ from matrixci.errors import NotReproducibleError, SubjectError, UsageError
 from matrixci.events import Remarks
 from matrixci.images import Images
 from matrixci.lock import Lock
-from matrixci.model import CellOutcome, CellResult, LockRecord, Run, Setup, Subject
+from matrixci.model import CellOutcome, CellResult, LockRecord, Run, Setup
+from matrixci.own_wheels import kept_wheels, wheels_in
 from matrixci.reproduction import anew_command
 from matrixci.run_folder import StoredRun
 from matrixci.sandbox import Sandbox
@@ -116,7 +117,7 @@ def prepare(
         setup=run.setup,
         before=before,
         record=before.lock,
-        lock=read_lock(stored.folder, before.lock, run.subject),
+        lock=read_lock(stored.folder, before.lock, run),
         sandbox=sandbox,
         remark=remark,
     )
@@ -136,16 +137,16 @@ async def image_of(engine: Engine, what: Reproduction, home: Path, logs: Path, s
         BuildError: it could not be built.
         BaseImageError: a base image of it can't be had.
         ResolverError: what installs the others could not be resolved.
-        NotReproducibleError: the subject's wheel is gone.
+        NotReproducibleError: a wheel of our own is gone.
     """
     image = what.before.image
     if image is not None and await engine.image_digest(image.id) is not None:
         return image.id
     say("the image of the run is gone, so it is built anew from the stored lock")
-    wheel = _wheel(what.run.subject, home)
+    wheels = _wheels(what.run, what.lock, home)
     resolver = resolver_of(home, engine.facts.architecture, None, fresh=False)
     bases = Bases(engine, what.setup.base_origin, logs, Remarks(say))
-    settings = image_settings(what.setup, what.run.cells, wheel, 1)
+    settings = image_settings(what.setup, what.run.cells, wheels, 1)
     images = Images(engine, bases, resolver, settings, logs, Remarks(say))
     try:
         built = await images.image(image_request(what.setup, what.before.cell, what.lock))
@@ -261,14 +262,19 @@ def _only(stored: StoredRun, cell_id: str, check: str | None) -> tuple[str, ...]
     return found
 
 
-def _wheel(subject: Subject, home: Path) -> Path | None:
-    """Return the subject's wheel, where it is one of our own.
+def _wheels(run: Run, lock: Lock, home: Path) -> dict[str, Path]:
+    """Return the wheels of our own that a lock installs, SHA-256 to file.
 
     Raises:
-        NotReproducibleError: it is gone, or another file by now.
+        NotReproducibleError: one is gone, or another file by now.
     """
     try:
-        return kept_wheel(subject, home)
+        subject = kept_wheel(run.subject, home)
+        own = kept_wheels(wheels_in(lock, run.own_wheels), home)
     except SubjectError as error:
         msg = f"The image is gone, and so is the wheel that it was made of: {error}"
         raise NotReproducibleError(msg) from error
+    found = {each.wheel.digest: each.path for each in own}
+    if subject is not None and run.subject.digest is not None:
+        found[run.subject.digest] = subject
+    return found

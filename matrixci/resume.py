@@ -12,6 +12,7 @@ from matrixci.lock import Lock
 from matrixci.matrix.definition import Matrix
 from matrixci.matrix.digest import matrix_digest
 from matrixci.model import BaseOrigin, Cell, CellOutcome, Run
+from matrixci.own_wheels import KeptWheel, kept_wheels
 from matrixci.pipeline import Settings
 from matrixci.run_folder import StoredRun
 from matrixci.stored_lock import read_lock
@@ -100,9 +101,15 @@ def prepare(  # noqa: PLR0913 - what a run is made of
     except SubjectError as error:
         gone = str(error).partition("\n")[0]
         differences.append(f"the subject's wheel is gone, or another one: {gone}")
+    own_wheels: tuple[KeptWheel, ...] = ()
+    try:
+        own_wheels = kept_wheels(run.own_wheels, home)
+    except SubjectError as error:
+        differences.append(str(error).partition("\n")[0])
     settings = Settings(
         matrix=matrix,
         subject=ResolvedSubject(subject=run.subject, wheel=wheel),
+        own_wheels=own_wheels,
         checks=checks,
         home=home,
         check_filter=run.check_filter,
@@ -144,7 +151,7 @@ def _locks(stored: StoredRun, cells: Iterable[Cell]) -> tuple[dict[str, Lock], l
         if result is None or result.lock is None:
             continue
         try:
-            locks[cell.id] = read_lock(stored.folder, result.lock, stored.run.subject)
+            locks[cell.id] = read_lock(stored.folder, result.lock, stored.run)
         except RunFilesError as error:
             problems.append(str(error).partition("\n")[0])
     return locks, problems

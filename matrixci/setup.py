@@ -1,6 +1,6 @@
 """What a run records of its matrix and its command, so that a cell of it can be made again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -12,7 +12,8 @@ from matrixci.data import data_folder
 from matrixci.images import ImageRequest, ImageSettings
 from matrixci.lock import Lock, Resolver
 from matrixci.matrix.definition import Matrix
-from matrixci.model import BaseOrigin, Cell, Limits, Setup
+from matrixci.model import BaseOrigin, Cell, Limits, OwnWheel, Setup
+from matrixci.own_wheels import OwnWheelResolver
 from matrixci.sandbox import ENVIRONMENT
 
 _GLIBC: Final = "manylinux_2_36"  # of the Debian release that the base images are
@@ -38,7 +39,14 @@ def setup_of(matrix: Matrix, checks: Sources, base_origin: BaseOrigin | None) ->
     )
 
 
-def resolver_of(home: Path, architecture: str, as_of: date | None, *, fresh: bool) -> Resolver:
+def resolver_of(
+    home: Path,
+    architecture: str,
+    as_of: date | None,
+    *,
+    fresh: bool,
+    wheels: Sequence[OwnWheel] = (),
+) -> Resolver:
     """Return the resolver for containers of an architecture, as the kernel names it.
 
     Args:
@@ -46,19 +54,26 @@ def resolver_of(home: Path, architecture: str, as_of: date | None, *, fresh: boo
         architecture: as the kernel names it.
         as_of: only what was published up to the end of this day exists.
         fresh: kept answers are not used.
+        wheels: those that are made for requirements with a URL.
     """
-    return Resolver(home / "locks", f"{architecture}-{_GLIBC}", as_of, fresh=fresh)
+    platform = f"{architecture}-{_GLIBC}"
+    return OwnWheelResolver(home / "locks", platform, as_of, fresh=fresh, wheels=wheels)
 
 
 def image_settings(
-    setup: Setup, cells: Sequence[Cell], wheel: Path | None, jobs: int, *, keep_wheels: bool = True
+    setup: Setup,
+    cells: Sequence[Cell],
+    wheels: Mapping[str, Path],
+    jobs: int,
+    *,
+    keep_wheels: bool = True,
 ) -> ImageSettings:
     """Return what all images of a run have in common.
 
     Args:
         setup: the run's.
         cells: all cells of the run.
-        wheel: the subject's, where it is one of our own.
+        wheels: SHA-256 to file of those of our own.
         jobs: builds under way at once.
         keep_wheels: wheels are kept on the engine, for other builds.
     """
@@ -68,7 +83,7 @@ def image_settings(
         tools_python=newest,
         tools_base=_python_base(setup, newest),
         precompile=setup.precompile,
-        wheel=wheel,
+        wheels=wheels,
         jobs=jobs,
         keep_wheels=keep_wheels,
         time_limit=setup.limits.build,

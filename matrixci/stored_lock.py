@@ -1,22 +1,21 @@
 """A cell's lock as the run's folder keeps it: read back, and held against its digest."""
 
-from dataclasses import replace
 from pathlib import Path
-from urllib.parse import quote
 
 from matrixci.errors import ResolverError, RunFilesError
 from matrixci.invocation import called
 from matrixci.lock import Lock, parse_lock
-from matrixci.model import LockRecord, Subject
+from matrixci.model import LockRecord, Run
+from matrixci.own_wheels import with_wheels_of
 
 
-def read_lock(folder: Path, record: LockRecord, subject: Subject) -> Lock:
+def read_lock(folder: Path, record: LockRecord, run: Run) -> Lock:
     """Return the lock that a run's folder keeps for a cell.
 
     Args:
         folder: the run's folder.
         record: what the cell's result says of the lock.
-        subject: the run's subject; where it is a wheel of our own, the lock installs that.
+        run: the run; where it has wheels of our own, the lock installs those.
 
     Raises:
         RunFilesError: the file is missing, or isn't the lock that the result speaks of.
@@ -37,19 +36,4 @@ def read_lock(folder: Path, record: LockRecord, subject: Subject) -> Lock:
             f"Run the cell anew: {called('matrix')}"
         )
         raise RunFilesError(msg)
-    return with_own_wheel(lock, subject)
-
-
-def with_own_wheel(lock: Lock, subject: Subject) -> Lock:
-    """Return a lock that was read from a text as one that installs the subject's own wheel.
-
-    Args:
-        lock: as its text tells: a name, a version and a hash.
-        subject: the run's; where it is no wheel of our own the lock is as it should be.
-    """
-    if subject.wheel is None:
-        return lock
-    # Only the wheel's name is of use: where it lies is for who installs it to say.
-    url = f"file:///{quote(subject.wheel)}"
-    own = tuple(replace(pin, url=url) if pin.name == subject.name else pin for pin in lock.pins)
-    return replace(lock, pins=own)
+    return with_wheels_of(lock, run)

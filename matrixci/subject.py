@@ -1,11 +1,7 @@
 """The subject: whatever the user names becomes a requirement, a wheel built of it if need be."""
 
 import hashlib
-import re
-import sys
-import tempfile
-import textwrap
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
@@ -14,18 +10,12 @@ from urllib.parse import unquote, urlsplit
 from packaging.requirements import Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
-from matrixci.errors import RunFilesError, SubjectError
+from matrixci.errors import SubjectError
 from matrixci.matrix.definition import SubjectKind, subject_kind
 from matrixci.model import Subject
-from matrixci.pip_settings import pip_environment
-from matrixci.processes import run_process
 from matrixci.redaction import redact
+from matrixci.wheel_build import Source, build_wheel
 from matrixci.wording import listed
-
-_BUILD_SECONDS = 1800.0
-_END_LINES = 6
-# What the build itself printed; what pip says around it doesn't tell why.
-_PRINTED = re.compile(r"lines of output\]\n(.*?)\n *\[end of output\]", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,12 +75,27 @@ def kept_wheel(subject: Subject, home: Path, *more: Path) -> Path | None:
     url = subject.requirement.partition(" @ ")[2].partition("#")[0]
     places = [folder / subject.wheel for folder in more]
     places += [Path(unquote(urlsplit(url).path)), *(home / "subjects").glob(f"*/{subject.wheel}")]
+    return find_wheel(subject.wheel, subject.digest, places)
+
+
+def find_wheel(name: str, digest: str | None, places: Iterable[Path]) -> Path:
+    """Return the first of some files that is a wheel with this digest.
+
+    Args:
+        name: its file name, for the message.
+        digest: SHA-256, in hex.
+        places: where it may be.
+
+    Raises:
+        SubjectError: none of them is.
+    """
+    looked = []
     for place in places:
-        if place.is_file() and hashlib.sha256(place.read_bytes()).hexdigest() == subject.digest:
+        if place.is_file() and hashlib.sha256(place.read_bytes()).hexdigest() == digest:
             return place
-    looked = listed(str(place) for place in places)
+        looked.append(str(place))
     msg = (
-        f"{subject.wheel} with SHA-256 {subject.digest} (looked for {looked}).\n"
+        f"{name} with SHA-256 {digest} (looked for {listed(looked)}).\n"
         "Put it back there, or run the matrix anew."
     )
     raise SubjectError(msg)
@@ -123,39 +128,5 @@ def _from_wheel(spec: str, wheel: Path, extras: Collection[str] = ()) -> Resolve
 
 
 async def _build(source: str, folder: Path) -> Path:
-    """Build a wheel with pip, which knows every form of source; return where it is kept.
-
-    Its place has its digest: what was built before stays as it is, whoever still reads it.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".build-", dir=folder) as fresh:
-            built = await _pip_wheel(source, Path(fresh))
-            place = folder / hashlib.sha256(built.read_bytes()).hexdigest()[:16]
-            place.mkdir(exist_ok=True)
-            return built.replace(place / built.name)
-    except OSError as error:
-        msg = f"The subject's wheel can't be kept in {folder}: {error}"
-        raise RunFilesError(msg) from error
-
-
-async def _pip_wheel(source: str, folder: Path) -> Path:
-    argv = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--quiet"]
-    argv += ["--disable-pip-version-check", f"--wheel-dir={folder}", source]
-    try:
-        done = await run_process(argv, env=pip_environment(), time_limit=_BUILD_SECONDS)
-    except TimeoutError as error:
-        msg = f"The subject {redact(source)} wasn't built within {_BUILD_SECONDS:.0f} s."
-        raise SubjectError(msg) from error
-    built = list(folder.glob("*.whl"))
-    if done.exit_status != 0 or len(built) != 1:
-        msg = f"The subject {redact(source)} can't be built into a wheel:\n{_end(done.stderr)}"
-        raise SubjectError(msg)
-    return built[0]
-
-
-def _end(said: str) -> str:
-    text = re.sub(r"\x1b\[[0-9;]*m", "", said)
-    printed = _PRINTED.findall(text)
-    lines = (printed[-1] if printed else text.strip()).splitlines()
-    return textwrap.dedent("\n".join(lines[-_END_LINES:]))
+    what = Source(location=source, label=f"The subject {redact(source)}")
+    return (await build_wheel(what, folder)).path

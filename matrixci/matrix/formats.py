@@ -24,6 +24,10 @@ _IMAGE: Final = re.compile(
     r"(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?"  # tag
     r"(?:@sha256:[0-9a-f]{64})?"  # digest
 )
+_URL: Final = re.compile(
+    r"(?:(?:git|hg|svn|bzr)\+[a-z]+|https?)://[^/]|(?:(?:git|hg|svn|bzr)\+)?file:(?://(?:localhost)?)?/[^/]",
+    re.IGNORECASE,
+)
 _OPERATOR: Final = re.compile(r"\s*(?:[<>=!~]=|[<>](?!<))")
 PYTHON_PLACE: Final = "{python}"
 LABEL_PATTERN: Final = r"^[!-+\--~]{1,256}$"  # a comma goes between labels
@@ -41,11 +45,14 @@ def requirement(text: str) -> str:
         msg = 'empty; write a requirement, such as "numpy<2"'
         raise ValueError(msg)
     try:
-        Requirement(text)
+        url = Requirement(text).url
     except InvalidRequirement as error:
         reason = str(error).splitlines()[0].rstrip(":.")
         msg = f"not a requirement: {reason}{_requirement_hint(text)}"
         raise ValueError(msg) from error
+    if url is not None and not _URL.match(url):
+        msg = "what follows the @ is not a URL; write file:///, https:// or git+https:// first"
+        raise ValueError(msg)
     return text
 
 

@@ -17,6 +17,7 @@ from matrixci.model import (
     ImageRecord,
     KnownIssue,
     LockRecord,
+    OwnWheel,
     Run,
 )
 
@@ -65,6 +66,22 @@ def a_lock(versions: dict[str, str] | None = None, **fields: object) -> LockReco
             "versions": versions or {"transformers": "5.23.0", "torch": "2.15.0"},
             "torch_backend": None,
             "fallback": False,
+            **fields,
+        }
+    )
+
+
+def an_own_wheel(name: str = "tool", **fields: object) -> OwnWheel:
+    url = f"git+https://host.example/a/{name}"
+    return OwnWheel.model_validate(
+        {
+            "name": name,
+            "spec": f"{name} @ {url}@main",
+            "origin": f"{url}@{'c' * 40}",
+            "requirement": f"{name} @ file:///away/{name}-2.0-py3-none-any.whl",
+            "wheel": f"{name}-2.0-py3-none-any.whl",
+            "digest": "0" * 64,
+            "commit": "c" * 40,
             **fields,
         }
     )

@@ -15,6 +15,7 @@ from factories import (
     a_result,
     a_run,
     an_engine,
+    an_own_wheel,
     digest_of_file,
     write_wheel,
 )
@@ -36,6 +37,7 @@ from matrixci.model import (
     LockRecord,
     Reason,
 )
+from matrixci.own_wheels import with_own_wheels
 from matrixci.reports.environment import environment
 from matrixci.run_folder import RunFolder, read_run
 from matrixci.stored_lock import read_lock
@@ -122,6 +124,16 @@ def test_a_file_says_what_it_is_good_for(tmp_path: Path) -> None:
     hashed = constraints(judged, folder, CELL.id, hashes=True)[CELL.id]
     assert hashed.endswith(f"\n{LOCK.text}")
     assert f"# use:          pip install --require-hashes -r {CELL.id}.txt\n" in hashed
+
+
+def test_a_pin_names_what_it_was_made_from(tmp_path: Path) -> None:
+    own = an_own_wheel("tool", digest="b" * 64)
+    judged, folder = store(tmp_path, lock=with_own_wheels(LOCK, [own]), own_wheels=[own])
+    text = constraints(judged, folder, CELL.id)[CELL.id]
+    assert text.endswith(f"\n# tool is made from {own.origin}\ntool==2.0\ntoy==1.0\n")
+    assert f"# tool is a wheel of one's own, {own.wheel}:\n" in text
+    hashed = constraints(judged, folder, CELL.id, hashes=True)[CELL.id]
+    assert f"# tool is made from {own.origin}\ntool==2.0 \\\n" in hashed
 
 
 def test_what_only_the_harness_needs_is_left_out(tmp_path: Path) -> None:
@@ -244,12 +256,12 @@ def test_a_lock_outside_of_the_runs_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     outside = a_lock(LOCK.versions, digest=LOCK.digest, file="../outside.txt")
     with pytest.raises(RunFilesError, match="not within the run's folder"):
-        read_lock(tmp_path / "run", outside, a_run().subject)
+        read_lock(tmp_path / "run", outside, a_run())
 
 
 def test_a_lock_is_read_back_as_it_was(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, RUN)
-    assert read_lock(folder.path, record(folder, CELL), a_run().subject) == LOCK
+    assert read_lock(folder.path, record(folder, CELL), a_run()) == LOCK
     own = a_run(
         subject={
             "name": "toy",
@@ -257,7 +269,7 @@ def test_a_lock_is_read_back_as_it_was(tmp_path: Path) -> None:
             "requirement": "toy @ file:///a/toy-1.0+cpu-py3.whl",
             "wheel": "toy-1.0+cpu-py3-none-any.whl",
         }
-    ).subject
+    )
     lock = read_lock(folder.path, record(folder, CELL), own)
     lines = [pin.install_line("/wheels").split()[:3] for pin in lock.pins]
     assert lines[1] == ["toy", "@", "file:///wheels/toy-1.0%2Bcpu-py3-none-any.whl"]
@@ -396,7 +408,9 @@ def written(tmp_path: Path) -> Path:
         Pin(name="tool", version="2.0", url=None, hashes=(hashes[tool],), via=("toy",)),
         Pin(name="toy", version="1.0", url=None, hashes=(hashes[toy],), via=()),
     )
-    judged, folder = store(tmp_path, lock=Lock(pins=pins, torch_backend=None))
+    lock = Lock(pins=pins, torch_backend=None)
+    own = an_own_wheel("tool", wheel=tool.name, digest=digest_of_file(tool))
+    judged, folder = store(tmp_path, lock=with_own_wheels(lock, [own]), own_wheels=[own])
     for name, hashed in {"constraints.txt": False, "hashes.txt": True}.items():
         text = constraints(judged, folder, CELL.id, hashes=hashed)[CELL.id]
         (tmp_path / name).write_text(text, encoding="utf-8")

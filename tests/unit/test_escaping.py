@@ -27,9 +27,10 @@ from matrixci.history import file as history_file
 from matrixci.index_settings import _as_shell
 from matrixci.judge import judge
 from matrixci.judged import JudgedRun
-from matrixci.lock import Lock, Pin, _file_name, parse_lock
+from matrixci.lock import Lock, Pin, parse_lock
 from matrixci.matrix.file import _printable
 from matrixci.model import CellOutcome, CheckOutcome, Subject
+from matrixci.own_wheels import with_subjects_wheel
 from matrixci.redaction import redact, redact_file
 from matrixci.reports import badge, github, html, json_report, junit, sarif
 from matrixci.reports.environment import reproduce_all
@@ -39,7 +40,7 @@ from matrixci.reports.page_words import link_of
 from matrixci.reports.report import Report
 from matrixci.reproduction import anew_command, of_check, reproduce_command
 from matrixci.reproduction import given as given_of
-from matrixci.stored_lock import with_own_wheel
+from matrixci.wheel_build import file_name
 from matrixci.wording import in_line, printable
 
 wire = runpy.run_path(str(data_folder("harness") / "wire.py"))  # plain files, in no package
@@ -191,13 +192,13 @@ def test_a_label_is_what_a_dockerfile_reads(value: str) -> None:
 def test_the_name_of_a_wheel_survives_its_address(name: str) -> None:
     subject = Subject(name="toy", spec="toy", requirement="toy", wheel=name)
     pin = Pin(name="toy", version="1.0", url=None, hashes=("sha256:00",), via=())
-    (own,) = with_own_wheel(Lock(pins=(pin,), torch_backend=None), subject).pins
+    (own,) = with_subjects_wheel(Lock(pins=(pin,), torch_backend=None), subject).pins
     assert own.url is not None
-    assert _file_name(own.url) == name
+    assert file_name(own.url) == name
     requirement = Requirement(own.install_line("/run/wheels").partition(" \\\n")[0])
     assert requirement.url is not None
     assert requirement.url.startswith("file:///run/wheels/")
-    assert _file_name(requirement.url) == name
+    assert file_name(requirement.url) == name
 
 
 @QUICK

@@ -21,7 +21,7 @@ SETTINGS = ImageSettings(
     tools_python="3.13",
     tools_base="python:3.13",
     precompile=("import torch",),
-    wheel=None,
+    wheels={},
     jobs=4,
     time_limit=60,
 )
@@ -57,6 +57,17 @@ def test_what_several_need_goes_with_torch_where_torch_needs_it() -> None:
     assert names(parts.nvidia) == ["nvidia-nccl-cu13"]
     assert names(parts.torch) == ["numpy", "torch"]
     assert names(parts.rest) == ["nvidia-alone", "other"]
+
+
+def test_a_wheel_of_our_own_is_never_in_a_layer_that_is_shared() -> None:
+    pins = (
+        Pin(name="filelock", version="1", url="file:///f.whl", hashes=(), via=("torch",)),
+        Pin(name="sympy", version="1", url=None, hashes=(), via=("torch",)),
+        Pin(name="torch", version="1", url=None, hashes=(), via=()),
+    )
+    parts = _split(Lock(pins=pins, torch_backend=None))
+    assert names(parts.torch) == ["sympy", "torch"]
+    assert parts.rest == "filelock @ file:///run/wheels/f.whl\n"
 
 
 def test_a_lock_without_torch_is_all_rest() -> None:
@@ -252,12 +263,16 @@ def test_each_build_is_a_stage_that_is_told(world: World, tmp_path: Path) -> Non
 def test_what_a_build_is_given(world: World, tmp_path: Path) -> None:
     wheel = tmp_path / "my_own-1.0+local-py3-none-any.whl"
     wheel.write_text("a wheel", encoding="utf-8")
-    build_all(world, tmp_path, request(), settings=replace(SETTINGS, wheel=wheel))
+    other = tmp_path / "other-1.0-py3-none-any.whl"
+    (own,) = (pin for pin in REAL if pin.url)
+    wheels = {own.hashes[0].removeprefix("sha256:"): wheel, "0" * 64: other}
+    build_all(world, tmp_path, request(), settings=replace(SETTINGS, wheels=wheels))
     files = world.contexts[-1]
     assert names(files["nvidia.txt"] + files["torch.txt"] + files["rest.txt"])
     assert files["tools.txt"].startswith("uv==0.13.9")
     assert files["precompile.txt"] == "import torch\n"
     assert files[f"wheels/{wheel.name}"] == "a wheel"
+    assert f"wheels/{other.name}" not in files  # it is of another lock
     assert "FROM" in files["Dockerfile"]
     # Secrets lie beside the context, never in it.
     assert not any("index" in name for name in files)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from factories import a_cell, a_run, cells, digest_of_file, write_wheel
+from factories import a_cell, a_run, an_own_wheel, cells, digest_of_file, write_wheel
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +18,16 @@ from matrixci.matrix.definition import Matrix
 from matrixci.matrix.digest import matrix_digest
 from matrixci.matrix.file import load_matrix
 from matrixci.model import Cell, Subject
-from matrixci.plan import Plan, PlannedCell, PlannedLock, Refusal, read_plan, write_plan
+from matrixci.own_wheels import KeptWheel, with_own_wheels
+from matrixci.plan import (
+    Plan,
+    PlannedCell,
+    PlannedLock,
+    Refusal,
+    read_plan,
+    write_own_wheels,
+    write_plan,
+)
 from matrixci.plan import write_wheel as lay_wheel
 from matrixci.planned_cell import run_of, settings_of
 from matrixci.planned_locks import PlannedLocks
@@ -229,6 +238,39 @@ def test_the_subjects_wheel_is_found_beside_the_plan(tmp_path: Path, checks: Pat
     (there / wheel.name).write_bytes(b"another")
     with pytest.raises(UsageError, match="subject is not here"):
         settings_of(plan, there, checks, tmp_path / "home")
+
+
+def test_wheels_of_one_name_lie_beside_the_plan(tmp_path: Path, checks: Path) -> None:
+    kept = []
+    for folder in ("old", "new"):
+        (tmp_path / folder).mkdir()
+        wheel = write_wheel(tmp_path / folder, "tool-2.0", [folder])
+        own = an_own_wheel(spec=folder, digest=digest_of_file(wheel))
+        kept.append(KeptWheel(wheel=own, path=wheel))
+    setup = setup_of(MATRIX, read_sources(checks), None)
+    plan = a_plan(own_wheels=[each.wheel for each in kept], setup=setup)
+    there = tmp_path / "plan"
+    write_own_wheels(kept, there / "plan.json")
+    found = settings_of(plan, there, checks, tmp_path / "home").own_wheels
+    assert [each.wheel for each in found] == [each.wheel for each in kept]
+    for before, after in zip(kept, found, strict=True):
+        assert after.path.is_relative_to(there)
+        assert after.path.read_bytes() == before.path.read_bytes()
+    found[0].path.unlink()
+    with pytest.raises(UsageError, match=r"the wheel of old is gone: tool-2\.0"):
+        settings_of(plan, there, checks, tmp_path / "home")
+
+
+def test_a_lock_names_the_origin_of_a_wheel_and_installs_it() -> None:
+    own = an_own_wheel("toy", digest="ef")
+    lock = with_own_wheels(LOCK, [own, an_own_wheel("toy", digest="00")])
+    assert f"    # from {own.origin}\n" in lock.annotated
+    assert lock.digest == LOCK.digest
+    plan = a_plan(lock=lock, own_wheels=[own])
+    answer = plan.answer(FOUR[0].id)
+    assert isinstance(answer, Lock)
+    assert answer.pins == lock.pins
+    assert answer.pins[1].install_line("/w").startswith(f"toy @ file:///w/{own.wheel} ")
 
 
 def test_a_wheel_that_lies_beside_the_plan_stays(tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 from command_line import Done, run_command
-from factories import write_wheel
+from factories import digest_of_file, write_wheel
+from source_project import a_project, commit_all
 from tiny_index import serving
 
 from matrixci.errors import ExitCode
 from matrixci.lock import Lock, Unsatisfiable
+from matrixci.own_wheels import place_of
 from matrixci.plan import Plan, read_plan
 
 PLAN = ".matrixci/plan/plan.json"
@@ -250,4 +252,111 @@ def test_an_index_without_any_harness_is_told_as_such(
 
     assert done.code == ExitCode.INFRASTRUCTURE
     assert "has no pytest either" in done.err
+    assert not (tmp_path / PLAN).exists()
+
+
+# Requirements with a URL
+
+
+def with_requirements(tmp_path: Path, *requires: str) -> None:
+    text = f"{MATRIX}requires: {json.dumps(requires)}\n"
+    (tmp_path / "matrix.yaml").write_text(text, encoding="utf-8")
+
+
+def test_a_requirement_from_a_repository_is_locked_at_its_commit(
+    plan: PlanCommand, tmp_path: Path
+) -> None:
+    project = a_project(tmp_path / "tool", "tool", "2.0")
+    commit = commit_all(project)
+    spec = f"tool @ git+{project.as_uri()}"
+    with_requirements(tmp_path, spec)
+    done = plan("--python", "3.13", "--device", "cpu")
+    assert done.code == ExitCode.READY, done.err
+    assert f"making a wheel of {spec}" in done.err
+    assert "toy 2.0, tool 2.0" in done.out
+    first = planned(tmp_path)
+    (own,) = first.run.own_wheels
+    assert (own.name, own.spec, own.commit) == ("tool", spec, commit)
+    assert own.origin == f"git+{project.as_uri()}@{commit}"
+    assert digest_of_file((tmp_path / PLAN).parent / place_of(own)) == own.digest  # beside the plan
+    lock = first.answer("py3.13-cpu")
+    assert isinstance(lock, Lock)
+    (pin,) = (pin for pin in lock.pins if pin.name == "tool")
+    assert (pin.hashes, pin.source) == ((f"sha256:{own.digest}",), own.origin)
+    # The same commit is the same lock, and another is another one.
+    plan("--python", "3.13", "--device", "cpu")
+    assert planned(tmp_path).locks.keys() == first.locks.keys()
+    a_project(project, "tool", "2.0", code="changed = True")
+    commit_all(project)
+    plan("--python", "3.13", "--device", "cpu")
+    (changed,) = planned(tmp_path).run.own_wheels
+    assert changed.commit != commit
+    assert planned(tmp_path).locks.keys() != first.locks.keys()
+
+
+def test_a_password_in_a_requirements_url_is_in_no_plan(
+    plan: PlanCommand, tmp_path: Path, wheels: Path
+) -> None:
+    write_wheel(wheels, "tool-2.0")
+    with serving(wheels) as address:
+        url = address.replace("//", "//me:secret@").replace("/simple", "/files")
+        wheel = f"{url}/tool-2.0-py3-none-any.whl"
+        text = MATRIX.replace("id: cpu", f"id: cpu, requires: 'tool @ {wheel}'")
+        (tmp_path / "matrix.yaml").write_text(text, encoding="utf-8")
+        done = plan()
+    assert done.code == ExitCode.READY, done.err
+    assert "secret" not in (tmp_path / PLAN).read_text(encoding="utf-8")
+    assert "secret" not in done.out + done.err
+    made = planned(tmp_path)
+    assert [made.run.cells[0].requires, made.run.cells[1].requires] == [
+        (made.run.own_wheels[0].spec,),
+        (),
+    ]
+
+
+def test_cells_may_have_wheels_of_one_name_by_their_markers(
+    plan: PlanCommand, tmp_path: Path
+) -> None:
+    folders = [tmp_path / "old", tmp_path / "new"]
+    for folder in folders:
+        folder.mkdir()
+        write_wheel(folder, "tool-2.0", [f"toy; extra == '{folder.name}'"])
+    old, new = (f"tool @ {folder.as_uri()}/tool-2.0-py3-none-any.whl" for folder in folders)
+    with_requirements(
+        tmp_path, f"{old} ; python_version < '3.13'", f"{new} ; python_version > '3.12'"
+    )
+    assert plan("--device", "cpu").code == ExitCode.READY
+    made = planned(tmp_path)
+    sources = []
+    for name in ("py3.12-cpu", "py3.13-cpu"):
+        lock = made.answer(name)
+        assert isinstance(lock, Lock)
+        sources += [pin.source for pin in lock.pins if pin.name == "tool"]
+    assert sources == [old.partition(" @ ")[2], new.partition(" @ ")[2]]
+
+
+def test_a_wheel_that_a_cell_can_not_have_is_told(plan: PlanCommand, tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    wheel = write_wheel(tmp_path / "own", "tool-2.0", tag="cp313-cp313-manylinux_2_17_x86_64")
+    other = write_wheel(tmp_path / "own", "tool-3.0")
+    with_requirements(tmp_path, f"tool @ {wheel.as_uri()}")
+    done = plan("--device", "cpu")
+    assert done.code == ExitCode.READY, done.err
+    assert list(planned(tmp_path).unsatisfiable) == ["py3.12-cpu"]
+    reason = planned(tmp_path).unsatisfiable["py3.12-cpu"].reason
+    assert reason == f"the wheel {wheel.name} is not for Python 3.12"
+    assert plan("--python", "3.12").code == ExitCode.USAGE
+    with_requirements(tmp_path, f"tool @ {wheel.as_uri()}", f"tool @ {other.as_uri()}")
+    assert plan("--python", "3.13", "--device", "cpu").code == ExitCode.READY
+    (refusal,) = planned(tmp_path).unsatisfiable.values()
+    assert refusal.reason == "tool is required from more than one URL"
+
+
+def test_a_requirement_that_can_not_be_made_is_a_mistake(plan: PlanCommand, tmp_path: Path) -> None:
+    spec = f"tool @ git+file://{tmp_path}/absent"
+    with_requirements(tmp_path, spec)
+    done = plan()
+    assert done.code == ExitCode.USAGE
+    assert f'The requirement "{spec}" can\'t be built into a wheel:' in done.err
+    assert f"'{tmp_path}/absent' does not appear to be a git repository" in done.err
     assert not (tmp_path / PLAN).exists()

@@ -1,4 +1,5 @@
 import asyncio
+import hashlib
 import io
 import json
 import shlex
@@ -19,6 +20,7 @@ from factories import (
     a_run,
     an_engine,
     an_image,
+    an_own_wheel,
     digest_of_file,
 )
 
@@ -42,6 +44,7 @@ from matrixci.model import (
     Setup,
     now,
 )
+from matrixci.own_wheels import place_of
 from matrixci.reproduce import ChecksChoice, Reproduction, image_of, open_shell, prepare, run_again
 from matrixci.reproduction import anew_command, reproduce_command
 from matrixci.run_folder import RunFolder, read_run
@@ -425,7 +428,7 @@ def test_an_image_that_is_gone_is_built_from_the_stored_lock(
         tools_python="3.12",
         tools_base="python:3.12-slim",
         precompile=("import torch",),
-        wheel=None,
+        wheels={},
         jobs=1,
         time_limit=600,
     )
@@ -470,8 +473,29 @@ def test_the_subjects_own_wheel_is_found(tmp_path: Path, builds: Builds, place: 
         return
     image(what, FakeEngine(), tmp_path / "home")
     ((request, settings),) = builds.asked
-    assert settings.wheel == expected
+    assert settings.wheels == {subject.digest: expected}
     assert request.lock.pins[1].install_line("/w").startswith("transformers @ file:///w/transf")
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_the_wheels_of_requirements_are_found(
+    tmp_path: Path, builds: Builds, *, gone: bool
+) -> None:
+    own = an_own_wheel("pytest", digest=hashlib.sha256(b"wheel").hexdigest())
+    kept = tmp_path / "home" / place_of(own)
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"other" if gone else b"wheel")
+    of_another_cell = an_own_wheel("pytest", spec="pytest @ file:///p.whl")
+    what = prepared(store(tmp_path, failed(), own_wheels=[own, of_another_cell]))
+    pins = (replace(LOCK.pins[0], hashes=(f"sha256:{own.digest}",)), LOCK.pins[1])
+    what = replace(what, lock=replace(LOCK, pins=pins))
+    if gone:
+        with pytest.raises(NotReproducibleError, match="so is the wheel"):
+            image(what, FakeEngine(), tmp_path / "home")
+        return
+    image(what, FakeEngine(), tmp_path / "home")
+    ((_, settings),) = builds.asked
+    assert settings.wheels == {own.digest: kept}
 
 
 # Running it

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -9,7 +10,17 @@ from pathlib import Path
 
 import pytest
 from command_line import Done, run_command
-from factories import RUN, a_lock, a_result, a_run, an_engine, cells, digest_of_file, write_wheel
+from factories import (
+    RUN,
+    a_lock,
+    a_result,
+    a_run,
+    an_engine,
+    an_own_wheel,
+    cells,
+    digest_of_file,
+    write_wheel,
+)
 
 from matrixci import run as running
 from matrixci.container_files import read_sources
@@ -29,6 +40,7 @@ from matrixci.model import (
     StepName,
     Subject,
 )
+from matrixci.own_wheels import KeptWheel, place_of
 from matrixci.pipeline import Pipeline
 from matrixci.resume import prepare, unfinished
 from matrixci.run_folder import RunFolder, read_run
@@ -215,6 +227,25 @@ def test_the_subjects_wheel_must_be_the_same(place: Place, *, gone: bool) -> Non
     else:
         what = prepare(stored, matrix, place.checks, place.home)
         assert what.settings.subject.wheel == wheel
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_the_wheels_of_requirements_must_be_the_same(place: Place, *, gone: bool) -> None:
+    wheel = write_wheel(place.folder, "tool-2.0")
+    own = an_own_wheel(digest=digest_of_file(wheel))
+    kept = place.home / place_of(own)
+    kept.parent.mkdir(parents=True)
+    wheel.rename(kept)
+    place.write(CellOutcome.PASSED, None, own_wheels=[own])
+    stored, matrix = read_run(place.run), place.load()
+    if gone:
+        kept.write_bytes(b"another")
+        with pytest.raises(UsageError, match=re.escape(f"the wheel of {own.spec} is gone: tool-2")):
+            prepare(stored, matrix, place.checks, place.home)
+    else:
+        what = prepare(stored, matrix, place.checks, place.home)
+        assert what.settings.own_wheels == (KeptWheel(wheel=own, path=kept),)
+        assert what.settings.wheels == {own.digest: kept}
 
 
 # The command

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from factories import digest_of_file, write_wheel
+from source_project import a_project
 
 from matrixci.errors import ExitCode, RunFilesError, SubjectError
 from matrixci.subject import ResolvedSubject, resolve_subject
@@ -87,45 +88,6 @@ def test_a_folder_with_the_name_of_a_wheel_is_told(tmp_path: Path) -> None:
 
 
 # Built by the real pip, from a folder that brings its own backend, so that no index is needed
-
-PROJECT = """\
-[build-system]
-requires = []
-build-backend = "backend"
-backend-path = ["."]
-"""
-BACKEND = """\
-import zipfile
-
-NAME, VERSION, FAILS = {name!r}, {version!r}, {fails!r}
-
-
-def build_wheel(folder, config_settings=None, metadata_directory=None):
-    if FAILS:
-        raise SystemExit(FAILS)
-    wheel = f"{{NAME}}-{{VERSION}}-py3-none-any.whl"
-    about = f"{{NAME}}-{{VERSION}}.dist-info"
-    with zipfile.ZipFile(f"{{folder}}/{{wheel}}", "w") as archive:
-        def write(path, text):
-            archive.writestr(zipfile.ZipInfo(path), text)
-        write(f"{{NAME}}.py", {code!r})
-        metadata = ["Metadata-Version: 2.1", f"Name: {{NAME}}", f"Version: {{VERSION}}", ""]
-        write(f"{{about}}/METADATA", "\\n".join(metadata))
-        tags = ["Wheel-Version: 1.0", "Root-Is-Purelib: true", "Tag: py3-none-any", ""]
-        write(f"{{about}}/WHEEL", "\\n".join(tags))
-        write(f"{{about}}/RECORD", "")
-    return wheel
-"""
-
-
-def a_project(
-    folder: Path, name: str = "toy", version: str = "1.0", code: str = "", fails: str = ""
-) -> Path:
-    folder.mkdir(exist_ok=True)
-    (folder / "pyproject.toml").write_text(PROJECT, encoding="utf-8")
-    text = BACKEND.format(name=name, version=version, code=code, fails=fails)
-    (folder / "backend.py").write_text(text, encoding="utf-8")
-    return folder
 
 
 def test_a_folder_becomes_a_wheel_anew_each_time(tmp_path: Path) -> None:
@@ -238,7 +200,7 @@ def test_a_url_that_can_not_be_built_is_told_without_credentials(
 def test_a_build_that_does_not_end_is_ended(
     tmp_path: Path, pip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("matrixci.subject._BUILD_SECONDS", 0.1)
+    monkeypatch.setattr("matrixci.wheel_build.BUILD_SECONDS", 0.1)
     does(pip, "sleep 60")
     with pytest.raises(SubjectError, match=r"wasn't built within 0 s\."):
         resolve("https://host.example/a.zip", tmp_path / "subjects")

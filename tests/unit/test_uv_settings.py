@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import uv
 from factories import write_wheel
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_index import serving
 
@@ -151,6 +151,7 @@ def test_each_variable_of_uv_is_passed_on_or_ignored_by_name(
 ANY_NAME = st.from_regex(r"(UV|PIP)_[A-Z_]{1,20}", fullmatch=True) | st.sampled_from(names_of_uv())
 
 
+@settings(deadline=None)
 @given(ANY_NAME)
 def test_a_setting_changes_the_request_or_is_kept_from_uv(name: str) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -31,7 +31,8 @@ def _become(session: nox.Session, command: str) -> None:
     reach it as it is; both would be lost behind nox, which knows success and failure.
     """
     _install(session)
-    session.env["MATRIXCI_CALLED_BY"] = "nox"  # messages print commands as the user types them
+    # Messages print commands as the user types them; a workflow says what its users have.
+    session.env.setdefault("MATRIXCI_CALLED_BY", os.environ.get("MATRIXCI_CALLED_BY", "nox"))
     _hand_over(session, "-m", "matrixci", command, *session.posargs)
 
 

@@ -32,6 +32,8 @@ _HASH: Final = re.compile(
 _ENGINE_LOST: Final = re.compile(
     r"(?<!Service )\bUnavailable\b|error reading from server|transport is closing|no active session"
     r"|Cannot connect to the Docker daemon|context canceled|\bCanceled\b"
+    # A step that the engine could not start, or lost: a network bridge or a mount is gone.
+    r"|did not complete successfully: (?!exit code: \d)"
 )
 _BASE_GONE: Final = re.compile(r"failed to resolve source metadata for ")
 

@@ -75,8 +75,15 @@ def build_secrets(folder: Path, *, keep_wheels: bool = True) -> dict[str, Path]:
 
 
 def recorded_settings() -> dict[str, str]:
-    """Return the index settings as a run records them: without credentials."""
-    settings = {name: _shown(name, value) for name, value in index_environment().items()}
+    """Return the index settings as a run records them: without credentials, and without patience.
+
+    How long an answer is waited for decides no lock.
+    """
+    settings = {
+        name: _shown(name, value)
+        for name, value in index_environment().items()
+        if not name.endswith(("_TIMEOUT", "_RETRIES"))
+    }
     config = index_config()
     return {**settings, **({"uv.toml": redact(config)} if config else {})}
 

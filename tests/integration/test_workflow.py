@@ -21,7 +21,7 @@ from simulated_actions.workflows import Source, WorkflowRun
 
 from matrixci.history.store import History
 from matrixci.judged import Verdict
-from matrixci.model import CellOutcome
+from matrixci.model import Caller, CellOutcome
 from matrixci.run import judge_folder
 from matrixci.run_folder import read_run
 
@@ -195,6 +195,7 @@ def hold_history(*nights: WorkflowRun) -> None:
     """Hold the last of these nights to a history, and a page, of them all."""
     *_, last = nights
     runs = [read_run(night.artifacts.folder / "run").run for night in nights]
+    assert {run.called_by for run in runs} == {Caller.PROGRAM}  # the caller has no noxfile
     with History.reading(last.artifacts.folder / "history" / "history.sqlite") as opened:
         assert [run.id for run in opened.runs()] == [run.id for run in runs]
     page = (last.artifacts.folder / "report.html" / "report.html").read_text()

@@ -108,6 +108,11 @@ FAILED_TO_SOLVE = "ERROR: failed to solve: "
         f"{FAILED_TO_SOLVE}Canceled: context canceled",
         "ERROR: Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?",
         f"{FAILED_TO_SOLVE}no active session for abc: context deadline exceeded",
+        f'{FAILED_TO_SOLVE}process "/bin/sh -c uv" did not complete successfully: failed to create '
+        "endpoint x5l on network bridge: adding interface veth1 to bridge docker0 failed: Device "
+        "does not exist",
+        f'{FAILED_TO_SOLVE}process "/bin/sh -c uv" did not complete successfully: mount callback '
+        "failed on /tmp/containerd-mount1: no such file or directory",
     ],
 )
 def test_an_engine_that_was_lost_in_a_build(line: str) -> None:
@@ -127,6 +132,7 @@ def test_a_base_that_is_gone() -> None:
     "line",
     [
         f'{FAILED_TO_SOLVE}process "/bin/sh -c uv" did not complete successfully: exit code: 1',
+        f'{FAILED_TO_SOLVE}process "/bin/sh -c uv" did not complete successfully: exit code: 137',
         "unexpected status: 503 Service Unavailable",
         REACHED,
     ],

@@ -207,9 +207,12 @@ def test_a_run_records_the_settings_without_credentials(
 ) -> None:
     monkeypatch.setenv("UV_INDEX_URL", "http://me:secret@index.example/simple")
     monkeypatch.setenv("UV_INDEX_CORP_PASSWORD", "secret")
+    monkeypatch.setenv("PIP_DEFAULT_TIMEOUT", "100")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "5")
     touched(tmp_path / "home/.config/uv/uv.toml").write_text(CONFIG)
     recorded = recorded_settings()
     assert recorded["UV_INDEX_URL"] == "http://***@index.example/simple"
+    assert {"PIP_DEFAULT_TIMEOUT", "UV_HTTP_RETRIES"} & recorded.keys() == set()
     assert "corp.example" in recorded["uv.toml"]
     assert "secret" not in str(recorded)
 

@@ -113,7 +113,7 @@ def issue(session: nox.Session) -> None:
 
 @nox.session
 def clean(session: nox.Session) -> None:
-    """Remove what the project made on the engine; with `-- --all` its build cache as well."""
+    """Remove what this folder's runs made on the engine: [--all] [--older-than 7d] [--dry-run]."""
     _install(session)
     called = {"MATRIXCI_CALLED_BY": "nox"}
     session.run("python", "-m", "matrixci", "clean", *session.posargs, env=called)

@@ -17,6 +17,7 @@ from matrixci import cli_cell, cli_history
 from matrixci import cli_reports as reports
 from matrixci import run as running
 from matrixci.cli_asked import Asked, asked, make_sure_of_engine, refuse_empty_selection
+from matrixci.cli_clean import clean
 from matrixci.cli_constraints import print_constraints
 from matrixci.cli_help import OrderedGroup, PlainCommand
 from matrixci.cli_issue import issue
@@ -44,7 +45,6 @@ from matrixci.cli_plan import plan_run, show_locks, show_missing_interpreters
 from matrixci.cli_reproduce import reproduce
 from matrixci.cli_resume import go_on
 from matrixci.console import console
-from matrixci.engine import Engine
 from matrixci.errors import ExitCode, MatrixciError
 from matrixci.history.record import record
 from matrixci.invocation import called
@@ -68,6 +68,7 @@ app.command("cell")(cli_cell.run_cell)
 app.command()(cli_cell.report)
 app.command("plan", context_settings=AXES_TOO, epilog=AXES_HELP)(plan_run)
 app.command()(issue)
+app.command()(clean)
 
 
 def _print_version(value: bool) -> None:  # noqa: FBT001 - typer passes it so
@@ -189,21 +190,6 @@ def _warn(text: str) -> None:
 
 for command in (reports.show, reports.readiness, reports.compare):
     app.command()(command)
-
-
-@app.command()
-def clean(
-    *,
-    everything: Annotated[
-        bool, typer.Option("--all", help="Base images and the engine's build cache, too.")
-    ] = False,
-) -> None:
-    """Remove containers, volumes and images that the project made; runs are kept."""
-    console().print(asyncio.run(_clean(everything=everything)))
-
-
-async def _clean(*, everything: bool) -> str:
-    return await (await Engine.connect()).clean(everything=everything)
 
 
 for registered in (*app.registered_commands, *cli_history.app.registered_commands):

@@ -23,6 +23,8 @@ from matrixci.engine import Engine
 from matrixci.engine_limits import check_limits
 from matrixci.errors import ExitCode
 from matrixci.glyphs import CELL_GLYPHS, CHECK_GLYPHS, STYLES
+from matrixci.home_use import in_use
+from matrixci.image_references import Folder
 from matrixci.invocation import called
 from matrixci.judge import judge_cell
 from matrixci.model import CellOutcome, CellResult, CheckOutcome, Reason, now
@@ -66,9 +68,10 @@ def reproduce(  # noqa: PLR0913
         named=lambda named: checks_folder(Path(named) if named else None),
     )
     what = prepare(stored, cell, check, choice, new_run_id(now()))
-    code = asyncio.run(
-        _reproduce(replace(what, keep=keep, require_limits=require_limits), home, shell=shell)
-    )
+    sandbox = replace(what.sandbox, folder=Folder.of(home).id)
+    what = replace(what, keep=keep, require_limits=require_limits, sandbox=sandbox)
+    with in_use(home):
+        code = asyncio.run(_reproduce(what, home, shell=shell))
     raise typer.Exit(code)
 
 

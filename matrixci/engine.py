@@ -24,6 +24,7 @@ from docker.utils import parse_repository_tag
 
 import docker
 from matrixci import owner
+from matrixci.cleanup_plan import CleanupPlan, CurrentRun, Scope
 from matrixci.engine_connection import buildx_version, connect
 from matrixci.engine_disk import free_bytes
 from matrixci.engine_endpoint import engine_endpoint
@@ -33,7 +34,6 @@ from matrixci.engine_remains import Remains, remove_container, remove_volume
 from matrixci.engine_watch import ContainerWatch
 from matrixci.errors import EngineError, LimitsError
 from matrixci.model import EngineFacts, now
-from matrixci.processes import run_process
 from matrixci.redaction import redact, redact_file
 
 LABEL: Final = "org.matrixci"
@@ -141,7 +141,7 @@ class Engine:
         self.host = host
         self.facts = facts
         self.images = EngineImages(client, by_containerd=by_containerd)
-        self._remains = Remains(client=client, label=LABEL, owner=_OWNER)
+        self._remains = Remains(client=client, label=LABEL)
         self._gpu: asyncio.Task[GpuWay | None] | None = None
 
     @classmethod
@@ -517,30 +517,35 @@ class Engine:
         except (DockerException, requests.RequestException) as error:
             raise _lost(error) from error
 
-    async def clean(self, *, everything: bool) -> str:
-        """Remove what the project made on the engine, by its label; say what that was.
-
-        What a run that is under way stands on is spared.
+    async def clean(self, scope: Scope, *, dry_run: bool = False) -> CleanupPlan:
+        """Remove what the project made on the engine, as far as it is meant.
 
         Args:
-            everything: the base images go as well, and the engine's whole build cache.
+            scope: what is meant.
+            dry_run: remove nothing.
+
+        Returns:
+            What was removed, or would be.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+        clean = partial(self._remains.clean, scope, dry_run=dry_run)
+        try:
+            return await asyncio.to_thread(clean)
+        except (DockerException, requests.RequestException) as error:
+            raise _lost(error) from error
+
+    async def remove_superseded(self, run: CurrentRun) -> int:
+        """Remove the images that a run has replaced; return how many are gone.
 
         Raises:
             EngineError: the engine failed.
         """
         try:
-            said = await asyncio.to_thread(self._remains.clean, everything=everything)
+            return await asyncio.to_thread(self._remains.remove_superseded, run)
         except (DockerException, requests.RequestException) as error:
             raise _lost(error) from error
-        if not everything:
-            return said
-        # Through the command line: the SDK gives up on an answer that takes minutes.
-        prune = ["docker", "buildx", "prune", "--builder=default", "--all", "--force"]
-        done = await run_process(prune, env=self.environment())
-        if done.exit_status != 0:
-            msg = f"The build cache could not be removed: {done.stderr.strip()}"
-            raise EngineError(msg)
-        return f"{said}, build cache: {done.stdout.strip().rpartition(chr(10))[2]}"
 
 
 def _refusal(unenforced: Sequence[str]) -> str:

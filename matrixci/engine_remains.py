@@ -1,20 +1,31 @@
-"""What is left on an engine of what the project made there, and what of it may go."""
+"""What the project has made on an engine: found, and removed as a plan says."""
 
-from collections.abc import Iterable, Sized
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
-from docker.models.images import Image
 
 import docker
 from matrixci import owner
-from matrixci.wording import several
+from matrixci.cleanup_plan import (
+    CleanupPlan,
+    CurrentRun,
+    FoundContainer,
+    FoundImage,
+    FoundVolume,
+    ImageRemoval,
+    Inventory,
+    Scope,
+    plan_cleanup,
+    plan_superseded,
+)
 
-T = TypeVar("T")
 _CONFLICT: Final = 409  # the engine's answer where something is in use
+_DIGITS: Final = 12  # of digests in a registry's tags
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +34,6 @@ class Remains:
 
     client: docker.DockerClient
     label: str
-    owner: str
-    """The label that names who made a container or a volume."""
 
     def sweep(self) -> int:
         """Remove containers and volumes whose maker was killed; return how many there were.
@@ -33,15 +42,15 @@ class Remains:
         """
         containers = [
             container
-            for container in self._containers(self.owner)
-            if owner.is_dead(container.labels[self.owner])
+            for container in self._containers(self._owner)
+            if owner.is_dead(container.labels[self._owner])
         ]
         for container in containers:
             remove_container(container)
         volumes = [
             volume
-            for volume in self._volumes(self.owner)
-            if owner.is_dead(volume.attrs["Labels"][self.owner])
+            for volume in self._volumes(self._owner)
+            if owner.is_dead(volume.attrs["Labels"][self._owner])
         ]
         for volume in volumes:
             remove_volume(volume)
@@ -55,44 +64,50 @@ class Remains:
         for volume in self._volumes(label):
             remove_volume(volume)
 
-    def clean(self, *, everything: bool) -> str:
-        """Remove all, but for what a run that is under way stands on; say what that was.
+    def clean(self, scope: Scope, *, dry_run: bool = False) -> CleanupPlan:
+        """Remove what is meant, and return what that was.
 
         Args:
-            everything: the base images go as well.
+            scope: what is meant.
+            dry_run: remove nothing; return what would be removed.
         """
-        containers = self._containers(self.label)
-        used = [container for container in containers if self._is_used(container)]
-        volumes = self._volumes(self.label)
-        mounted = {mount.get("Name") for container in used for mount in container.attrs["Mounts"]}
-        kept = [each for each in volumes if each.name in mounted or self._is_owned(each)]
-        running = {container.attrs["Image"] for container in used}
-        images: list[Image] = self.client.images.list(all=False, filters={"label": self.label})
-        if not everything:
-            images = [image for image in images if image.labels[self.label] != "base"]
-        spared = [
-            image
-            for image in images
-            # What a run that is under way builds next is built on a base.
-            if image.id in running or ((used or kept) and image.labels[self.label] == "base")
-        ]
-        for container in _without(containers, used):
-            remove_container(container)
-        for volume in _without(volumes, kept):
-            remove_volume(volume)
-        # An image that others are made from goes after them.
-        gone = sorted(_without(images, spared), key=_created, reverse=True)
-        spared += [image for image in gone if not self._remove_image(image)]
-        going = _without(containers, used), _without(volumes, kept), _without(images, spared)
-        said = f"removed {_counted(*going)}"
-        if used or kept or spared:
-            said += f"; spared, for a run is under way with them: {_counted(used, kept, spared)}"
-        return said
+        plan = plan_cleanup(self.inventory(), scope)
+        if dry_run:
+            return plan
+        for container in plan.containers:
+            with suppress(NotFound):
+                self.client.api.remove_container(container.id, force=True)
+        for volume in plan.volumes:
+            with suppress(NotFound):
+                self.client.api.remove_volume(volume.name, force=True)
+        # An image that others are made from comes after them.
+        images = tuple(each for each in plan.images if self._remove_image(each))
+        busy = len(plan.images) - len(images)
+        spared = replace(plan.spared, images=plan.spared.images + busy)
+        return replace(plan, images=images, spared=spared)
 
-    def _remove_image(self, image: Image) -> bool:
-        """Remove an image; return False where a container has come to use it meanwhile."""
+    def remove_superseded(self, run: CurrentRun) -> int:
+        """Remove the images that a run has replaced; return how many are gone."""
+        plan = plan_superseded(self.inventory(), run)
+        return sum(self._remove_image(each) and each.whole for each in plan)
+
+    def inventory(self) -> Inventory:
+        """Return all that the project has made."""
+        return Inventory(
+            containers=tuple(map(self._container, self._containers(self.label))),
+            volumes=tuple(map(self._volume, self._volumes(self.label))),
+            images=tuple(self._images()),
+        )
+
+    def _remove_image(self, removal: ImageRemoval) -> bool:
+        """Remove an image or some of its names; return False if a container came to use it."""
+        if removal.names is None:
+            return self._remove_name(removal.image.id, force=True)
+        return all(self._remove_name(name) for name in removal.names)
+
+    def _remove_name(self, name: str, *, force: bool = False) -> bool:
         try:
-            self.client.images.remove(str(image.id), force=True)
+            self.client.api.remove_image(name, force=force)
         except NotFound:
             return True
         except APIError as error:
@@ -101,20 +116,68 @@ class Remains:
             return False
         return True
 
+    @property
+    def _owner(self) -> str:
+        return f"{self.label}.owner"
+
+    def _container(self, container: Container) -> FoundContainer:
+        labels = container.labels
+        made_for = labels.get(f"{self.label}.cell"), labels.get(f"{self.label}.run")
+        return FoundContainer(
+            id=str(container.id),
+            image=container.attrs["Image"],
+            volumes=frozenset(
+                mount["Name"] for mount in container.attrs["Mounts"] if mount.get("Name")
+            ),
+            folder=labels.get(f"{self.label}.folder"),
+            created=_time(container.attrs.get("Created")),
+            in_use=self._is_used(container),
+            about=" of run ".join(filter(None, made_for)),
+        )
+
     def _is_used(self, container: Container) -> bool:
         """Tell whether a container is a living run's, as far as can be told.
 
         One of another machine, or of another boot of this one, is taken for that while it runs.
         """
-        made_by = container.labels.get(self.owner)
+        made_by = container.labels.get(self._owner)
         if made_by is None:  # kept for a look inside
             return False
         return owner.is_alive(made_by) or (
             not owner.is_dead(made_by) and container.status == "running"
         )
 
-    def _is_owned(self, volume: Any) -> bool:  # noqa: ANN401 (the SDK's type has no stub)
-        return owner.is_alive(volume.attrs["Labels"].get(self.owner, ""))
+    def _volume(self, volume: Any) -> FoundVolume:  # noqa: ANN401 (the SDK's type has no stub)
+        labels = volume.attrs["Labels"]
+        return FoundVolume(
+            name=volume.name,
+            folder=labels.get(f"{self.label}.folder"),
+            created=_time(volume.attrs.get("CreatedAt")),
+            in_use=owner.is_alive(labels.get(self._owner, "")),
+        )
+
+    def _images(self) -> list[FoundImage]:
+        api: Any = self.client.api  # without types
+        found = []
+        for listed in api.images(filters={"label": self.label}):
+            with suppress(NotFound):  # it went while they were listed
+                found.append(self._image(api.inspect_image(listed["Id"])))
+        return found
+
+    def _image(self, about: dict[str, Any]) -> FoundImage:
+        labels = about["Config"]["Labels"]
+        lock, key = (labels.get(f"{self.label}.{name}", "")[:_DIGITS] for name in ("lock", "key"))
+        created = _time(about.get("Created"))
+        tagged = _time((about.get("Metadata") or {}).get("LastTagTime"))
+        return FoundImage(
+            id=about["Id"],
+            kind=labels[self.label],
+            names=tuple(about.get("RepoTags") or ()),
+            shared=f"cell-{lock}-{key}" if lock and key else "",
+            created=created,
+            used=max(created, tagged),
+            size=about.get("Size") or 0,
+        )
 
     def _containers(self, label: str) -> list[Container]:
         # One that goes while they are listed is none of them.
@@ -124,18 +187,13 @@ class Remains:
         return list(self.client.volumes.list(filters={"label": label}))
 
 
-def _created(image: Image) -> str:
-    return str(image.attrs["Created"])
-
-
-def _without(things: Iterable[T], others: Iterable[T]) -> list[T]:
-    left_out = {id(other) for other in others}
-    return [thing for thing in things if id(thing) not in left_out]
-
-
-def _counted(containers: Sized, volumes: Sized, images: Sized) -> str:
-    counts = (len(containers), "container"), (len(volumes), "volume"), (len(images), "image")
-    return ", ".join(several(number, noun) for number, noun in counts)
+def _time(text: str | None) -> datetime:
+    """Return a time of the engine's; one that it leaves out is long ago."""
+    try:
+        time = datetime.fromisoformat(text or "")
+    except ValueError:
+        return _NEVER
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def remove_container(container: Container) -> None:

@@ -50,6 +50,7 @@ from matrixci.run_folder import RunFolder, keep_out_of_git
 from matrixci.sandbox import Sandbox
 from matrixci.setup import image_request, image_settings, resolver_of, setup_of
 from matrixci.subject import ResolvedSubject
+from matrixci.used_images import UsedImages
 from matrixci.wording import in_line
 
 _log = logging.getLogger(__name__)
@@ -167,6 +168,7 @@ class Pipeline:
         self._slots = asyncio.Semaphore(jobs)
         self._patience = Patience(retries=settings.matrix.retries)
         self._store = ResultStore(settings.home / "results")
+        self.used_images = UsedImages(engine, settings.home, run)
         self._locks = locks or resolver_for(settings, engine.facts.architecture)
         self._registry = (
             Registry(engine, settings.registry, limits.build, listener.said)
@@ -198,6 +200,7 @@ class Pipeline:
             only=None,
             limits=setup.limits,
             environment=setup.environment,
+            folder=self.used_images.folder.id,
             known_issues=run.known_issues,
             require_limits=settings.require_limits,
         )
@@ -319,6 +322,7 @@ class Pipeline:
         asked = now()
         self._listener.entered(cell, StepName.BUILD)
         image = await self._images.image(image_request(self._setup, cell, lock))
+        await self.used_images.use(cell.id, image.record.tag)
         # Another cell may have had the same image built before this one asked for it.
         began = max(asked, image.began)
         draft.add(StepName.WAIT_BUILD, asked, began)

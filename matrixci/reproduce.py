@@ -24,6 +24,7 @@ from matrixci.setup import image_request, image_settings, resolver_of
 from matrixci.stored_checks import read_checks
 from matrixci.stored_lock import read_lock
 from matrixci.subject import kept_wheel
+from matrixci.used_images import UsedImages
 from matrixci.wording import did_you_mean
 
 SHELL: Final = ("sh", "-c", "command -v bash >/dev/null && exec bash; exec sh")
@@ -156,6 +157,7 @@ async def image_of(engine: Engine, what: Reproduction, home: Path, logs: Path, s
         await resolver.close()
     if image is not None and built.record.tag != image.tag:
         say("it is made otherwise than before: from another base image, or by another recipe")
+    await UsedImages(engine, home, what.run).use(what.before.cell.id, built.record.tag)
     return built.record.tag
 
 

@@ -1,7 +1,7 @@
 """The main job: execute a run, and judge it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -13,10 +13,11 @@ from matrixci.engine import Engine
 from matrixci.engine_limits import check_limits
 from matrixci.errors import DiskFullError, EngineError, UsageError
 from matrixci.events import Listener
+from matrixci.home_use import HomeUse, in_use
 from matrixci.judge import judge
 from matrixci.judged import JudgedRun
 from matrixci.kept_locks import KeptLocks
-from matrixci.model import Cell, CellOutcome, Reason, Run, now
+from matrixci.model import Cell, CellOutcome, CellResult, Reason, Run, now
 from matrixci.new_run import new_run
 from matrixci.orphans import sweep_orphans
 from matrixci.pipeline import Pipeline, Settings, resolver_for
@@ -29,6 +30,8 @@ from matrixci.resume import Resumption
 from matrixci.run_folder import RunFolder, read_run
 from matrixci.stored_checks import store_checks
 from matrixci.temporary import sweep_temporary_folders
+from matrixci.used_images import UsedImages
+from matrixci.wording import several
 
 _THREADS: Final = 64  # each container's life blocks one now and then
 
@@ -99,6 +102,21 @@ async def _look_ahead(settings: Settings, engine: Engine, listener: Listener) ->
         listener.said(remark)
 
 
+async def _replace_images(
+    images: UsedImages, use: HomeUse, results: Mapping[str, CellResult]
+) -> str | None:
+    """Remove images that the run has replaced, and return a line about it, None for no image.
+
+    Where another process is at work in the same folder, a later run removes them.
+
+    Raises:
+        EngineError: the engine failed.
+    """
+    with use.alone() as alone:
+        gone = await images.remove_superseded(results) if alone else 0
+    return f"removed {several(gone, 'image')} of earlier runs of this matrix" if gone else None
+
+
 async def _sweep(engine: Engine, listener: Listener) -> None:
     """Remove what runs that were killed have left."""
     # First who might go on to use the rest.
@@ -167,12 +185,15 @@ async def _go(  # noqa: PLR0913, PLR0917 - a run has as many parts
     before = {} if resumption is None else resumption.stored.results
     listener.planned(cells)
     await _sweep(engine, listener)
-    results, interrupted = await pipeline.execute(cells)
-    planned = run.plan is not None  # why a cell has an older release was found out then
-    older = run.older if interrupted or planned else await pipeline.older({**before, **results})
-    await pipeline.close()
-    with suppress(EngineError):  # it is away; the next run sweeps
-        await engine.remove_remains(run.id)
+    with in_use(pipeline.used_images.home) as use:
+        results, interrupted = await pipeline.execute(cells)
+        planned = run.plan is not None  # why a cell has an older release was found out then
+        older = run.older if interrupted or planned else await pipeline.older({**before, **results})
+        await pipeline.close()
+        with suppress(EngineError):  # it is away; the next run sweeps
+            await engine.remove_remains(run.id)
+            if told := await _replace_images(pipeline.used_images, use, results):
+                listener.said(told)
     ending = {"ended": now(), "engine": engine.facts, "interrupted": interrupted, "older": older}
     folder.write_run(run.model_copy(update=ending))
     return judge_folder(folder.path)

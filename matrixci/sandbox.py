@@ -35,6 +35,8 @@ class Sandbox:
     limits: Limits
     environment: Mapping[str, str]
     require_limits: bool = False
+    folder: str = ""
+    """Id of the work directory: the label by which `clean` finds what is left of its runs."""
     known_issues: Sequence[KnownIssue] = ()
     """Checks of which it is known that they fail aren't run once more."""
 
@@ -80,7 +82,11 @@ class Sandbox:
         return ContainerSpec(
             image=image,
             command=container_files.COMMAND,
-            labels={f"{LABEL}.run": self.run, f"{LABEL}.cell": cell.id},
+            labels={
+                f"{LABEL}.run": self.run,
+                f"{LABEL}.cell": cell.id,
+                f"{LABEL}.folder": self.folder,
+            },
             environment={**self.environment, **cell.environment},
             files=container_files.pack(told, self.checks),
             results=container_files.RESULTS,

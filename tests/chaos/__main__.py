@@ -77,7 +77,7 @@ def base_images(folder: Path, wheel: Path) -> list[str]:
     assert ran.exit_code == 0, ran.outcomes
     image = ran.cells["plain"].image
     assert image is not None
-    docker("image", "rm", "--force", image.tag)
+    docker("image", "rm", "--force", image.id)
     form = "{{.Repository}}:{{.Tag}}"
     return [image.base, *docker("image", "ls", "matrixci/system", "--format", form).split()]
 

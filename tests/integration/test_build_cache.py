@@ -59,7 +59,7 @@ def test_a_cache_serves_an_engine_that_has_lost_everything(
     assert lines_of(stored, "image-*.log", ["Installed"])
     (cell,) = stored.results.values()
     assert cell.image is not None
-    by_containerd.docker("image", "rm", "--force", cell.image.tag)
+    by_containerd.docker("image", "rm", "--force", cell.image.id)
     by_containerd.docker("buildx", "prune", "--builder=default", "--all", "--force")
 
     stored, _ = run_with(toy, cache, by_containerd)

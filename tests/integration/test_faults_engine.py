@@ -217,8 +217,8 @@ def test_a_build_outlives_an_engine_that_is_started_anew(
 # What is cleaned up while a run is under way
 
 
-def clean(own: DisconnectedEngine) -> str:
-    argv = [sys.executable, "-m", "matrixci", "clean"]
+def clean(toy: Toy, own: DisconnectedEngine) -> str:
+    argv = [sys.executable, "-m", "matrixci", "clean", "--home", str(toy.home)]
     environment = {**os.environ, **own.environment}
     done = subprocess.run(argv, capture_output=True, text=True, check=True, env=environment)
     return " ".join(done.stdout.split())
@@ -237,7 +237,7 @@ def test_a_living_run_is_spared_where_all_else_is_cleaned_up(
             dead.end(signal.SIGKILL)
             assert len(things_of(killed, own.host)) == 2
 
-            said = clean(own)
+            said = clean(toy, own)
 
             assert said == (
                 "removed 1 container, 1 volume, 0 images; spared, for a run is under way with"
@@ -248,7 +248,7 @@ def test_a_living_run_is_spared_where_all_else_is_cleaned_up(
             assert living.end() == 0
 
     assert ended(toy, own, 0).outcomes == {"quick": PASSED, "slow": PASSED}
-    assert clean(own) == "removed 0 containers, 0 volumes, 1 image"
+    assert clean(toy, own) == "removed 0 containers, 0 volumes, 1 image"
 
 
 # An image that is gone when it is needed
@@ -259,7 +259,7 @@ def test_an_image_that_vanished_is_built_anew(toy: Toy) -> None:
     ran = toy.run(PASSING, precompile=[passing])
     image = ran.cells["plain"].image
     assert image is not None
-    docker("image", "rm", "--force", image.tag)
+    docker("image", "rm", "--force", image.id)
 
     again = toy.run(PASSING, fresh=True, precompile=[passing])
 

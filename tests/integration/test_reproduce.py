@@ -118,7 +118,7 @@ def test_an_image_that_is_gone_is_built_from_the_stored_lock(toy: Toy) -> None:
     ran = toy.run(PASSING, precompile=["import pytest", "import json"])
     (cell,) = ran.cells.values()
     assert cell.image is not None
-    docker("image", "rm", "--force", cell.image.tag)
+    docker("image", "rm", "--force", cell.image.id)
     done = again(toy, ran)
     assert done.code == 0, done.err
     assert "built anew from the stored lock" in done.err

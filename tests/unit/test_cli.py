@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tiny_index import serving
 from matrixci import cli, cli_asked, cli_plan, pipeline
 from matrixci import run as running
 from matrixci.cells import Chosen
+from matrixci.cli_clean import parse_age
 from matrixci.data import data_folder
 from matrixci.engine import Engine
 from matrixci.errors import ExitCode, ResolverError, UsageError
@@ -299,6 +301,20 @@ def test_without_an_engine_it_is_told_in_two_lines(command: Command, tmp_path: P
 
 def test_cleaning_without_an_engine_is_told(command: Command) -> None:
     assert command("clean").code == ExitCode.INFRASTRUCTURE
+
+
+@pytest.mark.parametrize("age", ["soon", "7y", "-1d", ""])
+def test_an_age_that_is_none_is_refused(command: Command, age: str) -> None:
+    done = command("clean", f"--older-than={age}")
+    assert done.code == ExitCode.USAGE
+    assert "is not an age" in " ".join(done.err)
+
+
+@pytest.mark.parametrize(
+    ("text", "hours"), [("7", 168), ("7d", 168), ("12h", 12), (" 2W ", 336), ("0", 0)]
+)
+def test_an_age_is_a_number_of_days_or_has_a_unit(text: str, hours: int) -> None:
+    assert parse_age(text) == timedelta(hours=hours)
 
 
 def test_for_an_engine_elsewhere_none_is_installed_here(

@@ -4,7 +4,7 @@ import io
 import json
 import shlex
 import tarfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from matrixci.buildx import BuildError
 from matrixci.container_files import read_sources
 from matrixci.engine import ContainerEnd, ContainerSpec, Engine, GpuWay
 from matrixci.errors import ExitCode, NotReproducibleError, RunFilesError, UsageError
+from matrixci.image_references import Folder, reference
 from matrixci.images import BuiltImage, ImageRequest, Images, ImageSettings
 from matrixci.lock import Lock, Pin
 from matrixci.model import (
@@ -150,7 +151,11 @@ def test_a_cell_is_prepared_as_it_was(tmp_path: Path) -> None:
     assert spec.environment == {"HOME": "/tmp/home", "OF_THE_CELL": "1"}  # noqa: S108
     assert [spec.memory, spec.scratch, spec.log, spec.result] == [2**28, 2**26, 2**20, 2**20]
     assert [spec.pids, spec.cpus, spec.time_limit] == [128, 1, 300]
-    assert spec.labels == {"org.matrixci.run": NAME, "org.matrixci.cell": CELL.id}
+    assert spec.labels == {
+        "org.matrixci.run": NAME,
+        "org.matrixci.cell": CELL.id,
+        "org.matrixci.folder": "",
+    }
     with tarfile.open(fileobj=io.BytesIO(spec.files)) as archive:
         assert {"cell.json", "checks/test_a.py", "harness/supervise.py", "results"} <= set(
             archive.getnames()
@@ -294,11 +299,22 @@ def test_a_lock_that_was_changed_is_refused(tmp_path: Path) -> None:
 # The image
 
 
+class Names(set[str]):
+    """Names of images, and which were given to an image besides its own."""
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        super().__init__(names)
+        self.added: list[tuple[str, str]] = []
+
+    async def tag(self, name: str, other: str) -> None:
+        self.added.append((name, other))
+
+
 @dataclass
 class FakeEngine:
     """Has images, and keeps what it is asked to run."""
 
-    images: set[str] = field(default_factory=set)
+    images: Names = field(default_factory=Names)
     ends: Mapping[str, CheckOutcome] = field(default_factory=dict)
     """What the checks come to."""
     ran: list[ContainerSpec] = field(default_factory=list)
@@ -408,7 +424,7 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> Builds:
 
 def test_the_image_of_the_run_is_used_by_its_digest(tmp_path: Path, builds: Builds) -> None:
     what = prepared(store(tmp_path, failed()))
-    engine = FakeEngine(images={an_image().id})
+    engine = FakeEngine(images=Names({an_image().id}))
     assert image(what, engine, tmp_path) == (an_image().id, [])
     assert builds.asked == []
 
@@ -418,8 +434,12 @@ def test_an_image_that_is_gone_is_built_from_the_stored_lock(
     tmp_path: Path, builds: Builds, standing: set[str]
 ) -> None:
     what = prepared(store(tmp_path, failed()))
-    tag, said = image(what, FakeEngine(images=standing), tmp_path)
+    engine = FakeEngine(images=Names(standing))
+    tag, said = image(what, engine, tmp_path)
     assert tag == builds.tag
+    # It is the folder's: its next run, or `clean`, can remove it.
+    used = reference(Folder.of(tmp_path), what.run, CELL.id, tag)
+    assert engine.images.added == [(tag, used.tag)]
     assert said == ["the image of the run is gone, so it is built anew from the stored lock"]
     ((request, settings),) = builds.asked
     assert request == ImageRequest(lock=LOCK, python="3.12", base="python:3.12-slim")
@@ -555,7 +575,7 @@ def test_a_shell_is_opened_in_the_same_container(tmp_path: Path) -> None:
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
-    found = FakeEngine(images={an_image().id})
+    found = FakeEngine(images=Names({an_image().id}))
 
     async def connect() -> Engine:
         return as_engine(found)

@@ -1,0 +1,64 @@
+"""Which processes are at work in one work directory (--home)."""
+
+import fcntl
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+_FILE: Final = ".in-use"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HomeUse:
+    """A shared lock that a process holds while it uses images of a work directory."""
+
+    _file: IO[bytes] | None
+
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Hold the directory for this process alone.
+
+        Yields:
+            Whether that succeeded: no other process is at work here.
+        """
+        if self._file is None:
+            yield True
+            return
+        alone = _lock(self._file, fcntl.LOCK_EX)
+        try:
+            yield alone
+        finally:
+            _lock(self._file, fcntl.LOCK_SH)
+
+
+@contextmanager
+def in_use(home: Path) -> Iterator[HomeUse]:
+    """Let other processes see that images of a work directory are in use.
+
+    The lock ends with the process, however it ends. Where the directory does not exist, or its file
+    system has no locks, nothing is locked.
+    """
+    try:
+        file = (home / _FILE).open("ab")
+    except OSError as error:
+        _log.debug("not locked: %s", error)
+        yield HomeUse(_file=None)
+        return
+    with file:
+        _lock(file, fcntl.LOCK_SH)
+        yield HomeUse(_file=file)
+
+
+def _lock(file: IO[bytes], how: int) -> bool:
+    """Take or change a lock; return False if another process holds one that excludes it."""
+    try:
+        fcntl.flock(file, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        _log.debug("not locked: %s", error)
+    return True

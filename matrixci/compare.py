@@ -16,10 +16,12 @@ from matrixci.judged import (
 )
 from matrixci.model import CellOutcome, CheckOutcome, CheckResult
 
-NOTABLE: Final = 0.2
-"""By which part of itself a figure has to change before it is told."""
-NOTABLE_SECONDS: Final = 0.5
-"""By how much a time has to, beside: shorter ones tell of the machine."""
+NOTABLE_RATIO: Final = 1.5
+"""A figure is reported if it is so many times as large as before, or as small."""
+NOTABLE_TIMES: Final = {"s": 0.05, "seconds": 0.05, "ms": 50.0, "milliseconds": 50.0}
+"""By unit: the least change of a time that is reported. Less than 50 ms is noise of the machine."""
+NOTABLE_VALUE: Final = 1e-6
+"""Least change of any other figure that is reported. Less is a rounding error."""
 
 DURATION: Final = "seconds"
 """The figure that every check has: how long it took, which tells of the machine."""
@@ -188,12 +190,13 @@ def _figure_changes(
 
 
 def _is_notable(name: str, before: float, after: float) -> bool:
+    """Tell whether a figure changed by more than the machine's noise."""
     if name == DURATION:
         return False
     changed = abs(after - before)
-    if name.endswith("seconds") and changed < NOTABLE_SECONDS:
-        return False
-    return changed > 0 and changed >= NOTABLE * abs(before)
+    least = NOTABLE_TIMES.get(name.rpartition("_")[2].lower(), NOTABLE_VALUE)
+    smaller = min(abs(before), abs(after))
+    return changed >= least and changed >= (NOTABLE_RATIO - 1) * smaller
 
 
 def _package_changes(

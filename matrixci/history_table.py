@@ -12,7 +12,7 @@ from matrixci.history.store import History, KeptRun
 from matrixci.history.streaks import Flips, State, flips, streak, total
 from matrixci.judged import PackageChange
 from matrixci.model import CheckOutcome
-from matrixci.wording import in_line, listed
+from matrixci.wording import in_line, listed, rounded
 
 _GLYPHS: Final = 30
 """How many of the last runs are shown as glyphs."""
@@ -139,8 +139,9 @@ def _counts(found: Flips) -> tuple[str, ...]:
 def _went(values: Sequence[float]) -> str:
     """Say how a figure went: from the first to the last, and between which it was."""
     if len(set(values)) == 1:
-        return f"{values[0]:g}"
-    return f"{values[0]:g} → {values[-1]:g} ({min(values):g} to {max(values):g})"
+        return rounded(values[0])
+    first, last, least, most = map(rounded, (values[0], values[-1], min(values), max(values)))
+    return f"{first} → {last} ({least} to {most})"
 
 
 def _changes(changes: Sequence[PackageChange]) -> str:

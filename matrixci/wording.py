@@ -6,6 +6,8 @@ from typing import Final
 
 _LISTED: Final = 20
 _SHOWN_CHARACTERS: Final = 500
+_EXACT: Final = 100_000
+"""Whole numbers below this are counts, and shown as they are."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -36,6 +38,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def several(number: int, noun: str) -> str:
     """Return a number with its noun, which has an s where it isn't one."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def rounded(value: float) -> str:
+    """Return a measured number with three significant digits; smaller whole numbers are exact."""
+    if value.is_integer() and abs(value) < _EXACT:
+        return f"{value:.0f}"
+    return f"{float(f'{value:.3g}'):,.10g}"
 
 
 def printable(text: str) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from matrixci.judged import CellChange, Change, Comparison, PackageChange
+from matrixci.wording import rounded
 
 WORSE: Final = frozenset({Change.REGRESSED, Change.NEWLY_UNSATISFIABLE, Change.DISAPPEARED})
 """Changes that a release manager has to look at."""
@@ -86,16 +87,30 @@ def package_groups(comparison: Comparison) -> list[tuple[str, list[str]]]:
     return list(groups.items())
 
 
-def figure_words(cells: Sequence[CellChange]) -> list[str]:
-    """Say which figures changed, from the lowest to the highest of the cells."""
-    found: dict[str, list[tuple[float, float]]] = {}
-    for change in cells:
-        for name, pair in change.figures.items():
-            found.setdefault(name, []).append(pair)
+def figure_groups(comparison: Comparison) -> list[tuple[str, list[str]]]:
+    """Return each figure that changed, in words, with the ids of the cells in which it did."""
+    found: dict[str, list[tuple[str, float, float]]] = {}
+    for change in comparison.cells:
+        for name, (before, after) in change.figures.items():
+            found.setdefault(name, []).append((change.cell, before, after))
     return [
-        f"{name}: {_range(before for before, _ in pairs)} → {_range(after for _, after in pairs)}"
-        for name, pairs in found.items()
+        (_figure(name, [before for _, before, _ in one], [after for _, _, after in one]), cells)
+        for name, one in found.items()
+        for cells in [[cell for cell, _, _ in one]]
     ]
+
+
+def _figure(name: str, before: Sequence[float], after: Sequence[float]) -> str:
+    """Say how a figure changed: from the lowest to the highest of the cells, and how many times."""
+    ratios = [_ratio(*pair) for pair in zip(before, after, strict=True)]
+    known = [ratio for ratio in ratios if ratio is not None]
+    times = f" ({_range(known)} times)" if len(known) == len(ratios) else ""
+    return f"{name}: {_range(before)} → {_range(after)}{times}"
+
+
+def _ratio(before: float, after: float) -> float | None:
+    """Return how many times as large a figure is as it was; None where that says nothing."""
+    return after / before if before * after > 0 else None
 
 
 def _package(package: PackageChange) -> str:
@@ -104,5 +119,5 @@ def _package(package: PackageChange) -> str:
 
 def _range(values: Iterable[float]) -> str:
     ordered = sorted(values)
-    low, high = f"{ordered[0]:g}", f"{ordered[-1]:g}"
+    low, high = rounded(ordered[0]), rounded(ordered[-1])
     return low if low == high else f"{low} to {high}"

@@ -15,7 +15,14 @@ from rich.text import Text
 from matrixci.headline import day, subject_title
 from matrixci.judged import CellChange, Change, Comparison, JudgedRun
 from matrixci.reports import html, terminal_parts
-from matrixci.reports.changes import WORSE, change_groups, is_worse, outcome_words, package_words
+from matrixci.reports.changes import (
+    WORSE,
+    change_groups,
+    figure_groups,
+    is_worse,
+    outcome_words,
+    package_words,
+)
 from matrixci.reports.escape import (
     command_data,
     command_property,
@@ -151,6 +158,8 @@ def _summary(comparison: Comparison) -> str:
         told.append(f"{several(len(comparison.not_compared), 'cell')} not compared")
     locks = sum(bool(change.packages) for change in comparison.cells)
     told += [f"{several(locks, 'cell')} with other packages"] if locks else []
+    figures = len(figure_groups(comparison))
+    told += [f"{several(figures, 'figure')} changed"] if figures else []
     return ", ".join(told) or "no difference"
 
 

@@ -12,7 +12,7 @@ from matrixci.glyphs import CELL_GLYPHS, CHECK_GLYPHS, outcome_words
 from matrixci.headline import headline_versions
 from matrixci.judged import Gate, GateOutcome, JudgedCell, JudgedRun, KnownFailure
 from matrixci.model import CellOutcome
-from matrixci.reports.changes import ChangeGroup, change_groups, figure_words, package_groups
+from matrixci.reports.changes import ChangeGroup, change_groups, figure_groups, package_groups
 from matrixci.reports.environment import environment, reproduce_all
 from matrixci.reports.escape import (
     cut,
@@ -192,8 +192,8 @@ def comparison_section(judged: JudgedRun) -> str:
     groups = change_groups(comparison)
     sections = (
         _section(heading, groups, _change, _LARGE),
-        _section("Packages that differ", package_groups(comparison), _packages, _SMALL),
-        _section("Figures that differ", figure_words(comparison.cells), _item, _SMALL),
+        _section("Packages that differ", package_groups(comparison), _told_of, _SMALL),
+        _section("Figures that differ", figure_groups(comparison), _told_of, _SMALL),
     )
     if not groups:
         sections = (f"## {heading}\n\nEvery cell comes to the same.\n", *sections[1:])
@@ -210,7 +210,7 @@ def _change(group: ChangeGroup) -> str:
     return f"{head}  - packages: {markdown(cut(packages, _BLOCK))}\n" if packages else head
 
 
-def _packages(group: tuple[str, list[str]]) -> str:
+def _told_of(group: tuple[str, list[str]]) -> str:
     words, cells = group
     return f"- {markdown(cut(words, _BLOCK))}: in {_named(cells)}\n"
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from matrixci.glyphs import CELL_GLYPHS, CHECK_GLYPHS, STYLES, outcome_words
 from matrixci.judged import GateOutcome, JudgedCell, JudgedRun
 from matrixci.model import CellOutcome, CheckOutcome
-from matrixci.reports.changes import ChangeGroup, change_groups, figure_words, package_groups
+from matrixci.reports.changes import ChangeGroup, change_groups, figure_groups, package_groups
 from matrixci.reports.environment import environment, reproduce_all
 from matrixci.reports.escape import visible
 from matrixci.reports.groups import (
@@ -145,9 +145,10 @@ def changes(judged: JudgedRun) -> RenderableType | None:
     lines += [_change(group) for group in groups[:_MOST]]
     lines += _more(len(groups), "changes")
     packages = [f"in {_named(ids)}: {words}" for words, ids in package_groups(comparison)]
+    figures = [f"{words}, in {_named(ids)}" for words, ids in figure_groups(comparison)]
     for title, told in (
         ("Packages that differ", packages),
-        ("Figures that differ", figure_words(comparison.cells)),
+        ("Figures that differ", figures),
     ):
         if (section := listed(title, told)) is not None:
             lines += ["", section]

@@ -162,7 +162,7 @@ def test_packages_interpreter_and_figures_are_compared() -> None:
 
     figures = [
         {"import_seconds": 5.0, "seconds": 10.0, "modules": 100.0, "gone": 1.0, "zero": 0.0},
-        {"import_seconds": 6.0, "seconds": 40.0, "modules": 119.0, "new": 1.0, "zero": 3.0},
+        {"import_seconds": 8.0, "seconds": 40.0, "modules": 149.0, "new": 1.0, "zero": 3.0},
     ]
     found = change(
         result({"a": "1", "b": "1", "c": "1"}, "3.12.3", [a_check("x", figures=figures[0])]),
@@ -176,7 +176,46 @@ def test_packages_interpreter_and_figures_are_compared() -> None:
         ("d", None, "1"),
     ]
     assert found.python == ("3.12.3", "3.12.4")
-    assert found.figures == {"x: import_seconds": (5.0, 6.0), "x: zero": (0.0, 3.0)}
+    assert found.figures == {"x: import_seconds": (5.0, 8.0), "x: zero": (0.0, 3.0)}
+
+
+def figure_changes(name: str, before: float, after: float) -> dict[str, tuple[float, float]]:
+    found = change(*(a_result(CELL, checks=[a_check(figures={name: v})]) for v in (before, after)))
+    return found.figures if found else {}
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("fit_seconds", 0.00845305, 0.196206),
+        ("fit_seconds", 0.196206, 0.00845305),
+        ("fit_milliseconds", 8.0, 196.0),
+        ("wall_s", 0.01, 0.1),
+        ("memory_bytes", 100.0, 150.0),
+        ("memory_bytes", 150.0, 100.0),
+        ("loss", -1.0, 1.0),
+    ],
+)
+def test_a_figure_that_changed_notably_is_reported(name: str, before: float, after: float) -> None:
+    assert figure_changes(name, before, after) == {f"{ID}: {name}": (before, after)}
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("fit_seconds", 1.0, 1.49),
+        ("fit_seconds", 0.002, 0.012),  # six times, and yet noise
+        ("fit_milliseconds", 8.0, 30.0),
+        ("memory_bytes", 100.0, 149.0),
+        ("error", 1e-9, 1e-7),
+        ("zero", 0.0, 0.0),
+        ("seconds", 1.0, 60.0),  # the duration of the check itself
+    ],
+)
+def test_a_change_of_a_figure_that_may_be_noise_is_not_reported(
+    name: str, before: float, after: float
+) -> None:
+    assert figure_changes(name, before, after) == {}
 
 
 def test_the_baseline_is_told() -> None:

@@ -27,7 +27,44 @@ function renderChanges() {
   const others = groups.filter((one) => CHANGES.get(one.kind).tone !== "bad");
   byId("baseline-list").replaceChildren(
     worse.length ? changeTable(worse, { where: true }) : make("p", { class: "notice" }, "Nothing got worse among the cells shown."),
-    ...(others.length ? [onDemand(`${plural(others.length, "other change")}`, () => changeTable(others, { where: true }))] : []));
+    ...(others.length ? [onDemand(`${plural(others.length, "other change")}`, () => changeTable(others, { where: true }))] : []),
+    ...(figureTable() ?? []));
+}
+
+/** Figures that changed, each with the cells in which it did. */
+function figureTable() {
+  const found = new Map();
+  for (const cell of matching) {
+    for (const [name, was, is] of cell.change?.figures ?? []) {
+      if (!found.has(name)) found.set(name, []);
+      found.get(name).push({ cell, was, is });
+    }
+  }
+  if (!found.size) return null;
+  const head = ["Figure", "Before → after", "Times", "Where"];
+  return [make("h3", { class: "part-title" }, "Figures that differ"),
+    make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Figures that differ" },
+      make("table", { class: "plain-table", role: "table" },
+        make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, head.map((title) => make("th", { scope: "col", role: "columnheader" }, title)))),
+        make("tbody", { role: "rowgroup" }, [...found].map(([name, changed]) => make("tr", { role: "row" },
+          make("th", { scope: "row", role: "rowheader" }, make("code", {}, name)),
+          make("td", { role: "cell", class: "num" }, `${span(changed.map((one) => one.was))} → ${span(changed.map((one) => one.is))}`),
+          make("td", { role: "cell", class: "num" }, timesOf(changed)),
+          make("td", { role: "cell" }, cutList(changed, 4, ({ cell }) => cellLink(cell), "cell")))))))];
+}
+
+/** From the least to the most of some numbers. */
+function span(values) {
+  const known = values.filter((value) => value !== null);
+  if (!known.length) return "–";
+  const [least, most] = [number(Math.min(...known)), number(Math.max(...known))];
+  return least === most ? least : `${least} to ${most}`;
+}
+
+/** How many times as large figures are as they were, where that says something. */
+function timesOf(changed) {
+  const ratios = changed.map(({ was, is }) => (was !== null && is !== null && was * is > 0 ? is / was : null));
+  return ratios.includes(null) ? "–" : `${span(ratios)}×`;
 }
 
 function changeTable(entries, { where = false } = {}) {

@@ -47,7 +47,12 @@ function sparkline(name, values) {
     make("span", { class: "quiet" }, words));
 }
 
-const number = (value) => (value === null ? "–" : String(Number(value.toPrecision(4))));
+/** A measured number with three significant digits; smaller whole numbers are exact. */
+function number(value) {
+  if (value === null) return "–";
+  if (Number.isInteger(value) && Math.abs(value) < 100000) return String(value);
+  return Number(value.toPrecision(3)).toLocaleString("en", { maximumSignificantDigits: 3 });
+}
 
 /** Names and values, such as a container's own account of itself. */
 function facts(pairs) {

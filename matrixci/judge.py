@@ -13,12 +13,14 @@ from matrixci.errors import ExitCode
 from matrixci.evidence import Problem, cell_outcome
 from matrixci.gates import excused, gates_of, is_required, new_failures
 from matrixci.green import GREEN, RAN, SHOWN
-from matrixci.judged import JudgedCell, JudgedRun, Verdict
-from matrixci.known_issues import KnownIssues
+from matrixci.judged import Blocker, JudgedCell, JudgedRun, Verdict
+from matrixci.known_issues import KnownIssues, expected_failures
 from matrixci.model import Cell, CellOutcome, CellResult, CheckOutcome, KnownIssue, Reason, Run
-from matrixci.reasons import Standing, reasons_of, remarks_of, unverified_of
+from matrixci.reasons import Standing, blockers_of, remarks_of, unverified_of
 from matrixci.reproduction import reproduction
+from matrixci.wording import listed
 
+_NOTHING: Final = "no check passed, so nothing is verified"
 # Reasons that follow from the checks' outcomes, so known issues may change them.
 _FROM_CHECKS: Final = frozenset({Reason.CHECKS, Reason.NEEDS})
 
@@ -57,21 +59,33 @@ def judge(  # noqa: PLR0913 - what a verdict depends on
         draft = draft.model_copy(update={"comparison": compare(baseline, draft)})
     new = new_failures(draft, _failing(baseline))
     gates = gates_of(draft, new, subject_version)
-    draft = draft.model_copy(update={"gates": gates, "known": issues.failures(cells)})
+    draft = draft.model_copy(
+        update={
+            "gates": gates,
+            "known": issues.failures(cells),
+            "expected": expected_failures(cells),
+        }
+    )
     standing = Standing(
         against=frozenset(_against(draft)),
         new=frozenset(new) if len(new) > run.gates.new_failures else frozenset(),
     )
-    idle = () if run.check_filter is not None else _idle(issues, cells)
-    reasons = (*problems, *reasons_of(draft, standing, whole=whole), *idle)
-    if not any(cell.count(*SHOWN) for cell in cells):
-        reasons = (*reasons, "no check passed, so nothing is verified")
+    idle = _idle(issues, cells)
+    some = run.check_filter is not None  # then which checks there are is not known
+    told = [] if some else [f"known issue {i.reference} names no check: {i.check}" for i in idle]
+    told += [] if any(cell.count(*SHOWN) for cell in cells) else [_NOTHING]
+    blockers = (
+        *(Blocker(text=problem) for problem in problems),
+        *blockers_of(draft, standing, whole=whole),
+        *(Blocker(text=text) for text in told),
+    )
     return draft.model_copy(
         update={
-            "verdict": Verdict.NOT_READY if reasons else Verdict.READY,
-            "reasons": reasons,
+            "verdict": Verdict.NOT_READY if blockers else Verdict.READY,
+            "reasons": tuple(blocker.text for blocker in blockers),
+            "blockers": blockers,
             "remarks": tuple(remarks_of(draft, standing)),
-            "unverified": tuple(unverified_of(draft)),
+            "unverified": (*unverified_of(draft), *_not_judged(idle if some else [])),
         }
     )
 
@@ -148,15 +162,18 @@ def _against(judged: JudgedRun) -> Iterable[str]:
             yield cell.cell.id
 
 
-def _idle(issues: KnownIssues, cells: Sequence[JudgedCell]) -> list[str]:
-    """Name the known issues that speak of no check at all: they guard nothing."""
+def _idle(issues: KnownIssues, cells: Sequence[JudgedCell]) -> list[KnownIssue]:
+    """Return the known issues that name none of the checks that ran: they guard nothing."""
     reported = {check.id for cell in cells for check in cell.checks}
-    if not reported:
+    return issues.idle(reported) if reported else []
+
+
+def _not_judged(unjudged: Sequence[KnownIssue]) -> list[str]:
+    """Say which known issues may guard nothing, where that can't be told from some checks."""
+    if not unjudged:
         return []
-    return [
-        f"known issue {issue.reference} names no check: {issue.check}"
-        for issue in issues.idle(reported)
-    ]
+    named = listed(f"{issue.reference}: {issue.check}" for issue in unjudged)
+    return [f"whether known issues name a check, since only selected checks ran ({named})"]
 
 
 def selected_nothing(judged: JudgedRun) -> bool:

@@ -159,15 +159,41 @@ class JudgedCell(Frozen):
 
 
 class KnownFailure(Frozen):
-    """A known issue that spoke of something in this run."""
+    """A known issue that names failing checks of this run, expired or not."""
 
     check: str
     reference: str
     reason: str
     expires: str = Field(description="day, ISO 8601")
-    days_left: int
-    checks: tuple[str, ...] = Field(description="the checks it excused")
+    days_left: int = Field(description="0 or less: it expired, and excuses nothing")
+    checks: tuple[str, ...] = Field(description="the failing checks that it names")
+    cells: tuple[str, ...] = Field(description="the cells in which they fail")
+
+    @property
+    def expired(self) -> bool:
+        """Whether it excuses nothing any more."""
+        return self.days_left <= 0
+
+
+class ExpectedFailure(Frozen):
+    """Checks that fail as the user's suite itself expects, by xfail."""
+
+    reason: str
+    checks: tuple[str, ...]
     cells: tuple[str, ...]
+
+
+class Blocker(Frozen):
+    """One thing that stands against the release, with what there is to say about it."""
+
+    text: str = Field(description="all of it in one line, as in reasons")
+    check: str | None = Field(default=None, description="id of the check; None: it is not a check")
+    claim: str = ""
+    outcome: CheckOutcome | None = None
+    instances: int = Field(default=1, description="how many instances of the check fail alike")
+    message: str = Field(default="", description="what the check says in the first of the cells")
+    note: str = Field(default="", description="the known issue that expired")
+    cells: tuple[str, ...] = Field(default=(), description="ids of the cells it is about")
 
 
 class JudgedRun(Frozen):
@@ -178,12 +204,16 @@ class JudgedRun(Frozen):
     cells: tuple[JudgedCell, ...]
     verdict: Verdict
     reasons: tuple[str, ...] = Field(description="why it is not ready, each in a line")
+    blockers: tuple[Blocker, ...] = Field(
+        default=(), description="the same reasons with their parts; empty in older reports"
+    )
     remarks: tuple[str, ...] = Field(description="what a reader must know beside")
     gates: tuple[Gate, ...] = ()
     unverified: tuple[str, ...] = Field(
         default=(), description="what no evidence speaks of: no GPU here, cells left out"
     )
     known: tuple[KnownFailure, ...] = ()
+    expected: tuple[ExpectedFailure, ...] = ()
     comparison: Comparison | None = Field(default=None, description="with the baseline")
 
 

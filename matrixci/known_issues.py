@@ -11,10 +11,13 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from matrixci.green import FAILING
-from matrixci.judged import JudgedCell, KnownFailure
+from matrixci.judged import ExpectedFailure, JudgedCell, KnownFailure
 from matrixci.model import Cell, CellResult, CheckOutcome, CheckResult, KnownIssue
 
 _EXCUSABLE: Final = FAILING - {CheckOutcome.MISSING}
+_NAMED_FAILURES: Final = _EXCUSABLE | {CheckOutcome.KNOWN}
+_XFAIL: Final = "xfail: "
+"""How the harness begins the reason of a failure that the suite expects."""
 
 
 class KnownIssues:
@@ -44,14 +47,15 @@ class KnownIssues:
         return [issue for issue in self._issues if id(issue) not in named]
 
     def failures(self, cells: Iterable[JudgedCell]) -> tuple[KnownFailure, ...]:
-        """Return the issues that excused a failure, with what they excused."""
-        excused: dict[int, list[tuple[str, str]]] = {}
-        for cell in cells:
+        """Return the issues that name a failing check, expired or not, with what they name."""
+        named: dict[int, list[tuple[str, str]]] = {}
+        for cell in cells if self._issues else ():
             for check in cell.checks:
-                if check.outcome is CheckOutcome.KNOWN:
-                    versions = _versions(cell.result)
-                    issue = self._speaking(cell.cell, check.id, versions)
-                    excused.setdefault(id(issue), []).append((check.id, cell.cell.id))
+                if check.outcome not in _NAMED_FAILURES or not self._naming(check.id):
+                    continue
+                issue = self._speaking(cell.cell, check.id, _versions(cell.result))
+                if issue is not None and self._explains(issue, check):
+                    named.setdefault(id(issue), []).append((check.id, cell.cell.id))
         return tuple(
             KnownFailure(
                 check=issue.check,
@@ -59,12 +63,18 @@ class KnownIssues:
                 reason=issue.reason,
                 expires=issue.expires.isoformat(),
                 days_left=(issue.expires - self._today).days,
-                checks=tuple(dict.fromkeys(check for check, _ in excused[id(issue)])),
-                cells=tuple(dict.fromkeys(cell for _, cell in excused[id(issue)])),
+                checks=tuple(dict.fromkeys(check for check, _ in named[id(issue)])),
+                cells=tuple(dict.fromkeys(cell for _, cell in named[id(issue)])),
             )
             for issue in self._issues
-            if id(issue) in excused
+            if id(issue) in named
         )
+
+    def _explains(self, issue: KnownIssue, check: CheckResult) -> bool:
+        """Tell whether an outcome is what a known issue made of it, not the suite's own xfail."""
+        if check.outcome is CheckOutcome.KNOWN:
+            return check.reason == _known(issue)
+        return issue.expires <= self._today
 
     def _naming(self, check_id: str) -> tuple[KnownIssue, ...]:
         """Return the issues whose pattern is that of a check, looked up once for each check."""
@@ -91,10 +101,36 @@ class KnownIssues:
         if check.outcome not in _EXCUSABLE:
             return check
         if issue.expires <= self._today:
-            expired = f"known issue {issue.reference} expired on {issue.expires}"
-            return replace(check, reason=expired)
-        known = f"{issue.reference}: {issue.reason}"
-        return replace(check, outcome=CheckOutcome.KNOWN, reason=known)
+            parts = [check.reason, expiry(issue.reference, issue.expires.isoformat())]
+            return replace(check, reason="; ".join(filter(None, parts)))
+        return replace(check, outcome=CheckOutcome.KNOWN, reason=_known(issue))
+
+
+def expected_failures(cells: Iterable[JudgedCell]) -> tuple[ExpectedFailure, ...]:
+    """Return the failures that a suite itself expects, those with one reason together."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for cell in cells:
+        for check in cell.checks:
+            if check.outcome is CheckOutcome.KNOWN and check.reason.startswith(_XFAIL):
+                reason = check.reason.removeprefix(_XFAIL)
+                found.setdefault(reason, []).append((check.id, cell.cell.id))
+    return tuple(
+        ExpectedFailure(
+            reason=reason,
+            checks=tuple(dict.fromkeys(check for check, _ in pairs)),
+            cells=tuple(dict.fromkeys(cell for _, cell in pairs)),
+        )
+        for reason, pairs in found.items()
+    )
+
+
+def expiry(reference: str, day: str) -> str:
+    """Say that a known issue excuses nothing any more."""
+    return f"known issue {reference} expired on {day}"
+
+
+def _known(issue: KnownIssue) -> str:
+    return f"{issue.reference}: {issue.reason}"
 
 
 def applies(issue: KnownIssue, cell: Cell, check: str, versions: Mapping[str, str]) -> bool:

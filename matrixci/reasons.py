@@ -1,13 +1,15 @@
 """A judgement in words: why it isn't ready, what to know beside, what no evidence speaks of."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final, assert_never
 
 from matrixci.gates import DISAPPEARED, ENDS, NEW_FAILURES, REQUIRE, Failure, is_required
 from matrixci.glyphs import outcome_words
-from matrixci.judged import Change, Gate, GateOutcome, JudgedCell, JudgedRun
-from matrixci.model import CellOutcome, CheckOutcome, Reason
+from matrixci.judged import Blocker, Change, Gate, GateOutcome, JudgedCell, JudgedRun
+from matrixci.known_issues import expiry
+from matrixci.model import CellOutcome, CheckOutcome, CheckResult, Reason
 from matrixci.wording import several
 
 _NAMED: Final = 2
@@ -28,14 +30,15 @@ class Standing:
         return cell.cell.id in self.against or (cell.cell.id, check_id) in self.new
 
 
-def reasons_of(judged: JudgedRun, standing: Standing, *, whole: bool) -> Iterator[str]:
-    """Say what stands against a release: each failing check, each cell, each other gate."""
+def blockers_of(judged: JudgedRun, standing: Standing, *, whole: bool) -> Iterator[Blocker]:
+    """Return what stands against a release: each failing check, each cell, each other gate."""
     yield from _failures(judged, standing, held=True)
     yield from _cells_told(judged, standing, held=True)
     for gate in judged.gates:
         if gate.required and _is_told_by_gate(judged, gate, whole=whole):
             not_verified = ", not verified" if gate.outcome is GateOutcome.UNVERIFIED else ""
-            yield f"gate {gate.name}{not_verified}: {gate.asks}; {_evidence(gate)}"
+            text = f"gate {gate.name}{not_verified}: {gate.asks}; {_evidence(gate)}"
+            yield Blocker(text=text)
 
 
 def remarks_of(judged: JudgedRun, standing: Standing) -> Iterator[str]:
@@ -44,7 +47,7 @@ def remarks_of(judged: JudgedRun, standing: Standing) -> Iterator[str]:
         *_failures(judged, standing, held=False),
         *_cells_told(judged, standing, held=False),
     ):
-        yield f"not held against the release: {told}"
+        yield f"not held against the release: {told.text}"
     warned: dict[tuple[str, bool], list[str]] = {}
     for cell in judged.cells:
         for check in cell.warnings:
@@ -106,32 +109,76 @@ def _evidence(gate: Gate) -> str:
     return ", ".join(gate.evidence[:_EVIDENCE])
 
 
-def _failures(judged: JudgedRun, standing: Standing, *, held: bool) -> Iterator[str]:
-    failing: dict[tuple[str, bool], list[str]] = {}
+@dataclass(frozen=True, kw_only=True)
+class _Failing:
+    """A check that fails, or is flaky, in these cells."""
+
+    check: CheckResult
+    """as it is in the first of them"""
+    cells: tuple[str, ...]
+
+
+def _failures(judged: JudgedRun, standing: Standing, *, held: bool) -> Iterator[Blocker]:
+    failing: dict[tuple[str, bool], tuple[CheckResult, list[str]]] = {}
     for cell in judged.cells:
         for check in cell.failed:
             if standing.holds(cell, check.id) is held:
-                flaky = check.outcome is CheckOutcome.FLAKY
-                failing.setdefault((check.id, flaky), []).append(cell.cell.id)
-    # Instances of one claim that fail in the same cells are told in one line.
-    alike: dict[tuple[str, bool, tuple[str, ...]], list[str]] = {}
-    for (check_id, flaky), where in failing.items():
-        claim = (check_id.partition("[")[0], flaky, tuple(where))
-        alike.setdefault(claim, []).append(check_id)
-    for (_, flaky, cells), checks in alike.items():
-        more = f" and {len(checks) - 1} more of its instances" if len(checks) > 1 else ""
-        one, many = ("is flaky", "are flaky") if flaky else ("fails", "fail")
-        yield f"{checks[0]}{more} {many if more else one} in {_cells(cells, len(judged.cells))}"
+                key = check.id, _is_flaky(check)
+                failing.setdefault(key, (check, []))[1].append(cell.cell.id)
+    # Instances of one claim that fail in the same cells are one blocker.
+    alike: dict[tuple[str, bool, tuple[str, ...]], list[_Failing]] = {}
+    for (check_id, flaky), (check, where) in failing.items():
+        one = _Failing(check=check, cells=tuple(where))
+        claim = (check_id.partition("[")[0], flaky, one.cells)
+        alike.setdefault(claim, []).append(one)
+    for instances in alike.values():
+        yield _blocker(judged, instances)
 
 
-def _cells_told(judged: JudgedRun, standing: Standing, *, held: bool) -> Iterator[str]:
-    """Say in a line for each outcome which cells came to it, where no check tells it."""
+def _is_flaky(check: CheckResult) -> bool:
+    return check.outcome is CheckOutcome.FLAKY
+
+
+def _blocker(judged: JudgedRun, instances: Sequence[_Failing]) -> Blocker:
+    """Return the blocker that a check is, or instances of one that fail in the same cells."""
+    check, cells = instances[0].check, instances[0].cells
+    more = f" and {len(instances) - 1} more of its instances" if len(instances) > 1 else ""
+    one, many = ("is flaky", "are flaky") if _is_flaky(check) else ("fails", "fail")
+    where = _cells(cells, len(judged.cells))
+    expired = _expired(judged, {failing.check.id for failing in instances}, cells)
+    text = f"{check.id}{more} {many if more else one} in {where}"
+    return Blocker(
+        text="; ".join([text, *expired]),
+        check=check.id,
+        claim=check.claim,
+        outcome=check.outcome,
+        instances=len(instances),
+        message=check.message or check.reason,
+        note="; ".join(expired),
+        cells=cells,
+    )
+
+
+def _expired(judged: JudgedRun, checks: AbstractSet[str], cells: Sequence[str]) -> list[str]:
+    """Name the known issues that excused these failures until they expired."""
+    return [
+        expiry(issue.reference, issue.expires)
+        for issue in judged.known
+        if issue.expired
+        and not checks.isdisjoint(issue.checks)
+        and not frozenset(cells).isdisjoint(issue.cells)
+    ]
+
+
+def _cells_told(judged: JudgedRun, standing: Standing, *, held: bool) -> Iterator[Blocker]:
+    """Return a blocker for each outcome of cells that no check explains."""
     others: dict[str, list[str]] = {}
     for cell in judged.cells:
         if (cell.cell.id in standing.against) is held and (words := _words(judged, cell)):
             others.setdefault(words, []).append(cell.cell.id)
     for outcome, where in others.items():
-        yield f"{_cells(where, len(judged.cells))}: {outcome}"
+        text = f"{_cells(where, len(judged.cells))}: {outcome}"
+        yield Blocker(text=text, cells=tuple(where))
 
 
 def _words(judged: JudgedRun, cell: JudgedCell) -> str:

@@ -21,6 +21,7 @@ from matrixci.headline import occasion
 from matrixci.judged import JudgedRun, Verdict
 from matrixci.model import CellOutcome
 from matrixci.reports.environment import environment, reproduce_all
+from matrixci.reports.known import known_rows
 from matrixci.reports.page_data import PageData, as_script
 from matrixci.reports.page_words import GATE_GLYPHS, cell_tone, gate_tone, link_of
 from matrixci.reports.report import Report
@@ -58,6 +59,7 @@ def render(report: Report) -> str:
             versions=list(data.headline.items()),
             occasion=in_line(occasion(judged.run)),
             shown_reasons=_REASONS,
+            known=known_rows(judged),
             counts=_counts(judged),
             environment={
                 name: printable(value)

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from matrixci.glyphs import CELL_GLYPHS, CHECK_GLYPHS, outcome_words
 from matrixci.headline import headline_versions
-from matrixci.judged import Gate, GateOutcome, JudgedCell, JudgedRun, KnownFailure
+from matrixci.judged import Gate, GateOutcome, JudgedCell, JudgedRun
 from matrixci.model import CellOutcome
 from matrixci.reports.changes import ChangeGroup, change_groups, figure_groups, package_groups
 from matrixci.reports.environment import environment, reproduce_all
@@ -31,6 +31,7 @@ from matrixci.reports.groups import (
     other_cells,
     warnings,
 )
+from matrixci.reports.known import KnownRow, known_rows
 from matrixci.reports.report import Report
 from matrixci.reports.table import column_title, count_words, is_reused, label, row_note, title
 from matrixci.reproduction import of_check
@@ -61,7 +62,7 @@ def render(report: Report) -> str:
         _section("Not green", _groups(judged), _explained, _LARGE),
         _section("Warnings", warnings(judged), _warned, _SMALL),
         comparison_section(judged),
-        _known(judged.known),
+        _known(judged),
         _gates(judged),
         _section("Not verified", judged.unverified, _item, _SMALL),
         _section("Remarks", judged.remarks, _item, _SMALL),
@@ -215,20 +216,15 @@ def _told_of(group: tuple[str, list[str]]) -> str:
     return f"- {markdown(cut(words, _BLOCK))}: in {_named(cells)}\n"
 
 
-def _known(known: Sequence[KnownFailure]) -> str:
+def _known(judged: JudgedRun) -> str:
     begin = _row(["known issue", "expires", "excuses", "reason"]) + _row(["---"] * 4)
 
-    def row(issue: KnownFailure) -> str:
-        return _row(
-            [
-                markdown(cut(issue.reference, _LINE)),
-                f"{markdown(issue.expires)}, in {several(issue.days_left, 'day')}",
-                f"{several(len(issue.checks), 'check')} in {several(len(issue.cells), 'cell')}",
-                markdown(cut(issue.reason, _LINE)),
-            ]
-        )
+    def row(issue: KnownRow) -> str:
+        mark = "**" if issue.expired else ""
+        reference, reason = (markdown(cut(text, _LINE)) for text in (issue.reference, issue.reason))
+        return _row([reference, f"{mark}{markdown(issue.expires)}{mark}", issue.excuses, reason])
 
-    return _section("Known issues", known, row, _SMALL, begin=begin)
+    return _section("Known issues", known_rows(judged), row, _SMALL, begin=begin)
 
 
 def _gates(judged: JudgedRun) -> str:

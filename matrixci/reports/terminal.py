@@ -23,7 +23,7 @@ def render(report: Report) -> RenderableType:
     judged = report.judged
     sections: list[RenderableType] = [render_matrix(judged), ""]
     sections += parts.explanations(judged)
-    sections += _spaced(parts.deviating(judged), parts.changes(judged))
+    sections += _spaced(parts.deviating(judged), parts.changes(judged), parts.known(judged))
     notes = [f"note: {remark}" for remark in judged.remarks]
     notes += [f"not verified: {one}" for one in judged.unverified]
     sections += [Text(line(note), style="dim") for note in _bounded(notes, _MOST)]

@@ -24,10 +24,10 @@ from matrixci.reports.groups import (
     tallies,
     warnings,
 )
+from matrixci.reports.known import known_rows
 from matrixci.reports.report import Report
 from matrixci.reports.table import line
 from matrixci.reproduction import of_check
-from matrixci.wording import several
 
 _SHOWN_CELLS: Final = 3
 _SHOWN_LINES: Final = 5
@@ -167,20 +167,18 @@ def _change(group: ChangeGroup) -> Text:
 
 
 def known(judged: JudgedRun) -> RenderableType | None:
-    """Return the known issues that excused a failure; None for none."""
-    if not judged.known:
+    """Return the known issues that name a failure, and the suite's own; None for none."""
+    rows = known_rows(judged)
+    if not rows:
         return None
     table = _plain_table()
     for title in ("known issue", "expires", "excuses", "reason"):
         table.add_column(title)
-    for issue in judged.known[:_MOST]:
-        table.add_row(
-            Text(line(issue.reference)),
-            Text(f"{line(issue.expires)}, in {several(issue.days_left, 'day')}"),
-            Text(f"{several(len(issue.checks), 'check')} in {several(len(issue.cells), 'cell')}"),
-            Text(line(issue.reason)),
-        )
-    return Group(table, *_more(len(judged.known), "known issues"))
+    for row in rows[:_MOST]:
+        style = _FAILING_STYLE if row.expired else ""
+        cells = (row.reference, row.expires, row.excuses, row.reason)
+        table.add_row(*(Text(line(cell)) for cell in cells), style=style)
+    return Group(table, *_more(len(rows), "known issues"))
 
 
 def gates(judged: JudgedRun) -> RenderableType | None:

@@ -395,7 +395,7 @@ def test_a_known_issue_expires_on_its_day(expires: str, outcome: CheckOutcome) -
     check = held(a_check(outcome=CheckOutcome.FAILED, reason="why"), an_issue(expires=expires))
     assert check.outcome is outcome
     if outcome is CheckOutcome.FAILED:
-        assert check.reason == f"known issue a/b#1 expired on {expires}"
+        assert check.reason == f"why; known issue a/b#1 expired on {expires}"
 
 
 def test_an_expired_issue_that_passes_is_fixed_all_the_same() -> None:
@@ -448,6 +448,52 @@ def test_a_known_issue_may_name_no_check_where_only_some_checks_ran() -> None:
     assert judged(a_result(), known_issues=(issue,), check_filter="one").reasons == ()
     nothing_ran = judged(of_outcome(CellOutcome.BLOCKED), known_issues=(issue,))
     assert not any("names no check" in reason for reason in nothing_ran.reasons)
+    assert not any("known issues" in line for line in nothing_ran.unverified)
+
+
+def test_known_issues_that_selected_checks_say_nothing_of_are_not_verified() -> None:
+    issues = (an_issue("test_gone.py::test_x"), an_issue(ID, reference="a/b#2"))
+    failed = a_result(ONE, checks=[a_check(outcome=CheckOutcome.FAILED), a_check("b")])
+    note = (
+        "whether known issues name a check, since only selected checks ran "
+        "(a/b#1: test_gone.py::test_x)"
+    )
+    assert note in judged(failed, known_issues=issues, check_filter="one").unverified
+    assert note not in judged(failed, known_issues=issues[1:], check_filter="one").unverified
+    assert note not in judged(failed, known_issues=issues).unverified
+
+
+def test_an_issue_that_expired_is_named_in_the_reason_and_among_the_known_issues() -> None:
+    issue = an_issue(expires="2026-11-01", reference="acme/ours#3")
+    failed = [a_result(cell, checks=[a_check(outcome=CheckOutcome.FAILED)]) for cell in TWO]
+    run = judged(*failed, known_issues=(issue, an_issue("*", reference="acme/ours#4")))
+    expired = "known issue acme/ours#3 expired on 2026-11-01"
+    where = "py3.12-numpy2-cpu, py3.13-numpy2-cpu"
+    assert run.reasons[0] == f"{ID} fails in {where}; {expired}"
+    assert (run.blockers[0].check, run.blockers[0].note) == (ID, expired)
+    assert [(one.reference, one.expired, one.checks) for one in run.known] == [
+        ("acme/ours#3", True, (ID,))
+    ]
+
+
+def test_an_issue_that_expired_and_names_what_passes_is_not_listed() -> None:
+    assert judged(a_result(), known_issues=(an_issue(expires="2026-11-01"),)).known == ()
+
+
+def test_failures_that_the_suite_expects_are_listed_by_their_reason() -> None:
+    def expected(name: str, reason: str) -> CheckResult:
+        return a_check(name, CheckOutcome.KNOWN, reason=f"xfail: {reason}")
+
+    checks = [expected("a", "needs a rewrite"), expected("b", "no reason given"), a_check("c")]
+    results = [a_result(cell, checks=checks) for cell in TWO]
+    results[0] = a_result(TWO[0], checks=[*checks, expected("d", "needs a rewrite")])
+    run = judged(*results, known_issues=(an_issue("a"),))
+    assert [(one.reason, one.checks, len(one.cells)) for one in run.expected] == [
+        ("needs a rewrite", ("a", "d"), 2),
+        ("no reason given", ("b",), 2),
+    ]
+    assert run.known == ()  # it excused nothing: the suite itself did
+    assert run.verdict is Verdict.READY
 
 
 # Remarks

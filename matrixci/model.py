@@ -168,6 +168,10 @@ class Subject(Frozen):
     requirement: str = Field(description="what the resolver is given: a requirement or a wheel")
     wheel: str | None = Field(default=None, description="file name of the wheel, if it is one")
     digest: str | None = Field(default=None, description="SHA-256 of the wheel, in hex")
+    commit: str | None = Field(
+        default=None,
+        description="of the repository that it was built from, +dirty where tracked files differ",
+    )
 
 
 class OwnWheel(Frozen):

@@ -1,6 +1,5 @@
 """What a run records of its command before anything of it has begun."""
 
-import subprocess
 from collections.abc import Sequence
 from importlib.metadata import version as distribution_version
 from pathlib import Path
@@ -9,6 +8,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from matrixci.cells import Chosen
+from matrixci.git_commit import commit_of
 from matrixci.index_settings import recorded_settings
 from matrixci.invocation import caller
 from matrixci.matrix.definition import Matrix
@@ -71,16 +71,4 @@ def own_commit(package: Path = Path(__file__).parent) -> str | None:
     Args:
         package: folder of the package.
     """
-    if _git(package, "ls-files", "--error-unmatch", "__init__.py") is None:
-        return None
-    return _git(package, "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+dirty")
-
-
-def _git(folder: Path, *words: str) -> str | None:
-    """Return what git prints in a folder, None where it prints nothing or fails."""
-    git = ["git", "-C", str(folder), *words]
-    try:
-        done = subprocess.run(git, capture_output=True, text=True, check=False, timeout=30)  # noqa: S603
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None if done.returncode == 0 else None
+    return commit_of(package, "__init__.py")

@@ -11,10 +11,11 @@ from packaging.requirements import Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from matrixci.errors import SubjectError
+from matrixci.git_commit import commit_of
 from matrixci.matrix.definition import SubjectKind, subject_kind
 from matrixci.model import Subject
 from matrixci.redaction import redact
-from matrixci.wheel_build import Source, build_wheel
+from matrixci.wheel_build import Built, Source, build_wheel
 from matrixci.wording import listed
 
 
@@ -45,16 +46,20 @@ async def resolve_subject(spec: str, folder: Path) -> ResolvedSubject:
             requirement = Requirement(spec)
             if requirement.url is None:
                 return _from_requirement(spec, requirement)
-            return _from_wheel(spec, await _build(spec, folder), requirement.extras)
+            built = await _build(spec, folder)
+            return _from_wheel(spec, built.path, built.commit, requirement.extras)
         case SubjectKind.PATH:
             path = Path(spec).expanduser().resolve()
             if not path.exists():
                 msg = f"The subject {spec} doesn't exist (looked for {path})."
                 raise SubjectError(msg)
-            wheel = path if path.suffix == ".whl" else await _build(str(path), folder)
-            return _from_wheel(spec, wheel)
+            if path.suffix == ".whl":
+                return _from_wheel(spec, path)
+            commit = commit_of(path) if path.is_dir() else None  # before the build changes files
+            return _from_wheel(spec, (await _build(str(path), folder)).path, commit)
         case SubjectKind.URL:
-            return _from_wheel(spec, await _build(spec, folder))
+            built = await _build(spec, folder)
+            return _from_wheel(spec, built.path, built.commit)
         case _ as never:
             assert_never(never)
 
@@ -108,7 +113,9 @@ def _from_requirement(spec: str, requirement: Requirement) -> ResolvedSubject:
     )
 
 
-def _from_wheel(spec: str, wheel: Path, extras: Collection[str] = ()) -> ResolvedSubject:
+def _from_wheel(
+    spec: str, wheel: Path, commit: str | None = None, extras: Collection[str] = ()
+) -> ResolvedSubject:
     try:
         name = parse_wheel_filename(wheel.name)[0]
         digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
@@ -123,10 +130,11 @@ def _from_wheel(spec: str, wheel: Path, extras: Collection[str] = ()) -> Resolve
         requirement=f"{wanted} @ {wheel.resolve().as_uri()}#sha256={digest}",
         wheel=wheel.name,
         digest=digest,
+        commit=commit,
     )
     return ResolvedSubject(subject=subject, wheel=wheel)
 
 
-async def _build(source: str, folder: Path) -> Path:
+async def _build(source: str, folder: Path) -> Built:
     what = Source(location=source, label=f"The subject {redact(source)}")
-    return (await build_wheel(what, folder)).path
+    return await build_wheel(what, folder)

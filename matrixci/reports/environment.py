@@ -17,7 +17,7 @@ def environment(judged: JudgedRun) -> list[tuple[str, str]]:
     versions = headline_versions(judged)
     facts = [
         ("run", f"{run.id}, {run.began:%Y-%m-%d %H:%M} UTC, {_took(run)}"),
-        ("subject", run.subject.spec),
+        ("subject", _with_commit(run.subject.spec, run.subject.commit)),
         ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
         ("index as of", str(run.as_of or "the day of the run")),
         ("resolver", run.resolver),
@@ -26,7 +26,7 @@ def environment(judged: JudgedRun) -> list[tuple[str, str]]:
         ("engine", _engine(judged)),
         ("limits not enforced", _unenforced(judged)),
         ("base images", _bases(judged)),
-        ("matrixci", f"{run.matrixci}, commit {run.commit}" if run.commit else run.matrixci),
+        ("matrixci", _with_commit(run.matrixci, run.commit)),
         ("matrix", f"SHA-256 {run.matrix_digest}"),
     ]
     return [(label, value) for label, value in facts if value]
@@ -35,6 +35,10 @@ def environment(judged: JudgedRun) -> list[tuple[str, str]]:
 def reproduce_all(judged: JudgedRun) -> str:
     """Return the command of the whole run, to be copied."""
     return shlex.join(run_command(judged.run))
+
+
+def _with_commit(text: str, commit: str | None) -> str:
+    return f"{text}, commit {commit}" if commit else text
 
 
 def _took(run: Run) -> str:

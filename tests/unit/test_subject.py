@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 from factories import digest_of_file, write_wheel
-from source_project import a_project
+from source_project import a_project, commit_all
 
 from matrixci.errors import ExitCode, RunFilesError, SubjectError
+from matrixci.model import Subject
 from matrixci.subject import ResolvedSubject, resolve_subject
 
 
@@ -211,3 +212,48 @@ def test_a_folder_for_wheels_that_can_not_be_made_is_told(tmp_path: Path, pip: P
     (tmp_path / "subjects").write_text("in the way", encoding="utf-8")
     with pytest.raises(RunFilesError, match=f"wheel can't be kept in {tmp_path}/subjects: "):
         resolve("https://host.example/a.zip", tmp_path / "subjects")
+
+
+# Its commit
+
+
+def subject_of(tmp_path: Path, spec: str) -> Subject:
+    return asyncio.run(resolve_subject(spec, tmp_path / "subjects")).subject
+
+
+def test_a_folder_has_the_commit_that_is_checked_out(tmp_path: Path) -> None:
+    folder = a_project(tmp_path / "toy")
+    assert subject_of(tmp_path, str(folder)).commit is None
+
+    commit = commit_all(folder)
+    assert subject_of(tmp_path, str(folder)).commit == commit
+
+    (folder / "notes.txt").write_text("not tracked", encoding="utf-8")
+    assert subject_of(tmp_path, str(folder)).commit == commit
+    a_project(folder, code="answer = 42")
+    assert subject_of(tmp_path, str(folder)).commit == f"{commit}+dirty"
+
+
+def test_a_folder_that_its_repository_does_not_track_has_no_commit(tmp_path: Path) -> None:
+    (tmp_path / "outer.txt").write_text("outer", encoding="utf-8")
+    commit_all(tmp_path)
+
+    assert subject_of(tmp_path, str(a_project(tmp_path / "toy"))).commit is None
+
+
+def test_a_part_of_a_repository_is_not_changed_by_another_part(tmp_path: Path) -> None:
+    (tmp_path / "repository").mkdir()
+    folder = a_project(tmp_path / "repository" / "toy")
+    (other := tmp_path / "repository" / "other.txt").write_text("one", encoding="utf-8")
+    commit = commit_all(tmp_path / "repository")
+    other.write_text("two", encoding="utf-8")
+
+    assert subject_of(tmp_path, str(folder)).commit == commit
+
+
+def test_a_repository_gives_the_commit_that_was_built(tmp_path: Path) -> None:
+    commit = commit_all(a_project(tmp_path / "toy"))
+    url = f"git+{(tmp_path / 'toy').as_uri()}"
+
+    assert subject_of(tmp_path, url).commit == commit
+    assert subject_of(tmp_path, f"toy @ {url}@main").commit == commit

@@ -4,6 +4,7 @@ import pytest
 from factories import a_result, a_run, an_engine, an_image
 
 from matrixci.judge import judge
+from matrixci.model import Subject
 from matrixci.reports.environment import environment
 
 
@@ -41,3 +42,12 @@ def test_each_kind_of_engine_is_told_once() -> None:
         "26.1.5, buildx 0.13.1, x86_64, 2 CPUs, 16 GiB, overlay2, no GPU; "
         "26.1.5, buildx 0.13.1, x86_64, 64 CPUs, 16 GiB, overlay2, GPU by CDI"
     )
+
+
+def test_the_subjects_commit_is_the_subjects() -> None:
+    subject = Subject(name="toy", spec=".", requirement="toy @ file:///toy", commit="a" * 40)
+    run = a_run(subject=subject, commit="b" * 40)
+    told = dict(environment(judge(run, {}, (), date(2026, 11, 21))))
+
+    assert told["subject"] == f"., commit {'a' * 40}"
+    assert told["matrixci"].endswith(f", commit {'b' * 40}")

@@ -26,6 +26,7 @@ import docker
 from matrixci import owner
 from matrixci.cleanup_plan import CleanupPlan, CurrentRun, Scope
 from matrixci.engine_connection import buildx_version, connect
+from matrixci.engine_contents import RawContents, read_contents
 from matrixci.engine_disk import free_bytes
 from matrixci.engine_endpoint import engine_endpoint
 from matrixci.engine_images import EngineImages
@@ -514,6 +515,18 @@ class Engine:
         """
         try:
             await asyncio.to_thread(self._remains.remove_of_run, run)
+        except (DockerException, requests.RequestException) as error:
+            raise _lost(error) from error
+
+    async def read_contents(self, system: str, python: str) -> RawContents:
+        """Read what the base images of an operating system and of an interpreter hold.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+        read = partial(read_contents, self._client, system, python, _labels("contents", {}))
+        try:
+            return await asyncio.to_thread(read)
         except (DockerException, requests.RequestException) as error:
             raise _lost(error) from error
 

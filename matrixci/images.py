@@ -68,6 +68,8 @@ class BuiltImage:
     """An image that stands on the engine, and when its own build began and ended."""
 
     record: ImageRecord
+    system: str
+    """Digest of the operating system's image, its lowest layer."""
     began: datetime
     ended: datetime
 
@@ -175,7 +177,7 @@ class Images:
             pulled=pulled,
             log=None if reused or pulled else f"{self._logs.name}/{_log_name(key)}",
         )
-        return BuiltImage(record=record, began=began, ended=now())
+        return BuiltImage(record=record, system=system.digest, began=began, ended=now())
 
     async def _build(
         self,

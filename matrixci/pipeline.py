@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import assert_never
 
 from matrixci import evidence
+from matrixci.base_contents import ContentsReader
 from matrixci.bases import Bases
 from matrixci.build_cache import BuildCache, CacheInUse
 from matrixci.buildx import BuildError
@@ -33,7 +34,6 @@ from matrixci.model import (
     Cell,
     CellOutcome,
     CellResult,
-    ImageRecord,
     LockRecord,
     Reason,
     Run,
@@ -169,6 +169,7 @@ class Pipeline:
         self._patience = Patience(retries=settings.matrix.retries)
         self._store = ResultStore(settings.home / "results")
         self.used_images = UsedImages(engine, settings.home, run)
+        self._contents = ContentsReader(engine, settings.home)
         self._locks = locks or resolver_for(settings, engine.facts.architecture)
         self._registry = (
             Registry(engine, settings.registry, limits.build, listener.said)
@@ -239,6 +240,7 @@ class Pipeline:
     async def close(self) -> None:
         """Break off whatever is still under way."""
         await self._images.close()
+        await self._contents.close()
         await self._bases.close()
         await self._locks.close()
         if self._registry:
@@ -290,7 +292,7 @@ class Pipeline:
         draft.found["lock"] = record
         image = await self._build(draft, lock)
         draft.found["image"] = image.record
-        draft.found["sbom"] = await self._write_sbom(draft.cell, lock, image.record)
+        draft.found["sbom"] = await self._write_sbom(draft.cell, lock, image)
         gpu = await self._engine.gpu(image.record.tag) if draft.cell.gpu else None
         draft.found["reuse_key"] = self._key(draft.cell, record, image, gpu=gpu is not None)
         if kept := self._kept(draft):
@@ -311,10 +313,11 @@ class Pipeline:
             fallback=lock.fallback,
         )
 
-    async def _write_sbom(self, cell: Cell, lock: Lock, image: ImageRecord) -> str:
+    async def _write_sbom(self, cell: Cell, lock: Lock, image: BuiltImage) -> str:
         from matrixci.sbom import bill_of_materials  # noqa: PLC0415 - costly, and only a run needs it
 
-        text = await asyncio.to_thread(bill_of_materials, lock, image, cell.python)
+        contents = await self._contents.read(image.system, image.record.base_digest)
+        text = await asyncio.to_thread(bill_of_materials, lock, image.record, cell.python, contents)
         return self._folder.write_sbom(cell.id, text)
 
     async def _build(self, draft: Draft, lock: Lock) -> BuiltImage:

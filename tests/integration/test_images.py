@@ -1,10 +1,12 @@
 """How a cell comes to its image, and what it comes to where there is none."""
 
 import io
+import json
 import secrets
 import subprocess
 import tarfile
 from collections.abc import Iterator
+from urllib.parse import unquote
 
 import pytest
 
@@ -49,6 +51,26 @@ def test_cells_with_one_lock_share_one_image(first_run: Ran) -> None:
     assert [f"logs/{path.name}" for path in logs] == [plain.image.log]
     standing = docker("image", "inspect", "--format", "{{.Id}} {{.Config.User}}", plain.image.tag)
     assert standing.split() == [plain.image.id, "65532:65532"]
+
+
+def test_the_bill_of_materials_has_the_interpreter_and_the_systems_packages(
+    first_run: Ran,
+) -> None:
+    cell = first_run.cells["plain"]
+    assert cell.image is not None
+    assert cell.attestation is not None
+    document = json.loads(first_run.file(cell.sbom))
+    found = {each["purl"] for each in document["components"] if "purl" in each}
+    assert f"pkg:generic/python@{cell.attestation.python}" in found
+    inside = ["run", "--rm", "--network", "none", cell.image.tag]
+    form = "${Package}@${Version}?arch=${Architecture}\\n"
+    packages = docker(*inside, "dpkg-query", "--show", f"--showformat={form}").splitlines()
+    listed = {
+        unquote(purl.removeprefix("pkg:deb/").partition("/")[2]).partition("&")[0]
+        for purl in found
+        if purl.startswith("pkg:deb/")
+    }
+    assert listed == set(packages)
 
 
 def test_a_cell_gets_the_base_image_that_it_names(toy: Toy, first_run: Ran, tag: str) -> None:

@@ -416,7 +416,9 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> Builds:
             found.asked.append((request, self._settings))
             if found.fails:
                 raise BuildError(found.fails)
-            return BuiltImage(record=an_image(tag=found.tag), began=now(), ended=now())
+            return BuiltImage(
+                record=an_image(tag=found.tag), system="sha256:22", began=now(), ended=now()
+            )
 
     monkeypatch.setattr(reproduce, "Images", FakeImages)
     return found

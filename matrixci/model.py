@@ -185,7 +185,11 @@ class OwnWheel(Frozen):
     requirement: str = Field(description="what the resolver is given in place of `spec`")
     wheel: str = Field(description="file name of the wheel")
     digest: str = Field(description="SHA-256 of the wheel, in hex")
-    commit: str | None = Field(default=None, description="of the repository, if it is from one")
+    commit: str | None = Field(
+        default=None,
+        description="of the repository or folder that it was built from, +dirty where files were "
+        "changed",
+    )
 
 
 class LockRecord(Frozen):

@@ -1,6 +1,7 @@
 """Make the wheels of requirements with a URL before a run begins."""
 
 import asyncio
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 
 from matrixci.cells import Chosen
 from matrixci.errors import SubjectError
+from matrixci.git_commit import commit_of
 from matrixci.model import Cell, OwnWheel
 from matrixci.own_wheels import KeptWheel
 from matrixci.redaction import redact
@@ -65,9 +67,13 @@ async def make_wheels(cells: Sequence[Cell], folder: Path, say: Say) -> tuple[Ke
     for each in asked:
         say(f"making a wheel of {each.spec}")
     by_url = {each.url: each for each in asked}
-    done = await asyncio.gather(
-        *(_make(each, folder) for each in by_url.values()), return_exceptions=True
-    )
+    slots = asyncio.Semaphore(os.cpu_count() or 1)
+
+    async def make(each: _Asked) -> Built:
+        async with slots:
+            return await _make(each, folder)
+
+    done = await asyncio.gather(*map(make, by_url.values()), return_exceptions=True)
     built = {url: one for url, one in zip(by_url, done, strict=True) if isinstance(one, Built)}
     _refuse_failed([one for one in done if not isinstance(one, Built)])
     return tuple(_kept(each, built[each.url]) for each in asked)
@@ -105,14 +111,29 @@ def _asked(cells: Iterable[Cell]) -> list[_Asked]:
 
 
 async def _make(asked: _Asked, folder: Path) -> Built:
-    parts = urlsplit(asked.url)
-    if parts.scheme == "file" and not Path(path := unquote(parts.path)).exists():
-        msg = f"{asked.label}: {path} does not exist."
-        raise SubjectError(msg)
+    path = _local_path(asked)
+    commit = commit_of(path) if path and path.is_dir() else None  # before the build changes files
     source = Source(location=asked.url, label=asked.label, environment=_REPRODUCIBLE)
     if file_name(asked.url).endswith(".whl"):
         return await download_wheel(source, folder)
-    return await build_wheel(source, folder)
+    built = await build_wheel(source, folder)
+    return replace(built, commit=commit or built.commit)
+
+
+def _local_path(asked: _Asked) -> Path | None:
+    """Return the file or folder that a requirement names, None where it is elsewhere.
+
+    Raises:
+        SubjectError: it does not exist.
+    """
+    parts = urlsplit(asked.url)
+    if parts.scheme != "file":
+        return None
+    path = Path(unquote(parts.path))
+    if not path.exists():
+        msg = f"{asked.label}: {path} does not exist."
+        raise SubjectError(msg)
+    return path
 
 
 def _kept(asked: _Asked, built: Built) -> KeptWheel:
@@ -134,10 +155,10 @@ def _kept(asked: _Asked, built: Built) -> KeptWheel:
 
 
 def _origin(url: str, commit: str | None) -> str:
-    """Return a URL with the commit in the place of a branch or tag."""
-    if commit is None:
-        return url
+    """Return a URL, that of a repository with the commit in the place of a branch or tag."""
     place, mark, fragment = url.partition("#")
+    if commit is None or "+" not in place.partition("://")[0]:
+        return url
     scheme, host, path = place.partition("://")[0], *place.partition("://")[2].partition("/")[::2]
     path = path.rpartition("@")[0] or path
     return f"{scheme}://{host}/{path}@{commit}{mark}{fragment}"

@@ -1,6 +1,5 @@
 """The subject: whatever the user names becomes a requirement, a wheel built of it if need be."""
 
-import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from matrixci.git_commit import commit_of
 from matrixci.matrix.definition import SubjectKind, subject_kind
 from matrixci.model import Subject
 from matrixci.redaction import redact
-from matrixci.wheel_build import Built, Source, build_wheel
+from matrixci.wheel_build import Built, Source, build_wheel, digest_of_file
 from matrixci.wording import listed
 
 
@@ -96,7 +95,7 @@ def find_wheel(name: str, digest: str | None, places: Iterable[Path]) -> Path:
     """
     looked = []
     for place in places:
-        if place.is_file() and hashlib.sha256(place.read_bytes()).hexdigest() == digest:
+        if place.is_file() and digest_of_file(place) == digest:
             return place
         looked.append(str(place))
     msg = (
@@ -118,7 +117,7 @@ def _from_wheel(
 ) -> ResolvedSubject:
     try:
         name = parse_wheel_filename(wheel.name)[0]
-        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        digest = digest_of_file(wheel)
     except (InvalidWheelFilename, OSError) as error:
         msg = f"The subject {redact(spec)} is no wheel: {error}"
         raise SubjectError(msg) from error

@@ -87,6 +87,16 @@ async def download_wheel(source: Source, folder: Path) -> Built:
     return await _made(source, words, "--dest", folder)
 
 
+def digest_of_file(path: Path) -> str:
+    """Return the SHA-256 of a file in hex; a wheel may be larger than what memory is free.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def file_name(url: str) -> str:
     """Return the name of the file that a URL names."""
     return unquote(urlsplit(url).path.rpartition("/")[2])
@@ -117,7 +127,7 @@ async def _made(source: Source, words: list[str], option: str, folder: Path) -> 
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".build-", dir=folder) as fresh:
             wheel, commit = await _pip(source, [*words, f"{option}={fresh}"], Path(fresh))
-            digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+            digest = digest_of_file(wheel)
             place = folder / digest[:16]
             place.mkdir(exist_ok=True)
             return Built(path=wheel.replace(place / wheel.name), digest=digest, commit=commit)

@@ -43,10 +43,12 @@ def a_project(
     return folder
 
 
-def commit_all(folder: Path) -> str:
-    """Commit all that is in a folder, on the branch `main`; return the commit."""
+def commit_all(folder: Path, tag: str = "") -> str:
+    """Commit all that is in a folder, on the branch `main`; return the commit, which is tagged."""
     git = ["git", "-C", str(folder), "-c", "user.name=toy", "-c", "user.email=toy@host.example"]
     for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "toy"]):
         subprocess.run([*git, *words], check=True, capture_output=True)
+    if tag:
+        subprocess.run([*git, "tag", tag], check=True)
     done = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
     return done.stdout.strip()

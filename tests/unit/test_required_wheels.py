@@ -67,6 +67,17 @@ def test_a_folder_of_a_repository_may_be_named(tmp_path: Path) -> None:
     assert kept.wheel.origin == f"git+{tmp_path.as_uri()}/all@{commit}#subdirectory=tool"
 
 
+def test_a_folder_is_told_with_its_commit(tmp_path: Path) -> None:
+    project = a_project(tmp_path / "tool", "tool", "2.0")
+    commit = commit_all(project)
+    url = project.as_uri()
+    (kept,) = make(tmp_path / "wheels", f"tool @ {url}")
+    assert (kept.wheel.commit, kept.wheel.origin) == (commit, url)
+    a_project(project, "tool", "2.0", code="changed = True")
+    (changed,) = make(tmp_path / "wheels", f"tool @ {url}")
+    assert (changed.wheel.commit, changed.wheel.origin) == (f"{commit}+dirty", url)
+
+
 def test_what_is_built_twice_is_one_wheel(tmp_path: Path) -> None:
     """The times of files come from a clone, so the build is told another one."""
     project = a_project(tmp_path / "tool", "tool", "2.0")

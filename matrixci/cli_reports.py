@@ -24,15 +24,15 @@ from matrixci.cli_options import (
 from matrixci.console import WIDTH, console
 from matrixci.errors import ExitCode, HistoryError, UsageError
 from matrixci.history.record import record
+from matrixci.history.reds import reds
 from matrixci.history.store import History
 from matrixci.history.trends import trends
 from matrixci.judge import exit_code
 from matrixci.judged import JudgedRun
-from matrixci.model import Run
 from matrixci.regression_issue import is_worse
 from matrixci.reports import comparison
 from matrixci.reports.formats import FORMATS, write_all
-from matrixci.reports.report import Trends, read_report
+from matrixci.reports.report import Past, read_report
 from matrixci.reports.table import render_matrix
 from matrixci.reports.terminal import render, render_readiness
 from matrixci.run_folder import write_whole
@@ -40,6 +40,7 @@ from matrixci.run_names import default_baseline, named_baseline, named_run
 from matrixci.wording import did_you_mean, in_line, printable
 
 _NO_BASELINE: Final = "none"
+_NAME_CHARACTERS: Final = 60
 _FEW_CELLS: Final = 500
 """Up to as many cells, the trends of checks that never changed are drawn, too."""
 
@@ -55,7 +56,12 @@ FormatsOption = Annotated[
     typer.Option("--format", help=f"{', '.join(FORMATS)}; repeatable. Left out: all."),
 ]
 OutOption = Annotated[
-    Path | None, typer.Option(help="Where to write; the run's folder, in report/.")
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Where to write. Left out: report/ in the run's folder; beside it for a baseline or "
+        "version that is not the run's own.",
+    ),
 ]
 
 
@@ -138,7 +144,7 @@ def write_readiness(  # noqa: PLR0913 - options of the commands
         subject_version: that most cells must have been tested with.
         history: the history's file; None: that of the home.
         formats: names of formats; None: all.
-        out: where to write; None: the run's folder, in report/.
+        out: where to write; None: report/ in the run's folder, or beside it for another question.
         whole: what was not verified stands against the release.
         keep: add the run to the history first.
         fail_on: what the exit code tells as failures.
@@ -147,16 +153,19 @@ def write_readiness(  # noqa: PLR0913 - options of the commands
         UsageError: there is no such format, or no such baseline.
     """
     chosen = [FORMATS[name] for name in _named(formats or list(FORMATS), list(FORMATS))]
+    own = default_baseline(home, folder) if whole else None
+    before = _baseline(home, baseline, folder, own)
     judged = running.judge_folder(
         folder,
-        _baseline(home, baseline, folder, look=whole),
+        before,
         whole=whole,
         subject_version=subject_version,
     )
     if keep:
         record(running.judge_folder(folder), history or home / HISTORY, _say)
-    report = read_report(judged, folder, _trends(judged.run, home, history))
-    paths = write_all(report, out or folder / "report", chosen)
+    report = read_report(judged, folder, _past(judged, home, history))
+    asked = _another_question(before, own, subject_version) if whole else []
+    paths = write_all(report, out or folder / "-".join(["report", *asked]), chosen)
     out_to = console()
     out_to.print(render_readiness(report), crop=False)
     for path in paths:
@@ -171,28 +180,35 @@ def _exit_code(judged: JudgedRun, fail_on: FailOn) -> ExitCode:
     return code
 
 
-def _baseline(home: Path, name: str | None, of: Path, *, look: bool) -> Path | None:
+def _another_question(before: Path | None, own: Path | None, version: str | None) -> list[str]:
+    """Return what tells a question apart from the run's own, as parts of a folder's name."""
+    parts = [] if version is None else [version]
+    if before != own and (before is None or own is None or before.resolve() != own.resolve()):
+        parts += ["against", before.name if before else _NO_BASELINE]
+    return [re.sub(r"[^\w.+-]+", "_", part)[:_NAME_CHARACTERS] for part in parts]
+
+
+def _baseline(home: Path, name: str | None, of: Path, own: Path | None) -> Path | None:
     """Return the folder of the baseline; None where there is none, or none is wanted.
 
     Args:
         home: where runs lie.
         name: as the user gave it.
         of: the folder of the run that is compared with it.
-        look: take the last green run where none is named.
+        own: the last green run, for where none is named.
 
     Raises:
         UsageError: there is no such run.
     """
     if name is not None:
         return None if name == _NO_BASELINE else named_baseline(home, name, of)
-    found = default_baseline(home, of) if look else None
-    if found is not None:
-        _say(f"baseline: {found.name}, the last green run (--baseline RUN, or none)")
-    return found
+    if own is not None:
+        _say(f"baseline: {own.name}, the last green run (--baseline RUN, or none)")
+    return own
 
 
-def _trends(run: Run, home: Path, history: Path | None) -> Trends | None:
-    """Return how the cells of a run went before, None where no history can be read.
+def _past(judged: JudgedRun, home: Path, history: Path | None) -> Past | None:
+    """Return what the history knows about a run, None where no history can be read.
 
     Raises:
         UsageError: the file that was asked for is missing, or is no history.
@@ -202,7 +218,8 @@ def _trends(run: Run, home: Path, history: Path | None) -> Trends | None:
         return None
     try:
         with History.reading(path) as opened:
-            return trends(opened, run, steady=len(run.cells) <= _FEW_CELLS)
+            steady = len(judged.cells) <= _FEW_CELLS
+            return Past(trends=trends(opened, judged.run, steady=steady), reds=reds(opened, judged))
     except HistoryError as error:
         _say(f"warning: the report has no trends: {in_line(str(error))}")
         return None

@@ -93,6 +93,40 @@ def streak(points: Sequence[CellPoint]) -> Streak | None:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Red:
+    """Since when something is red that is red now, as far as the history goes back."""
+
+    since: str | None
+    """Day of the first red run; None: the present run is the first."""
+    last_green: str | None
+    """Day of the last green run before it; None: the history has none."""
+
+
+def red_before(points: Sequence[tuple[bool | None, str]]) -> Red | None:
+    """Return since when something is red; None if no earlier run says anything of it.
+
+    Args:
+        points: whether it was good in each earlier run (None: the run says neither), and the day of
+            that run; oldest first.
+    """
+    told = [(good, day) for good, day in points if good is not None]
+    first = len(told)
+    while first > 0 and not told[first - 1][0]:
+        first -= 1
+    if not told:
+        return None
+    return Red(
+        since=told[first][1] if first < len(told) else None,
+        last_green=told[first - 1][1] if first > 0 else None,
+    )
+
+
+def longest(each: Iterable[Red]) -> Red | None:
+    """Return the one that is red for the longest; None of none."""
+    return min(each, key=lambda red: (red.since is None, red.since or ""), default=None)
+
+
 def is_good(outcome: CheckOutcome) -> bool | None:
     """Return whether a check did what it should, whatever was known; None: it says neither."""
     match outcome:

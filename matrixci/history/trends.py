@@ -34,7 +34,7 @@ def trends(
     with told(history.path):
         last = _last_runs(connection, run, runs)
         labels = _labels(connection, last)
-        cells = _cells_of(connection, run)
+        cells = cells_of(connection, run)
         found = _cell_trends(connection, labels, cells)
         for cell, check, trend in _check_trends(connection, labels, cells):
             if steady or trend.figures or len(set(trend.outcomes)) > 1:
@@ -64,7 +64,7 @@ def _labels(connection: sqlite3.Connection, runs: Sequence[int]) -> dict[int, st
     return labels
 
 
-def _cells_of(connection: sqlite3.Connection, run: Run) -> dict[int, str]:
+def cells_of(connection: sqlite3.Connection, run: Run) -> dict[int, str]:
     """Return the numbers of a run's cells, with their ids."""
     wanted = {(cell.id, definition_of(cell)) for cell in run.cells}
     query = "SELECT key, id, definition FROM cells WHERE subject = ?"

@@ -11,6 +11,10 @@ WORSE: Final = frozenset({Change.REGRESSED, Change.NEWLY_UNSATISFIABLE, Change.D
 """Changes that a release manager has to look at."""
 
 
+OTHERS: Final = "others in some of the cells"
+"""Stands for the packages that did not change in all cells of a group."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ChangeGroup:
     """The same change of a check, or of cells as a whole, in these cells."""
@@ -33,7 +37,7 @@ class ChangeGroup:
         sets = [frozenset(map(_package, cell.packages)) for cell in self.cells]
         common = frozenset.intersection(*sets)
         words = [words for words in map(_package, self.cells[0].packages) if words in common]
-        return [*words, *(["others in some of the cells"] if set(sets) != {common} else [])]
+        return [*words, *([OTHERS] if set(sets) != {common} else [])]
 
 
 def is_worse(change: CellChange) -> bool:

@@ -16,14 +16,15 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from matrixci.glyphs import CELL_GLYPHS
+from matrixci.glyphs import CELL_GLYPHS, CHECK_GLYPHS
 from matrixci.headline import occasion
 from matrixci.judged import JudgedRun, Verdict
 from matrixci.model import CellOutcome
 from matrixci.reports.environment import environment, reproduce_all
+from matrixci.reports.first_look import looks
 from matrixci.reports.known import known_rows
 from matrixci.reports.page_data import PageData, as_script
-from matrixci.reports.page_words import GATE_GLYPHS, cell_tone, gate_tone, link_of
+from matrixci.reports.page_words import GATE_GLYPHS, cell_tone, check_tone, gate_tone, link_of
 from matrixci.reports.report import Report
 from matrixci.wording import in_line, printable
 
@@ -60,6 +61,7 @@ def render(report: Report) -> str:
             occasion=in_line(occasion(judged.run)),
             shown_reasons=_REASONS,
             known=known_rows(judged),
+            looks=looks(report),
             counts=_counts(judged),
             environment={
                 name: printable(value)
@@ -86,7 +88,12 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"printable": printable, "in_line": in_line, "link": link_of}
-    environment.globals |= {"gate_tone": gate_tone, "gate_glyphs": GATE_GLYPHS}
+    environment.globals |= {
+        "gate_tone": gate_tone,
+        "gate_glyphs": GATE_GLYPHS,
+        "check_glyphs": CHECK_GLYPHS,
+        "check_tone": check_tone,
+    }
     return environment
 
 

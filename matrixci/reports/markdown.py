@@ -21,6 +21,7 @@ from matrixci.reports.escape import (
     markdown_cell_code,
     markdown_code,
 )
+from matrixci.reports.first_look import looks
 from matrixci.reports.grid import grid
 from matrixci.reports.groups import (
     CellGroup,
@@ -56,7 +57,7 @@ def render(report: Report) -> str:
     """Return the document; it is under 1 MiB, and says what is left out where it would not be."""
     judged = report.judged
     sections = [
-        _opening(judged),
+        _opening(report),
         _matrix(judged),
         _section("All reasons", _if_many(judged.reasons), _item, _SMALL),
         _section("Not green", _groups(judged), _explained, _LARGE),
@@ -93,10 +94,11 @@ def _section(
     return f"## {heading}\n\n{begin}{''.join(shown)}{told}"
 
 
-def _opening(judged: JudgedRun) -> str:
+def _opening(report: Report) -> str:
+    judged = report.judged
     lines = [f"# {judged.verdict}: {markdown(cut(title(judged), _LINE))}", ""]
     lines += [f"**{several(len(judged.cells), 'cell')}: {counted(judged)}**", ""]
-    reasons = judged.reasons
+    reasons = [look.line for look in looks(report)]
     shown = reasons if len(reasons) <= _OPENING else reasons[: _OPENING - 1]
     lines += [f"- {markdown(cut(reason, _LINE))}" for reason in shown]
     if (more := len(reasons) - len(shown)) > 0:

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from matrixci.history.streaks import Red
 from matrixci.history.trend import Trend
 from matrixci.judged import JudgedRun
 
@@ -16,6 +17,14 @@ _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 Trends = Mapping[str, Trend]
 """How cells and checks went, by `trend_key`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """What the history knows about a run."""
+
+    trends: Trends
+    reds: Mapping[str, Red]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +39,11 @@ class Report:
     logs: Mapping[str, str] = field(default_factory=lambda: _NONE)
     """cell id to the end of its container's log, or of its image's build"""
     trends: Trends | None = None
+    reds: Mapping[str, Red] = field(default_factory=lambda: MappingProxyType({}))
+    """since when blockers are red, by their text"""
 
 
-def read_report(judged: JudgedRun, folder: Path, trends: Trends | None = None) -> Report:
+def read_report(judged: JudgedRun, folder: Path, past: Past | None = None) -> Report:
     """Return the report of a run; the files of its folder are read when they are asked for."""
     locks, logs = {}, {}
     for cell in judged.cells:
@@ -48,7 +59,8 @@ def read_report(judged: JudgedRun, folder: Path, trends: Trends | None = None) -
         folder=str(folder),
         locks=RunFiles(folder, locks, _LOCK),
         logs=RunFiles(folder, logs, _LOG),
-        trends=trends,
+        trends=past.trends if past else None,
+        reds=past.reds if past else {},
     )
 
 

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from matrixci.judged import JudgedRun
 from matrixci.reports import terminal_parts as parts
+from matrixci.reports.first_look import looks
 from matrixci.reports.report import Report
 from matrixci.reports.table import header, headline, line, matrix, render_matrix
 
@@ -38,7 +39,7 @@ def render_readiness(report: Report) -> RenderableType:
     It is to be printed without cropping: a command to copy is one line, however long.
     """
     judged = report.judged
-    sections: list[RenderableType] = [header(judged), _opening(judged), "", matrix(judged), ""]
+    sections: list[RenderableType] = [header(judged), _opening(report), "", matrix(judged), ""]
     sections += parts.explanations(judged)
     every = judged.reasons if len(judged.reasons) > _OPENING else ()
     sections += _spaced(
@@ -69,10 +70,10 @@ def _bounded(lines: Sequence[str], most: int) -> list[str]:
     return [*lines[: most - 1], f"and {len(lines) - most + 1} more"]
 
 
-def _opening(judged: JudgedRun) -> Text:
+def _opening(report: Report) -> Text:
     """Return the verdict with its reasons, in few lines."""
-    text = headline(judged)
-    for reason in _bounded(judged.reasons, _OPENING):
+    text = headline(report.judged)
+    for reason in _bounded([look.line for look in looks(report)], _OPENING):
         text.append(f"\n  {line(reason)}", style="default")
     return text
 

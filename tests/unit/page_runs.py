@@ -7,8 +7,10 @@ from typing import Any, Final
 
 from factories import RUN, a_cell, a_lock, a_run, an_engine, an_image
 
+from matrixci.history.streaks import Red
 from matrixci.history.trend import Trend
 from matrixci.judged import (
+    Blocker,
     CellChange,
     Change,
     CheckChange,
@@ -76,6 +78,31 @@ NO_WHEEL: Final = "no NumPy 1.x wheel for Python 3.13: numpy 1.26.4 has no cp313
 OOM_TOLD: Final = "the kernel killed a process of the container: more than 6 GiB of memory"
 
 
+DEMO_BLOCKERS: Final = (
+    Blocker(
+        text=f"{ISOLATION} fails in py3.12-numpy1-cpu, py3.12-numpy2-cpu",
+        check=ISOLATION,
+        claim=CLAIMS[ISOLATION],
+        outcome=CheckOutcome.FAILED,
+        message=IMPORTED,
+        cells=("py3.12-numpy1-cpu", "py3.12-numpy2-cpu"),
+    ),
+    Blocker(
+        text=f"{STATE} fails in py3.12-numpy2-cpu; known issue acme/ours#3 expired on 2026-11-01",
+        check=STATE,
+        claim=CLAIMS[STATE],
+        outcome=CheckOutcome.FAILED,
+        message=STATE_LOST.format(12),
+        note="known issue acme/ours#3 expired on 2026-11-01",
+        cells=("py3.12-numpy2-cpu",),
+    ),
+    Blocker(text="py3.11-numpy1-cpu: failed (oom)", cells=("py3.11-numpy1-cpu",)),
+    Blocker(text="py3.10-numpy1-cuda: blocked (build)", cells=("py3.10-numpy1-cuda",)),
+    Blocker(text="py3.13-numpy2-cuda: error (engine)", cells=("py3.13-numpy2-cuda",)),
+    Blocker(text="gate new-failures: no new failures; 2 are new, 0 are allowed"),
+)
+
+
 def demo_report(*, trends: bool = True) -> Report:
     """Return a report with every kind of outcome that a release manager may meet."""
     cells = [
@@ -96,14 +123,8 @@ def demo_report(*, trends: bool = True) -> Report:
         ),
         cells=tuple(cells),
         verdict=Verdict.NOT_READY,
-        reasons=(
-            f"{ISOLATION} fails in 2 of 16 cells",
-            f"{STATE} fails in py3.12-numpy2-cpu",
-            "py3.11-numpy1-cpu: failed (oom)",
-            "py3.10-numpy1-cuda: blocked (build)",
-            "py3.13-numpy2-cuda: error (engine)",
-            "gate new-failures: no new failures; 2 are new, 0 are allowed",
-        ),
+        reasons=tuple(blocker.text for blocker in DEMO_BLOCKERS),
+        blockers=DEMO_BLOCKERS,
         remarks=(f"fixed: {BRIDGE} (known issue pytorch/pytorch#1234 no longer holds)",),
         gates=_demo_gates(),
         unverified=("3 checks (no GPU)", "2 cells of the matrix were not selected"),
@@ -128,6 +149,7 @@ def demo_report(*, trends: bool = True) -> Report:
         locks=dict.fromkeys(ran, lock),
         logs={cell: "".join(_log_lines(cell)) for cell in ran},
         trends=_demo_trends(cells) if trends else None,
+        reds={DEMO_BLOCKERS[0].text: Red(since="2026-10-15", last_green="2026-10-14")},
     )
 
 
@@ -396,6 +418,18 @@ def hostile_report() -> Report:
         cells=tuple(cells),
         verdict=Verdict.NOT_READY,
         reasons=ATTACKS,
+        blockers=tuple(
+            Blocker(
+                text=attack,
+                check=attack,
+                claim=attack,
+                outcome=CheckOutcome.FAILED,
+                message=attack,
+                note=attack,
+                cells=(attack,),
+            )
+            for attack in ATTACKS
+        ),
         remarks=ATTACKS,
         gates=tuple(
             Gate(
@@ -428,6 +462,7 @@ def hostile_report() -> Report:
         folder=evil,
         locks={cell: f"{evil}\n{cell}" for cell in ids},
         logs={cell: f"{evil}\n{cell}" for cell in ids},
+        reds={attack: Red(since=attack, last_green=attack) for attack in ATTACKS},
         trends={
             **{cell: Trend(outcomes=ATTACKS, figures={evil: (1.0, 2.0)}) for cell in ids},
             **{f"{cell}\t{evil}": Trend(outcomes=ATTACKS, figures={}) for cell in ids},

@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import shlex
@@ -829,13 +830,47 @@ def test_readiness_writes_every_format_and_exits_by_the_verdict(
 def test_readiness_of_a_green_run_is_ready(command: Command, tmp_path: Path) -> None:
     home = tmp_path / ".matrixci"
     shutil.copytree(BEFORE, home / "runs" / BEFORE.name)
-    done = command("readiness", BEFORE.name[:6], "--subject-version", "5.20.2", "--format", "json")
+    done = command("readiness", BEFORE.name[:6], "--format", "json")
     assert done.code == ExitCode.READY
     report = home / "runs" / BEFORE.name / "report"
     assert [path.name for path in report.iterdir()] == ["report.json"]
+    version = command("readiness", BEFORE.name, "--subject-version", "5.20.2", "--format", "json")
+    assert version.code == ExitCode.READY
     other = command("readiness", BEFORE.name, "--subject-version", "5.23.0", "--format", "json")
     assert other.code == ExitCode.FAILURES
     assert any("most cells have transformers 5.23.0" in line for line in other.out[:3])
+
+
+def test_another_question_leaves_the_runs_own_report_alone(
+    command: Command, tmp_path: Path
+) -> None:
+    runs = tmp_path / ".matrixci/runs"
+    for run in (BEFORE, AFTER):
+        shutil.copytree(run, runs / run.name)
+    folder = runs / AFTER.name
+
+    def asked(*options: str) -> str:
+        """Return where the report of a question is, and what the page is compared with."""
+        done = command("readiness", AFTER.name, "--format", "json", *options)
+        assert done.code == ExitCode.FAILURES
+        return next(line.strip() for line in done.out if line.endswith("report.json"))
+
+    own = asked()
+    assert own.endswith(f"{AFTER.name}/report/report.json")
+    before = (folder / "report/report.json").read_bytes()
+    assert json.loads(before)["comparison"]["before"] == BEFORE.name
+    assert asked("--baseline", BEFORE.name) == own  # the same question
+    names = {
+        ("--baseline", "none"): "report-against-none",
+        ("--subject-version", "2.0"): "report-2.0",
+        ("--subject-version", "../2 0"): "report-.._2_0",
+        ("--baseline", "none", "--subject-version", "2.0"): "report-2.0-against-none",
+    }
+    for options, name in names.items():
+        assert Path(asked(*options)).parent.name == name
+        assert (folder / name / "report.json").is_file()
+    assert (folder / "report/report.json").read_bytes() == before
+    assert asked("--baseline", "none", "--out", "elsewhere") == "elsewhere/report.json"
 
 
 @pytest.mark.parametrize("name", ["readiness", "compare"])

@@ -1,0 +1,92 @@
+"""Since when what stands against a run is red, as the history knows it."""
+
+from collections.abc import Iterator
+from datetime import UTC
+from typing import Final
+
+from matrixci.history.file import told
+from matrixci.history.queries import cell_series
+from matrixci.history.rows import moment
+from matrixci.history.store import History
+from matrixci.history.streaks import Red, State, is_good, longest, red_before, state_of
+from matrixci.history.trends import cells_of
+from matrixci.judged import Blocker, JudgedRun
+from matrixci.model import CellOutcome, CheckOutcome
+
+_MOST_BLOCKERS: Final = 50
+_MOST_CELLS: Final = 20
+_OF_SUBJECT: Final = frozenset({CellOutcome.FAILED, CellOutcome.BLOCKED, CellOutcome.UNSATISFIABLE})
+"""Outcomes of a cell that say something about the subject."""
+
+
+def reds(history: History, judged: JudgedRun) -> dict[str, Red]:
+    """Return since when the blockers of a run are red, by their text.
+
+    Args:
+        history: the history; it may have the run itself, and later ones, which don't count.
+        judged: the run.
+
+    Raises:
+        HistoryError: the file can't be read.
+    """
+    earlier = _Earlier(history, judged)
+    found = {}
+    for blocker in judged.blockers[:_MOST_BLOCKERS]:
+        with told(history.path):
+            red = longest(earlier.of(blocker))
+        if red is not None:
+            found[blocker.text] = red
+    return found
+
+
+class _Earlier:
+    """What earlier runs say about the cells of a run."""
+
+    def __init__(self, history: History, judged: JudgedRun) -> None:
+        run = judged.run
+        self._history = history
+        self._run = run
+        self._until = (
+            moment(run.began, run.as_of).astimezone(UTC).isoformat(timespec="microseconds")
+        )
+        with told(history.path):
+            self._keys = {cell: key for key, cell in cells_of(history.connection, run).items()}
+        self._outcomes = {cell.cell.id: cell.outcome for cell in judged.cells}
+
+    def of(self, blocker: Blocker) -> Iterator[Red]:
+        """Yield since when a blocker's cells are red, each that is known to the history."""
+        for cell in blocker.cells[:_MOST_CELLS]:
+            if cell not in self._keys:
+                continue
+            if blocker.check is not None:
+                found = red_before(list(self._of_check(self._keys[cell], blocker.check)))
+            elif self._outcomes.get(cell) in _OF_SUBJECT:
+                found = red_before(list(self._of_cell(cell)))
+            else:
+                continue
+            if found is not None:
+                yield found
+
+    def _of_check(self, cell: int, check: str) -> Iterator[tuple[bool | None, str]]:
+        query = """
+            SELECT words.word, runs.moment
+            FROM cell_results JOIN runs ON runs.key = cell_results.run
+                JOIN checks ON checks.id = :check
+                JOIN check_results AS results ON results.run = runs.key
+                    AND results.cell = cell_results.cell AND results."check" = checks.key
+                JOIN check_outcomes AS words ON words.key = results.outcome
+            WHERE cell_results.cell = :cell AND runs.moment <= :until AND runs.id != :run
+            ORDER BY runs.moment, runs.began, runs.id
+        """
+        values = {"check": check, "cell": cell, "until": self._until, "run": self._run.id}
+        for word, when in self._history.connection.execute(query, values):
+            yield is_good(CheckOutcome(word)), when[:10]
+
+    def _of_cell(self, cell: str) -> Iterator[tuple[bool | None, str]]:
+        every = cell_series(self._history, subject=self._run.subject.name, cell=cell)
+        for series in every:
+            for point in series.points if series.key == self._keys[cell] else ():
+                if point.moment <= self._until and point.run != self._run.id:
+                    state = state_of(point)
+                    good = None if state in {None, State.UNSATISFIABLE} else state is State.GREEN
+                    yield good, point.moment[:10]

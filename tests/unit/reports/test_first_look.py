@@ -1,0 +1,142 @@
+"""What is read first: the claim, the message, where, since when, and what changed."""
+
+from datetime import date
+
+import pytest
+from factories import a_check, a_lock, a_result, a_run, an_issue, cells
+from stored import printed
+
+from matrixci.history.streaks import Red
+from matrixci.judge import judge
+from matrixci.judged import JudgedRun, Verdict
+from matrixci.model import CellOutcome, CheckOutcome, CheckResult, Reason
+from matrixci.reports import html, markdown, terminal
+from matrixci.reports.first_look import Look, looks
+from matrixci.reports.report import Report
+
+FOUR = cells(("3.10", "3.11", "3.12", "3.13"))
+ID = "test_stack.py::test_reshape"
+CLAIM = "Our loaders set the shape of an array in place."
+SAYS = "DeprecationWarning: Setting the shape\n  is deprecated"
+FAILS = a_check(ID, CheckOutcome.FAILED, claim=CLAIM, message=SAYS)
+PASSES = a_check(ID, claim=CLAIM)
+
+
+def judged(
+    *of_cells: CheckResult, numpy: str = "2.5.0", before: JudgedRun | None = None, **of: object
+) -> JudgedRun:
+    """Judge a run with one check in each cell."""
+    locks = [{"transformers": "5", "a": "1", "b": "1", "numpy": numpy} for _ in of_cells]
+    results = {
+        cell.id: a_result(cell, checks=[check], lock=a_lock(lock))
+        for cell, check, lock in zip(FOUR, of_cells, locks, strict=False)
+    }
+    run = a_run(FOUR[: len(of_cells)], **of)
+    return judge(run, results, (), date(2026, 11, 21), before)
+
+
+def first(run: JudgedRun, red: Red | None = None) -> Look:
+    reds = {run.blockers[0].text: red} if red else {}
+    return looks(Report(judged=run, folder="", reds=reds))[0]
+
+
+def test_a_check_is_read_by_its_claim_its_message_and_where_it_fails() -> None:
+    look = first(judged(FAILS, PASSES, FAILS))
+    assert (look.title, look.outcome, look.check) == (CLAIM, CheckOutcome.FAILED, ID)
+    assert look.message == "DeprecationWarning: Setting the shape"
+    assert look.where == "2 of 3 cells: py3.10-numpy2-cpu, py3.12-numpy2-cpu"
+    assert (look.facts, look.packages) == ((), "")
+    assert look.line == (
+        "Our loaders set the shape of an array in place: failed in "
+        "2 of 3 cells: py3.10-numpy2-cpu, py3.12-numpy2-cpu · DeprecationWarning: Setting the shape"
+    )
+
+
+def test_many_cells_are_counted() -> None:
+    assert first(judged(FAILS, FAILS, FAILS, FAILS)).where == "4 of 4 cells"
+
+
+@pytest.mark.parametrize(
+    ("red", "words"),
+    [
+        (
+            Red(since="2026-07-15", last_green="2026-06-01"),
+            "red since 2026-07-15, last green 2026-06-01",
+        ),
+        (Red(since=None, last_green="2026-06-01"), "red since this run, last green 2026-06-01"),
+        (Red(since="2026-07-15", last_green=None), "red since 2026-07-15, no green run is known"),
+    ],
+)
+def test_since_when_it_is_red_is_told_where_the_history_knows(red: Red, words: str) -> None:
+    assert first(judged(FAILS, PASSES), red).facts == (words,)
+
+
+def test_packages_that_changed_since_the_baseline_are_named() -> None:
+    before = judged(PASSES, PASSES, numpy="2.4.6")
+    look = first(judged(FAILS, PASSES, before=before))
+    assert look.packages == "numpy 2.4.6 → 2.5.0"
+
+
+def test_an_issue_that_expired_is_told() -> None:
+    issue = an_issue(ID, expires="2026-11-01")
+    look = first(judged(FAILS, PASSES, known_issues=(issue,)))
+    assert look.facts == ("known issue a/b#1 expired on 2026-11-01",)
+    assert look.message == "DeprecationWarning: Setting the shape"
+
+
+@pytest.mark.parametrize(
+    ("message", "reason", "shown"),
+    [
+        ("expected: bf16\nseen: no\nmore", "", "expected: bf16; seen: no"),
+        ("\n  boom\n", "", "boom"),
+        ("x" * 400, "", f"{'x' * 300}… (100 more characters)"),
+        ("", "SIGSEGV", "SIGSEGV"),
+        ("", "", None),
+    ],
+)
+def test_the_first_line_of_a_message(message: str, reason: str, shown: str | None) -> None:
+    check = a_check(ID, CheckOutcome.CRASHED, message=message, reason=reason)
+    assert first(judged(check, PASSES)).message == shown
+
+
+def test_instances_of_a_claim_are_counted() -> None:
+    run = a_run(FOUR[:1])
+    checks = [a_check(f"{ID}[{n}]", CheckOutcome.FAILED, claim=CLAIM) for n in range(3)]
+    result = a_result(FOUR[0], checks=[*checks, a_check("a")])
+    look = first(judge(run, {FOUR[0].id: result}, (), date(2026, 11, 21)))
+    assert look.title == f"{CLAIM} (3 instances)"
+
+
+def test_what_is_no_check_is_read_as_it_is_worded() -> None:
+    run = a_run(FOUR[:2])
+    blocked = a_result(FOUR[1], CellOutcome.BLOCKED, reason=Reason.BUILD)
+    results = {FOUR[0].id: a_result(FOUR[0]), FOUR[1].id: blocked}
+    look = first(
+        judge(run, results, (), date(2026, 11, 21)), Red(since="2026-07-15", last_green=None)
+    )
+    assert look.line == (
+        "py3.11-numpy2-cpu: blocked (build) · red since 2026-07-15, no green run is known"
+    )
+
+
+def test_a_report_without_blockers_is_read_by_its_reasons() -> None:
+    old = judged(PASSES).model_copy(
+        update={"verdict": Verdict.NOT_READY, "reasons": ("an old report",), "blockers": ()}
+    )
+    assert [look.line for look in looks(Report(judged=old, folder=""))] == ["an old report"]
+
+
+def test_each_form_opens_with_it() -> None:
+    run = judged(FAILS, PASSES)
+    reds = {run.blockers[0].text: Red(since="2026-07-15", last_green="2026-06-01")}
+    report = Report(judged=run, folder="", reds=reds)
+    page = html.render(report)
+    assert page.startswith("<!doctype html>")
+    opening = page[page.index("Why it is not ready") : page.index('id="unverified"')]
+    summary = markdown.render(report).partition("## Cells")[0].replace("\\-", "-")
+    shown = printed(terminal.render_readiness(report), 400).partition("device")[0]
+    for text in (opening, summary, shown):
+        assert "Our loaders set the shape of an array in place" in text
+        assert "DeprecationWarning: Setting the shape" in text
+        assert "1 of 2 cells" in text
+        assert "red since 2026-07-15, last green 2026-06-01" in text

@@ -33,11 +33,10 @@ from matrixci.run_folder import new_run_id, read_run, write_whole
 from matrixci.run_names import named_run
 from matrixci.wording import in_line, printable
 
-_KEPT = "docker start --attach {0}; docker cp {0}:/matrixci/results .; removed by: {1}"
+_KEPT = "docker logs {0}; docker cp {0}:/matrixci/results .; removed by: {1}"
 _HINT = (
-    "the cell's container, without a time limit: run the checks with "
-    "`python3 /matrixci/harness/supervise.py`, "
-    "once more after `rm /matrixci/results/*`; leave with `exit`"
+    "the cell's container, without a time limit: run its checks with `check`, some of them with "
+    "`check CHECK...`, as often as you like; leave with `exit`"
 )
 
 

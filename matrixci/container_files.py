@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from matrixci.reuse import digest_of_files, read_files
 COMMAND: Final = ("python3", f"{MOUNT_POINT}/harness/supervise.py")
 RESULTS: Final = "results"
 RESULT_FILE: Final = "results.jsonl"
+_CHECKS: Final = "checks"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,16 @@ class Sources:
     """Folder in the container to path in it to content."""
     digest: str
     """SHA-256 of the names and contents, in hex."""
+
+    @property
+    def package(self) -> str:
+        """The name under which checks import from their own folder; empty: there is none.
+
+        Only a name that a suite usually has: another one may be that of a package under test.
+        """
+        name = Path(os.path.abspath(self.folder)).name  # noqa: PTH100 - a link keeps its name
+        is_usual = name == _CHECKS or (name.startswith("test") and name.isidentifier())
+        return name if is_usual and not self.are_builtin else ""
 
     @property
     def are_builtin(self) -> bool:
@@ -58,7 +70,7 @@ def with_harness(folder: Path, checks: Mapping[str, bytes]) -> Sources:
     Raises:
         OSError: the harness can't be read.
     """
-    files = {"checks": checks, "harness": read_files(data_folder("harness"))}
+    files = {_CHECKS: checks, "harness": read_files(data_folder("harness"))}
     return Sources(folder=folder, files=files, digest=digest_of_files(*files.values()))
 
 
@@ -74,8 +86,9 @@ def pack(cell: Mapping[str, object], sources: Sources) -> bytes:
         _add(archive, "cell.json", json.dumps(cell).encode())
         for name, files in sources.files.items():
             _add_folder(archive, name)
+            place = f"{name}/{sources.package}" if name == _CHECKS else name
             for path, content in files.items():
-                _add(archive, f"{name}/{path}", content)
+                _add(archive, f"{place}/{path}".replace("//", "/"), content)
         _add_folder(archive, RESULTS, owner=USER_ID)
     return buffer.getvalue()
 

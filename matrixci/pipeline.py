@@ -341,6 +341,7 @@ class Pipeline:
                 "lock": lock.digest,
                 "image": image.record.tag,
                 "checks": self._setup.checks_digest,
+                "package": self._settings.sources.package,
                 "filter": self._settings.check_filter,
                 "limits": self._setup.limits.model_dump(mode="json"),
                 "gpu": gpu,

@@ -10,7 +10,7 @@ from matrixci import evidence
 from matrixci.bases import Bases
 from matrixci.check_filter import selected
 from matrixci.container_files import Sources, read_sources
-from matrixci.engine import Engine, GpuWay
+from matrixci.engine import MOUNT_POINT, Engine, GpuWay
 from matrixci.errors import NotReproducibleError, SubjectError, UsageError
 from matrixci.events import Remarks
 from matrixci.images import Images
@@ -27,7 +27,7 @@ from matrixci.subject import kept_wheel
 from matrixci.used_images import UsedImages
 from matrixci.wording import did_you_mean
 
-SHELL: Final = ("sh", "-c", "command -v bash >/dev/null && exec bash; exec sh")
+SHELL: Final = ("python3", f"{MOUNT_POINT}/harness/shell.py")
 Say = Callable[[str], None]
 
 

@@ -51,6 +51,7 @@ class Sandbox:
             "device": "cuda" if cell.gpu else "cpu",
             "subject": self.subject,
             "builtin": self.checks.are_builtin,
+            "package": self.checks.package,
             "requires": list(cell.requires),
             "lock": lock.versions,
             "torch_backend": cell.torch_backend,

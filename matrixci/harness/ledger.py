@@ -6,10 +6,12 @@ import json
 import os
 import re
 import sys
+from collections import Counter
 from datetime import datetime, timezone
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+import network
 import wire
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ class Ledger:
         self.results = results
         self.checks: list[str] | None = None  # what was collected; None: not yet
         self.ended = 0
+        self.counts: Counter[str] = Counter()  # outcome to the checks that came to it
         self.failed: list[str] = []  # what ended otherwise than passed or skipped, in order
         self.collecting = False
         self.since = monotonic()  # when the last thing changed
@@ -85,6 +88,14 @@ class Ledger:
     def left(self) -> list[str]:
         """The checks that never began."""
         return [check for check in self.checks or () if check not in self._begun]
+
+    @property
+    def summary(self) -> str:
+        """How many checks came to each outcome, in words."""
+        missing = len(self.checks or ()) - self.ended
+        counts = {**self.counts, "not finished": missing}
+        told = (f"{count} {outcome}" for outcome, count in sorted(counts.items()) if count)
+        return ", ".join(told) or "no checks"
 
     @property
     def steps(self) -> int:
@@ -123,6 +134,7 @@ class Ledger:
             return
         wire.note(f"{self.under_way}: {outcome} ({reason})")
         figures = {"seconds": round(monotonic() - self.since, 3)}
+        message = network.hinted(message) if network.is_named(detail) else message
         fields = {
             "outcome": outcome,
             "reason": reason,
@@ -198,7 +210,10 @@ class Ledger:
             raise ValueError(msg)
         printed = output() if event["outcome"] == "failed" else ""
         detail = wire.joined(event["detail"], printed)
-        self._write_end(event["id"], {**event, "detail": detail})
+        message = event["message"]
+        if network.is_named(printed):  # of a child process, most likely
+            message = network.hinted(message)
+        self._write_end(event["id"], {**event, "message": message, "detail": detail})
         self._check = None
 
     def _write_end(self, check: str, fields: dict[str, Any]) -> None:
@@ -213,6 +228,7 @@ class Ledger:
             figures={name: float(value) for name, value in fields["figures"].items()},
         )
         self.ended += 1
+        self.counts[fields["outcome"]] += 1
         if fields["outcome"] not in ("passed", "skipped", "known"):
             self.failed.append(check)
 

@@ -6,6 +6,7 @@ import fcntl
 import importlib.metadata
 import math
 import os
+import re
 import termios
 import traceback
 from dataclasses import make_dataclass
@@ -13,6 +14,7 @@ from time import monotonic, sleep
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import network
 import pytest
 import wire
 from selection import is_by_id, names
@@ -24,11 +26,12 @@ if TYPE_CHECKING:
 READ_SECONDS = 1.0
 FIGURES = 200  # of one check
 NAME_CHARACTERS = 100  # of a figure
-PROVIDERS = {"distributed": "torch", "deepspeed": "deepspeed"}  # a need to the distribution
+PROVIDERS = {"distributed": "torch"}  # a need to the distribution, where that isn't its name
+DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 EXPECTED = "expected failures of built-in checks belong in matrix.yaml's known-issues"
 MARKERS = (
     "reference(name): where the claim comes from, as owner/repository#number",
-    "needs(*what, count=1): without it the check is skipped: 'gpu', 'distributed', 'deepspeed'",
+    "needs(*what, count=1): without it the check is skipped: 'gpu', 'distributed', a distribution",
     "severity(level): 'error' or 'warning'",
 )
 
@@ -47,6 +50,7 @@ class Plugin:
         self.unimported: dict[str, dict[str, Any]] = {}
         self.lines: dict[str, int | None] = {}  # of the files in unimported, where known
         self.end: dict[str, Any] = {}
+        self.offline = False  # the check under way failed for the lack of a network
 
     def say(self, kind: str, **fields: Any) -> None:  # noqa: ANN401 - JSON
         """Say one thing to the supervisor."""
@@ -111,8 +115,8 @@ class Plugin:
         """Keep what can't be imported, or skips itself: it is reported like a check."""
         if report.failed:
             text = report.longreprtext
-            marked = [line[1:].strip() for line in text.splitlines() if line.startswith("E ")]
-            message = "\n".join(marked) or text.strip().rpartition("\n")[2]
+            message = marked(text) or text.strip().rpartition("\n")[2]
+            message = network.hinted(message) if network.is_named(message) else message
             self.unimported[report.nodeid] = ended("failed", message=message, detail=text)
         elif report.skipped:
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
@@ -169,6 +173,7 @@ class Plugin:
         """Tell the begin."""
         print(nodeid)  # noqa: T201 - for the log
         self.end = ended("passed", figures={"seconds": 0.0})
+        self.offline = False
         self.await_read()
         self.say("begin", id=nodeid)
         self.await_written()
@@ -180,10 +185,11 @@ class Plugin:
             for need in mark.args:
                 if need == "gpu":
                     self.require_gpu(**mark.kwargs)
-                elif need in PROVIDERS:
-                    require_provider(need)
+                elif isinstance(need, str) and DISTRIBUTION.fullmatch(need):
+                    require_distribution(PROVIDERS.get(need, need))
                 else:
-                    pytest.fail(f"unknown need {need!r}", pytrace=False)
+                    known = "'gpu', 'distributed' or the name of a distribution"
+                    pytest.fail(f"needs() takes {known}, not {need!r}", pytrace=False)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -199,6 +205,7 @@ class Plugin:
             if end["outcome"] != "failed":
                 end.update(outcome="failed", reason="", need=None, message=message_of(call, report))
             end["detail"] += report.longreprtext + "\n"
+            self.offline = self.offline or is_offline(call, report)
         elif report.skipped and end["outcome"] == "passed":
             end["outcome"] = "skipped"
             end["reason"] = str(getattr(call.excinfo and call.excinfo.value, "msg", ""))
@@ -225,6 +232,8 @@ class Plugin:
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """Tell the end."""
         self.await_read()
+        if self.offline and self.end["outcome"] == "failed":
+            self.end["message"] = network.hinted(self.end["message"])
         self.say_end(nodeid, self.end)
         print(f"{nodeid}: {self.end['outcome']}")  # noqa: T201 - for the log
 
@@ -278,12 +287,23 @@ def session_fixtures(cell_values: dict[str, Any]) -> ModuleType:
     return plugin
 
 
-def require_provider(need: str) -> None:
-    """Skip the check under way where what provides its need is not in the cell."""
+def require_distribution(name: str) -> None:
+    """Skip the check under way where a distribution is not in the cell."""
     try:
-        importlib.metadata.version(PROVIDERS[need])
+        importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        pytest.skip(f"{PROVIDERS[need]} is not installed")
+        pytest.skip(f"{name} is not installed")
+
+
+def is_offline(call: pytest.CallInfo[None], report: pytest.TestReport) -> bool:
+    """Tell whether a check failed because the sandbox has no network."""
+    by_kind = call.excinfo is not None and network.is_cause(call.excinfo.value)
+    return by_kind or network.is_named(marked(report.longreprtext))
+
+
+def marked(text: str) -> str:
+    """Return what pytest marks in a traceback: the error itself, without the source around it."""
+    return "\n".join(line[1:].strip() for line in text.splitlines() if line.startswith("E "))
 
 
 def ended(outcome: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON

@@ -9,6 +9,7 @@ import faulthandler
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 # Settings of the machine's stay out. pytest reads them when it is imported or started.
@@ -32,10 +33,27 @@ def options(orders: dict[str, Any]) -> list[str]:
         # What a check leaves in its tmp_path would fill the memory that the scratch is made of.
         *("-o", "tmp_path_retention_policy=none"),
         # The supervisor takes in the output, so that none is lost in a crash.
-        *("-q", "--color=no", "--capture=no", "-o", "verbosity_assertions=2"),
+        # Twice quiet: the last line would count the phases of one process, not the checks of all.
+        *("-qq", "--color=no", "--capture=no", "-o", "verbosity_assertions=2"),
         *(("-k", select) if select and not is_by_id(select) else ()),
         orders["checks"],
     ]
+
+
+def set_import_path(orders: dict[str, Any]) -> None:
+    """Have checks import what lies beside them, by the names that a suite uses for it.
+
+    The folder of checks comes first, in place of the harness's own. A suite is also importable by
+    its folder's name (`from tests.helpers import x`), and so is what lies beside a file deeper in
+    it, as with pytest's default import mode.
+    """
+    checks = Path(orders["checks"])
+    sys.path[0] = str(checks)
+    if orders["cell"].get("package"):
+        sys.path.insert(1, str(checks.parent))  # before what some wheels install as `tests`
+    if not orders["cell"]["builtin"]:
+        folders = {file.parent for file in checks.rglob("*.py")} - {checks}
+        sys.path += sorted(str(each) for each in folders if not (each / "__init__.py").exists())
 
 
 def main() -> int:
@@ -50,7 +68,7 @@ def main() -> int:
         os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     faulthandler.enable(stacks)
     faulthandler.register(wire.STACKS_SIGNAL, stacks)
-    sys.path[0] = orders["checks"]  # in place of the harness's own folder
+    set_import_path(orders)
     plugins = [Plugin(orders, descriptor), session_fixtures(orders["cell"])]
     return int(pytest.main(options(orders), plugins=plugins))
 

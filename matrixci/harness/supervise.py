@@ -44,29 +44,39 @@ END_SECONDS: Final = 10
 class Supervisor:
     """Runs the checks of one cell, and anew after each that takes the process down."""
 
-    def __init__(self, cell_file: Path) -> None:
+    def __init__(
+        self, cell_file: Path, results: Path | None = None, changes: dict[str, Any] | None = None
+    ) -> None:
         """Read the cell and begin the results.
+
+        Args:
+            cell_file: the cell; the checks lie beside it.
+            results: the file of results; None: beside the cell.
+            changes: what replaces what the cell says.
 
         Raises:
             OSError: the cell can't be read, or there are results already.
             ValueError, KeyError: the cell is not as the contract has it.
         """
-        self.cell: dict[str, Any] = json.loads(cell_file.read_text(encoding="utf-8"))
-        self.folder = cell_file.resolve().parent
+        told: dict[str, Any] = json.loads(cell_file.read_text(encoding="utf-8"))
+        self.cell = {**told, **(changes or {})}
+        folder = cell_file.resolve().parent
+        self.checks = folder / "checks" / self.cell.get("package", "")
         limits = self.cell["limits"]
         self.check_seconds: float = limits["check_seconds"]
         self.start_seconds: float = limits.get("start_seconds", START_SECONDS)
         self.gpus = 0
         self.deadline = monotonic() + limits.get("cell_seconds", math.inf)
         self.until = math.inf  # when whatever runs is ended
-        self.results = Results(self.folder / "results" / "results.jsonl")
+        self.results = Results(results or folder / "results" / "results.jsonl")
         named = {key: self.cell[key] for key in ("nonce", "run", "cell")}
         self.results.write("header", schema=SCHEMA, **named)
         self.ledger = Ledger(self.results)
 
-    def run(self) -> None:
+    def run(self, *, attest: bool = True) -> None:
         """Attest, run the checks, those that failed once more, and write the footer."""
-        self.attest()
+        if attest:
+            self.attest()
         only = self.cell["only"]
         steps = -1
         # Each start begins a check or finds a broken file, or it was the last one.
@@ -79,6 +89,7 @@ class Supervisor:
             wire.note("pytest ended and had begun nothing; what is left stays unreported")
         self.run_again()
         self.ledger.close()
+        wire.note(self.ledger.summary)
 
     def run_again(self) -> None:
         """Run each check that failed once more, in a process of its own: it may be flaky.
@@ -119,7 +130,7 @@ class Supervisor:
         """Run pytest once, to its end or until a check takes it down or outlasts its time."""
         orders = {
             "cell": self.cell,
-            "checks": str(self.folder / "checks"),
+            "checks": str(self.checks),
             "only": only,
             "ignore": self.ledger.broken,
             "gpus": self.gpus,
@@ -167,7 +178,7 @@ class Supervisor:
     def where(self, stacks: str) -> str:
         """Return the innermost line of the checks' own in the stacks, else the innermost."""
         lines = [line.strip() for line in stacks.splitlines() if line.startswith("  File ")]
-        checks = f'"{self.folder / "checks"}/'
+        checks = f'"{self.checks}/'
         line = next((line for line in lines if checks in line), lines[0] if lines else "")
         return line and f", at {line}".replace(checks, '"')
 
@@ -208,7 +219,12 @@ def main() -> None:
     if home := os.environ.get("HOME"):
         with suppress(OSError):  # a check that needs it says so better
             Path(home).mkdir(parents=True, exist_ok=True)
-    Supervisor(Path(sys.argv[1] if len(sys.argv) > 1 else CELL)).run()
+    try:
+        supervisor = Supervisor(Path(sys.argv[1] if len(sys.argv) > 1 else CELL))
+    except FileExistsError as error:
+        told = f"{error.filename} is there already, and a container's results are written once"
+        sys.exit(f"matrixci: {told}; in a shell, use the command `check`")
+    supervisor.run()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """A cell of a run is run again as it was, and nothing is left of it."""
 
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
@@ -8,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .observed import docker, things_of, wait_until
+from .observed import PATIENCE_SECONDS, docker, things_of, wait_until
 from .toy import PASSING, Ran, Toy
 
 INSIDE = Path(__file__).with_name("inside.py")
@@ -132,6 +134,9 @@ def test_a_shell_is_opened_where_the_checks_are(toy: Toy) -> None:
         python3 -c 'import toysubject; print("answer", toysubject.ANSWER)'
         python3 /matrixci/harness/supervise.py >/dev/null
         tail -n 1 /matrixci/results/results.jsonl
+        python3 /matrixci/harness/supervise.py 2>&1 | grep -c 'is there already'
+        check && echo unexpected
+        check test_toy.py::test_answers && check '*test_answers' && echo "twice as $USER"
         touch /written 2>/dev/null || echo shut in
         exit 5
     """
@@ -139,7 +144,60 @@ def test_a_shell_is_opened_where_the_checks_are(toy: Toy) -> None:
     assert done.code == 5, done.err
     assert "answer 42" in done.out
     assert '"kind": "footer"' in done.out
+    assert "\n1\n" in done.out
+    assert f"failed  {FAILS}\n    assert 42 == 1\n" in done.out
+    assert "unexpected" not in done.out
+    assert done.out.count("\npassed  test_toy.py::test_answers\n") == 2
+    assert "twice as matrixci" in done.out
     assert "shut in" in done.out
+
+
+def test_the_prompt_of_a_shell_names_the_cell(toy: Toy) -> None:
+    ran = toy.run(PASSING)
+    (cell,) = ran.stored.results
+    prompt = f"{cell}$ ".encode()
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        arguments(toy, ran, "--shell"), stdin=theirs, stdout=theirs, stderr=theirs, cwd=toy.folder
+    ) as process:
+        os.close(theirs)
+        try:
+            said = read_until(ours, prompt)
+            assert b"no name" not in said
+            os.write(ours, b"check\n")
+            assert b"passed  test_toy.py::test_answers" in read_until(ours, prompt)
+            os.write(ours, b"exit 3\n")
+            assert process.wait(PATIENCE_SECONDS) == 3
+        finally:
+            process.kill()
+            os.close(ours)
+    assert [thing for name in names(toy) for thing in things_of(name)] == []
+
+
+def read_until(terminal: int, end: bytes) -> bytes:
+    """Return what is printed at a terminal up to a prompt."""
+    said = b""
+    while not said.endswith(end):
+        ready, _, _ = select.select([terminal], [], [], PATIENCE_SECONDS)
+        assert ready, said
+        said += os.read(terminal, 4096)
+    return said
+
+
+def test_checks_import_from_their_folder_by_its_name(toy: Toy) -> None:
+    files = {
+        "helpers.py": "ANSWER = 42\n",
+        "test_toy.py": """
+            import helpers
+            from checks.helpers import ANSWER
+
+            def test_answers():
+                assert ANSWER == helpers.ANSWER
+        """,
+    }
+    ran = toy.run(files)
+    assert ran.exit_code == 0
+    assert again(toy, ran).code == 0
 
 
 def test_a_container_can_be_kept(toy: Toy) -> None:

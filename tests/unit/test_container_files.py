@@ -51,7 +51,7 @@ def test_a_container_gets_its_cell_the_harness_and_the_checks(checks: Path) -> N
     cell = {"cell": "py3.12-numpy2-cpu", "nonce": "00", "lock": {"numpy": "2.5.5"}}
     archive = pack(cell, read_sources(checks))
     assert json.loads(content(archive, "cell.json")) == cell
-    assert content(archive, "checks/deep/test_b.py") == "# deep/test_b.py é\n".encode()
+    assert content(archive, "checks/checks/deep/test_b.py") == "# deep/test_b.py é\n".encode()
     harness = {path.name for path in data_folder("harness").glob("*.py")}
     assert "supervise.py" in harness
     assert set(members(archive)) == {
@@ -59,10 +59,33 @@ def test_a_container_gets_its_cell_the_harness_and_the_checks(checks: Path) -> N
         "harness",
         *(f"harness/{name}" for name in harness),
         "checks",
-        "checks/test_a.py",
-        "checks/deep/test_b.py",
+        "checks/checks/test_a.py",
+        "checks/checks/deep/test_b.py",
         "results",
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [
+        *((name, name) for name in ("tests", "test", "test_suite", "checks")),
+        *((name, "") for name in ("transformers", "my-tests", "tests.old", "suite")),
+    ],
+)
+def test_checks_have_the_name_of_their_folder_where_that_is_usual(
+    tmp_path: Path, name: str, package: str
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "test_a.py").write_text("")
+    sources = read_sources(folder)
+    assert sources.package == package
+    place = f"checks/{package}/test_a.py" if package else "checks/test_a.py"
+    assert place in members(pack({}, sources))
+
+
+def test_the_builtin_checks_have_no_package() -> None:
+    assert read_sources(data_folder("checks")).package == ""
 
 
 def test_a_container_can_write_its_results_and_nothing_else(checks: Path) -> None:
@@ -208,8 +231,8 @@ def test_links_are_followed(checks: Path, tmp_path: Path) -> None:
     (checks / "suite").symlink_to("../suite")
     (checks / "test_linked.py").symlink_to(suite / "deep/test_far.py")
     names = {name for name in members(pack({}, read_sources(checks))) if "far" in name}
-    assert names == {"checks/suite/deep/test_far.py"}
-    assert content(pack({}, read_sources(checks)), "checks/test_linked.py") == b"# far\n"
+    assert names == {"checks/checks/suite/deep/test_far.py"}
+    assert content(pack({}, read_sources(checks)), "checks/checks/test_linked.py") == b"# far\n"
 
 
 def test_what_is_linked_decides_the_digest(checks: Path, tmp_path: Path) -> None:
@@ -238,7 +261,7 @@ def test_a_folder_that_is_linked_twice_is_there_twice(checks: Path) -> None:
     for name in ("one", "two"):
         (checks / name).symlink_to("deep")
     found = members(pack({}, read_sources(checks)))
-    assert {"checks/one/test_b.py", "checks/two/test_b.py"} <= set(found)
+    assert {"checks/checks/one/test_b.py", "checks/checks/two/test_b.py"} <= set(found)
 
 
 def test_a_link_that_leads_nowhere_is_refused_by_name(checks: Path) -> None:

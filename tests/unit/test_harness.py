@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,7 +84,9 @@ def lay(folder: Path, files: Mapping[str, str], cell: Mapping[str, object]) -> l
     (folder / "checks").mkdir()
     (folder / "results").mkdir()
     for name, text in files.items():
-        (folder / "checks" / name).write_text(textwrap.dedent(text))
+        path = folder / "checks" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text))
     (folder / "cell.json").write_text(json.dumps({**CELL, **cell}))
     return [INTERPRETER, str(HARNESS / "supervise.py"), str(folder / "cell.json")]
 
@@ -121,6 +124,241 @@ def install(folder: Path, modules: Mapping[str, str]) -> dict[str, str]:
         metadata.parent.mkdir(parents=True)
         metadata.write_text(f"Metadata-Version: 2.1\nName: {name.title()}\nVersion: 2.0\n")
     return {"PYTHONPATH": str(folder)}
+
+
+# Helpers beside the checks
+
+WITH_HELPERS = {
+    "tests/helpers.py": "ANSWER = 42\n",
+    "tests/conftest.py": "import helpers\n",
+    "tests/test_top.py": """
+        import helpers
+        from tests.helpers import ANSWER
+
+        def test_top():
+            assert ANSWER == helpers.ANSWER == 42
+    """,
+    "tests/unit/deeper.py": "DEPTH = 2\n",
+    "tests/unit/test_deep.py": """
+        import deeper
+        import helpers
+        from tests.unit.deeper import DEPTH
+
+        def test_deep():
+            assert DEPTH == deeper.DEPTH
+    """,
+}
+PACKAGE = {"tests/__init__.py": "", "tests/unit/__init__.py": ""}
+RELATIVE = {
+    "tests/unit/test_deep.py": """
+        from ..helpers import ANSWER
+        from .deeper import DEPTH
+        from tests import helpers
+
+        def test_deep():
+            assert (ANSWER, DEPTH) == (helpers.ANSWER, 2)
+    """
+}
+
+
+@pytest.mark.parametrize("files", [WITH_HELPERS, WITH_HELPERS | PACKAGE | RELATIVE])
+def test_a_suite_imports_its_helpers(tmp_path: Path, files: Mapping[str, str]) -> None:
+    told = supervise(tmp_path, files, builtin=False, package="tests")
+    assert told.outcomes == {
+        "test_top.py::test_top": "passed",
+        "unit/test_deep.py::test_deep": "passed",
+    }, told.log
+
+
+def test_a_suite_is_found_before_what_a_wheel_installs_under_its_name(tmp_path: Path) -> None:
+    environment = install(tmp_path / "site", {"tests": "WRONG = 1"})
+    told = supervise(
+        tmp_path, WITH_HELPERS | PACKAGE | RELATIVE, environment, builtin=False, package="tests"
+    )
+    assert set(told.outcomes.values()) == {"passed"}, told.log
+
+
+# The command `check` in a shell
+
+MANY = """
+    import pytest
+
+    def test_passes(cell, device, figure):
+        assert cell.cell == "py3-cpu"
+
+    @pytest.mark.parametrize("number", [1, 2])
+    def test_fails(number):
+        print("said by the check")
+        assert number == 0, "it is not zero"
+"""
+
+
+def check(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [INTERPRETER, str(folder / "harness/check.py"), *words]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=PATIENCE, cwd=folder
+    )
+
+
+def test_checks_are_run_in_a_shell_again_and_again(tmp_path: Path) -> None:
+    lay(tmp_path, {"test_it.py": MANY}, {"only": ["test_it.py::test_passes"]})
+    shutil.copytree(HARNESS, tmp_path / "harness")
+
+    for _ in range(2):
+        done = check(tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[-2:] == ["", "passed  test_it.py::test_passes"]
+    failed = check(tmp_path, "test_it.py::test_fails", "*passes")
+    assert failed.returncode == 1
+    assert "said by the check" in failed.stdout
+    assert (
+        "failed  test_it.py::test_fails[1]\n"
+        "    it is not zero\n"
+        "failed  test_it.py::test_fails[2]\n"
+        "    it is not zero\n"
+    ) in failed.stdout
+    assert failed.stdout.splitlines()[-1] == "passed  test_it.py::test_passes"
+    nothing = check(tmp_path, "nothing")
+    assert nothing.returncode == 2
+    assert nothing.stdout.splitlines()[-1] == "No check matches nothing."
+    assert "Traceback" not in done.stderr + failed.stderr + nothing.stderr
+    assert list((tmp_path / "results").iterdir()) == []
+
+
+def test_the_command_says_how_it_is_used(tmp_path: Path) -> None:
+    lay(tmp_path, {}, {})
+    shutil.copytree(HARNESS, tmp_path / "harness")
+    done = check(tmp_path, "--help")
+    assert done.stdout.startswith("Usage: check [CHECK...]")
+
+
+# What the log's last line counts
+
+
+def test_the_log_ends_with_the_number_of_checks(tmp_path: Path) -> None:
+    told = supervise(
+        tmp_path,
+        """
+        import os
+        import pytest
+
+        @pytest.fixture
+        def resource():
+            yield
+
+        def test_a(resource):
+            pass
+
+        def test_b(resource):
+            assert 0
+
+        def test_c():
+            os._exit(3)
+
+        def test_d():
+            pass
+        """,
+    )
+    assert told.complete
+    lines = told.log.splitlines()
+    assert lines[-1] == "matrixci: 1 crashed, 1 failed, 2 passed"
+    assert not [line for line in lines[:-1] if " passed" in line and "::" not in line]
+
+
+def test_checks_that_never_ran_are_counted(tmp_path: Path) -> None:
+    told = supervise(tmp_path, "def test_a(): pass\n", only=["test_it.py::test_b"])
+    assert told.log.splitlines()[-1] == "matrixci: 1 not finished"
+
+
+# Failures for the lack of a network
+
+HINT = "The sandbox has no network: nothing outside the container can be reached."
+OFFLINE = """
+    import errno
+    import os
+    import socket
+    import subprocess
+    import sys
+    import pytest
+
+    def lookup():
+        raise socket.gaierror(socket.EAI_AGAIN, "in a language nobody reads")
+
+    class Wrapped(Exception):
+        pass
+
+    def test_lookup():
+        lookup()
+
+    def test_wrapped():
+        try:
+            lookup()
+        except OSError as error:
+            raise Wrapped("no connection") from error
+
+    def test_wrapped_without_a_cause():
+        try:
+            lookup()
+        except OSError:
+            raise Wrapped("no connection") from None
+
+    def test_in_the_arguments():
+        raise Wrapped(Wrapped(OSError(errno.ENETUNREACH, "unreachable")))
+
+    def test_message_of_many_lines():
+        try:
+            lookup()
+        except OSError:
+            pytest.fail("one\\ntwo\\nthree\\nfour")
+
+    def test_child():
+        os.system("echo could not resolve host: example.org >&2")
+        assert 0, "the child failed"
+
+    def test_child_that_is_collected():
+        script = "raise OSError(101, 'Network is unreachable')"
+        done = subprocess.run([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
+        assert "Error" not in done.stderr, "it failed"
+
+    def test_crash():
+        os.system("echo Temporary failure in name resolution >&2")
+        os._exit(3)
+
+    def test_another_error():
+        '''It says network is unreachable in its source alone.'''
+        raise OSError(errno.ECONNREFUSED, "nobody listens")
+
+    def test_passes():
+        with pytest.raises(OSError):
+            lookup()
+
+    def test_skips():
+        try:
+            lookup()
+        except OSError:
+            pytest.skip("offline")
+"""
+
+
+def test_failures_for_the_lack_of_a_network_say_so(tmp_path: Path) -> None:
+    told = supervise(tmp_path, OFFLINE)
+    messages = {
+        check.partition("::test_")[2]: end["message"].splitlines()
+        for check, end in told.ends.items()
+    }
+    assert {name for name, lines in messages.items() if HINT in lines} == {
+        *("lookup", "wrapped", "wrapped_without_a_cause", "in_the_arguments"),
+        *("message_of_many_lines", "child", "child_that_is_collected", "crash"),
+    }
+    assert messages["child"] == ["the child failed", HINT]
+    assert messages["message_of_many_lines"] == ["one", HINT, "two", "three", "four"]
+    assert all(lines.count(HINT) <= 1 for lines in messages.values())
+
+
+def test_a_file_whose_import_needs_a_network_says_so(tmp_path: Path) -> None:
+    source = "import socket\nraise socket.gaierror(-3, 'Temporary failure in name resolution')\n"
+    told = supervise(tmp_path, source)
+    assert told.ends["test_it.py"]["message"].splitlines()[-1] == HINT
 
 
 # Outcomes of checks that leave their process alone
@@ -231,8 +469,18 @@ PLAIN = {
             raise AssertionError
 
 
-        @pytest.mark.needs("time")
+        @pytest.mark.needs("numpy>=2")
         def test_needs_unknown():
+            pass
+
+
+        @pytest.mark.needs("No.such_package")
+        def test_needs_package():
+            raise AssertionError
+
+
+        @pytest.mark.needs("PyTest")
+        def test_needs_what_is_there():
             pass
 
 
@@ -386,7 +634,12 @@ def test_claims(plain: Told) -> None:
         ("teardown", "failed", "ValueError: after"),
         ("fails_twice", "failed", "ValueError: in the middle"),
         ("skips", "skipped", ""),
-        ("needs_unknown", "failed", "unknown need 'time'"),
+        (
+            "needs_unknown",
+            "failed",
+            "needs() takes 'gpu', 'distributed' or the name of a distribution, not 'numpy>=2'",
+        ),
+        ("needs_what_is_there", "passed", ""),
         (
             "expected_to_fail",
             "failed",
@@ -418,6 +671,7 @@ def test_plain_outcomes(plain: Told, check: str, outcome: str, says: str) -> Non
         ("test_plain.py::test_skipped_by_mark", "never", None),
         ("test_plain.py::test_needs_gpu", "the cell's device is cpu", None),
         ("test_plain.py::test_needs_deepspeed", "deepspeed is not installed", None),
+        ("test_plain.py::test_needs_package", "No.such_package is not installed", None),
         ("test_left_out.py", "not on this machine", None),
     ],
 )
@@ -993,7 +1247,8 @@ def test_results_of_another_start_are_left_alone(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE)
 
     assert done.returncode == 1
-    assert b"FileExistsError" in done.stderr
+    assert b"is there already" in done.stderr
+    assert b"Traceback" not in done.stderr
     assert (tmp_path / "results/results.jsonl").read_text() == "of another\n"
 
 

@@ -157,7 +157,7 @@ def test_a_cell_is_prepared_as_it_was(tmp_path: Path) -> None:
         "org.matrixci.folder": "",
     }
     with tarfile.open(fileobj=io.BytesIO(spec.files)) as archive:
-        assert {"cell.json", "checks/test_a.py", "harness/supervise.py", "results"} <= set(
+        assert {"cell.json", "checks/checks/test_a.py", "harness/supervise.py", "results"} <= set(
             archive.getnames()
         )
         file = archive.extractfile("cell.json")
@@ -683,7 +683,7 @@ def test_the_shells_status_is_the_commands(
     done = command(CELL.id, "--shell", "--run", RUN)
     assert (done.code, done.out) == (7, "")
     assert engine.ran[0].interactive
-    assert "python3 /matrixci/harness/supervise.py" in done.err
+    assert "run its checks with `check`" in done.err
 
 
 def test_another_folder_of_checks_is_said_to_be_one(

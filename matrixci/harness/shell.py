@@ -1,0 +1,60 @@
+"""Open a shell in a cell's container, with the command `check` on its PATH.
+
+Usage: python shell.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Final
+
+HARNESS: Final = Path(__file__).resolve().parent
+USER: Final = "matrixci"  # the container's user has no entry in passwd, and its root is read-only
+
+
+def environment(cell: str, commands: Path) -> dict[str, str]:
+    """Return the environment of the shell.
+
+    Args:
+        cell: id of the cell, for the prompt.
+        commands: folder that holds the command.
+    """
+    prompt = re.sub(r"[^\w.+-]", "?", cell)  # a shell expands what it finds in a prompt
+    return {
+        **os.environ,
+        "PATH": f"{commands}:{os.environ.get('PATH', os.defpath)}",
+        "PS1": f"{prompt}$ ",
+        "USER": USER,
+        "LOGNAME": USER,
+    }
+
+
+def write_command(folder: Path) -> None:
+    """Write the command `check` into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    argv = shlex.join([sys.executable, str(HARNESS / "check.py")])
+    path = folder / "check"
+    path.write_text(f'#!/bin/sh\nexec {argv} "$@"\n', encoding="utf-8")
+    path.chmod(0o755)
+
+
+def main() -> None:
+    """Become the shell."""
+    cell = json.loads((HARNESS.parent / "cell.json").read_text(encoding="utf-8"))
+    commands = Path(os.environ.get("HOME", "/tmp")) / "bin"  # noqa: S108
+    write_command(commands)
+    # Without start-up files: they would set another prompt.
+    argv = ["bash", "--noprofile", "--norc"] if shutil.which("bash") else ["sh"]
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # which Python ignores, and a shell must not
+    os.execvpe(argv[0], argv, environment(cell["cell"], commands))  # noqa: S606
+
+
+if __name__ == "__main__":
+    main()

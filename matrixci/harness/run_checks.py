@@ -50,7 +50,7 @@ def set_import_path(orders: dict[str, Any]) -> None:
     checks = Path(orders["checks"])
     sys.path[0] = str(checks)
     if orders["cell"].get("package"):
-        sys.path.insert(1, str(checks.parent))  # before what some wheels install as `tests`
+        sys.path.append(str(checks.parent))
     if not orders["cell"]["builtin"]:
         folders = {file.parent for file in checks.rglob("*.py")} - {checks}
         sys.path += sorted(str(each) for each in folders if not (each / "__init__.py").exists())

@@ -36,7 +36,10 @@ def words_of_check(command: Sequence[str], check_id: str) -> tuple[str, ...]:
     """Return what is appended to a cell's command to make it that of one check."""
     if command_of(command) == _REPRODUCE:
         return (check_id,)
-    return ("--check", check_id.rpartition("::")[2].partition("[")[0])
+    path, _, name = check_id.partition("[")[0].rpartition("::")
+    # A blank outside of brackets makes a selection an expression of words.
+    blank = any(letter.isspace() for letter in path + name)
+    return ("--check", name if blank else check_id)
 
 
 def reproduce_command(run: Run, cell_id: str, check_id: str = "") -> tuple[str, ...]:

@@ -11,10 +11,6 @@ WORSE: Final = frozenset({Change.REGRESSED, Change.NEWLY_UNSATISFIABLE, Change.D
 """Changes that a release manager has to look at."""
 
 
-OTHERS: Final = "others in some of the cells"
-"""Stands for the packages that did not change in all cells of a group."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class ChangeGroup:
     """The same change of a check, or of cells as a whole, in these cells."""
@@ -34,10 +30,10 @@ class ChangeGroup:
     @property
     def packages(self) -> list[str]:
         """The packages that changed in all of these cells, and whether others did in some."""
-        sets = [frozenset(map(_package, cell.packages)) for cell in self.cells]
+        sets = [frozenset(map(package_word, cell.packages)) for cell in self.cells]
         common = frozenset.intersection(*sets)
-        words = [words for words in map(_package, self.cells[0].packages) if words in common]
-        return [*words, *([OTHERS] if set(sets) != {common} else [])]
+        words = [words for words in map(package_word, self.cells[0].packages) if words in common]
+        return [*words, *(["others in some of the cells"] if set(sets) != {common} else [])]
 
 
 def is_worse(change: CellChange) -> bool:
@@ -77,7 +73,7 @@ def outcome_words(before: str | None, after: str | None) -> str:
 
 def package_words(change: CellChange) -> list[str]:
     """Say how the two locks of a cell differ, package by package."""
-    return [_package(package) for package in change.packages]
+    return [package_word(package) for package in change.packages]
 
 
 def package_groups(comparison: Comparison) -> list[tuple[str, list[str]]]:
@@ -117,7 +113,8 @@ def _ratio(before: float, after: float) -> float | None:
     return after / before if before * after > 0 else None
 
 
-def _package(package: PackageChange) -> str:
+def package_word(package: PackageChange) -> str:
+    """Say how a package changed."""
     return f"{package.name} {package.before or 'absent'} → {package.after or 'absent'}"
 
 

@@ -1,15 +1,21 @@
 """What is read first: each blocker by its claim, its message, where it is and since when."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
+from matrixci.green import GREEN
 from matrixci.history.streaks import Red
-from matrixci.judged import Blocker, Comparison
+from matrixci.judged import Blocker, Comparison, JudgedRun, PackageChange
 from matrixci.model import CheckOutcome
-from matrixci.reports.changes import OTHERS, change_groups
+from matrixci.reports.changes import package_word
 from matrixci.reports.escape import cut
 from matrixci.reports.report import Report
+
+_Release = tuple[str, str | None]
+"""A package and its version; None: it is not there."""
 
 _NAMED_CELLS: Final = 3
 _NAMED_PACKAGES: Final = 3
@@ -31,7 +37,8 @@ class Look:
     facts: tuple[str, ...] = ()
     """since when it is red, the known issue that expired"""
     packages: str = ""
-    """which packages changed since the baseline in all of the cells"""
+    """which packages changed since the baseline in all of the cells, and whether green cells
+    have them too"""
 
     @property
     def line(self) -> str:
@@ -39,18 +46,19 @@ class Look:
         title = self.title
         if self.outcome is not None:
             title = f"{title.rstrip(' .:;,')}: {self.outcome} in {self.where}"
-        return " · ".join(filter(None, (title, self.message, *self.facts)))
+        message = (self.message or "").rstrip(" .")
+        return " · ".join(filter(None, (title, message, *self.facts)))
 
 
 def looks(report: Report) -> list[Look]:
     """Return the blockers of a run as they are read first."""
     judged = report.judged
     blockers = judged.blockers or tuple(Blocker(text=text) for text in judged.reasons)
-    packages = _packages(judged.comparison) if judged.comparison else {}
-    return [_look(one, report, packages.get(one.check, "")) for one in blockers]
+    green = _green_releases(judged)
+    return [_look(one, report, green) for one in blockers]
 
 
-def _look(blocker: Blocker, report: Report, packages: str) -> Look:
+def _look(blocker: Blocker, report: Report, green: AbstractSet[_Release]) -> Look:
     red = report.reds.get(blocker.text)
     since = [_since(red)] if red else []
     if blocker.check is None:
@@ -63,7 +71,7 @@ def _look(blocker: Blocker, report: Report, packages: str) -> Look:
         message=_first_line(blocker.message) if blocker.message else None,
         where=_where(blocker.cells, len(report.judged.cells)),
         facts=(*since, *filter(None, [blocker.note])),
-        packages=packages,
+        packages=_packages(blocker, report.judged.comparison, green),
     )
 
 
@@ -89,14 +97,32 @@ def _since(red: Red) -> str:
     return f"red since {red.since}, last green {red.last_green}"
 
 
-def _packages(comparison: Comparison) -> Mapping[str | None, str]:
-    """Return the packages that changed wherever a check got worse, by the check's id."""
-    worse = (group for group in change_groups(comparison) if group.worse and group.check)
-    named = {group.check: [one for one in group.packages if one != OTHERS] for group in worse}
-    return {check: _listed(packages) for check, packages in named.items()}
+def _green_releases(judged: JudgedRun) -> frozenset[_Release]:
+    """Return the releases that some green cell has: with these, and others, all is well."""
+    locks = [
+        cell.result.lock.versions
+        for cell in judged.cells
+        if cell.outcome in GREEN and cell.result and cell.result.lock
+    ]
+    return frozenset(chain.from_iterable(lock.items() for lock in locks))
 
 
-def _listed(packages: Sequence[str]) -> str:
+def _packages(blocker: Blocker, comparison: Comparison | None, green: AbstractSet[_Release]) -> str:
+    """Say which packages changed in all cells of a blocker; those that no green cell has, first."""
+    found = [change for cell in blocker.cells if comparison and (change := comparison.cell(cell))]
+    regressed = any(one.check == blocker.check for change in found for one in change.checks)
+    if not regressed or len(found) < len(blocker.cells):
+        return ""
+    common = frozenset.intersection(*(frozenset(change.packages) for change in found))
+    changed = [package for package in found[0].packages if package in common]
+    suspects = [one for one in changed if (one.name, one.after) not in green]
+    if suspects:
+        return f"changed since the baseline, and in no green cell: {_listed(suspects)}"
+    told = f"changed since the baseline, in green cells too: {_listed(changed)}"
+    return told if changed else ""
+
+
+def _listed(packages: Sequence[PackageChange]) -> str:
     more = len(packages) - _NAMED_PACKAGES
-    named = ", ".join(packages[:_NAMED_PACKAGES])
+    named = ", ".join(map(package_word, packages[:_NAMED_PACKAGES]))
     return f"{named} and {more} more" if more > 0 else named

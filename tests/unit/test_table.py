@@ -336,13 +336,14 @@ def failing(cell: Cell, name: str = "test_a.py::test_one[x]", **fields: object) 
 
 def test_a_check_that_fails_is_explained() -> None:
     result = failing(ONE, outcome="crashed", reason="SIGABRT")
+    one = "--check 'test_a.py::test_one[x]'"
     assert paragraph(judged(result), "SIGABRT") == [
         "✗ It holds.",
         "crashed in py3.12-numpy2-cpu: test_a.py::test_one[x]",
         "SIGABRT",
         "it does",
         "not hold",
-        f"reproduce: {MATRIX} --cell py3.12-numpy2-cpu --subject transformers --check test_one",
+        f"reproduce: {MATRIX} --cell py3.12-numpy2-cpu --subject transformers {one}",
     ]
 
 
@@ -446,7 +447,7 @@ def test_the_command_goes_through_a_shell_as_it_is(spec: str, name: str) -> None
     assert argv == [
         *MATRIX.split(),
         *("--cell", "py3.12-numpy2-cpu", "--subject", spec, "--as-of", "2026-01-31"),
-        *("--check", "test_one"),
+        *("--check", name),
     ]
     (line,) = (line for line in lines_of(run, 80) if "reproduce: " in line)
     assert shlex.split(line.partition("reproduce: ")[2]) == argv

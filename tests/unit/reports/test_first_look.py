@@ -1,5 +1,6 @@
 """What is read first: the claim, the message, where, since when, and what changed."""
 
+from collections.abc import Sequence
 from datetime import date
 
 import pytest
@@ -23,10 +24,14 @@ PASSES = a_check(ID, claim=CLAIM)
 
 
 def judged(
-    *of_cells: CheckResult, numpy: str = "2.5.0", before: JudgedRun | None = None, **of: object
+    *of_cells: CheckResult,
+    numpy: Sequence[str] = ("2.5.0",) * 4,
+    scipy: str = "1.15",
+    before: JudgedRun | None = None,
+    **of: object,
 ) -> JudgedRun:
-    """Judge a run with one check in each cell."""
-    locks = [{"transformers": "5", "a": "1", "b": "1", "numpy": numpy} for _ in of_cells]
+    """Judge a run with one check in each cell, and one release of NumPy."""
+    locks = [{"transformers": "5", "scipy": scipy, "numpy": release} for release in numpy]
     results = {
         cell.id: a_result(cell, checks=[check], lock=a_lock(lock))
         for cell, check, lock in zip(FOUR, of_cells, locks, strict=False)
@@ -72,9 +77,19 @@ def test_since_when_it_is_red_is_told_where_the_history_knows(red: Red, words: s
 
 
 def test_packages_that_changed_since_the_baseline_are_named() -> None:
-    before = judged(PASSES, PASSES, numpy="2.4.6")
-    look = first(judged(FAILS, PASSES, before=before))
-    assert look.packages == "numpy 2.4.6 → 2.5.0"
+    old = ["2.4.6", "2.4.6"]
+    before = judged(PASSES, PASSES, numpy=old, scipy="1.14")
+    suspect = first(judged(FAILS, PASSES, numpy=["2.5.0", "2.4.6"], before=before))
+    assert suspect.packages == (
+        "changed since the baseline, and in no green cell: numpy 2.4.6 → 2.5.0"
+    )
+    none = first(judged(FAILS, PASSES, before=before))
+    assert none.packages == (
+        "changed since the baseline, in green cells too: numpy 2.4.6 → 2.5.0, scipy 1.14 → 1.15"
+    )
+    assert first(judged(FAILS, PASSES, numpy=old, scipy="1.14", before=before)).packages == ""
+    failed_before = judged(FAILS, PASSES, numpy=old, scipy="1.14")
+    assert first(judged(FAILS, PASSES, before=failed_before)).packages == ""
 
 
 def test_an_issue_that_expired_is_told() -> None:

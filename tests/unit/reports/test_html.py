@@ -363,11 +363,22 @@ def test_page_names_the_tier() -> None:
     assert any(text.endswith(" · tier pull-request") for text in page.text("span"))
 
 
-def test_command_is_quoted_for_a_shell() -> None:
-    document = data_of(render(a_report(a_check("test_a.py::test_$(rm x)[1]"))))
+def command_of_check(check_id: str) -> str:
+    """Return what the page appends to the command of a cell for a check."""
+    document = data_of(render(a_report(a_check(check_id))))
     cell = cell_of(document, a_cell().id)
     assert document["lists"][cell["command"]] == ["nox", "-s", "matrix", "--", "--cell", "\0"]
-    assert named(document, "check", document["checks"][0])["command"] == " --check 'test_$(rm x)'"
+    return str(named(document, "check", document["checks"][0])["command"])
+
+
+def test_command_of_a_check_names_it_by_its_id() -> None:
+    assert command_of_check("test_a.py::test_x[a b]") == " --check 'test_a.py::test_x[a b]'"
+    assert command_of_check("test_a.py::TestA::test_x") == " --check test_a.py::TestA::test_x"
+
+
+def test_command_is_quoted_for_a_shell() -> None:
+    # What holds a blank outside of brackets is no id to --check.
+    assert command_of_check("test_a.py::test_$(rm x)[1]") == " --check 'test_$(rm x)'"
 
 
 @pytest.mark.parametrize("report", [demo_report(), hostile_report()], ids=["demo", "hostile"])

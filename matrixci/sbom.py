@@ -136,7 +136,9 @@ def _debian(package: DebianPackage, contents: BaseContents) -> Component:
 
 
 def _component(pin: Pin) -> Component:
-    purl = PackageURL(type="pypi", name=pin.name, version=pin.version)
+    purl = PackageURL(
+        type="pypi", name=pin.name, version=pin.version, qualifiers=_origin(pin.source or "")
+    )
     return Component(
         type=ComponentType.LIBRARY,
         name=pin.name,
@@ -145,6 +147,14 @@ def _component(pin: Pin) -> Component:
         bom_ref=purl.to_string(),
         hashes=list(_hashes(pin)),
     )
+
+
+def _origin(source: str) -> dict[str, str]:
+    """Return what a package URL says of a wheel that was made from another URL."""
+    scheme = source.partition("://")[0]
+    if "+" in scheme:
+        return {"vcs_url": source}
+    return {"download_url": source} if scheme in {"http", "https"} else {}
 
 
 def _hashes(pin: Pin) -> Iterable[HashType]:

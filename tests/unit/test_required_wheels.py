@@ -14,6 +14,7 @@ from matrixci.cells import Chosen
 from matrixci.errors import ExitCode, SubjectError
 from matrixci.own_wheels import KeptWheel
 from matrixci.required_wheels import make_wheels, without_credentials
+from matrixci.wheel_fit import fits
 
 
 def make(
@@ -117,26 +118,33 @@ def test_a_wheel_for_another_python_than_this_one_is_fetched(tmp_path: Path, tag
     assert "secret" not in kept.wheel.model_dump_json()
 
 
+def test_a_wheel_that_fits_no_cell_is_refused(tmp_path: Path) -> None:
+    wheel = write_wheel(tmp_path, "tool-2.0", tag="cp311-cp311-manylinux_2_17_x86_64")
+    spec = f"tool @ {wheel.as_uri()}"
+    assert refusal(tmp_path / "wheels", spec, pythons=("3.12", "3.13")) == (
+        f'The requirement "{spec}" is the wheel {wheel.name}, '
+        "which is not for Linux with Python 3.12, 3.13."
+    )
+
+
 @pytest.mark.parametrize(
-    ("tag", "python"),
+    ("tag", "python", "expected"),
     [
-        ("cp39-cp39-win_amd64", "3.9"),
-        ("cp311-cp311-manylinux_2_17_x86_64", "3.12"),
-        ("cp313-abi3-manylinux_2_17_x86_64", "3.12"),
-        ("cp313-cp313t-manylinux_2_17_x86_64", "3.13"),
-        ("py2-none-any", "3.12"),
-        ("cp312-cp312-musllinux_1_2_x86_64", "3.12"),
-        ("py3-none-macosx_11_0_arm64", "3.12"),
-        ("pp311-pypy311_pp73-manylinux_2_17_x86_64", "3.11"),
+        ("py3-none-any", "3.12", True),
+        ("cp312-cp312-linux_x86_64", "3.12", True),
+        ("cp310-abi3-manylinux_2_28_aarch64", "3.12", True),
+        ("cp39-cp39-win_amd64", "3.9", False),
+        ("cp311-cp311-manylinux_2_17_x86_64", "3.12", False),
+        ("cp313-abi3-manylinux_2_17_x86_64", "3.12", False),
+        ("cp313-cp313t-manylinux_2_17_x86_64", "3.13", False),
+        ("py2-none-any", "3.12", False),
+        ("cp312-cp312-musllinux_1_2_x86_64", "3.12", False),
+        ("py3-none-macosx_11_0_arm64", "3.12", False),
+        ("pp311-pypy311_pp73-manylinux_2_17_x86_64", "3.11", False),
     ],
 )
-def test_a_wheel_that_fits_no_cell_is_refused(tmp_path: Path, tag: str, python: str) -> None:
-    wheel = write_wheel(tmp_path, "tool-2.0", tag=tag)
-    spec = f"tool @ {wheel.as_uri()}"
-    assert refusal(tmp_path / "wheels", spec, pythons=(python,)) == (
-        f'The requirement "{spec}" is the wheel {wheel.name}, '
-        f"which is not for Linux with Python {python}."
-    )
+def test_a_wheel_fits_by_its_tags(tag: str, python: str, *, expected: bool) -> None:
+    assert fits(f"tool-2.0-{tag}.whl", python) is expected
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@ import json
 import re
 from dataclasses import replace
 from typing import Any
+from urllib.parse import unquote
 
+import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from factories import an_image
@@ -113,6 +115,26 @@ def test_a_wheel_of_our_own_is_told_without_its_place() -> None:
         for pin in LOCK.pins
     )
     assert "somewhere" not in bill_of_materials(replace(LOCK, pins=own), IMAGE, "3.12", CONTENTS)
+
+
+@pytest.mark.parametrize(
+    ("source", "qualifiers"),
+    [
+        ("git+https://host.example/a@c0ffee", "?vcs_url=git%2Bhttps://host.example/a%40c0ffee"),
+        (
+            "https://host.example/toy-1.0.tar.gz",
+            "?download_url=https://host.example/toy-1.0.tar.gz",
+        ),
+        ("file:///somewhere/toy", ""),
+    ],
+)
+def test_a_wheel_of_our_own_is_told_with_its_origin(source: str, qualifiers: str) -> None:
+    own = tuple(replace(pin, source=source) if pin.name == "toy" else pin for pin in LOCK.pins)
+    document = bill_of_materials(replace(LOCK, pins=own), IMAGE, "3.12", CONTENTS)
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(document) is None
+    found = {each["name"]: each for each in json.loads(document)["components"]}
+    assert unquote(found["toy"]["purl"]) == unquote(f"pkg:pypi/toy@1.0{qualifiers}")
+    assert "somewhere" not in document
 
 
 def test_the_interpreter_and_the_systems_packages_are_components() -> None:

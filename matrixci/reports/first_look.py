@@ -54,7 +54,7 @@ def looks(report: Report) -> list[Look]:
     """Return the blockers of a run as they are read first."""
     judged = report.judged
     blockers = judged.blockers or tuple(Blocker(text=text) for text in judged.reasons)
-    green = _green_releases(judged)
+    green = _green_releases(judged) if judged.comparison else frozenset()
     return [_look(one, report, green) for one in blockers]
 
 

@@ -176,6 +176,26 @@ def test_address_holds_the_filters(open_page: Open, demo: str) -> None:
     )
 
 
+@pytest.mark.parametrize("width", [1440, 390])
+def test_first_look_says_what_failed_where_and_since_when(
+    open_page: Open, demo: str, width: int
+) -> None:
+    page = open_page(demo, width=width)
+    first = page.locator(".looks li").first
+    for told in (
+        "failed",
+        "TensorFlow stays out where it is switched off.",
+        "expected: tensorflow is not in sys.modules; seen: 214 modules of tensorflow",
+        "2 of 16 cells: py3.12-numpy1-cpu, py3.12-numpy2-cpu",
+        "red since 2026-10-15, last green 2026-10-14",
+        "and in no green cell: huggingface-hub 2.1.0 → 2.4.0",
+        ISOLATION,
+    ):
+        expect(first).to_contain_text(told)
+    expect(first).to_be_in_viewport()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_cell_opens_in_full(open_page: Open, demo: str) -> None:
     page = open_page(demo)
     cell(page).click()
@@ -185,7 +205,7 @@ def test_cell_opens_in_full(open_page: Open, demo: str) -> None:
         "TrainingArguments() keeps a configured AcceleratorState.",
         STATE,
         "expected: AcceleratorState as configured",
-        "python3 -m nox -s matrix -- --cell py3.12-numpy2-cpu --check test_default_keeps",
+        f"python3 -m nox -s matrix -- --cell py3.12-numpy2-cpu --check {STATE}",
         "transformers 5.20.2 → 5.23.0",
         "hf-xet 1.8.0 is new",
         "passed → failed",

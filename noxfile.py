@@ -47,56 +47,26 @@ def _hand_over(session: nox.Session, *arguments: str) -> None:
 
 @nox.session
 def matrix(session: nox.Session) -> None:
-    """Resolve, build and check every cell of matrix.yaml; print the table and the verdict."""
+    """Run the matrix: resolve, build and check every cell; print the table and the verdict."""
     _become(session, "matrix")
 
 
 @nox.session
-def plan(session: nox.Session) -> None:
-    """Resolve every cell once, for other machines to run them."""
-    _become(session, "plan")
-
-
-@nox.session
-def cell(session: nox.Session) -> None:
-    """Run one cell of a plan: ID --plan FILE --output DIR."""
-    _become(session, "cell")
-
-
-@nox.session
-def report(session: nox.Session) -> None:
-    """Put cells that ran on many machines together, and judge them: DIR..."""
-    _become(session, "report")
+def readiness(session: nox.Session) -> None:
+    """Write the readiness report of a run; the exit code is the verdict."""
+    _become(session, "readiness")
 
 
 @nox.session
 def show(session: nox.Session) -> None:
-    """Print the table of a run again, from its files."""
+    """Print the table of a run again."""
     _become(session, "show")
 
 
 @nox.session
-def history(session: nox.Session) -> None:
-    """Keep runs in a file and ask it; after `--`: add [RUN...], list, show [CELL], prune."""
-    _become(session, "history")
-
-
-@nox.session
-def constraints(session: nox.Session) -> None:
-    """Print the known-good constraints of the cell given after `--`."""
-    _become(session, "constraints")
-
-
-@nox.session
 def reproduce(session: nox.Session) -> None:
-    """Run a cell of a run again, or one check of it, as it was: CELL [CHECK] [--shell]."""
+    """Run a cell of a run again, or one of its checks."""
     _become(session, "reproduce")
-
-
-@nox.session
-def readiness(session: nox.Session) -> None:
-    """Write the report on a run that a release is decided on, and exit by its verdict."""
-    _become(session, "readiness")
 
 
 @nox.session
@@ -106,22 +76,52 @@ def compare(session: nox.Session) -> None:
 
 
 @nox.session
-def issue(session: nox.Session) -> None:
-    """Open an issue on a regression, update it, close it on recovery: REPORT.json [--link URL]."""
-    _become(session, "issue")
+def constraints(session: nox.Session) -> None:
+    """Print known-good constraints: the lock of a green cell."""
+    _become(session, "constraints")
+
+
+@nox.session
+def history(session: nox.Session) -> None:
+    """Keep runs in the history and query it."""
+    _become(session, "history")
 
 
 @nox.session
 def clean(session: nox.Session) -> None:
-    """Remove what this folder's runs made on the engine: [--all] [--older-than 7d] [--dry-run]."""
+    """Remove what the runs of this folder made on the engine."""
     _install(session)
     called = {"MATRIXCI_CALLED_BY": "nox"}
     session.run("python", "-m", "matrixci", "clean", *session.posargs, env=called)
 
 
 @nox.session
+def plan(session: nox.Session) -> None:
+    """Resolve every cell once and write a plan, for CI that runs each cell in its own job."""
+    _become(session, "plan")
+
+
+@nox.session
+def cell(session: nox.Session) -> None:
+    """Run one cell of a plan."""
+    _become(session, "cell")
+
+
+@nox.session
+def report(session: nox.Session) -> None:
+    """Merge the cells that ran in separate jobs, and judge the run."""
+    _become(session, "report")
+
+
+@nox.session
+def issue(session: nox.Session) -> None:
+    """Open, update or close the issue of a regression."""
+    _become(session, "issue")
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests: all of them, or the paths given after `--`."""
+    """Contributors: run the tests, all of them or the paths given after --."""
     _install(session, "tests")
     arguments = [word for word in session.posargs if word != INSTALL_ENGINE]
     if INSTALL_ENGINE in session.posargs:
@@ -130,54 +130,8 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
-def faults(session: nox.Session) -> None:
-    """Run the tests alone that inject faults: engines killed, disks full, indexes lost."""
-    _install(session, "tests")
-    session.run("pytest", "-m", "faults", *(session.posargs or ["tests/integration"]))
-
-
-@nox.session
-def chaos(session: nox.Session) -> None:
-    """Throw faults at toy matrices in a row, counted: [--matrices N] [--seed N]."""
-    _install(session, "tests")
-    session.run("python", "-m", "chaos", *session.posargs, env={"PYTHONPATH": "tests"})
-
-
-@nox.session
-def checkup(session: nox.Session) -> None:
-    """Check the checks: seeded defects have to be caught, real releases told as they are."""
-    _install(session)
-    session.run("python", "-m", "checkup", *session.posargs, env={"PYTHONPATH": "tests"})
-
-
-@nox.session
-def fuzz(session: nox.Session) -> None:
-    """Feed all that reads foreign bytes with damaged ones, counted: [--inputs N] [--seed N]."""
-    _install(session)
-    session.run("python", "-m", "fuzz", *session.posargs, env={"PYTHONPATH": "tests"})
-
-
-@nox.session
-def bench(session: nox.Session) -> None:
-    """Time two cells, cold, against a plain loop; with `-- reports`, a large run's reports."""
-    _install(session)
-    match session.posargs:
-        case ["reports", *rest]:
-            session.run("python", "bench/reports.py", *rest)
-        case rest:  # empties the engine's build cache
-            session.run("python", "bench/plain_loop.py", *rest)
-
-
-@nox.session
-def audit(session: nox.Session) -> None:
-    """Hold the dependencies against the known vulnerabilities; what can't be asked is no pass."""
-    _install(session, "audit")
-    _hand_over(session, ".ci/audit.py")
-
-
-@nox.session
 def lint(session: nox.Session) -> None:
-    """Hold the code against ruff and mypy, and the workflows against their own linters."""
+    """Contributors: lint the code and the workflows."""
     _install(session, "lint")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
@@ -188,3 +142,49 @@ def lint(session: nox.Session) -> None:
     strict = ("--strict-collection", "--persona=pedantic")
     session.run("zizmor", "--offline", "--quiet", *strict, *workflows)
     session.run("check-jsonschema", "--builtin-schema=vendor.github-workflows", *workflows)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Contributors: run the tests that inject faults."""
+    _install(session, "tests")
+    session.run("pytest", "-m", "faults", *(session.posargs or ["tests/integration"]))
+
+
+@nox.session
+def chaos(session: nox.Session) -> None:
+    """Contributors: inject random faults into toy matrices."""
+    _install(session, "tests")
+    session.run("python", "-m", "chaos", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session
+def checkup(session: nox.Session) -> None:
+    """Contributors: check that the built-in checks catch seeded defects."""
+    _install(session)
+    session.run("python", "-m", "checkup", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Contributors: feed damaged input to all readers."""
+    _install(session)
+    session.run("python", "-m", "fuzz", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Contributors: time cold cells against a plain loop, or the reports of a large run."""
+    _install(session)
+    match session.posargs:
+        case ["reports", *rest]:
+            session.run("python", "bench/reports.py", *rest)
+        case rest:  # empties the engine's build cache
+            session.run("python", "bench/plain_loop.py", *rest)
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Contributors: look up the dependencies among known vulnerabilities."""
+    _install(session, "audit")
+    _hand_over(session, ".ci/audit.py")

@@ -26,6 +26,8 @@ CHECK_GLYPHS: Final[Mapping[CheckOutcome, str]] = {
     CheckOutcome.SKIPPED: "·",
     CheckOutcome.MISSING: "?",
 }
+WARNING_GLYPH: Final = "!"
+"""The sign of a check that failed and only warns."""
 STYLES: Final[Mapping[CellOutcome, str]] = {
     CellOutcome.PASSED: "green",
     CellOutcome.PARTIAL: "cyan",

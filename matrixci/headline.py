@@ -1,9 +1,15 @@
-"""What a run was about, in a few words: the versions that most of its cells have."""
+"""What a run is about, in a few words: the versions that its cells have."""
 
 from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from packaging.version import InvalidVersion, Version
 
 from matrixci.judged import JudgedRun
 from matrixci.model import Run
+
+_LISTED: Final = 3
 
 
 def tracked(run: Run) -> tuple[str, ...]:
@@ -26,11 +32,53 @@ def headline_versions(judged: JudgedRun) -> dict[str, str]:
     return {name: count.most_common(1)[0][0] for name, count in counts.items() if count}
 
 
+def shown_versions(judged: JudgedRun) -> dict[str, str]:
+    """Return every version that the cells have of the subject and its declared companions.
+
+    Versions are in order, such as "1.26.4, 2.4.6, 2.5.5"; of more than a few, the first and the
+    last are shown.
+    """
+    told = {name: versions_of(judged, name) for name in tracked(judged.run)}
+    return {name: versions for name, versions in told.items() if versions is not None}
+
+
+def versions_of(judged: JudgedRun, name: str) -> str | None:
+    """Return every version that the cells have of a package; None where none has it."""
+    versions = list(version_counts(judged, name))
+    return _listed(versions) if versions else None
+
+
 def subject_title(judged: JudgedRun) -> str:
-    """Return the subject with the version that most cells have."""
+    """Return the subject with every version that the cells have of it."""
     subject = judged.run.subject
-    counts = version_counts(judged, subject.name)
-    return f"{subject.name} {counts.most_common(1)[0][0]}" if counts else subject.spec
+    versions = versions_of(judged, subject.name)
+    return f"{subject.name} {versions}" if versions is not None else subject.spec
+
+
+def release_of(version: str) -> str:
+    """Return a version without what tells builds of one release apart, such as +cpu."""
+    try:
+        return Version(version).public
+    except InvalidVersion:
+        return version
+
+
+def _listed(versions: Sequence[str]) -> str:
+    builds: dict[str, list[str]] = {}
+    for version in versions:
+        builds.setdefault(release_of(version), []).append(version)
+    ordered = sorted(builds, key=_order)
+    told = [builds[release][0] if len(builds[release]) == 1 else release for release in ordered]
+    if len(told) <= _LISTED:
+        return ", ".join(told)
+    return f"{told[0]} … {told[-1]} ({len(told)} versions)"
+
+
+def _order(version: str) -> tuple[bool, Version, str]:
+    try:
+        return (True, Version(version), version)
+    except InvalidVersion:
+        return (False, Version("0"), version)
 
 
 def occasion(run: Run) -> str:

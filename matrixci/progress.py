@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from matrixci.glyphs import CELL_GLYPHS
-from matrixci.model import Cell, CellResult, StepName
+from matrixci.green import GREEN
+from matrixci.model import Cell, CellResult, Reason, StepName
 from matrixci.wording import in_line, several
 
 _INTERVAL_SECONDS: Final = 30.0
@@ -120,13 +121,38 @@ class Progress:
     def _render(self) -> RenderableType:
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column(f"{self._clock()}  {len(self._results)}/{len(self._cells)} cells")
-        table.add_column("step")
+        table.add_column("step", no_wrap=True)  # a line each, so that there is room for all
         table.add_column("for", justify="right")
-        for what, since in list(self._stages.items()):
+        stages = list(self._stages.items())
+        for what, since in stages:
             table.add_row(Text(what), "making", f"{self._now() - since:.0f} s")
-        for cell in self._cells:
+        shown = self._shown(self._console.size.height - 1 - len(stages))
+        for cell in shown:
             table.add_row(*map(Text, (cell.id, *self._row(cell))))
+        if rest := [cell for cell in self._cells if cell not in shown]:
+            kinds = Counter(self._kind(cell) for cell in rest)
+            told = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+            table.add_row(Text(f"… and {len(rest)} more"), Text(told))
         return table
+
+    def _shown(self, room: int) -> Sequence[Cell]:
+        """Return the cells for which there is room: those under way before the others."""
+        if len(self._cells) <= room or len(self._results) == len(self._cells):
+            return self._cells
+        under_way: list[Cell] = []
+        ended: list[Cell] = []
+        waiting: list[Cell] = []
+        for cell in self._cells:
+            if cell.id in self._results:
+                ended.append(cell)
+            else:
+                (under_way if cell.id in self._steps else waiting).append(cell)
+        return [*under_way, *ended, *waiting][: max(1, room - 1)]
+
+    def _kind(self, cell: Cell) -> str:
+        if result := self._results.get(cell.id):
+            return str(result.outcome)
+        return "under way" if cell.id in self._steps else "waiting"
 
     def _row(self, cell: Cell) -> tuple[str, str]:
         if result := self._results.get(cell.id):
@@ -141,4 +167,8 @@ def _ending(result: CellResult) -> str:
     text = f"{CELL_GLYPHS[result.outcome]} {result.outcome}"
     if result.reused_from is not None:
         return f"{text} (reused from {result.reused_from})"
-    return f"{text}: {result.message.splitlines()[0]}" if result.message else text
+    if not result.message:
+        return text
+    # The counts of checks go with the word; another reason explains it.
+    counts = result.outcome in GREEN or result.reason is Reason.CHECKS
+    return f"{text}{', ' if counts else ': '}{result.message.splitlines()[0]}"

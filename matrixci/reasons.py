@@ -1,10 +1,11 @@
 """A judgement in words: why it isn't ready, what to know beside, what no evidence speaks of."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final, assert_never
 
+from matrixci.cell_sets import failing_words, outcomes_of
 from matrixci.gates import DISAPPEARED, ENDS, NEW_FAILURES, REQUIRE, Failure, is_required
 from matrixci.glyphs import outcome_words
 from matrixci.judged import Blocker, Change, Gate, GateOutcome, JudgedCell, JudgedRun
@@ -131,20 +132,23 @@ def _failures(judged: JudgedRun, standing: Standing, *, held: bool) -> Iterator[
         one = _Failing(check=check, cells=tuple(where))
         claim = (check_id.partition("[")[0], flaky, one.cells)
         alike.setdefault(claim, []).append(one)
+    outcomes = outcomes_of(judged, {instances[0].check.id for instances in alike.values()})
     for instances in alike.values():
-        yield _blocker(judged, instances)
+        yield _blocker(judged, instances, outcomes[instances[0].check.id])
 
 
 def _is_flaky(check: CheckResult) -> bool:
     return check.outcome is CheckOutcome.FLAKY
 
 
-def _blocker(judged: JudgedRun, instances: Sequence[_Failing]) -> Blocker:
+def _blocker(
+    judged: JudgedRun, instances: Sequence[_Failing], outcomes: Mapping[str, CheckOutcome]
+) -> Blocker:
     """Return the blocker that a check is, or instances of one that fail in the same cells."""
     check, cells = instances[0].check, instances[0].cells
     more = f" and {len(instances) - 1} more of its instances" if len(instances) > 1 else ""
     one, many = ("is flaky", "are flaky") if _is_flaky(check) else ("fails", "fail")
-    where = _cells(cells, len(judged.cells))
+    where = failing_words(judged, cells, outcomes) or _cells(cells, len(judged.cells))
     expired = _expired(judged, {failing.check.id for failing in instances}, cells)
     text = f"{check.id}{more} {many if more else one} in {where}"
     return Blocker(

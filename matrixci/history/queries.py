@@ -86,7 +86,9 @@ def cell_series(
         HistoryError: the file can't be read.
     """
     query = f"""
-        SELECT cells.key AS key, cells.subject, cells.id, runs.id, runs.moment, runs.version,
+        SELECT cells.key AS key, cells.subject, cells.id, runs.id, runs.moment,
+            (SELECT version FROM packages
+                WHERE packages.lock = cell_results.lock AND packages.name = cells.subject),
             outcome, reason, check_filter IS NULL, lock
         FROM cells JOIN cell_results ON cell_results.cell = cells.key
             JOIN runs ON runs.key = cell_results.run

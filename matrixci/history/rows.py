@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from functools import cached_property
 from typing import Final
 
-from matrixci.judged import JudgedCell, JudgedRun
+from matrixci.headline import versions_of
+from matrixci.judged import JudgedRun
 from matrixci.model import Cell, CheckResult
 
 SECONDS: Final = "seconds"
@@ -58,7 +58,7 @@ def run_row(judged: JudgedRun) -> RunRow:
         began=_text(run.began),
         moment=_text(moment(run.began, run.as_of)),
         subject=run.subject.name,
-        version=_version(judged),
+        version=versions_of(judged, run.subject.name),
         commit=run.commit,
         verdict=str(judged.verdict),
         as_of=run.as_of.isoformat() if run.as_of else None,
@@ -107,19 +107,6 @@ def digest_of(run: RunRow, cells: Iterable[CellRow]) -> str:
         checks = [(check.id, str(check.outcome), check.figures) for check in cell.checks]
         digest.update(repr((facts, checks)).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
-
-
-def _version(judged: JudgedRun) -> str | None:
-    """Return the version of the subject that most cells had."""
-    name = judged.run.subject.name
-    found = Counter(_versions(judged.cells, name))
-    return found.most_common(1)[0][0] if found else None
-
-
-def _versions(cells: Iterable[JudgedCell], name: str) -> Iterator[str]:
-    for cell in cells:
-        if cell.result and cell.result.lock and name in cell.result.lock.versions:
-            yield cell.result.lock.versions[name]
 
 
 def _text(instant: datetime) -> str:

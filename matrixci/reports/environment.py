@@ -4,7 +4,7 @@ import shlex
 from collections import Counter
 
 from matrixci.green import RAN
-from matrixci.headline import headline_versions
+from matrixci.headline import shown_versions
 from matrixci.judged import JudgedRun, unenforced_in
 from matrixci.model import EngineFacts, Run
 from matrixci.reproduction import run_command
@@ -14,11 +14,11 @@ from matrixci.wording import several
 def environment(judged: JudgedRun) -> list[tuple[str, str]]:
     """Return label to value; indexes are told by their kind and never by their host."""
     run = judged.run
-    versions = headline_versions(judged)
+    versions = shown_versions(judged)
     facts = [
         ("run", f"{run.id}, {run.began:%Y-%m-%d %H:%M} UTC, {_took(run)}"),
         ("subject", _with_commit(run.subject.spec, run.subject.commit)),
-        ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
+        ("versions", " · ".join(f"{name} {version}" for name, version in versions.items())),
         ("index as of", str(run.as_of or "the day of the run")),
         ("resolver", run.resolver),
         ("indexes", _indexes(judged)),

@@ -1,11 +1,12 @@
 """What is said of a run once and not once for each cell: cells and checks that came to the same."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from matrixci.green import FAILING, GREEN
+from matrixci.cell_sets import failing_words, outcomes_of, set_words
+from matrixci.green import FAILING, GREEN, is_warning
 from matrixci.judged import JudgedCell, JudgedRun
 from matrixci.model import CellOutcome, CheckOutcome, CheckResult, Reason
 from matrixci.wording import several
@@ -20,6 +21,8 @@ class CheckGroup:
     cells: tuple[JudgedCell, ...]
     more: str = ""
     """which other checks came to the same in the same cells, in words"""
+    scope: str = ""
+    """the cells by what they have in common; empty where they are to be listed"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,8 @@ class CellGroup:
     reason: Reason | None
     message: str
     cells: tuple[JudgedCell, ...]
+    scope: str = ""
+    """the cells by what they have in common, as of a check"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,33 +43,51 @@ class Tally:
 
     check: str
     outcomes: Counter[CheckOutcome]
+    """without the failures that only warn"""
+    warnings: int = 0
+
+    @property
+    def unexplained(self) -> bool:
+        """Whether there are outcomes beside passed, skipped and what is explained by itself."""
+        # A missing check is explained by its cell.
+        return bool(self.outcomes.keys() & {CheckOutcome.KNOWN, CheckOutcome.FIXED})
 
 
 def failures(judged: JudgedRun) -> list[CheckGroup]:
     """Return the checks that keep cells from being green."""
-    return _grouped(judged.cells, lambda cell: cell.failed)
+    return _grouped(judged, lambda cell: cell.failed)
 
 
 def warnings(judged: JudgedRun) -> list[CheckGroup]:
     """Return the checks that failed and only warn."""
-    return _grouped(judged.cells, lambda cell: cell.warnings)
+    return _grouped(judged, lambda cell: cell.warnings)
 
 
 def known_failures(judged: JudgedRun) -> list[CheckGroup]:
     """Return the checks that fail as a known issue says."""
     known = CheckOutcome.KNOWN
-    return _grouped(judged.cells, lambda cell: [c for c in cell.checks if c.outcome is known])
+    return _grouped(judged, lambda cell: [c for c in cell.checks if c.outcome is known])
 
 
 def _grouped(
-    cells: Sequence[JudgedCell], chosen: Callable[[JudgedCell], Iterable[CheckResult]]
+    judged: JudgedRun, chosen: Callable[[JudgedCell], Iterable[CheckResult]]
 ) -> list[CheckGroup]:
     groups: dict[tuple[str, CheckOutcome, str], tuple[CheckResult, list[JudgedCell]]] = {}
-    for cell in cells:
+    for cell in judged.cells:
         for check in chosen(cell):
             key = check.id, check.outcome, check.reason
             groups.setdefault(key, (check, []))[1].append(cell)
-    return [CheckGroup(check=check, cells=tuple(of)) for check, of in groups.values()]
+    outcomes = outcomes_of(judged, {check.id for check, _ in groups.values()})
+    return [
+        CheckGroup(check=check, cells=tuple(of), scope=_scope(judged, of, outcomes[check.id]))
+        for check, of in groups.values()
+    ]
+
+
+def _scope(
+    judged: JudgedRun, cells: Iterable[JudgedCell], outcomes: Mapping[str, CheckOutcome]
+) -> str:
+    return failing_words(judged, {cell.cell.id for cell in cells}, outcomes)
 
 
 def alike(groups: Sequence[CheckGroup]) -> list[CheckGroup]:
@@ -113,8 +136,15 @@ def other_cells(judged: JudgedRun) -> list[CellGroup]:
     for cell in judged.cells:
         if cell.outcome not in GREEN and not is_told_by_checks(cell):
             groups.setdefault((cell.outcome, cell.reason, cell.message), []).append(cell)
+    every = [cell.cell for cell in judged.cells]
     return [
-        CellGroup(outcome=outcome, reason=reason, message=message, cells=tuple(cells))
+        CellGroup(
+            outcome=outcome,
+            reason=reason,
+            message=message,
+            cells=tuple(cells),
+            scope=set_words({cell.cell.id for cell in cells}, every, every),
+        )
         for (outcome, reason, message), cells in groups.items()
     ]
 
@@ -125,14 +155,21 @@ def is_told_by_checks(cell: JudgedCell) -> bool:
 
 
 def tallies(judged: JudgedRun) -> list[Tally]:
-    """Return what each check came to over all cells."""
+    """Return the outcomes of each check over all cells."""
     counts: dict[str, Counter[CheckOutcome]] = {}
+    warned: Counter[str] = Counter()
     for check in chain.from_iterable(cell.checks for cell in judged.cells):
         found = counts.get(check.id)
         if found is None:
             found = counts[check.id] = Counter()
-        found[check.outcome] += 1
-    return [Tally(check=check, outcomes=outcomes) for check, outcomes in counts.items()]
+        if is_warning(check):
+            warned[check.id] += 1
+        else:
+            found[check.outcome] += 1
+    return [
+        Tally(check=check, outcomes=outcomes, warnings=warned[check])
+        for check, outcomes in counts.items()
+    ]
 
 
 def counted(judged: JudgedRun) -> str:

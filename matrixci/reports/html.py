@@ -8,7 +8,6 @@ never anything but text: Jinja2 escapes it here, the script knows only text node
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Final
@@ -17,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from matrixci.glyphs import CELL_GLYPHS, CHECK_GLYPHS
-from matrixci.headline import occasion
+from matrixci.headline import occasion, shown_versions, subject_title
 from matrixci.judged import JudgedRun, Verdict
 from matrixci.model import CellOutcome
 from matrixci.reports.environment import environment, reproduce_all
@@ -56,8 +55,8 @@ def render(report: Report) -> str:
         .render(
             judged=judged,
             ready=judged.verdict is Verdict.READY,
-            title=_title(judged, data.headline),
-            versions=list(data.headline.items()),
+            title=in_line(subject_title(judged)),
+            versions=list(shown_versions(judged).items()),
             occasion=in_line(occasion(judged.run)),
             shown_reasons=_REASONS,
             known=known_rows(judged),
@@ -124,12 +123,6 @@ def _policy(style: str, script: str) -> str:
 
 def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _title(judged: JudgedRun, versions: Mapping[str, str]) -> str:
-    subject = judged.run.subject
-    version = versions.get(subject.name)
-    return in_line(f"{subject.name} {version}" if version else subject.spec)
 
 
 def _counts(judged: JudgedRun) -> list[dict[str, object]]:

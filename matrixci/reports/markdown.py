@@ -59,7 +59,7 @@ def render(report: Report) -> str:
     sections = [
         _opening(report),
         _matrix(judged),
-        _section("All reasons", _if_many(judged.reasons), _item, _SMALL),
+        _section("More reasons", _further(judged.reasons), _item, _SMALL),
         _section("Not green", _groups(judged), _explained, _LARGE),
         _section("Warnings", warnings(judged), _warned, _SMALL),
         comparison_section(judged),
@@ -106,14 +106,18 @@ def _opening(report: Report) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _if_many(reasons: Sequence[str]) -> Sequence[str]:
-    return reasons if len(reasons) > _OPENING else ()
+def _further(reasons: Sequence[str]) -> Sequence[str]:
+    """Return the reasons that the opening has no room for."""
+    return reasons[_OPENING - 1 :] if len(reasons) > _OPENING else ()
 
 
 def _matrix(judged: JudgedRun) -> str:
     laid = grid(judged)
     versions = headline_versions(judged)
-    titles = [column_title(judged, value, column) for value, column in laid.columns.items()]
+    across = [*judged.run.axes][-1]
+    titles = [
+        f"{across} {column_title(judged, value, column)}" for value, column in laid.columns.items()
+    ]
     heads = [*laid.down, *titles, ""]
 
     def row(item: tuple[tuple[str, ...], Mapping[str, JudgedCell]]) -> str:
@@ -145,12 +149,12 @@ def _explained(group: CheckGroup | CellGroup) -> str:
     match group:
         case CheckGroup(check=check):
             head = f"{CHECK_GLYPHS[check.outcome]} {markdown(cut(check.claim, _LINE))}"
-            what = f"{check.outcome} in {_cells(group.cells)}: {_code(check.id)}{group.more}"
+            what = f"{check.outcome} in {_where(group)}: {_code(check.id)}{group.more}"
             told = "\n".join(filter(None, (check.reason, check.message)))
             command = of_check(first.reproduce, check.id)
         case CellGroup(outcome=outcome, reason=reason):
             head = f"{CELL_GLYPHS[outcome]} {outcome_words(outcome, reason)}"
-            what = _cells(group.cells)
+            what = _where(group)
             told = group.message
             command = first.reproduce
             if outcome is CellOutcome.UNSATISFIABLE:
@@ -165,15 +169,17 @@ def _warned(group: CheckGroup) -> str:
     check = group.check
     told = check.reason or check.message.partition("\n")[0]
     reason = markdown(cut(told, _LINE))
-    return f"- {_code(check.id)} {check.outcome} in {_cells(group.cells)}: {reason}\n"
+    return f"- {_code(check.id)} {check.outcome} in {_where(group)}: {reason}\n"
 
 
 def _code(text: str) -> str:
     return markdown_code(cut(text, _LINE))
 
 
-def _cells(cells: Sequence[JudgedCell]) -> str:
-    return _named([cell.cell.id for cell in cells])
+def _where(group: CheckGroup | CellGroup) -> str:
+    if group.scope:
+        return markdown(cut(group.scope, _LINE))
+    return _named([cell.cell.id for cell in group.cells])
 
 
 def _named(ids: Sequence[str]) -> str:

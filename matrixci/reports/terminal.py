@@ -41,9 +41,9 @@ def render_readiness(report: Report) -> RenderableType:
     judged = report.judged
     sections: list[RenderableType] = [header(judged), _opening(report), "", matrix(judged), ""]
     sections += parts.explanations(judged)
-    every = judged.reasons if len(judged.reasons) > _OPENING else ()
+    more = judged.reasons[_OPENING - 1 :] if len(judged.reasons) > _OPENING else ()
     sections += _spaced(
-        parts.listed("All reasons", every),
+        parts.listed("More reasons", more),
         parts.deviating(judged),
         parts.changes(judged),
         parts.known(judged),
@@ -79,8 +79,14 @@ def _opening(report: Report) -> Text:
 
 
 def _verdict(judged: JudgedRun) -> Text:
-    """Return the verdict with all its reasons: the last lines are what a terminal shows."""
+    """Return the verdict, which is what a terminal shows last, with the first of its reasons.
+
+    The blocks above explain each of them.
+    """
     text = headline(judged)
-    for reason in _bounded(judged.reasons, _MOST):
+    failing = {check.id for cell in judged.cells for check in cell.failed}
+    if len(judged.reasons) > _OPENING and len(failing) > 1:
+        text.append(f"\n  {len(failing)} checks fail, each explained above", style="default")
+    for reason in _bounded(judged.reasons, _OPENING):
         text.append(f"\n  {line(reason)}", style="default")
     return text

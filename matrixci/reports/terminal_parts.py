@@ -9,12 +9,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from matrixci.glyphs import CELL_GLYPHS, CHECK_GLYPHS, STYLES, outcome_words
-from matrixci.judged import GateOutcome, JudgedCell, JudgedRun
+from matrixci.glyphs import CELL_GLYPHS, CHECK_GLYPHS, STYLES, WARNING_GLYPH, outcome_words
+from matrixci.green import SHOWN
+from matrixci.judged import GateOutcome, JudgedRun
 from matrixci.model import CellOutcome, CheckOutcome
 from matrixci.reports.changes import ChangeGroup, change_groups, figure_groups, package_groups
 from matrixci.reports.environment import environment, reproduce_all
 from matrixci.reports.escape import visible
+from matrixci.reports.evidence_lines import key_lines
 from matrixci.reports.groups import (
     CellGroup,
     CheckGroup,
@@ -28,6 +30,7 @@ from matrixci.reports.known import known_rows
 from matrixci.reports.report import Report
 from matrixci.reports.table import line
 from matrixci.reproduction import of_check
+from matrixci.wording import several
 
 _SHOWN_CELLS: Final = 3
 _SHOWN_LINES: Final = 5
@@ -56,7 +59,7 @@ def explanations(judged: JudgedRun) -> Iterator[RenderableType]:
         yield ""
     yield from _more(len(groups), "things that aren't green", "")
     for warned in islice(alike(warnings(judged)), _MOST):
-        yield _check_explanation(warned, "yellow", "warning, ")
+        yield _warning(warned)
         yield ""
 
 
@@ -66,25 +69,37 @@ def _more(total: int, what: str, *after: RenderableType) -> Iterator[RenderableT
         yield from after
 
 
-def _check_explanation(group: CheckGroup, style: str = _FAILING_STYLE, kind: str = "") -> Text:
+def _check_explanation(group: CheckGroup) -> Text:
     """Explain a check that fails, by what it says in the first of the cells."""
+    glyph, outcome = CHECK_GLYPHS[group.check.outcome], str(group.check.outcome)
+    return _check_block(group, Text(glyph, style=_FAILING_STYLE), outcome)
+
+
+def _warning(group: CheckGroup) -> Text:
+    """Explain a check that failed and only warns: its sign is no failing check's."""
+    glyph = Text(WARNING_GLYPH, style="yellow")
+    return _check_block(group, glyph, f"warning, {group.check.outcome}")
+
+
+def _check_block(group: CheckGroup, text: Text, outcome: str) -> Text:
     check = group.check
-    text = Text(f"{CHECK_GLYPHS[check.outcome]} {line(check.claim)}", style=style)
-    text.append(f"\n    {kind}{check.outcome} in {_cell_list(group.cells)}: ", style="default")
+    text.append(f" {line(check.claim)}")
+    text.append(f"\n    {outcome} in {_where(group)}: ", style="default")
     text.append(line(f"{check.id}{group.more}"), style="dim")
-    return _append_lines(text, [*check.reason.splitlines(), *check.message.splitlines()])
+    lines = [*check.reason.splitlines(), *check.message.splitlines()]
+    return _append_lines(text, lines, key_lines(lines, _SHOWN_LINES))
 
 
 def _cell_explanation(group: CellGroup) -> Text:
     """Explain cells that came to nothing that a check could tell."""
     style = STYLES[group.outcome]
-    text = Text(f"{CELL_GLYPHS[group.outcome]} {_cell_list(group.cells)}: ", style=style)
+    text = Text(f"{CELL_GLYPHS[group.outcome]} {_where(group)}: ", style=style)
     text.append(outcome_words(group.outcome, group.reason), style="default")
-    return _append_lines(text, group.message.splitlines(), of_end=True)
+    lines = group.message.splitlines()
+    return _append_lines(text, lines, lines[-_SHOWN_LINES:])
 
 
-def _append_lines(text: Text, lines: Sequence[str], *, of_end: bool = False) -> Text:
-    shown = lines[-_SHOWN_LINES:] if of_end else lines[:_SHOWN_LINES]
+def _append_lines(text: Text, lines: Sequence[str], shown: Sequence[str]) -> Text:
     for one in shown:
         text.append(f"\n    {line(one)}", style="default")
     if len(lines) > len(shown):
@@ -98,8 +113,8 @@ def command(argv: Sequence[str]) -> Text:
     return text.append(visible(shlex.join(argv)), style="default")
 
 
-def _cell_list(cells: Sequence[JudgedCell]) -> str:
-    return _named([cell.cell.id for cell in cells])
+def _where(group: CheckGroup | CellGroup) -> str:
+    return line(group.scope) if group.scope else _named([cell.cell.id for cell in group.cells])
 
 
 def _named(ids: Sequence[str]) -> str:
@@ -108,10 +123,8 @@ def _named(ids: Sequence[str]) -> str:
 
 
 def deviating(judged: JudgedRun) -> RenderableType | None:
-    """Return the checks that came to something else than passed or skipped; None for none."""
-    # That some are skipped for the lack of a GPU is said once, in the notes.
-    fine = {CheckOutcome.PASSED, CheckOutcome.SKIPPED}
-    told = [tally for tally in tallies(judged) if tally.outcomes.keys() - fine]
+    """Return the checks with outcomes that no block above explains; None for none."""
+    told = [tally for tally in tallies(judged) if tally.unexplained]
     if not told:
         return None
     table = _plain_table()
@@ -124,8 +137,10 @@ def deviating(judged: JudgedRun) -> RenderableType | None:
             for outcome, count in tally.outcomes.items()
             if outcome is not CheckOutcome.PASSED
         ]
-        passed = f"{tally.outcomes[CheckOutcome.PASSED]}/{tally.outcomes.total()}"
-        table.add_row(Text(line(tally.check)), passed, Text(", ".join(words)))
+        passed = sum(tally.outcomes[outcome] for outcome in SHOWN)
+        counts = f"{passed}/{tally.outcomes.total() + tally.warnings}"
+        words += [f"{WARNING_GLYPH} {several(tally.warnings, 'warning')}"] if tally.warnings else []
+        table.add_row(Text(line(tally.check)), counts, Text(", ".join(words)))
     return Group(table, *_more(len(told), "checks"))
 
 
@@ -220,4 +235,4 @@ def _heading(text: str) -> Text:
 
 
 def _plain_table() -> Table:
-    return Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    return Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))

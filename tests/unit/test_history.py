@@ -132,7 +132,8 @@ def test_what_a_run_says_of_itself_is_kept(history: History) -> None:
     ]
     take_in(history, [run_of(1, *cells, commit="abc+dirty", as_of="2026-08-01", check_filter="x")])
     (kept,) = history.runs()
-    assert (kept.version, kept.commit, kept.verdict) == ("5.23.0", "abc+dirty", "READY")
+    assert kept.version == "5.20.2, 5.23.0"
+    assert (kept.commit, kept.verdict) == ("abc+dirty", "READY")
     assert (kept.as_of, kept.check_filter, kept.cells) == ("2026-08-01", "x", 3)
     assert kept.began.startswith("2026-11-01T10:00:00")
 

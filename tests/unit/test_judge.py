@@ -235,10 +235,11 @@ def test_a_check_that_fails_is_one_reason_however_many_cells_have_it() -> None:
     results = [a_result(cell, CellOutcome.FAILED, [failed, other]) for cell in four[:3]]
     results += [a_result(four[3], CellOutcome.FAILED, [other])]
     assert judged(*results).reasons[:2] == (
-        "test_a.py::test_one fails in 3 of 4 cells",
-        "test_b.py::test_two[x] fails in 4 of 4 cells",
+        "test_a.py::test_one fails in every cell that ran it",
+        "test_b.py::test_two[x] fails in every cell",
     )
-    assert judged(*results[:2]).reasons[0] == (
+    results[2] = a_result(four[2], checks=[a_check()])
+    assert judged(*results).reasons[0] == (
         "test_a.py::test_one fails in py3.10-numpy2-cpu, py3.11-numpy2-cpu"
     )
 

@@ -1,13 +1,15 @@
 import io
 import re
 import threading
+from contextlib import ExitStack
 
 import pytest
-from factories import RUN, a_cell, a_result, cells
+from factories import RUN, a_cell, a_check, a_result, cells
 from rich.console import Console
 
 from matrixci.glyphs import CELL_GLYPHS
-from matrixci.model import CellOutcome, StepName
+from matrixci.green import GREEN
+from matrixci.model import Cell, CellOutcome, CheckOutcome, Reason, StepName
 from matrixci.progress import Progress
 
 CELL = a_cell()
@@ -17,11 +19,15 @@ SGR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 class Screen:
     """A progress, and what it has written so far."""
 
-    def __init__(self, *, terminal: bool, width: int = 80) -> None:
+    def __init__(self, *, terminal: bool, width: int = 80, height: int = 24) -> None:
         self.now = 0.0
         self.file = io.StringIO()
         self.console = Console(
-            file=self.file, width=width, force_terminal=terminal, color_system=None
+            file=self.file,
+            width=width,
+            height=height,
+            force_terminal=terminal,
+            color_system=None,
         )
         self.progress = Progress(self.console, lambda: self.now)
 
@@ -68,8 +74,9 @@ def test_every_outcome_is_told_with_the_first_line_of_why(outcome: CellOutcome) 
     screen.progress.ended(a_result(CELL, outcome, message="why it is so\nand more"))
     screen.progress.ended(a_result(CELL, outcome))
     glyph = CELL_GLYPHS[outcome]
+    mark = "," if outcome in GREEN else ":"
     assert screen.lines == [
-        f"py3.12-numpy2-cpu: {glyph} {outcome}: why it is so",
+        f"py3.12-numpy2-cpu: {glyph} {outcome}{mark} why it is so",
         f"py3.12-numpy2-cpu: {glyph} {outcome}",
     ]
 
@@ -101,6 +108,68 @@ def test_a_terminal_shows_each_cell_once_as_it_stands() -> None:
         "py3.12-numpy2-cpu ■ blocked: pip failed",
         "py3.13-numpy2-cpu waiting",
     ]
+
+
+def test_what_the_checks_say_is_told_with_one_colon() -> None:
+    screen = Screen(terminal=False)
+    screen.progress.ended(a_result(CELL, message="1 warning: test_stack.py::test_it"))
+    checks = [a_check(outcome=CheckOutcome.FAILED)]
+    failed = a_result(
+        CELL, CellOutcome.FAILED, checks, reason=Reason.CHECKS, message="1 failed of 6: a.py::x"
+    )
+    screen.progress.ended(failed)
+    assert screen.lines == [
+        "py3.12-numpy2-cpu: ✓ passed, 1 warning: test_stack.py::test_it",
+        "py3.12-numpy2-cpu: ✗ failed, 1 failed of 6: a.py::x",
+    ]
+
+
+def many_cells(screen: Screen) -> tuple[Cell, ...]:
+    """Show 32 cells: six have ended, and two in the middle are under way."""
+    every = tuple(a_cell(id=f"cell{number:02}") for number in range(32))
+    screen.progress.planned(every)
+    for cell in every[:6]:
+        screen.progress.entered(cell, StepName.CHECKS)
+        bad = cell is every[0]
+        screen.progress.ended(a_result(cell, CellOutcome.FAILED if bad else CellOutcome.PASSED))
+    for cell in (every[20], every[30]):
+        screen.progress.entered(cell, StepName.CHECKS)
+    return every
+
+
+@pytest.mark.parametrize("stages", [0, 3])
+def test_where_there_is_no_room_for_all_cells_those_under_way_are_shown_first(stages: int) -> None:
+    screen = Screen(terminal=True, height=12)
+    many_cells(screen)
+    with ExitStack() as stack:
+        for number in range(stages):
+            stack.enter_context(screen.progress.stage(f"layer {number}"))
+        shown = screen.shown()
+    assert len(shown) == 12
+    rows = [" ".join(row.split()) for row in shown[1 + stages :]]
+    assert rows[:3] == ["cell20 running checks 0 s", "cell30 running checks 0 s", "cell00 ✗ failed"]
+    told = {
+        0: "… and 22 more 22 waiting",
+        3: "… and 25 more 1 passed, 24 waiting",
+    }
+    assert rows[-1] == told[stages]
+
+
+def test_all_cells_are_shown_where_there_is_room_or_all_have_ended() -> None:
+    screen = Screen(terminal=True, height=33)
+    every = many_cells(screen)
+    assert [row.split()[0] for row in screen.shown()[1:]] == [cell.id for cell in every]
+    low = Screen(terminal=True, height=12)
+    for cell in many_cells(low):
+        low.progress.ended(a_result(cell))
+    assert [row.split()[0] for row in low.shown()[1:]] == [cell.id for cell in every]
+
+
+def test_a_long_reason_takes_one_line() -> None:
+    screen = Screen(terminal=True)
+    screen.progress.planned((CELL,))
+    screen.progress.ended(a_result(CELL, CellOutcome.BLOCKED, message="why " * 60))
+    assert len(screen.shown()) == 2
 
 
 def test_a_terminal_keeps_the_table_and_the_remarks() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from matrixci.glyphs import CELL_GLYPHS, CHECK_GLYPHS, STYLES
-from matrixci.headline import headline_versions
+from matrixci.headline import headline_versions, subject_title
 from matrixci.judge import judge
 from matrixci.judged import JudgedRun
 from matrixci.model import (
@@ -56,7 +56,12 @@ def lines_of(run: JudgedRun, width: int = 120) -> list[str]:
 
 
 def rows_of(run: JudgedRun, width: int = 120) -> list[str]:
-    """Return the rows of the matrix: what stands between the first two empty lines."""
+    """Return the rows of the matrix, without the line that names the axis across."""
+    return matrix_of(run, width)[1:]
+
+
+def matrix_of(run: JudgedRun, width: int = 120) -> list[str]:
+    """Return the lines between the first two empty lines."""
     lines = lines_of(run, width)
     begin = lines.index("") + 1
     return lines[begin : lines.index("", begin)]
@@ -210,10 +215,39 @@ OLD_AND_NEW = (
 )
 
 
-def test_the_header_has_the_versions_that_most_cells_have() -> None:
+def test_the_header_has_every_version_that_the_cells_have() -> None:
     run = judged(*OLD_AND_NEW)
     assert headline_versions(run) == {"transformers": "5.23.0", "torch": "2.15.0"}
-    assert lines_of(run)[0] == "transformers 5.23.0 · torch 2.15.0 · 2026-11-21"
+    head = "transformers 5.20.2, 5.23.0 · torch 2.14.1, 2.15.0 · 2026-11-21"
+    assert lines_of(run)[0] == head
+
+
+@pytest.mark.parametrize(
+    ("versions", "title"),
+    [
+        (["2.5.5", "1.26.4", "2.4.6"], "transformers 1.26.4, 2.4.6, 2.5.5"),
+        (["1.9", "1.10", "1.9"], "transformers 1.9, 1.10"),
+        (["1.0", "1.4", "1.2", "1.3"], "transformers 1.0 … 1.4 (4 versions)"),
+        (["2.9.1+cpu", "2.9.1"], "transformers 2.9.1"),
+        (["2.9.1+cpu", "2.9.1+cpu"], "transformers 2.9.1+cpu"),
+        (["odd one", "1.0"], "transformers odd one, 1.0"),
+    ],
+)
+def test_the_subject_is_named_with_every_release_in_order(versions: list[str], title: str) -> None:
+    results = [
+        of_versions(f"3.{10 + number}", transformers=version)
+        for number, version in enumerate(versions)
+    ]
+    run = judged(*results)
+    assert subject_title(run) == title
+    assert lines_of(run)[0].startswith(f"{title} · ")
+
+
+def test_another_build_of_the_same_release_is_no_other_version() -> None:
+    run = judged(
+        of_versions("3.12", transformers="2.9.1+cpu"), of_versions("3.13", transformers="2.9.1")
+    )
+    assert not any("2.9.1" in row for row in rows_of(run))
 
 
 def test_the_header_of_a_run_of_the_past_tells_its_day() -> None:
@@ -295,7 +329,52 @@ def test_a_row_that_can_not_be_had_says_why() -> None:
     assert rows[2] == f"py3.13   numpy 1.x   ∅ unsatisfiable   ∅ unsatisfiable   {message}"
 
 
-def test_a_narrow_terminal_loses_nothing() -> None:
+def test_the_axis_across_is_named_above_its_columns() -> None:
+    run = judged(*(a_result(cell) for cell in cells(("3.12",), ("2.x",), ("cpu", "cuda"))))
+    assert matrix_of(run)[:2] == [
+        "                     device",
+        "                     cpu          cuda",
+    ]
+    alone = [a_cell(id=f"py{p}", axes={"python": p}, python=p) for p in ("3.12", "3.13")]
+    run = judged(*(a_result(each) for each in alone))
+    assert matrix_of(run)[:2] == ["python", "3.12         3.13"]
+    assert "| python 3.12 | python 3.13 |" in render_markdown(Report(judged=run, folder=FOLDER))
+
+
+def narrow_run(columns: int) -> JudgedRun:
+    """Return a run with many columns, of which the first has an older release."""
+    results = []
+    for python in ("3.12", "3.13"):
+        for number in range(columns):
+            axes = {"python": python, "torch": f"2.{number}"}
+            cell = a_cell(id=f"py{python}-{number}", axes=axes, python=python)
+            version = "5.20.2" if number == 0 else "5.23.0"
+            results.append(a_result(cell, lock=a_lock({"transformers": version})))
+    older = {f"py{p}-0": {"transformers": "why it is so"} for p in ("3.12", "3.13")}
+    return judged(*results, older=older)
+
+
+def test_many_columns_are_shown_in_blocks_on_a_narrow_terminal() -> None:
+    lines = lines_of(narrow_run(8), 80)
+    begin = lines.index("") + 1
+    head = "         2.0          2.1          2.2          2.3          2.4"
+    row = "✓ 1 passed   ✓ 1 passed   ✓ 1 passed"
+    assert lines[begin : begin + 11] == [
+        "         torch",
+        head,
+        f"py3.12   {row}   ✓ 1 passed   ✓ 1 passed",
+        f"py3.13   {row}   ✓ 1 passed   ✓ 1 passed",
+        "",
+        "         torch",
+        "         2.5          2.6          2.7",
+        f"py3.12   {row}",
+        f"py3.13   {row}",
+        "py3.12, py3.13: torch 2.0: transformers 5.20.2 (why it is so)",
+        "",
+    ]
+
+
+def test_in_a_narrow_terminal_no_word_of_a_cell_is_cut() -> None:
     checks = [a_check("a::1", CheckOutcome.CRASHED), a_check("a::2", CheckOutcome.TIMED_OUT)]
     of = cells(("3.10", "3.12"), ("1.x", "2.x"), ("cpu", "cuda"))
     results = [
@@ -307,12 +386,16 @@ def test_a_narrow_terminal_loses_nothing() -> None:
         )
         for cell in of
     ]
-    older = {cell.id: {"transformers": "why it is so"} for cell in of}
-    wide = set(" ".join(rows_of(judged(*results, older=older), 200)).split())
-    narrow = set(" ".join(rows_of(judged(*results, older=older), 80)).split())
-    assert wide == narrow
-    lines = lines_of(judged(*results, older=older), 80)
-    assert all(len(line) <= 80 for line in lines if "reproduce: " not in line)
+    run = judged(*results, older={cell.id: {"transformers": "why it is so"} for cell in of})
+
+    def words(width: int) -> set[str]:
+        lines = lines_of(run, width)
+        begin = lines.index("") + 1
+        end = next(index for index, line in enumerate(lines) if line.startswith("✗ "))
+        return {word.strip(",:") for word in " ".join(lines[begin:end]).split()}
+
+    assert words(200) == words(80) == words(50)
+    assert all(len(line) <= 80 for line in lines_of(run, 80) if "reproduce: " not in line)
 
 
 # Every cell that isn't green is explained
@@ -348,12 +431,31 @@ def test_a_check_that_fails_is_explained() -> None:
 
 
 def test_cells_in_which_a_check_fails_alike_are_told_together() -> None:
-    of = cells(("3.10", "3.11", "3.12", "3.13"))
-    run = judged(*(failing(cell) for cell in of))
+    of = cells(("3.10", "3.11", "3.12", "3.13"), ("1.x", "2.x"))
+    passing = a_check("test_a.py::test_one[x]")
+    run = judged(
+        *(failing(cell) for cell in of[:5]), *(a_result(cell, checks=[passing]) for cell in of[5:])
+    )
     assert paragraph(run, "test_one")[1] == (
-        "failed in py3.10-numpy2-cpu, py3.11-numpy2-cpu, py3.12-numpy2-cpu and 1 more: "
+        "failed in py3.10-numpy1-cpu, py3.10-numpy2-cpu, py3.11-numpy1-cpu and 2 more: "
         "test_a.py::test_one[x]"
     )
+
+
+def test_cells_that_have_an_axis_value_in_common_are_named_by_it() -> None:
+    of = cells(("3.10", "3.11", "3.12"), ("1.x", "2.x"))
+    run = judged(
+        *(
+            failing(cell)
+            if cell.axes["numpy"] == "2.x"
+            else a_result(cell, checks=[a_check("test_a.py::test_one[x]")])
+            for cell in of
+        )
+    )
+    where = "in every cell with numpy 2.x, and in no other"
+    assert paragraph(run, "test_one")[1] == f"failed {where}: test_a.py::test_one[x]"
+    assert run.reasons == (f"test_a.py::test_one[x] fails {where}",)
+    assert f"failed {where}: " in render_markdown(Report(judged=run, folder=FOLDER))
 
 
 def test_cells_in_which_a_check_fails_otherwise_are_told_apart() -> None:
@@ -390,13 +492,48 @@ def test_a_cell_that_no_check_speaks_for_is_explained(
     assert told[-1].startswith(f"reproduce: {MATRIX} --cell py3.11-numpy2-cpu ")
 
 
-def test_of_a_long_log_the_end_is_shown_and_of_long_evidence_the_beginning() -> None:
+def test_of_a_long_log_the_end_is_shown_and_of_long_evidence_both_ends() -> None:
     log = "\n".join(f"line {number}" for number in range(1, 21))
     blocked = a_result(ONE, CellOutcome.BLOCKED, reason=Reason.BUILD, message=log)
     told = paragraph(judged(blocked), "line 20")
     assert told[1:7] == [*(f"line {n}" for n in range(16, 21)), "… 15 more lines in the result"]
     told = paragraph(judged(failing(ONE, message=log)), "line 1")
-    assert told[2:8] == [*(f"line {n}" for n in range(1, 6)), "… 15 more lines in the result"]
+    shown = [f"line {n}" for n in (1, 2, 3, 19, 20)]
+    assert told[2:8] == [*shown, "… 15 more lines in the result"]
+
+
+TRACEBACK = """\
+the script failed:
+Traceback (most recent call last):
+  File "/tmp/a.py", line 1, in <module>
+    main()
+  File "/tmp/a.py", line 9, in main
+    load(path)
+  File "/lib/numpy/core.py", line 71, in load
+    raise ValueError(message)
+ValueError: setting the shape is deprecated
+see the release notes
+of NumPy 2.5
+for how to change it
+"""
+
+
+def test_of_a_long_traceback_the_exception_and_its_place_are_shown() -> None:
+    told = paragraph(judged(failing(ONE, message=TRACEBACK)), "ValueError")
+    assert told[2:8] == [
+        "the script failed:",
+        'File "/lib/numpy/core.py", line 71, in load',
+        "ValueError: setting the shape is deprecated",
+        "see the release notes",
+        "of NumPy 2.5",
+        "… 7 more lines in the result",
+    ]
+
+
+def test_of_a_traceback_that_is_cut_off_both_ends_are_shown() -> None:
+    cut_off = "\n".join(TRACEBACK.splitlines()[:8])
+    told = paragraph(judged(failing(ONE, message=cut_off)), "the script")
+    assert told[6] == "raise ValueError(message)"
 
 
 def test_an_unsatisfiable_cell_is_explained_without_a_command() -> None:
@@ -456,7 +593,13 @@ def test_the_command_goes_through_a_shell_as_it_is(spec: str, name: str) -> None
 # Checks by cell, notes, the verdict
 
 
-def test_checks_that_deviate_are_told_by_cell() -> None:
+def table_of_checks(run: JudgedRun) -> list[str]:
+    lines = lines_of(run)
+    head = next(index for index, line in enumerate(lines) if line.startswith("check "))
+    return [" ".join(line.split()) for line in lines[head + 1 : lines.index("", head)]]
+
+
+def test_outcomes_that_nothing_above_explains_are_told_by_check() -> None:
     of = cells(("3.11", "3.12", "3.13"))
     run = judged(
         a_result(of[0], checks=[a_check("a::x"), a_check("a::y"), NEEDS_GPU]),
@@ -464,18 +607,46 @@ def test_checks_that_deviate_are_told_by_cell() -> None:
             of[1], CellOutcome.FAILED, [a_check("a::x", CheckOutcome.FAILED), a_check("a::y")]
         ),
         a_result(of[2], CellOutcome.FAILED, [a_check("a::x", CheckOutcome.CRASHED)]),
+        known_issues=(an_issue("a::x", where={"python": "3.12"}),),
     )
-    lines = lines_of(run)
-    head = next(index for index, line in enumerate(lines) if line.startswith("check "))
-    assert [line.split() for line in lines[head : head + 3]] == [
-        ["check", "cells", "passed", "other", "outcomes"],
-        ["a::x", "1/3", "✗", "1", "failed,", "✗", "1", "crashed"],
-        [],
+    assert table_of_checks(run) == ["a::x 1/3 ≈ 1 known, ✗ 1 crashed"]
+
+
+def test_a_fixed_check_counts_as_passed_and_a_warning_is_no_failure() -> None:
+    of = cells(("3.12", "3.13"))
+    warned = a_check("a::x", CheckOutcome.FAILED, severity="warning")
+    run = judged(
+        a_result(of[0], checks=[a_check("a::x")]),
+        a_result(of[1], checks=[warned]),
+        known_issues=(an_issue("a::x", where={"python": "3.12"}),),
+    )
+    assert table_of_checks(run) == ["a::x 1/2 ↑ 1 fixed, ! 1 warning"]
+
+
+def test_a_check_that_only_warns_has_a_sign_of_its_own() -> None:
+    claim = "pyarrow is installed, which we recommend."
+    warned = a_check("a::x", CheckOutcome.FAILED, severity="warning", claim=claim)
+    text = text_of(judged(a_result(checks=[a_check(), warned])))
+    assert f"! {claim}\n    warning, failed in py3.12-numpy2-cpu: a::x\n" in text
+    assert "✗" not in text
+    assert "READY  1 cell: 1 passed" in text
+
+
+def test_many_failing_checks_are_counted_beneath_and_not_told_again() -> None:
+    checks = [a_check(f"a::x{n}", CheckOutcome.FAILED, message=f"seen {n}") for n in range(16)]
+    checks.append(a_check("a::ok"))
+    lines = lines_of(judged(a_result(ONE, CellOutcome.FAILED, checks, reason=Reason.CHECKS)))
+    assert lines[-6:] == [
+        "  16 checks fail, each explained above",
+        *(f"  a::x{n} fails in py3.12-numpy2-cpu" for n in range(4)),
+        "  and 12 more",
     ]
+    assert sum("a::x15" in line and "reproduce: " not in line for line in lines) == 1
+    assert not any(line.startswith("check ") for line in lines)
 
 
 def test_where_no_check_deviates_none_is_told() -> None:
-    assert "elsewhere" not in text_of(judged(a_result(ONE, checks=[a_check(), NEEDS_GPU])))
+    assert "cells passed" not in text_of(judged(a_result(ONE, checks=[a_check(), NEEDS_GPU])))
 
 
 def test_the_verdict_comes_first_and_with_its_reasons_last() -> None:

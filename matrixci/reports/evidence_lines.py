@@ -1,0 +1,44 @@
+"""Choose the lines of a failure that are shown where there is no room for all."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+_TRACEBACK: Final = "Traceback (most recent call last):"
+_FRAME: Final = re.compile(r'\s+File "')
+
+
+def key_lines(lines: Sequence[str], most: int) -> list[str]:
+    """Return the lines that say the most, in their order.
+
+    Of a traceback these are the exception with its message and the place that raised it, and of
+    other text its beginning and its end.
+
+    Args:
+        lines: the evidence.
+        most: how many lines are returned, 3 or more.
+    """
+    if len(lines) <= most:
+        return list(lines)
+    raised = _exception(lines)
+    if raised is None:
+        end = most // 2
+        return [*lines[: most - end], *lines[-end:]]
+    frames = [index for index in range(raised) if _FRAME.match(lines[index])]
+    wanted = [0, *frames[-1:], *range(raised, len(lines))]
+    chosen = sorted(dict.fromkeys(wanted))[:most]
+    return [lines[index] for index in chosen]
+
+
+def _exception(lines: Sequence[str]) -> int | None:
+    """Return the index of the last traceback's exception; None where there is no traceback."""
+    begins = [index for index, line in enumerate(lines) if line.strip() == _TRACEBACK]
+    if not begins:
+        return None
+    last = begins[-1]
+    indent = len(lines[last]) - len(lines[last].lstrip())
+    for index in range(last + 1, len(lines)):
+        line = lines[index]
+        if line.strip() and len(line) - len(line.lstrip()) <= indent:
+            return index
+    return None

@@ -100,6 +100,7 @@ def _compile(url: str, asked: Sequence[str], *, universal: bool) -> str:
     platform = ["--python-platform", "x86_64-manylinux_2_36"]
     argv += ["--universal", "--no-deps"] if universal else platform
     environment = {**os.environ, **dict.fromkeys(index_environment(), ""), "UV_DEFAULT_INDEX": url}
+    environment.pop("COLUMNS", None)  # uv would fold its lines
     text = "\n".join(asked)
     done = subprocess.run(
         argv, input=text, env=environment, capture_output=True, text=True, check=False

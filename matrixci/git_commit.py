@@ -24,6 +24,16 @@ def commit_of(folder: Path, *names: str) -> str | None:
     return f"{commit}+dirty" if changed else commit
 
 
+def time_of_commit(folder: Path) -> int | None:
+    """Return when the commit in a folder was made, in seconds since 1970; None where there is none.
+
+    Args:
+        folder: a folder of which the repository around it tracks files.
+    """
+    seconds = _git(folder, "log", "-1", "--format=%ct")
+    return int(seconds) if seconds and seconds.isdecimal() else None
+
+
 def _git(folder: Path, *words: str) -> str | None:
     """Return what git prints in a folder, None where it fails."""
     git = ["git", "-C", str(folder), *words]

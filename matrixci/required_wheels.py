@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from packaging.requirements import Requirement
@@ -22,9 +21,6 @@ from matrixci.wheel_fit import applies, fits
 from matrixci.wording import listed
 
 Say = Callable[[str], None]
-
-# The times of its files are the wheel's content, too: the same commit is to be the same wheel.
-_REPRODUCIBLE: Final = {"SOURCE_DATE_EPOCH": "315532800"}  # 1980, the first year of a ZIP file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +109,7 @@ def _asked(cells: Iterable[Cell]) -> list[_Asked]:
 async def _make(asked: _Asked, folder: Path) -> Built:
     path = _local_path(asked)
     commit = commit_of(path) if path and path.is_dir() else None  # before the build changes files
-    source = Source(location=asked.url, label=asked.label, environment=_REPRODUCIBLE)
+    source = Source(location=asked.url, label=asked.label)
     if file_name(asked.url).endswith(".whl"):
         return await download_wheel(source, folder)
     built = await build_wheel(source, folder)

@@ -1,7 +1,7 @@
 """The subject: whatever the user names becomes a requirement, a wheel built of it if need be."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import assert_never
 from urllib.parse import unquote, urlsplit
@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from matrixci.errors import SubjectError
-from matrixci.git_commit import commit_of
+from matrixci.git_commit import commit_of, time_of_commit
 from matrixci.matrix.definition import SubjectKind, subject_kind
 from matrixci.model import Subject
 from matrixci.redaction import redact
@@ -55,7 +55,8 @@ async def resolve_subject(spec: str, folder: Path) -> ResolvedSubject:
             if path.suffix == ".whl":
                 return _from_wheel(spec, path)
             commit = commit_of(path) if path.is_dir() else None  # before the build changes files
-            return _from_wheel(spec, (await _build(str(path), folder)).path, commit)
+            epoch = time_of_commit(path) if commit else None
+            return _from_wheel(spec, (await _build(str(path), folder, epoch)).path, commit)
         case SubjectKind.URL:
             built = await _build(spec, folder)
             return _from_wheel(spec, built.path, built.commit)
@@ -134,6 +135,6 @@ def _from_wheel(
     return ResolvedSubject(subject=subject, wheel=wheel)
 
 
-async def _build(source: str, folder: Path) -> Built:
+async def _build(source: str, folder: Path, epoch: int | None = None) -> Built:
     what = Source(location=source, label=f"The subject {redact(source)}")
-    return await build_wheel(what, folder)
+    return await build_wheel(what if epoch is None else replace(what, epoch=epoch), folder)

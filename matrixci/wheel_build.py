@@ -5,8 +5,7 @@ import re
 import sys
 import tempfile
 import textwrap
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -18,6 +17,7 @@ from matrixci.errors import RunFilesError, SubjectError
 from matrixci.pip_settings import pip_environment
 from matrixci.processes import run_process
 
+_ZIP_EPOCH: Final = 315532800  # 1980, the first year of a ZIP file
 BUILD_SECONDS: Final = 1800.0
 _END_LINES: Final = 6
 # What the build itself printed; what pip says around it doesn't tell why.
@@ -40,8 +40,8 @@ class Source:
     """A path, a URL, or a requirement with a URL."""
     label: str
     """What messages call it, without credentials: `The subject ./toy`."""
-    environment: Mapping[str, str] = field(default_factory=dict)
-    """Variables set for the build."""
+    epoch: int = _ZIP_EPOCH
+    """Time of the wheel's files, in seconds since 1970; the same source is to be the same wheel."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +138,7 @@ async def _made(source: Source, words: list[str], option: str, folder: Path) -> 
 
 async def _pip(source: Source, words: list[str], folder: Path) -> tuple[Path, str | None]:
     argv = [sys.executable, "-m", "pip", *words, source.location]
-    environment = {**source.environment, **pip_environment()}
+    environment = {"SOURCE_DATE_EPOCH": str(source.epoch), **pip_environment()}
     try:
         done = await run_process(argv, env=environment, time_limit=BUILD_SECONDS)
     except TimeoutError as error:

@@ -1,5 +1,6 @@
 import asyncio
 import hashlib
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -212,6 +213,21 @@ def test_a_folder_for_wheels_that_can_not_be_made_is_told(tmp_path: Path, pip: P
     (tmp_path / "subjects").write_text("in the way", encoding="utf-8")
     with pytest.raises(RunFilesError, match=f"wheel can't be kept in {tmp_path}/subjects: "):
         resolve("https://host.example/a.zip", tmp_path / "subjects")
+
+
+def test_the_times_in_a_wheel_are_those_of_the_source(pip: Path, tmp_path: Path) -> None:
+    does(pip, f"echo $SOURCE_DATE_EPOCH >>{tmp_path}/epochs; exit 1")
+    (folder := tmp_path / "toy").mkdir()
+    (folder / "setup.py").write_text("", encoding="utf-8")
+    with pytest.raises(SubjectError):
+        resolve(str(folder), tmp_path / "subjects")
+    commit_all(folder)
+    with pytest.raises(SubjectError):
+        resolve(str(folder), tmp_path / "subjects")
+
+    git = ["git", "-C", str(folder), "log", "-1", "--format=%ct"]
+    made = subprocess.run(git, check=True, capture_output=True, text=True).stdout.strip()
+    assert (tmp_path / "epochs").read_text().split() == ["315532800", made]
 
 
 # Its commit

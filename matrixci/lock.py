@@ -27,7 +27,13 @@ from matrixci.index_settings import index_environment, resolver_environment
 from matrixci.model import Cell, Subject
 from matrixci.once import Once
 from matrixci.processes import Completed, run_process
-from matrixci.resolver_reason import NO_SOLUTION, one_line, readable_reason
+from matrixci.resolver_reason import (
+    NO_SOLUTION,
+    needed_pythons,
+    one_line,
+    readable_reason,
+    without_usable_wheel,
+)
 from matrixci.temporary import temporary_folder
 from matrixci.uv_settings import index_config
 from matrixci.wheel_build import file_name
@@ -274,8 +280,25 @@ class Resolver:
         if not self._fresh and (answer := _read(kept, forever=request.as_of is not None)):
             return answer
         answer = await self._compile_or_fall_back(request)
+        if isinstance(answer, Unsatisfiable) and not request.universal:
+            answer = await self._explained(request, answer)
         _write(kept, answer)
         return answer
+
+    async def _explained(self, request: Request, answer: Unsatisfiable) -> Unsatisfiable:
+        """Say which Python is needed where uv says that no wheel is usable."""
+        asked = without_usable_wheel(answer.detail)
+        if not asked:
+            return answer
+        alone = replace(request, requires=asked, universal=True, torch_backend=None)
+        try:
+            why = await self.answer(alone)
+        except (ResolverError, RunFilesError):
+            return answer
+        if not isinstance(why, Unsatisfiable):
+            return answer
+        pythons = needed_pythons(why.detail, request.python)
+        return replace(answer, reason=readable_reason(answer.detail, request.python, pythons))
 
     async def _compile_or_fall_back(self, request: Request) -> Lock | Unsatisfiable:
         backend = request.torch_backend

@@ -1,8 +1,12 @@
 """The resolver's proof that requirements have no solution, as one line for a person."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 from matrixci.derivation import Derivation, Need, exclude, name_of, newest, read_derivation
 
@@ -28,7 +32,68 @@ def derivation_of(stderr: str) -> Derivation:
     return read_derivation(_proof(stderr)[0])
 
 
-def readable_reason(stderr: str, python: str | None = None) -> str:
+def without_usable_wheel(stderr: str) -> tuple[str, ...]:
+    """Return the requirements of which the proof says that no wheel is usable.
+
+    uv says so of releases that need a newer Python, too.
+
+    Args:
+        stderr: what the resolver printed.
+    """
+    proof, hints = _proof(stderr)
+    try:
+        facts = read_derivation(proof)
+        return _Reason(facts, hints, None).wheelless() if facts.understood else ()
+    except ValueError:
+        return ()
+
+
+def needed_pythons(stderr: str, python: str) -> dict[str, Need]:
+    """Return which Python packages need, where that is why no release of them can be used.
+
+    Args:
+        stderr: what the resolver printed of requirements without their dependencies, for any
+            platform.
+        python: X.Y of the interpreter that it resolved for.
+
+    Returns:
+        Name to the need of the lowest Python. Its package is the name alone where the proof speaks
+        of all releases, and has the range of releases where it doesn't.
+    """
+    try:
+        facts = derivation_of(stderr)
+        if not facts.understood:
+            return {}
+        needs: dict[str, list[Need]] = {}
+        for need in facts.pythons:
+            needs.setdefault(name_of(need.package), []).append(need)
+        found = {name: _lowest(told, python) for name, told in needs.items()}
+    except ValueError:
+        return {}
+    partly = set(map(name_of, facts.wheelless))
+    return {
+        name: need if name in partly else replace(need, package=name)
+        for name, need in found.items()
+        if need is not None
+    }
+
+
+def _lowest(needs: Sequence[Need], python: str) -> Need | None:
+    if len({need.requirement for need in needs}) == 1:
+        return needs[0]
+    bounds: list[tuple[Version, int]] = []
+    for index, need in enumerate(needs):
+        clauses = SpecifierSet(need.requirement)
+        lower = [Version(one.version) for one in clauses if one.operator == ">="]
+        if not lower or max(lower) <= Version(python):
+            return None  # not all of them are for newer Pythons
+        bounds.append((max(lower), index))
+    return needs[min(bounds)[1]]
+
+
+def readable_reason(
+    stderr: str, python: str | None = None, pythons: Mapping[str, Need] | None = None
+) -> str:
     """Make one line of the resolver's explanation, for a person who knows Python packages.
 
     Every requirement in it is one of the user's or of a package's metadata. A proof that isn't
@@ -37,10 +102,11 @@ def readable_reason(stderr: str, python: str | None = None) -> str:
     Args:
         stderr: what the resolver printed.
         python: X.Y of the interpreter that it resolved for.
+        pythons: name to which Python a package needs, where that is why it has no usable wheel.
     """
     proof, hints = _proof(stderr)
     try:
-        reason = _Reason(read_derivation(proof), hints, python).text()
+        reason = _Reason(read_derivation(proof), hints, python, pythons).text()
     except ValueError:  # a version of no known form
         reason = ""
     reason = reason or proof or "the resolver gives no reason"
@@ -56,9 +122,16 @@ def _proof(stderr: str) -> tuple[str, str]:
 class _Reason:
     """The causes of a proof, told by package."""
 
-    def __init__(self, facts: Derivation, hints: str, python: str | None) -> None:
+    def __init__(
+        self,
+        facts: Derivation,
+        hints: str,
+        python: str | None,
+        pythons: Mapping[str, Need] | None = None,
+    ) -> None:
         self._facts = facts
         self._hints = hints
+        self._pythons = pythons or {}
         self._python = f"Python {python}" if python else None
         self._needed_by = {name_of(need.package) for need in facts.needs}
 
@@ -72,6 +145,16 @@ class _Reason:
         causes += [self._other_python(name) for name in self._python_names()]
         causes += self._unusable_subjects() if causes else []
         return "; ".join(dict.fromkeys(causes))
+
+    def wheelless(self) -> tuple[str, ...]:
+        """Return the requirements that have no usable wheel, each alone in asking for a package."""
+        found = []
+        for name in dict.fromkeys(map(name_of, self._facts.wheelless)):
+            required = [each for each in self._facts.required if name_of(each) == name]
+            needs = [need for need in self._facts.needs if name_of(need.requirement) == name]
+            asked = [*required, *(need.requirement for need in _compatible(required, needs))]
+            found += asked if len(asked) == 1 else []
+        return tuple(found)
 
     def _cause(self, name: str) -> str:
         """Return why no version of a package serves, as far as that is its own fault."""
@@ -99,6 +182,9 @@ class _Reason:
         place = f"for {python[1]}" if python else "can be used here"
         if len(required) + len(chosen) <= 1:
             asked = required[0] if required else chosen[0].requirement if chosen else name
+            if need := self._pythons.get(name):
+                which = asked if need.package == name else need.package
+                return f"{which} needs Python {need.requirement}{self._whose(required, chosen)}"
             return f"no wheel of {asked} {place}{self._whose(required, chosen)}"
         where = python[1] if python else self._python
         having = f"usable wheel for {where}" if where else "usable wheel"

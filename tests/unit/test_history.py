@@ -138,6 +138,16 @@ def test_what_a_run_says_of_itself_is_kept(history: History) -> None:
     assert kept.began.startswith("2026-11-01T10:00:00")
 
 
+def test_a_cell_is_told_with_the_version_that_it_has_itself(history: History) -> None:
+    cells = [
+        judged_cell(a_cell(python), versions={"transformers": version}, digest=version)
+        for python, version in (("3.10", "5.20.2"), ("3.11", "5.23.0"))
+    ]
+    take_in(history, [run_of(1, *cells)])
+    points = {one.cell: one.points[0].version for one in cell_series(history)}
+    assert points == {"py3.10-numpy2-cpu": "5.20.2", "py3.11-numpy2-cpu": "5.23.0"}
+
+
 def test_locks_that_cells_share_are_kept_once(history: History) -> None:
     versions = {"torch": "2.15.0", "numpy": "2.5.5"}
     cells = [judged_cell(a_cell(f"3.{n}"), versions=versions) for n in range(60)]

@@ -9,7 +9,7 @@ from derivations import Release, write_index
 from factories import a_cell
 from tiny_index import serving
 
-from matrixci.lock import Lock, Resolver
+from matrixci.lock import Lock, Resolver, Unsatisfiable
 from matrixci.model import Cell, Subject
 from matrixci.older import Locked, older_releases
 
@@ -154,3 +154,37 @@ def test_builds_of_one_release_are_no_older_ones(tmp_path: Path) -> None:
     index: Mapping[str, Release] = {"lib-2.0+one": {}, "lib-2.0+two": {}}
     cells = [cell("3.13", "lib==2.0+one"), cell("3.13", "lib==2.0+two", "toy")]
     assert remarks(tmp_path, index, cells) == {}
+
+
+NEW = "cp313-cp313-manylinux_2_17_x86_64"
+NEWER: Mapping[str, Release] = {
+    "lib-2.0": {"python": ">=3.12", "announced": True, "tag": NEW},
+    "lib-3.0": {"python": ">=3.13", "announced": True, "tag": NEW},
+}
+
+
+@pytest.mark.parametrize(
+    ("requires", "more", "reason"),
+    [
+        (["lib==2.0"], {}, "lib==2.0 needs Python >=3.12"),
+        (["lib>=2"], {}, "lib==3.0 needs Python >=3.13"),  # of 2.0 the proof doesn't say so
+        (
+            ["mid"],
+            {"mid-1.0": {"requires": ["lib>=3"]}},
+            "lib>=3 needs Python >=3.13, and mid needs it",
+        ),
+        (["old"], {"old-1.0": {"tag": OLD.replace("312", "39")}}, "no wheel of old"),
+    ],
+)
+def test_an_unsatisfiable_cell_says_which_python_is_needed(
+    tmp_path: Path, requires: list[str], more: Mapping[str, Release], reason: str
+) -> None:
+    (tmp_path / "index").mkdir()
+    write_index(tmp_path / "index", {**BASE, **NEWER, **more})
+    with serving(tmp_path / "index") as address, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UV_DEFAULT_INDEX", address)
+        resolver = Resolver(tmp_path / "cache", PLATFORM, None, fresh=True)
+        answer = asyncio.run(resolver.resolve(cell("3.11", *requires), SUBJECT))
+    assert isinstance(answer, Unsatisfiable)
+    assert answer.reason.startswith(reason)
+    assert "can be used here" not in answer.reason

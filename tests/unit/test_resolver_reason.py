@@ -7,7 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matrixci.derivation import name_of
-from matrixci.resolver_reason import NO_SOLUTION, derivation_of, one_line, readable_reason
+from matrixci.resolver_reason import (
+    NO_SOLUTION,
+    derivation_of,
+    needed_pythons,
+    one_line,
+    readable_reason,
+)
 
 CASES = sorted((Path(__file__).parent / "data/resolver").glob("*.txt"))
 QUICK = settings(max_examples=60, deadline=None, derandomize=True, database=None)
@@ -89,6 +95,34 @@ def test_a_fact_that_is_not_understood_leaves_the_proof_in_its_own_words() -> No
     because = "toy==1 is out of fashion and you require toy, we can conclude that it is so."
     said = f"{NO_SOLUTION}\n  cause: Because {because}"
     assert readable_reason(said) == f"Because {because}"
+
+
+def test_of_many_releases_the_lowest_python_that_would_do_is_told() -> None:
+    (path,) = (path for path in CASES if path.stem == "universal-numpy-on-3.10")
+    expected, said = case(path)
+    needed = needed_pythons(said, "3.10")
+    told = [f"{need.package} needs Python {need.requirement}" for need in needed.values()]
+    assert [f"needs: {each}" for each in told] == [expected]
+    whole = needed_pythons(said.replace("numpy==2.4.0 has no usable wheels and ", ""), "3.10")
+    assert whole["numpy"].package == "numpy"
+
+
+@pytest.mark.parametrize(
+    ("said", "needed"),
+    [
+        ("numpy==2 depends on Python>=3.12", {"numpy": ">=3.12"}),
+        ("numpy==2 depends on Python<3.9", {"numpy": "<3.9"}),
+        ("numpy==1 depends on Python<3.9 and numpy==2 depends on Python>=3.12", {}),
+        ("numpy==2 is out of fashion", {}),
+        ("numpy===weird depends on Python>=3.12", {}),
+    ],
+)
+def test_which_python_is_needed_is_only_told_where_it_is_clear(
+    said: str, needed: dict[str, str]
+) -> None:
+    text = f"{NO_SOLUTION}\n cause: Because {said}, we can conclude that it is so."
+    found = needed_pythons(text, "3.11")
+    assert {name: need.requirement for name, need in found.items()} == needed
 
 
 PIECES = st.sampled_from(

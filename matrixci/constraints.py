@@ -11,10 +11,11 @@ from packaging.utils import canonicalize_name
 
 from matrixci.errors import NotGreenError, UsageError
 from matrixci.green import GREEN, is_warning
-from matrixci.judged import JudgedCell, JudgedRun, unenforced_in
+from matrixci.judged import JudgedCell, JudgedRun
 from matrixci.lock import Lock, Pin, closure
 from matrixci.model import Cell, CheckOutcome, CheckResult, Subject
 from matrixci.stored_lock import read_lock
+from matrixci.unenforced import unenforced_in
 from matrixci.wheel_build import file_name
 from matrixci.wording import did_you_mean, in_line, listed, several
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from pydantic import AwareDatetime, Field
 
-from matrixci.green import RAN, standing_against, warning
+from matrixci.green import standing_against, warning
 from matrixci.model import (
     Cell,
     CellOutcome,
@@ -215,11 +215,3 @@ class JudgedRun(Frozen):
     known: tuple[KnownFailure, ...] = ()
     expected: tuple[ExpectedFailure, ...] = ()
     comparison: Comparison | None = Field(default=None, description="with the baseline")
-
-
-def unenforced_in(run: Run, cell: JudgedCell) -> tuple[str, ...]:
-    """Return the limits that the container of a cell ran without, () where it had no container."""
-    if cell.result is None or cell.outcome not in RAN:
-        return ()
-    recorded = cell.result.unenforced
-    return run.unenforced if recorded is None else recorded

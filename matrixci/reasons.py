@@ -11,6 +11,7 @@ from matrixci.glyphs import outcome_words
 from matrixci.judged import Blocker, Change, Gate, GateOutcome, JudgedCell, JudgedRun
 from matrixci.known_issues import expiry
 from matrixci.model import CellOutcome, CheckOutcome, CheckResult, Reason
+from matrixci.unenforced import unenforced_words
 from matrixci.wording import several
 
 _NAMED: Final = 2
@@ -76,6 +77,8 @@ def unverified_of(judged: JudgedRun) -> Iterator[str]:
             unmet.setdefault(check.reason, set()).add(check.id)
     for reason, ids in unmet.items():
         yield f"{several(len(ids), 'check')} ({reason})"
+    if limits := unenforced_words(judged):
+        yield f"limits on {limits}, which the engine did not enforce"
     if judged.run.unselected:
         tier = "" if judged.run.tier is None else f" (tier {judged.run.tier})"
         yield f"{several(len(judged.run.unselected), 'cell')} of the matrix not selected{tier}"

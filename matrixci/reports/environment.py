@@ -3,11 +3,11 @@
 import shlex
 from collections import Counter
 
-from matrixci.green import RAN
 from matrixci.headline import shown_versions
-from matrixci.judged import JudgedRun, unenforced_in
+from matrixci.judged import JudgedRun
 from matrixci.model import EngineFacts, Run
 from matrixci.reproduction import run_command
+from matrixci.unenforced import unenforced_words
 from matrixci.wording import several
 
 
@@ -24,7 +24,7 @@ def environment(judged: JudgedRun) -> list[tuple[str, str]]:
         ("indexes", _indexes(judged)),
         ("index settings", ", ".join(run.index_settings)),
         ("engine", _engine(judged)),
-        ("limits not enforced", _unenforced(judged)),
+        ("limits not enforced", unenforced_words(judged)),
         ("base images", _bases(judged)),
         ("matrixci", _with_commit(run.matrixci, run.commit)),
         ("matrix", f"SHA-256 {run.matrix_digest}"),
@@ -63,18 +63,6 @@ def _engine_words(engine: EngineFacts) -> str:
     return (
         f"{engine.version}, buildx {engine.buildx}, {engine.architecture}, {engine.cpus} CPUs, "
         f"{memory}, {engine.storage}, {gpu}{security}"
-    )
-
-
-def _unenforced(judged: JudgedRun) -> str:
-    """Return the limits that cells ran without, and in how many cells where not in all."""
-    ran = [cell for cell in judged.cells if cell.outcome in RAN]
-    if not ran:
-        return ", ".join(judged.run.unenforced)
-    count = Counter(limit for cell in ran for limit in unenforced_in(judged.run, cell))
-    return ", ".join(
-        limit if number == len(ran) else f"{limit} ({number} of {several(len(ran), 'cell')})"
-        for limit, number in count.items()
     )
 
 

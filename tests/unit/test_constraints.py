@@ -38,6 +38,7 @@ from matrixci.model import (
     Reason,
 )
 from matrixci.own_wheels import with_own_wheels
+from matrixci.reasons import unverified_of
 from matrixci.reports.environment import environment
 from matrixci.run_folder import RunFolder, read_run
 from matrixci.stored_lock import read_lock
@@ -205,8 +206,11 @@ def test_limits_of_a_cell_are_named_for_that_cell(tmp_path: Path) -> None:
     assert "# NOT verified: limits on pids, which the engine" in files[other.id]
     assert "limits on" not in files[CELL.id]
     assert ("limits not enforced", "pids (1 of 2 cells)") in environment(judged)
+    (told,) = (line for line in unverified_of(judged) if "limits" in line)
+    assert told == "limits on pids (1 of 2 cells), which the engine did not enforce"
     enforced = environment(with_unenforced(judged, limits))
     assert "limits not enforced" not in dict(enforced)
+    assert not any("limits" in line for line in unverified_of(with_unenforced(judged, limits)))
 
 
 def with_unenforced(judged: JudgedRun, limits: Mapping[str, tuple[str, ...]]) -> JudgedRun:

@@ -1689,3 +1689,25 @@ def test_the_documentation_names_every_marker_and_fixture(tmp_path: Path) -> Non
     assert {"axes", "lock", "subject"} <= {*named}
     inner = {"schema", "nonce", "builtin", "select", "only", "limits", "known"}
     assert [name for name in named if name not in inner and f"`{name}`" not in page] == []
+
+
+def test_a_copy_that_comes_back_from_a_fork_runs_no_other_check(tmp_path: Path) -> None:
+    counted = tmp_path / "counted"
+    told = supervise(
+        tmp_path,
+        f"""
+        import os
+
+        def test_forks():
+            pid = os.fork()
+            if pid:
+                assert os.waitpid(pid, 0)[1] == 0
+
+        def test_counts():
+            with open({str(counted)!r}, "a") as file:
+                file.write("once")
+        """,
+    )
+
+    assert list(told.outcomes.values()) == ["passed", "passed"]
+    assert counted.read_text() == "once"

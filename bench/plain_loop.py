@@ -18,9 +18,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from matrixci.container_files import COMMAND
-from matrixci.data import data_folder
-from matrixci.index_settings import build_secrets
+from matrixci.locks.index_settings import build_secrets
+from matrixci.sandbox.files import COMMAND
+from matrixci.util.resources import data_folder
 
 DOCKERFILE = """\
 FROM {base}

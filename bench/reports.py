@@ -14,7 +14,6 @@ from itertools import product
 from pathlib import Path
 from typing import Final
 
-from matrixci.judge import judge
 from matrixci.model import (
     Attestation,
     Cell,
@@ -32,7 +31,8 @@ from matrixci.model import (
 )
 from matrixci.reports.formats import FORMATS, write_all
 from matrixci.reports.report import read_report
-from matrixci.run_folder import RunFolder, read_run
+from matrixci.runs.folder import RunFolder, read_run
+from matrixci.verdict.judge import judge
 
 BEGAN: Final = datetime(2026, 11, 21, 10, tzinfo=UTC)
 DISTRIBUTIONS: Final = {f"package-{number}": f"{number}.0.1" for number in range(60)}

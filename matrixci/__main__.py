@@ -1,5 +1,5 @@
 """Makes `python -m matrixci` the command line."""
 
-from matrixci.cli import main
+from matrixci.cli.main import main
 
 main()

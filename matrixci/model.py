@@ -20,6 +20,8 @@ from pydantic import (
     ValidationInfo,
 )
 
+from matrixci.util.invocation import Caller
+
 SCHEMA_VERSION: Final = 1
 
 
@@ -388,15 +390,6 @@ class Setup(Frozen):
     base_origin: BaseOrigin | None = Field(description="how bases had to come to be; None: either")
     checks: str | None = Field(description="folder of checks, as the command named it")
     checks_digest: str = Field(description="SHA-256 of the checks and of what runs them, in hex")
-
-
-class Caller(StrEnum):
-    """What the user typed to start matrixci."""
-
-    PROGRAM = "matrixci"
-    MODULE = "python"
-    UVX = "uvx"
-    NOX = "nox"
 
 
 class Run(Frozen):

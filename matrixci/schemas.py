@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import Final
 
-from matrixci.judged import JudgedRun
+from matrixci.fanout.plan import Plan
 from matrixci.matrix.definition import Matrix
 from matrixci.model import CellResult, Run
-from matrixci.plan import Plan
+from matrixci.verdict.judged import JudgedRun
 
 SCHEMA_FOLDER: Final = Path(__file__).parent / "schema"
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from matrixci.invocation import VARIABLE
+from matrixci.util.invocation import VARIABLE
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

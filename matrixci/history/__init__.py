@@ -1,1 +1,1 @@
-"""The history: runs of the past in one SQLite file, and what they say of the present one."""
+"""Judged runs in; series and trends over past runs out."""

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from datetime import UTC
 from typing import Final
 
-from matrixci.history.file import told
-from matrixci.history.queries import cell_series
+from matrixci.history.database import told
 from matrixci.history.rows import moment
+from matrixci.history.series import cell_series
 from matrixci.history.store import History
 from matrixci.history.streaks import Red, State, is_good, longest, red_before, state_of
 from matrixci.history.trends import cells_of
-from matrixci.judged import Blocker, JudgedRun
 from matrixci.model import CellOutcome, CheckOutcome
+from matrixci.verdict.judged import Blocker, JudgedRun
 
 _MOST_BLOCKERS: Final = 50
 _MOST_CELLS: Final = 20

@@ -8,9 +8,9 @@ from datetime import UTC, date, datetime, time
 from functools import cached_property
 from typing import Final
 
-from matrixci.headline import versions_of
-from matrixci.judged import JudgedRun
 from matrixci.model import Cell, CheckResult
+from matrixci.verdict.judged import JudgedRun
+from matrixci.verdict.versions import versions_of
 
 SECONDS: Final = "seconds"
 """The figure that every check has; it is kept beside the outcome, in whole milliseconds."""

@@ -11,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from matrixci.history.file import PATIENCE_SECONDS, open_for_reading, open_for_writing, told
+from matrixci.history.database import PATIENCE_SECONDS, open_for_reading, open_for_writing, told
 from matrixci.history.rows import SECONDS, CellRow, RunRow, cell_rows, digest_of, run_row
-from matrixci.judged import JudgedRun
+from matrixci.verdict.judged import JudgedRun
 
 
 class Added(StrEnum):

@@ -14,7 +14,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import assert_never
 
-from matrixci.history.queries import CellPoint, CheckPoint
+from matrixci.history.series import CellPoint, CheckPoint
 from matrixci.model import CellOutcome, CheckOutcome
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from matrixci.history.file import told
+from matrixci.history.database import told
 from matrixci.history.rows import definition_of, moment
 from matrixci.history.store import History
 from matrixci.history.trend import Trend, trend_key

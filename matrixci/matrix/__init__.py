@@ -1,1 +1,1 @@
-"""matrix.yaml: what it may hold (definition), how it is read (file), and its mistakes in words."""
+"""matrix.yaml in; a validated matrix and its cells out."""

@@ -6,9 +6,9 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from matrixci.matrix import formats
+from matrixci.matrix import validators as formats
 from matrixci.matrix.mistakes import KEY, Mistake, Path
-from matrixci.wording import did_you_mean
+from matrixci.util.text import did_you_mean
 
 PYTHON: Final = "python"
 PYTHON_FLOOR: Final = (3, 10)

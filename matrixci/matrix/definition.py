@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
 from matrixci.errors import SubjectError
-from matrixci.matrix import formats
+from matrixci.matrix import validators as formats
 from matrixci.matrix.axes import (
     AXIS_PATTERN,
     PYTHON,
@@ -28,8 +28,8 @@ from matrixci.matrix.combinations import Combination, combination_mistakes, kept
 from matrixci.matrix.gates import Gates, ends_mistakes
 from matrixci.matrix.known_issues import KnownIssueEntry
 from matrixci.matrix.mistakes import Mistake, Path, refuse
+from matrixci.matrix.subject_kind import SubjectKind, subject_kind
 from matrixci.matrix.tiers import TIERS_SCHEMA, Tiers, tier_mistakes
-from matrixci.subject_kind import SubjectKind, subject_kind
 
 __all__ = ["Base", "Limits", "Matrix", "SubjectKind", "subject_kind"]
 

@@ -9,7 +9,7 @@ from matrixci.matrix.axes import Entry, Rule, as_list
 from matrixci.matrix.mistakes import Mistake
 from matrixci.model import Enforcement
 from matrixci.model import Gates as PlainGates
-from matrixci.wording import did_you_mean
+from matrixci.util.text import did_you_mean
 
 _DEFAULT = PlainGates()
 

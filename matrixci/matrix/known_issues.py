@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, ConfigDict, Field, GetCoreSchemaHandler, GetPydanticSchema
 from pydantic_core import CoreSchema, core_schema
 
-from matrixci.matrix import formats
+from matrixci.matrix import validators as formats
 from matrixci.model import KnownIssue
 
 _Filled = Annotated[str, AfterValidator(formats.filled)]

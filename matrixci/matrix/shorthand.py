@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from matrixci.matrix.document import Document, Place, dotted, quote
 from matrixci.matrix.mistakes import Path
-from matrixci.matrix.yaml_problems import Located
+from matrixci.matrix.yaml_document import Document, Place, dotted, quote
+from matrixci.matrix.yaml_errors import Located
 
 OWN_KEY: Final = "x-"
 """What the top-level keys begin with that matrixci ignores; they may hold anchors."""

@@ -1,1 +1,1 @@
-"""Reports of a judged run: siblings that read a Report and nothing else, one module a format."""
+"""The judged run in; tables, pages and files for people and programs out."""

@@ -6,12 +6,12 @@ from typing import Final
 
 from jinja2 import Environment
 
-from matrixci.green import GREEN
-from matrixci.headline import subject_title
-from matrixci.judged import JudgedRun, Verdict
 from matrixci.model import CellOutcome
+from matrixci.outcomes import GREEN
 from matrixci.reports.escape import cut, json_text, visible
 from matrixci.reports.report import Report
+from matrixci.verdict.judged import JudgedRun, Verdict
+from matrixci.verdict.versions import subject_title
 
 _CHARACTER: Final = 7
 _ROOM: Final = 10

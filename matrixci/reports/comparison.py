@@ -12,10 +12,8 @@ from typing import Final
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from matrixci.headline import day, subject_title
-from matrixci.judged import CellChange, Change, Comparison, JudgedRun
-from matrixci.reports import html, terminal_parts
-from matrixci.reports.changes import (
+from matrixci.reports import terminal_parts
+from matrixci.reports.change_groups import (
     WORSE,
     change_groups,
     figure_groups,
@@ -34,8 +32,11 @@ from matrixci.reports.escape import (
     xml_lines,
 )
 from matrixci.reports.markdown import comparison_section
+from matrixci.reports.page import html
 from matrixci.reports.report import Report
-from matrixci.wording import several
+from matrixci.util.text import several
+from matrixci.verdict.judged import CellChange, Change, Comparison, JudgedRun
+from matrixci.verdict.versions import day, subject_title
 
 _MOST: Final = 10
 

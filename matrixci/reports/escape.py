@@ -8,7 +8,7 @@ import re
 from typing import Final
 from xml.sax.saxutils import escape as escape_markup
 
-from matrixci.wording import printable
+from matrixci.util.text import printable
 
 BREAK: Final = "\u200b"
 """A zero-width space: keeps a reader's view, and ends what a program would see in the text."""

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
-from matrixci.green import GREEN
 from matrixci.history.streaks import Red
-from matrixci.judged import Blocker, Comparison, JudgedRun, PackageChange
 from matrixci.model import CheckOutcome
-from matrixci.reports.changes import package_word
+from matrixci.outcomes import GREEN
+from matrixci.reports.change_groups import package_word
 from matrixci.reports.escape import cut
 from matrixci.reports.report import Report
+from matrixci.verdict.judged import Blocker, Comparison, JudgedRun, PackageChange
 
 _Release = tuple[str, str | None]
 """A package and its version; None: it is not there."""

@@ -8,9 +8,11 @@ from typing import Final
 
 from rich.console import Console
 
-from matrixci.reports import badge, github, html, json_report, junit, markdown, sarif, terminal
+from matrixci.reports import annotations as github
+from matrixci.reports import badge, json_report, junit, markdown, sarif, terminal
+from matrixci.reports.page import html
 from matrixci.reports.report import Report
-from matrixci.run_folder import write_whole
+from matrixci.util.files import write_whole
 
 _WIDTH: Final = 160
 

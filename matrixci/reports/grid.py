@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from matrixci.judged import JudgedCell, JudgedRun
+from matrixci.verdict.judged import JudgedCell, JudgedRun
 
 
 @dataclass(frozen=True, kw_only=True)

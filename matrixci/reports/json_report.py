@@ -9,10 +9,10 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
-from matrixci.judged import JudgedRun
 from matrixci.model import CheckResult
 from matrixci.reports.escape import json_text
 from matrixci.reports.report import Report
+from matrixci.verdict.judged import JudgedRun
 
 _CHECKS: Final = TypeAdapter(tuple[CheckResult, ...])
 

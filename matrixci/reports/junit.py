@@ -11,13 +11,13 @@ from datetime import UTC
 from functools import cache
 from typing import assert_never
 
-from matrixci.green import is_warning
-from matrixci.judged import GateOutcome, JudgedCell, JudgedRun, Verdict
 from matrixci.model import CellOutcome, CheckOutcome, CheckResult
+from matrixci.outcomes import is_warning
 from matrixci.reports.escape import xml, xml_lines
-from matrixci.reports.groups import is_told_by_checks
+from matrixci.reports.grouping import is_told_by_checks
 from matrixci.reports.report import Report
-from matrixci.reproduction import of_check
+from matrixci.verdict.judged import GateOutcome, JudgedCell, JudgedRun, Verdict
+from matrixci.verdict.reproduce_command import of_check
 
 _NO_CHECK = "(cell)"
 

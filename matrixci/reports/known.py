@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-from matrixci.judged import ExpectedFailure, JudgedRun, KnownFailure
-from matrixci.wording import several
+from matrixci.util.text import several
+from matrixci.verdict.judged import ExpectedFailure, JudgedRun, KnownFailure
 
 _SOON: Final = 30
 

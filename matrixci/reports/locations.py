@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
-from matrixci.judged import JudgedCell
 from matrixci.model import CheckOutcome, CheckResult, Run
 from matrixci.reports.escape import visible
-from matrixci.reproduction import given
+from matrixci.util.invocation import given
+from matrixci.verdict.judged import JudgedCell
 
 _MATRIX: Final = "matrix.yaml"
 _CHECKS: Final = PurePosixPath("checks")

@@ -8,12 +8,9 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
-from matrixci.glyphs import CELL_GLYPHS, CHECK_GLYPHS, outcome_words
-from matrixci.headline import headline_versions
-from matrixci.judged import Gate, GateOutcome, JudgedCell, JudgedRun
 from matrixci.model import CellOutcome
-from matrixci.reports.changes import ChangeGroup, change_groups, figure_groups, package_groups
-from matrixci.reports.environment import environment, reproduce_all
+from matrixci.outcomes import outcome_words
+from matrixci.reports.change_groups import ChangeGroup, change_groups, figure_groups, package_groups
 from matrixci.reports.escape import (
     cut,
     markdown,
@@ -23,7 +20,7 @@ from matrixci.reports.escape import (
 )
 from matrixci.reports.first_look import looks
 from matrixci.reports.grid import grid
-from matrixci.reports.groups import (
+from matrixci.reports.grouping import (
     CellGroup,
     CheckGroup,
     alike,
@@ -33,10 +30,21 @@ from matrixci.reports.groups import (
     warnings,
 )
 from matrixci.reports.known import KnownRow, known_rows
+from matrixci.reports.provenance import environment, reproduce_all
 from matrixci.reports.report import Report
-from matrixci.reports.table import column_title, count_words, is_reused, label, row_note, title
-from matrixci.reproduction import of_check
-from matrixci.wording import several
+from matrixci.reports.symbols import CELL_GLYPHS, CHECK_GLYPHS
+from matrixci.reports.terminal_table import (
+    column_title,
+    count_words,
+    is_reused,
+    label,
+    row_note,
+    title,
+)
+from matrixci.util.text import several
+from matrixci.verdict.judged import Gate, GateOutcome, JudgedCell, JudgedRun
+from matrixci.verdict.reproduce_command import of_check
+from matrixci.verdict.versions import headline_versions
 
 LIMIT: Final = 1024 * 1024
 """Bytes of the largest summary that GitHub shows."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from matrixci.history.streaks import Red
 from matrixci.history.trend import Trend
-from matrixci.judged import JudgedRun
+from matrixci.verdict.judged import JudgedRun
 
 _LOG: Final = 64 * 1024
 _LOCK: Final = 4 * 2**20

@@ -7,10 +7,9 @@ from itertools import islice
 from typing import Any, Final
 from urllib.parse import quote
 
-from matrixci.judged import JudgedCell, JudgedRun, Verdict
 from matrixci.model import CellOutcome, CheckOutcome, Run
 from matrixci.reports.escape import cut, json_text, visible, visible_lines
-from matrixci.reports.groups import (
+from matrixci.reports.grouping import (
     CellGroup,
     CheckGroup,
     failures,
@@ -20,8 +19,9 @@ from matrixci.reports.groups import (
 )
 from matrixci.reports.locations import Location, cell_location, check_location, matrix_location
 from matrixci.reports.report import Report
-from matrixci.reproduction import of_check
-from matrixci.wording import several
+from matrixci.util.text import several
+from matrixci.verdict.judged import JudgedCell, JudgedRun, Verdict
+from matrixci.verdict.reproduce_command import of_check
 
 _SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 _MOST: Final = 5000  # more than this no viewer takes

@@ -6,11 +6,11 @@ from typing import Final
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from matrixci.judged import JudgedRun
 from matrixci.reports import terminal_parts as parts
 from matrixci.reports.first_look import looks
 from matrixci.reports.report import Report
-from matrixci.reports.table import header, headline, line, matrix, render_matrix
+from matrixci.reports.terminal_table import header, headline, line, matrix, render_matrix
+from matrixci.verdict.judged import JudgedRun
 
 _OPENING: Final = 5
 _MOST: Final = 50

@@ -9,15 +9,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from matrixci.glyphs import CELL_GLYPHS, CHECK_GLYPHS, STYLES, WARNING_GLYPH, outcome_words
-from matrixci.green import SHOWN
-from matrixci.judged import GateOutcome, JudgedRun
 from matrixci.model import CellOutcome, CheckOutcome
-from matrixci.reports.changes import ChangeGroup, change_groups, figure_groups, package_groups
-from matrixci.reports.environment import environment, reproduce_all
+from matrixci.outcomes import SHOWN, outcome_words
+from matrixci.reports.change_groups import ChangeGroup, change_groups, figure_groups, package_groups
 from matrixci.reports.escape import visible
 from matrixci.reports.evidence_lines import key_lines
-from matrixci.reports.groups import (
+from matrixci.reports.grouping import (
     CellGroup,
     CheckGroup,
     alike,
@@ -27,10 +24,13 @@ from matrixci.reports.groups import (
     warnings,
 )
 from matrixci.reports.known import known_rows
+from matrixci.reports.provenance import environment, reproduce_all
 from matrixci.reports.report import Report
-from matrixci.reports.table import line
-from matrixci.reproduction import of_check
-from matrixci.wording import several
+from matrixci.reports.symbols import CELL_GLYPHS, CHECK_GLYPHS, STYLES, WARNING_GLYPH
+from matrixci.reports.terminal_table import line
+from matrixci.util.text import several
+from matrixci.verdict.judged import GateOutcome, JudgedRun
+from matrixci.verdict.reproduce_command import of_check
 
 _SHOWN_CELLS: Final = 3
 _SHOWN_LINES: Final = 5

@@ -10,8 +10,8 @@ from typing import Final, Literal
 import pytest
 from page_runs import FOLDER, ISOLATION, STATE, demo_report, hostile_report, large_report
 
-from matrixci.reports import page_data
-from matrixci.reports.html import render
+from matrixci.reports.page import data as page_data
+from matrixci.reports.page.html import render
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from playwright.sync_api import (  # noqa: E402 - it may be missing

@@ -22,7 +22,7 @@ from integration.toy import PASSING, Toy, write_toy_subject
 
 from chaos.faults import Fault, inject
 from chaos.scene import CHECKS, MODES, Scene
-from matrixci.run_folder import read_run
+from matrixci.runs.folder import read_run
 
 BETWEEN = (2.0, 8.0)
 """Seconds from one fault to the next, at least and at most."""

@@ -7,9 +7,9 @@ from typing import Any, Final
 from integration.own_engine import DisconnectedEngine
 from integration.toy import PASSED, Command, Toy, outcomes_of
 
+from matrixci.execution.resume import unfinished
 from matrixci.model import CellOutcome, CellResult, Reason
-from matrixci.resume import unfinished
-from matrixci.run_folder import read_run
+from matrixci.runs.folder import read_run
 
 CHECKS: Final = {
     "test_toy.py": """

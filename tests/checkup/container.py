@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from checkup.data import Defect, matches
 from checkup.real import ROOT, CellRun
-from matrixci import container_files
-from matrixci.engine import LABEL, MOUNT_POINT, ContainerSpec, Engine
+from matrixci.engine.client import LABEL, MOUNT_POINT, ContainerSpec, Engine
+from matrixci.sandbox import files as container_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

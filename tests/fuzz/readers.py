@@ -8,15 +8,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from matrixci.container_files import RESULT_FILE, RESULTS, unpack_results
 from matrixci.errors import MatrixFileError, ResolverError, RunFilesError, UsageError
-from matrixci.evidence import Exit, Expected, cell_outcome, examine
-from matrixci.lock import Lock, parse_lock
+from matrixci.fanout.plan import Plan, PlannedCell, PlannedLock, read_plan
+from matrixci.locks.resolver import Lock, parse_lock
 from matrixci.matrix.definition import Matrix
-from matrixci.matrix.file import load_matrix
+from matrixci.matrix.loader import load_matrix
 from matrixci.model import Cell, CellOutcome, CellResult, LockRecord, Run, Subject, now
-from matrixci.plan import Plan, PlannedCell, PlannedLock, read_plan
-from matrixci.run_folder import read_run
+from matrixci.runs.folder import read_run
+from matrixci.sandbox.evidence import Exit, Expected, cell_outcome, examine
+from matrixci.sandbox.files import RESULT_FILE, RESULTS, unpack_results
 
 REAL_MATRIX = Path(__file__).parents[2] / "matrix.yaml"
 LIMIT = 2**20

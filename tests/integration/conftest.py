@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from matrixci.engine import Engine
+from matrixci.engine.client import Engine
 from matrixci.errors import EngineError
 
 from .observed import docker

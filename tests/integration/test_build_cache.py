@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from matrixci.run_folder import StoredRun, read_run
+from matrixci.runs.folder import StoredRun, read_run
 
 from .observed import docker
 from .own_engine import OwnEngine, connected_engine

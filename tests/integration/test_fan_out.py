@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from matrixci.judged import JudgedRun, Verdict
 from matrixci.model import CellOutcome, CellResult, Reason
-from matrixci.run import judge_folder
-from matrixci.run_folder import read_run
+from matrixci.runs.folder import read_run
+from matrixci.verdict.judged import JudgedRun, Verdict
+from matrixci.verdict.load import judge_folder
 
 from .observed import wait_until
 from .toy import PYTHON, Ran, Toy

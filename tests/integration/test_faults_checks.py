@@ -5,7 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from matrixci import draft, engine, images, model, pipeline
+from matrixci import model
+from matrixci.engine import client as engine
+from matrixci.execution import cell_recorder as draft
+from matrixci.execution import pipeline
+from matrixci.images import cell_images as images
 from matrixci.model import CellOutcome, CellResult, Reason, StepName
 
 from .observed import processes_with

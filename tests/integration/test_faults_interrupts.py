@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 
 from matrixci.model import CellOutcome, Reason
-from matrixci.run_folder import read_run
+from matrixci.runs.folder import read_run
 
 from .observed import containers_begun, running_of, things_of, wait_until
 from .scenes import MODES, RESTING, EndlessBuild, is_resting, let_go

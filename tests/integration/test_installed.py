@@ -47,7 +47,8 @@ def test_a_cell_runs_outside_of_any_checkout(toy: Toy, python: Path) -> None:
 @pytest.mark.parametrize("name", ["docker/base.Dockerfile", "docker/engine.sh", "checks"])
 def test_data_comes_from_the_package_itself(python: Path, tmp_path: Path, name: str) -> None:
     folder, _, file = name.partition("/")
-    code = f"from matrixci.data import data_folder; print(data_folder({folder!r}) / {file!r})"
+    place = f"data_folder({folder!r}) / {file!r}"
+    code = f"from matrixci.util.resources import data_folder; print({place})"
     done = subprocess.run(
         [str(python), "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )

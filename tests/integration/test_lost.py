@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from matrixci.model import CellOutcome, Reason
-from matrixci.run_folder import read_run
+from matrixci.runs.folder import read_run
 
 from .engine_link import EngineLink, linked
 from .observed import things_of, wait_until

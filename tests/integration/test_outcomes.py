@@ -1,7 +1,7 @@
 """What a cell comes to, whatever happens in its container; nothing but a pass is green."""
 
-from matrixci.judged import Verdict
 from matrixci.model import CellOutcome, Need, Reason
+from matrixci.verdict.judged import Verdict
 
 from .toy import PASSED, PYTHON, Ran, Toy, checks_of
 

@@ -13,7 +13,7 @@ from threading import Event, Thread
 import pytest
 
 from matrixci.model import ImageRecord
-from matrixci.run_folder import read_run
+from matrixci.runs.folder import read_run
 
 from .observed import docker, processes_with, things_of
 from .own_engine import OwnEngine, Uplink, connected_engine

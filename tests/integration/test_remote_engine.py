@@ -11,7 +11,7 @@ from signal import SIGKILL
 import pytest
 
 from matrixci.model import CellOutcome, Reason
-from matrixci.run_folder import read_run
+from matrixci.runs.folder import read_run
 
 from .certificates import Authority
 from .observed import (

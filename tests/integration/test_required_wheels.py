@@ -10,7 +10,7 @@ from source_project import a_project, commit_all
 from tiny_index import serving
 
 from matrixci.model import CellOutcome
-from matrixci.run_folder import read_run
+from matrixci.runs.folder import read_run
 
 from .observed import docker
 from .test_fan_out import matrixci, plan, report, run_cell

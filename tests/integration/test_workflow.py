@@ -20,10 +20,11 @@ from simulated_actions.machines import Machine
 from simulated_actions.workflows import Source, WorkflowRun
 
 from matrixci.history.store import History
-from matrixci.judged import Verdict
-from matrixci.model import Caller, CellOutcome
-from matrixci.run import judge_folder
-from matrixci.run_folder import read_run
+from matrixci.model import CellOutcome
+from matrixci.runs.folder import read_run
+from matrixci.util.invocation import Caller
+from matrixci.verdict.judged import Verdict
+from matrixci.verdict.load import judge_folder
 
 from .own_engine import OwnEngine, own_engine
 from .test_fan_out import as_told, facts

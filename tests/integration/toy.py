@@ -17,16 +17,16 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from matrixci.cells import Selection, choose
-from matrixci.events import Listener
-from matrixci.judge import exit_code
-from matrixci.judged import JudgedRun
-from matrixci.matrix.file import load_matrix
+from matrixci.execution.execute import execute
+from matrixci.execution.listener import Listener
+from matrixci.execution.pipeline import Settings
+from matrixci.locks.subject import resolve_subject
+from matrixci.matrix.cells import Selection, choose
+from matrixci.matrix.loader import load_matrix
 from matrixci.model import Cell, CellOutcome, CellResult, Reason, StepName
-from matrixci.pipeline import Settings
-from matrixci.run import execute
-from matrixci.run_folder import StoredRun, read_run
-from matrixci.subject import resolve_subject
+from matrixci.runs.folder import StoredRun, read_run
+from matrixci.verdict.judge import exit_code
+from matrixci.verdict.judged import JudgedRun
 
 from .observed import (
     PATIENCE_SECONDS,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from matrixci import cli
+from matrixci.cli import main as cli
 
 
 @dataclass(frozen=True, kw_only=True)

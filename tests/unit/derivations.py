@@ -18,9 +18,9 @@ import uv
 from factories import a_cell, write_wheel
 from tiny_index import serving
 
-from matrixci.index_settings import index_environment
-from matrixci.older_reason import Unused, own_fault, reason_of_conflict
-from matrixci.resolver_reason import readable_reason
+from matrixci.locks.held_back_reason import Unused, own_fault, reason_of_conflict
+from matrixci.locks.index_settings import index_environment
+from matrixci.locks.unsatisfiable import readable_reason
 
 FILE = Path(__file__).parent / "data/derivations.json"
 PYTHON = "3.13"

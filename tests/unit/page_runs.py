@@ -9,20 +9,6 @@ from factories import RUN, a_cell, a_lock, a_run, an_engine, an_image
 
 from matrixci.history.streaks import Red
 from matrixci.history.trend import Trend
-from matrixci.judged import (
-    Blocker,
-    CellChange,
-    Change,
-    CheckChange,
-    Comparison,
-    Gate,
-    GateOutcome,
-    JudgedCell,
-    JudgedRun,
-    KnownFailure,
-    PackageChange,
-    Verdict,
-)
 from matrixci.model import (
     Attestation,
     Cell,
@@ -36,6 +22,20 @@ from matrixci.model import (
     StepName,
 )
 from matrixci.reports.report import Report
+from matrixci.verdict.judged import (
+    Blocker,
+    CellChange,
+    Change,
+    CheckChange,
+    Comparison,
+    Gate,
+    GateOutcome,
+    JudgedCell,
+    JudgedRun,
+    KnownFailure,
+    PackageChange,
+    Verdict,
+)
 
 START: Final = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 FOLDER: Final = f".matrixci/runs/{RUN}"

@@ -19,29 +19,31 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from packaging.requirements import Requirement
 
-from matrixci import result_file
-from matrixci.constraints import constraints
-from matrixci.data import data_folder
-from matrixci.engine import _label_instruction
-from matrixci.history import file as history_file
-from matrixci.index_settings import _as_shell
-from matrixci.judge import judge
-from matrixci.judged import JudgedRun
-from matrixci.lock import Lock, Pin, parse_lock
-from matrixci.matrix.file import _printable
+from matrixci.engine.client import _label_instruction
+from matrixci.history import database as history_file
+from matrixci.locks.index_settings import _as_shell
+from matrixci.locks.own_wheels import with_subjects_wheel
+from matrixci.locks.resolver import Lock, Pin, parse_lock
+from matrixci.locks.wheel_build import file_name
+from matrixci.matrix.loader import _printable
 from matrixci.model import CellOutcome, CheckOutcome, Subject
-from matrixci.own_wheels import with_subjects_wheel
-from matrixci.redaction import redact, redact_file
-from matrixci.reports import badge, github, html, json_report, junit, sarif
-from matrixci.reports.environment import reproduce_all
+from matrixci.reports import annotations as github
+from matrixci.reports import badge, json_report, junit, sarif
+from matrixci.reports.constraints import constraints
 from matrixci.reports.escape import cut, markdown_code, visible
-from matrixci.reports.page_data import _quoted, as_script
-from matrixci.reports.page_words import link_of
+from matrixci.reports.page import html
+from matrixci.reports.page.data import _quoted, as_script
+from matrixci.reports.page.words import link_of
+from matrixci.reports.provenance import reproduce_all
 from matrixci.reports.report import Report
-from matrixci.reproduction import anew_command, of_check, reproduce_command
-from matrixci.reproduction import given as given_of
-from matrixci.wheel_build import file_name
-from matrixci.wording import in_line, printable
+from matrixci.sandbox import result_file
+from matrixci.util.invocation import given as given_of
+from matrixci.util.redaction import redact, redact_file
+from matrixci.util.resources import data_folder
+from matrixci.util.text import in_line, printable
+from matrixci.verdict.judge import judge
+from matrixci.verdict.judged import JudgedRun
+from matrixci.verdict.reproduce_command import anew_command, of_check, reproduce_command
 
 wire = runpy.run_path(str(data_folder("harness") / "wire.py"))  # plain files, in no package
 QUICK = settings(max_examples=200, deadline=None, derandomize=True, database=None)

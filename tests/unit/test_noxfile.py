@@ -3,7 +3,7 @@ from pathlib import Path
 
 from typer.main import get_command
 
-from matrixci.cli import app
+from matrixci.cli.main import app
 
 NOXFILE = Path(__file__).parents[2] / "noxfile.py"
 

@@ -4,9 +4,9 @@ from datetime import date
 
 from factories import a_cell, a_check, a_lock, a_result, a_run, an_image, an_issue
 
-from matrixci.judge import judge
-from matrixci.judged import JudgedRun
 from matrixci.model import CellOutcome, CellResult, CheckOutcome, Run
+from matrixci.verdict.judge import judge
+from matrixci.verdict.judged import JudgedRun
 
 EVIL = (
     "\x1b[31mred\x1b]0;title\x07\x00\x08\x85\u202e\ufffe"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from rich.console import Console, RenderableType
 
-from matrixci.judge import judge
-from matrixci.judged import JudgedRun
 from matrixci.reports.report import Report, read_report
-from matrixci.run_folder import read_run
+from matrixci.runs.folder import read_run
+from matrixci.verdict.judge import judge
+from matrixci.verdict.judged import JudgedRun
 
 RUNS = Path(__file__).parent / "runs"
 BEFORE = RUNS / "20260821T100000Z-000001"

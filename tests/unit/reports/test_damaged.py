@@ -9,9 +9,9 @@ import pytest
 import stored
 
 from matrixci.errors import ExitCode, RunFilesError
-from matrixci.judge import exit_code
-from matrixci.judged import Verdict
 from matrixci.reports.formats import FORMATS, write_all
+from matrixci.verdict.judge import exit_code
+from matrixci.verdict.judged import Verdict
 
 TRUNCATED, VERSION, FOREIGN, MISSING, EMPTY = (
     "py3.10-numpy1-cpu",

@@ -8,12 +8,13 @@ from factories import a_check, a_lock, a_result, a_run, an_issue, cells
 from stored import printed
 
 from matrixci.history.streaks import Red
-from matrixci.judge import judge
-from matrixci.judged import JudgedRun, Verdict
 from matrixci.model import CellOutcome, CheckOutcome, CheckResult, Reason
-from matrixci.reports import html, markdown, terminal
+from matrixci.reports import markdown, terminal
 from matrixci.reports.first_look import Look, looks
+from matrixci.reports.page import html
 from matrixci.reports.report import Report
+from matrixci.verdict.judge import judge
+from matrixci.verdict.judged import JudgedRun, Verdict
 
 FOUR = cells(("3.10", "3.11", "3.12", "3.13"))
 ID = "test_stack.py::test_reshape"

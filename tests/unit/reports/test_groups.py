@@ -3,9 +3,9 @@ from datetime import date
 
 from factories import a_cell, a_check, a_result, a_run
 
-from matrixci.judge import judge
 from matrixci.model import CellOutcome, CheckOutcome, CheckResult
-from matrixci.reports.groups import CheckGroup, alike, failures
+from matrixci.reports.grouping import CheckGroup, alike, failures
+from matrixci.verdict.judge import judge
 
 BAD = CheckOutcome.FAILED
 BROKEN = "expected: it can be imported\nseen: TypeError"

@@ -13,11 +13,18 @@ import stored
 import xmlschema
 from markdown_it import MarkdownIt
 
-from matrixci.judged import CellChange, Change, CheckChange, Comparison, JudgedRun, PackageChange
 from matrixci.model import CellOutcome
 from matrixci.reports import comparison, markdown, terminal
 from matrixci.reports.formats import FORMATS
 from matrixci.reports.report import Report, read_report
+from matrixci.verdict.judged import (
+    CellChange,
+    Change,
+    CheckChange,
+    Comparison,
+    JudgedRun,
+    PackageChange,
+)
 
 SCHEMA = xmlschema.XMLSchema(Path(__file__).parent / "junit.xsd")
 MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable("table").enable("strikethrough")

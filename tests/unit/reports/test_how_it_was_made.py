@@ -3,9 +3,9 @@ from datetime import UTC, date, datetime
 import pytest
 from factories import a_result, a_run, an_engine, an_image
 
-from matrixci.judge import judge
 from matrixci.model import Subject
-from matrixci.reports.environment import environment
+from matrixci.reports.provenance import environment
+from matrixci.verdict.judge import judge
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,15 @@ from page_runs import (
 )
 
 from matrixci.history.trend import Trend, trend_key
-from matrixci.judge import judge
-from matrixci.judged import (
+from matrixci.model import CellOutcome, CheckOutcome, CheckResult
+from matrixci.reports.page import data as page_data
+from matrixci.reports.page.html import render
+from matrixci.reports.page.pool import Pool, Texts
+from matrixci.reports.page.words import GATE_GLYPHS, link_of, outcome_words
+from matrixci.reports.report import Report
+from matrixci.util.text import printable
+from matrixci.verdict.judge import judge
+from matrixci.verdict.judged import (
     CellChange,
     Change,
     CheckChange,
@@ -37,13 +44,6 @@ from matrixci.judged import (
     JudgedRun,
     Verdict,
 )
-from matrixci.model import CellOutcome, CheckOutcome, CheckResult
-from matrixci.reports import page_data
-from matrixci.reports.html import render
-from matrixci.reports.page_words import GATE_GLYPHS, link_of, outcome_words
-from matrixci.reports.pool import Pool, Texts
-from matrixci.reports.report import Report
-from matrixci.wording import printable
 
 GOLDEN = Path(__file__).parent / "snapshots" / "page.txt"
 VOID = {"meta", "br", "input", "link", "img", "hr", "base"}

@@ -7,10 +7,11 @@ import pytest
 from factories import a_check, a_result, a_run, an_issue
 from stored import printed
 
-from matrixci.judge import judge
 from matrixci.model import CheckOutcome
-from matrixci.reports import html, markdown, terminal
+from matrixci.reports import markdown, terminal
+from matrixci.reports.page import html
 from matrixci.reports.report import Report
+from matrixci.verdict.judge import judge
 
 FORMS: dict[str, Callable[[Report], str]] = {
     "html": html.render,

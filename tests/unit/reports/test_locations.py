@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from factories import a_check, a_result, a_run
 
-from matrixci.judge import judge
 from matrixci.model import CellOutcome, CellResult, CheckOutcome, CheckResult, Limits, Reason, Setup
-from matrixci.reports import github, junit, sarif
+from matrixci.reports import annotations as github
+from matrixci.reports import junit, sarif
 from matrixci.reports.report import Report
+from matrixci.verdict.judge import judge
 
 BEGAN = datetime(2026, 11, 21, 10, tzinfo=UTC)
 FAILED = CheckOutcome.FAILED

@@ -1,0 +1,80 @@
+"""The command that removes what runs have left on the engine."""
+
+import asyncio
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.text import Text
+
+from matrixci.cli.console import console
+from matrixci.cli.options import HOME, HomeOption
+from matrixci.engine.build_cache import build_cache_size, prune_build_cache
+from matrixci.engine.cleanup_plan import Scope
+from matrixci.engine.client import Engine
+from matrixci.engine.image_references import Folder
+from matrixci.execution.home_use import in_use
+from matrixci.model import now
+from matrixci.reports.cleanup_text import listing, phrase
+
+_AGE: Final = re.compile(r"(\d{1,5})([hdw]?)")
+_UNITS: Final = {"h": "hours", "d": "days", "w": "weeks", "": "days"}
+
+
+def parse_age(text: str) -> timedelta:
+    """Read a duration such as 7, 7d, 12h or 2w; a number alone is days.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    found = _AGE.fullmatch(text.strip().lower())
+    if found is None:
+        msg = f"{text!r} is not an age; write a number of days, or 12h, 7d, 2w."
+        raise typer.BadParameter(msg)
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def clean(
+    *,
+    home: HomeOption = HOME,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all", help="What every folder made, base images and the engine's build cache, too."
+        ),
+    ] = False,
+    older_than: Annotated[
+        timedelta | None,
+        typer.Option(
+            metavar="AGE", parser=parse_age, help="Only what was not used for so long: 7d, 12h."
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List what would be removed; remove nothing.")
+    ] = False,
+) -> None:
+    """Remove containers, volumes and images that this folder's runs made; runs are kept."""
+    lines = asyncio.run(_clean(home, everything=everything, older_than=older_than, dry_run=dry_run))
+    for line in lines:
+        console().print(Text(line), soft_wrap=True)
+
+
+async def _clean(
+    home: Path, *, everything: bool, older_than: timedelta | None, dry_run: bool
+) -> list[str]:
+    engine = await Engine.connect()
+    with in_use(home) as use, use.alone() as alone:
+        folder = Folder.of(home)
+        scope = Scope(
+            folder=None if everything else folder,
+            unused_since=None if older_than is None else now() - older_than,
+            busy=None if alone else folder,
+        )
+        plan = await engine.clean(scope, dry_run=dry_run)
+    first = phrase(plan, dry_run=dry_run)
+    if everything:
+        asked = build_cache_size if dry_run else prune_build_cache
+        first += f", build cache: {await asked(engine, older_than)}"
+    return [first, *(listing(plan, now()) if dry_run else ())]

@@ -1,0 +1,74 @@
+"""The command that prints what is known to be good."""
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from matrixci.cli.console import console
+from matrixci.cli.options import HOME, HomeOption, RunOption
+from matrixci.errors import NotGreenError, UsageError
+from matrixci.history.run_names import named_run
+from matrixci.reports.constraints import constraints, needs_several
+from matrixci.reports.last_green import last_green
+from matrixci.util.files import write_whole
+from matrixci.util.invocation import called
+from matrixci.util.text import in_line, listed
+from matrixci.verdict.judged import JudgedRun
+from matrixci.verdict.load import judge_folder
+
+
+def print_constraints(
+    cell: Annotated[str, typer.Argument(metavar="CELL", help="Cell id, or a glob with --out.")],
+    *,
+    run: RunOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE|DIR", help="Write it there; for a glob: one file a cell."),
+    ] = None,
+    hashes: Annotated[
+        bool,
+        typer.Option("--hashes", help="Write hashes, for `pip install --require-hashes -r`."),
+    ] = False,
+    home: HomeOption = HOME,
+) -> None:
+    """Print the constraints file of a green cell, for `pip install -c`."""
+    folder = named_run(home, run)
+    judged = judge_folder(folder)
+    try:
+        files = constraints(judged, folder, cell, hashes=hashes)
+    except NotGreenError as error:
+        raise NotGreenError("\n".join([str(error), *_hints(home, judged, cell)])) from error
+    if not needs_several(cell, judged.run.cells):
+        text = files[cell]
+        if out is None:
+            typer.echo(text, nl=False)
+            return
+        path = out / f"{cell}.txt" if out.is_dir() else out
+        write_whole(path, text)
+        _say(f"written: {path}")
+        return
+    if out is None:
+        msg = f"{cell} names {len(files)} green cells: {listed(files)}.\nGive a folder: --out DIR"
+        raise UsageError(msg)
+    for name, text in files.items():
+        write_whole(out / f"{name}.txt", text)
+        _say(f"written: {out / name}.txt")
+    if left := [each.id for each in judged.run.cells if each.id not in files]:
+        _say(f"not green, or not asked for: {listed(left)}")
+
+
+def _hints(home: Path, judged: JudgedRun, pattern: str) -> Iterator[str]:
+    """Yield for each cell the command that prints the constraints of its last green run."""
+    elsewhere = [] if home == HOME else ["--home", str(home)]
+    for cell in judged.run.cells:
+        if fnmatchcase(cell.id, pattern) and (last := last_green(home, judged, cell.id)):
+            command = called("constraints", cell.id, "--run", last.id, *elsewhere)
+            yield f"{cell.id} was last green on {last.began:%Y-%m-%d}: {command}"
+
+
+def _say(text: str) -> None:
+    console(stderr=True).print(Text(in_line(text)), soft_wrap=True)

@@ -1,0 +1,181 @@
+"""The command that runs a cell of a run again, or one check of it."""
+
+import asyncio
+import codecs
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, assert_never
+
+import typer
+from rich.text import Text
+
+from matrixci.cli.console import console
+from matrixci.cli.options import HOME, HomeOption, RequireLimitsOption, RunOption, checks_folder
+from matrixci.engine.client import Engine
+from matrixci.engine.image_references import Folder
+from matrixci.engine.limits import check_limits
+from matrixci.errors import ExitCode
+from matrixci.execution.home_use import in_use
+from matrixci.execution.reproduce import (
+    ChecksChoice,
+    Reproduction,
+    image_of,
+    open_shell,
+    prepare,
+    run_again,
+)
+from matrixci.history.run_names import named_run
+from matrixci.images.buildx import BuildError
+from matrixci.model import CellOutcome, CellResult, CheckOutcome, Reason, now
+from matrixci.reports.symbols import CELL_GLYPHS, CHECK_GLYPHS, STYLES
+from matrixci.runs.folder import new_run_id, read_run
+from matrixci.util.files import write_whole
+from matrixci.util.invocation import called
+from matrixci.util.text import in_line, printable
+from matrixci.verdict.judge import judge_cell
+
+_KEPT = "docker logs {0}; docker cp {0}:/matrixci/results .; removed by: {1}"
+_HINT = (
+    "the cell's container, without a time limit: run its checks with `check`, some of them with "
+    "`check CHECK...`, as often as you like; leave with `exit`"
+)
+
+
+def reproduce(  # noqa: PLR0913
+    cell: Annotated[str, typer.Argument(metavar="CELL", help="Cell id.")],
+    check: Annotated[
+        str | None, typer.Argument(metavar="[CHECK]", help="Check id or glob; all that ran.")
+    ] = None,
+    *,
+    run: RunOption = None,
+    shell: Annotated[
+        bool, typer.Option("--shell", help="Open a shell in the container instead.")
+    ] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the container on the engine.")
+    ] = False,
+    checks: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of checks, instead of the run's.")
+    ] = None,
+    home: HomeOption = HOME,
+    require_limits: RequireLimitsOption = False,
+) -> None:
+    """Run a cell of a run again as it was: its stored lock, its image, its sandbox, its checks."""
+    stored = read_run(named_run(home, run))
+
+    choice = ChecksChoice(
+        given=None if checks is None else checks_folder(checks),
+        named=lambda named: checks_folder(Path(named) if named else None),
+    )
+    what = prepare(stored, cell, check, choice, new_run_id(now()))
+    sandbox = replace(what.sandbox, folder=Folder.of(home).id)
+    what = replace(what, keep=keep, require_limits=require_limits, sandbox=sandbox)
+    with in_use(home):
+        code = asyncio.run(_reproduce(what, home, shell=shell))
+    raise typer.Exit(code)
+
+
+async def _reproduce(what: Reproduction, home: Path, *, shell: bool) -> int:
+    folder = home / "reproductions" / what.id
+    write_whole(folder / "run.json", what.run.model_dump_json(indent=1))
+    engine = await Engine.connect()
+    if limits := check_limits(engine.facts, engine.host, required=what.require_limits):
+        _say(f"note: {limits}")
+    if shell and what.remark is not None:
+        _say(f"note: {what.remark}")
+    try:
+        image = await image_of(engine, what, home, folder, _say)
+    except BuildError as error:
+        return _tell(what, _blocked(what, str(error)), folder)
+    if shell:
+        _say(_HINT)
+        return await open_shell(engine, what, image, terminal=sys.stdin.isatty())
+    screen = _Screen()
+    log = folder / f"{what.before.cell.id}.log"
+    result, kept = await run_again(engine, what, image, log, screen.take)
+    screen.end()
+    if kept is not None:
+        _say(f"the container is kept: {_KEPT.format(kept, called('clean'))}")
+    write_whole(folder / f"{what.before.cell.id}.json", result.model_dump_json(indent=1))
+    return _tell(what, result, folder)
+
+
+def _blocked(what: Reproduction, message: str) -> CellResult:
+    return CellResult(
+        run=what.id,
+        cell=what.before.cell,
+        outcome=CellOutcome.BLOCKED,
+        reason=Reason.BUILD,
+        message=message,
+    )
+
+
+class _Screen:
+    """Prints a container's output as it comes, with control characters made visible."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def take(self, piece: bytes) -> None:
+        self._write(self._decoder.decode(piece))
+
+    def end(self) -> None:
+        self._write(self._decoder.decode(b"", final=True))
+
+    def _write(self, text: str) -> None:
+        lines = text.replace("\r\n", "\n").split("\n")
+        sys.stdout.write("\n".join(_shown(line) for line in lines))
+        sys.stdout.flush()
+
+
+def _shown(line: str) -> str:
+    return "\t".join(map(printable, line.split("\t")))
+
+
+def _tell(what: Reproduction, result: CellResult, folder: Path) -> int:
+    """Tell what it came to, and what it had come to before; return the exit code."""
+    today = now().date()
+    again = judge_cell(result, what.run.known_issues, today)
+    before = judge_cell(what.before, what.run.known_issues, today)
+    earlier = {check.id: check.outcome for check in before.checks}
+    out = console()
+    out.print()
+    for check in again.checks:
+        was = earlier.get(check.id)
+        text = Text(f"{CHECK_GLYPHS[check.outcome]} {check.outcome}  {in_line(check.id)}")
+        text.append(f"  (in the run: {was or 'not there'})", style="dim")
+        for line in [*check.reason.splitlines(), *check.message.splitlines()]:
+            if check.outcome is not CheckOutcome.PASSED:
+                text.append(f"\n    {in_line(line)}")
+        out.print(text, soft_wrap=True)
+    cell = again.cell.id
+    text = Text(f"{CELL_GLYPHS[again.outcome]} {cell}: {again.outcome}", STYLES[again.outcome])
+    text.append(f" ({again.reason})" if again.reason else "", style="default")
+    if what.only is None:
+        text.append(f"; in the run: {before.outcome}", style="default")
+    if what.remark is not None:
+        text.append(f"; {in_line(what.remark)}", style="default")
+    for line in again.message.splitlines():
+        text.append(f"\n    {in_line(line)}", style="default")
+    out.print(text, soft_wrap=True)
+    _say(f"log and result: {folder}")
+    return _exit_code(again.outcome)
+
+
+def _exit_code(outcome: CellOutcome) -> ExitCode:
+    match outcome:
+        case CellOutcome.PASSED | CellOutcome.PARTIAL:
+            return ExitCode.READY
+        case CellOutcome.FAILED | CellOutcome.BLOCKED | CellOutcome.UNSATISFIABLE:
+            return ExitCode.FAILURES
+        case CellOutcome.ERROR | CellOutcome.MISSING:
+            return ExitCode.INFRASTRUCTURE
+        case CellOutcome.CANCELLED:
+            return ExitCode.INTERRUPTED
+        case _ as never:
+            assert_never(never)
+
+
+def _say(text: str) -> None:
+    console(stderr=True).print(Text(in_line(text)), soft_wrap=True)

@@ -1,0 +1,174 @@
+"""The main job: execute a run, and judge it."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Final
+
+from matrixci.engine.client import Engine
+from matrixci.engine.limits import check_limits
+from matrixci.errors import EngineError
+from matrixci.execution.home_use import HomeUse, in_use
+from matrixci.execution.listener import Listener
+from matrixci.execution.new_run import new_run
+from matrixci.execution.pipeline import Pipeline, Settings, resolver_for
+from matrixci.execution.preflight import make_sure_of_room
+from matrixci.execution.resume import Resumption
+from matrixci.execution.used_images import UsedImages
+from matrixci.locks.kept_locks import KeptLocks
+from matrixci.locks.resolver import Resolver
+from matrixci.locks.unknown_requirements import refuse_unknown
+from matrixci.matrix.cells import Chosen
+from matrixci.model import Cell, CellResult, Run, now
+from matrixci.runs.folder import RunFolder
+from matrixci.runs.stored_checks import store_checks
+from matrixci.util.leftover_processes import sweep_orphans
+from matrixci.util.temp_dirs import sweep_temporary_folders
+from matrixci.util.text import several
+from matrixci.verdict.judged import JudgedRun
+from matrixci.verdict.load import judge_folder
+
+
+async def make_sure_of_requirements(
+    resolver: Resolver, settings: Settings, cells: Sequence[Cell]
+) -> None:
+    """Do nothing where the index has a release for each requirement, or cannot be asked.
+
+    Raises:
+        UsageError: it has none, whatever the Python and the other requirements are.
+    """
+    await refuse_unknown(
+        resolver,
+        cells,
+        settings.subject.subject,
+        settings.matrix.requires,
+        as_of=settings.as_of,
+    )
+
+
+_THREADS: Final = 64
+
+
+async def execute(
+    settings: Settings, chosen: Chosen, listener: Listener, command: Sequence[str]
+) -> JudgedRun:
+    """Run the cells, write the run's folder, and judge what it holds.
+
+    Interrupting it (cancelling the task) ends it in order: it returns the judged run, whose exit
+    code tells.
+
+    Raises:
+        EngineError: no engine answers.
+        DiskFullError: a disk that the run would fill has too little room.
+        RunFilesError: the run's folder can't be written.
+        UsageError: the package index has no release for a requirement.
+    """
+    use_threads()
+    engine = await Engine.connect()
+    await look_ahead(settings, engine, listener)
+    # It keeps its answers, so nothing is asked twice.
+    resolver = resolver_for(settings, engine.facts.architecture)
+    await make_sure_of_requirements(resolver, settings, chosen.cells)
+    run = new_run(settings, chosen, command)
+    folder = RunFolder.create(settings.home, run.id)
+    with folder.held():
+        folder.write_run(run)
+        store_checks(folder.path, settings.sources)
+        folder.point_latest()
+        pipeline = Pipeline(settings, run, folder, engine, listener, locks=resolver)
+        return await run_and_judge(run, pipeline, folder, engine, listener)
+
+
+async def resume(what: Resumption, listener: Listener) -> JudgedRun:
+    """Run the cells of a run that have no final result, in its own folder, and judge it.
+
+    Interrupting it (cancelling the task) ends it in order, as it does a new run.
+
+    Raises:
+        EngineError: no engine answers.
+        DiskFullError: a disk that the run would fill has too little room.
+        RunFilesError: the run's folder can't be written.
+        UsageError: the run is still under way.
+    """
+    use_threads()
+    folder = RunFolder(what.stored.folder)
+    with folder.held():
+        engine = await Engine.connect()
+        await look_ahead(what.settings, engine, listener)
+        for problem in what.problems:
+            listener.said(problem)
+        folder.write_run(what.run)
+        store_checks(folder.path, what.settings.sources)
+        folder.point_latest()
+        locks = KeptLocks(what.locks, resolver_for(what.settings, engine.facts.architecture))
+        pipeline = Pipeline(what.settings, what.run, folder, engine, listener, locks=locks)
+        return await run_and_judge(what.run, pipeline, folder, engine, listener, what)
+
+
+def use_threads() -> None:
+    """Give the event loop enough threads: the life of each container blocks one now and then."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
+
+
+async def look_ahead(settings: Settings, engine: Engine, listener: Listener) -> None:
+    """Refuse to begin where a disk is nearly full, or limits that must hold would not."""
+    required = settings.require_limits
+    if remark := check_limits(engine.facts, engine.host, required=required):
+        listener.said(remark)
+    needed = settings.matrix.limits.free_disk
+    if remark := await make_sure_of_room(engine, settings.home, needed):
+        listener.said(remark)
+
+
+async def _replace_images(
+    images: UsedImages, use: HomeUse, results: Mapping[str, CellResult]
+) -> str | None:
+    """Remove images that the run has replaced, and return a line about it, None for no image.
+
+    Where another process is at work in the same folder, a later run removes them.
+
+    Raises:
+        EngineError: the engine failed.
+    """
+    with use.alone() as alone:
+        gone = await images.remove_superseded(results) if alone else 0
+    return f"removed {several(gone, 'image')} of earlier runs of this matrix" if gone else None
+
+
+async def _sweep(engine: Engine, listener: Listener) -> None:
+    """Remove what runs that were killed have left."""
+    # First who might go on to use the rest.
+    if swept := await asyncio.to_thread(sweep_orphans):
+        listener.said(f"{swept} processes of a run that was killed are ended")
+    if swept := await engine.sweep():
+        listener.said(f"{swept} containers and volumes of a run that was killed are removed")
+    if swept := await asyncio.to_thread(sweep_temporary_folders):
+        listener.said(f"{swept} temporary folders of a run that was killed are removed")
+
+
+async def run_and_judge(  # noqa: PLR0913, PLR0917 - a run has as many parts
+    run: Run,
+    pipeline: Pipeline,
+    folder: RunFolder,
+    engine: Engine,
+    listener: Listener,
+    resumption: Resumption | None = None,
+) -> JudgedRun:
+    """Run the cells of a run that was begun, write how it ended, and judge it."""
+    cells = run.cells if resumption is None else resumption.cells
+    before = {} if resumption is None else resumption.stored.results
+    listener.planned(cells)
+    await _sweep(engine, listener)
+    with in_use(pipeline.used_images.home) as use:
+        results, interrupted = await pipeline.execute(cells)
+        planned = run.plan is not None  # why a cell has an older release was found out then
+        older = run.older if interrupted or planned else await pipeline.older({**before, **results})
+        await pipeline.close()
+        with suppress(EngineError):  # it is away; the next run sweeps
+            await engine.remove_remains(run.id)
+            if told := await _replace_images(pipeline.used_images, use, results):
+                listener.said(told)
+    ending = {"ended": now(), "engine": engine.facts, "interrupted": interrupted, "older": older}
+    folder.write_run(run.model_copy(update=ending))
+    return judge_folder(folder.path)

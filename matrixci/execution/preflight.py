@@ -1,0 +1,68 @@
+"""What must be there before a run begins: room on the disks that it fills."""
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+from matrixci.engine.client import Engine
+from matrixci.errors import DiskFullError, EngineError, RunFilesError
+from matrixci.util.invocation import called
+
+HOME_BYTES: Final = 256 * 2**20
+"""What the files of a large run come to."""
+
+_GIB: Final = 2**30
+
+
+async def make_sure_of_room(engine: Engine, home: Path, needed: int) -> str | None:
+    """Make sure that the disks of the engine and of the runs are not nearly full.
+
+    Args:
+        engine: where images and containers lie.
+        home: where runs and caches lie.
+        needed: what must be free for the engine, in bytes.
+
+    Returns:
+        What is worth knowing, in a line: that the engine's disk can't be seen.
+
+    Raises:
+        DiskFullError: less is free; the message has the figures, and how to free some.
+        RunFilesError: the home can't be looked at.
+    """
+    _refuse_full_home(home)
+    try:
+        free = await engine.free_disk()
+    except EngineError as error:
+        return f"how much room the container engine has is not known: {error}"
+    if free is None:
+        return "how much room the container engine has is not known"
+    if free < needed:
+        msg = (
+            f"The disk of the container engine is nearly full: {_gib(free)} are free, and "
+            f"{_gib(needed)} are needed (limits: free-disk: in matrix.yaml).\n"
+            f"Free some: {called('clean', '--all')}"
+        )
+        raise DiskFullError(msg)
+    return None
+
+
+def _refuse_full_home(home: Path) -> None:
+    place = home.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        free = shutil.disk_usage(place).free
+    except OSError as error:
+        msg = f"The folder of the runs, {home}, can't be looked at: {error.strerror}"
+        raise RunFilesError(msg) from error
+    if free < HOME_BYTES:
+        msg = (
+            f"The disk of the runs is nearly full: {_gib(free)} are free in {place}, and "
+            f"{_gib(HOME_BYTES)} are needed.\n"
+            f"Remove runs that nobody needs from {home / 'runs'}, or name another --home."
+        )
+        raise DiskFullError(msg)
+
+
+def _gib(size: int) -> str:
+    return f"{size / _GIB:.2f} GiB"

@@ -1,0 +1,172 @@
+"""A run that ended before all its cells had: what is left of it, and whether it may go on."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, assert_never
+
+from matrixci.errors import RunFilesError, SubjectError, UsageError
+from matrixci.execution.pipeline import Settings
+from matrixci.images.build_cache import BuildCache
+from matrixci.locks.own_wheels import KeptWheel, kept_wheels
+from matrixci.locks.resolver import Lock
+from matrixci.locks.subject import ResolvedSubject, kept_wheel
+from matrixci.matrix.definition import Matrix
+from matrixci.matrix.digest import matrix_digest
+from matrixci.model import BaseOrigin, Cell, CellOutcome, Run
+from matrixci.runs.folder import StoredRun
+from matrixci.runs.lock_file import read_lock
+from matrixci.util.invocation import called
+
+_FRESH: Final = "--fresh"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resumption:
+    """What a run needs to go on."""
+
+    stored: StoredRun
+    settings: Settings
+    cells: tuple[Cell, ...]
+    """Those without a final result."""
+    locks: Mapping[str, Lock]
+    """Of these, id to the lock that a cell had already: by now there may be newer releases."""
+    problems: tuple[str, ...]
+    """Which locks, and which results, can't be read any more."""
+
+    @property
+    def run(self) -> Run:
+        """The run as it goes on: what it was, and not ended."""
+        required = self.settings.require_limits
+        again = {"ended": None, "interrupted": False, "require_limits": required}
+        return self.stored.run.model_copy(update=again)
+
+
+def unfinished(stored: StoredRun) -> tuple[Cell, ...]:
+    """Return the cells that have no final result: none, a damaged one, an error, cancelled."""
+    return tuple(cell for cell in stored.run.cells if not _is_final(stored, cell))
+
+
+def _is_final(stored: StoredRun, cell: Cell) -> bool:
+    if cell.id not in stored.results:
+        return False
+    match stored.results[cell.id].outcome:
+        case (
+            CellOutcome.PASSED
+            | CellOutcome.PARTIAL
+            | CellOutcome.FAILED
+            | CellOutcome.UNSATISFIABLE
+            | CellOutcome.BLOCKED
+        ):
+            return True
+        case CellOutcome.ERROR | CellOutcome.CANCELLED | CellOutcome.MISSING:
+            return False
+        case _ as never:
+            assert_never(never)
+
+
+def prepare(  # noqa: PLR0913 - what a run is made of
+    stored: StoredRun,
+    matrix: Matrix,
+    checks: Path,
+    home: Path,
+    *,
+    jobs: int | None = None,
+    base_origin: BaseOrigin | None = None,
+    registry: str | None = None,
+    build_cache: BuildCache | None = None,
+    require_limits: bool = False,
+) -> Resumption:
+    """Return what a run needs to go on as it began.
+
+    Args:
+        stored: the run.
+        matrix: as its file is now.
+        checks: the folder of checks.
+        home: where caches and built wheels lie.
+        jobs: cells under way at once.
+        base_origin: how base images must come to be; None: as the run had it.
+        registry: the repository through which images are shared.
+        build_cache: where BuildKit's own cache is kept.
+        require_limits: an engine that can't enforce every limit is refused, as the run may ask.
+
+    Raises:
+        UsageError: something that the run stands on is not what it was; each such thing is named.
+    """
+    run = stored.run
+    differences = []
+    wheel = None
+    try:
+        wheel = kept_wheel(run.subject, home)
+    except SubjectError as error:
+        gone = str(error).partition("\n")[0]
+        differences.append(f"the subject's wheel is gone, or another one: {gone}")
+    own_wheels: tuple[KeptWheel, ...] = ()
+    try:
+        own_wheels = kept_wheels(run.own_wheels, home)
+    except SubjectError as error:
+        differences.append(str(error).partition("\n")[0])
+    settings = Settings(
+        matrix=matrix,
+        subject=ResolvedSubject(subject=run.subject, wheel=wheel),
+        own_wheels=own_wheels,
+        checks=checks,
+        home=home,
+        check_filter=run.check_filter,
+        as_of=run.as_of,
+        jobs=jobs,
+        fresh=_FRESH in run.command,
+        base_origin=base_origin or (run.setup.base_origin if run.setup else None),
+        registry=registry,
+        build_cache=build_cache,
+        require_limits=require_limits or run.require_limits,
+    )
+    differences += _differences(run, settings)
+    if differences:
+        listed = "".join(f"\n  {each}" for each in differences)
+        msg = (
+            f"The run {run.id} can't go on: its cells would not be of one kind.{listed}\n"
+            f"Put it back as it was, or begin a new run: {called('matrix')}"
+        )
+        raise UsageError(msg)
+    cells = unfinished(stored)
+    locks, problems = _locks(stored, cells)
+    return Resumption(
+        stored=stored,
+        settings=settings,
+        cells=cells,
+        locks=locks,
+        problems=(
+            *(f"a result that can't be read is made anew: {each}" for each in stored.problems),
+            *(f"a lock that can't be read is resolved anew: {each}" for each in problems),
+        ),
+    )
+
+
+def _locks(stored: StoredRun, cells: Iterable[Cell]) -> tuple[dict[str, Lock], list[str]]:
+    """Return the locks that cells have already, and what is wrong with others."""
+    locks, problems = {}, []
+    for cell in cells:
+        result = stored.results.get(cell.id)
+        if result is None or result.lock is None:
+            continue
+        try:
+            locks[cell.id] = read_lock(stored.folder, result.lock, stored.run)
+        except RunFilesError as error:
+            problems.append(str(error).partition("\n")[0])
+    return locks, problems
+
+
+def _differences(run: Run, settings: Settings) -> Iterator[str]:
+    """Yield what the run recorded of what it stands on, and is not so any more."""
+    if run.setup is None:
+        yield f"it was made by matrixci {run.matrixci}, which didn't record what it stands on"
+        return
+    now = settings.setup
+    if matrix_digest(settings.matrix) != run.matrix_digest:
+        yield "the matrix was changed since"
+    if now.checks_digest != run.setup.checks_digest:
+        yield f"the checks in {settings.checks}, or what runs them, were changed since"
+    if now.base_origin != run.setup.base_origin:
+        was = run.setup.base_origin or "from a registry, or assembled where none answers"
+        yield f"its base images are {was}, and {now.base_origin} ones are asked for"

@@ -1,0 +1,104 @@
+"""What a run records of its matrix and its command, so that a cell of it can be made again."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+from packaging.version import Version
+
+from matrixci.images.cell_images import ImageRequest, ImageSettings
+from matrixci.locks.own_wheels import OwnWheelResolver
+from matrixci.locks.resolver import Lock, Resolver
+from matrixci.matrix.definition import Matrix
+from matrixci.model import BaseOrigin, Cell, Limits, OwnWheel, Setup
+from matrixci.sandbox.container import ENVIRONMENT
+from matrixci.sandbox.files import Sources
+from matrixci.util.resources import data_folder
+
+_GLIBC: Final = "manylinux_2_36"  # of the Debian release that the base images are
+
+
+def setup_of(matrix: Matrix, checks: Sources, base_origin: BaseOrigin | None) -> Setup:
+    """Return what the containers and images of a run have in common.
+
+    Args:
+        matrix: the matrix.
+        checks: the checks, with what runs them.
+        base_origin: how base images must come to be; None: either way.
+    """
+    return Setup(
+        limits=Limits.model_validate(matrix.limits.model_dump(exclude={"free_disk"})),
+        environment=dict(ENVIRONMENT),
+        system=matrix.base.os,
+        python=matrix.base.python,
+        precompile=matrix.precompile,
+        base_origin=base_origin,
+        checks=None if checks.folder == data_folder("checks") else str(checks.folder),
+        checks_digest=checks.digest,
+    )
+
+
+def resolver_of(
+    home: Path,
+    architecture: str,
+    as_of: date | None,
+    *,
+    fresh: bool,
+    wheels: Sequence[OwnWheel] = (),
+) -> Resolver:
+    """Return the resolver for containers of an architecture, as the kernel names it.
+
+    Args:
+        home: where answers are kept.
+        architecture: as the kernel names it.
+        as_of: only what was published up to the end of this day exists.
+        fresh: kept answers are not used.
+        wheels: those that are made for requirements with a URL.
+    """
+    platform = f"{architecture}-{_GLIBC}"
+    return OwnWheelResolver(home / "locks", platform, as_of, fresh=fresh, wheels=wheels)
+
+
+def image_settings(
+    setup: Setup,
+    cells: Sequence[Cell],
+    wheels: Mapping[str, Path],
+    jobs: int,
+    *,
+    keep_wheels: bool = True,
+) -> ImageSettings:
+    """Return what all images of a run have in common.
+
+    Args:
+        setup: the run's.
+        cells: all cells of the run.
+        wheels: SHA-256 to file of those of our own.
+        jobs: builds under way at once.
+        keep_wheels: wheels are kept on the engine, for other builds.
+    """
+    newest = max((cell.python for cell in cells), key=Version)
+    return ImageSettings(
+        system=setup.system,
+        tools_python=newest,
+        tools_base=_python_base(setup, newest),
+        precompile=setup.precompile,
+        wheels=wheels,
+        jobs=jobs,
+        keep_wheels=keep_wheels,
+        time_limit=setup.limits.build,
+    )
+
+
+def image_request(setup: Setup, cell: Cell, lock: Lock) -> ImageRequest:
+    """Return what a cell's own image is made of."""
+    return ImageRequest(
+        lock=lock,
+        python=cell.python,
+        base=cell.base or _python_base(setup, cell.python),
+        base_is_own=cell.base is not None,
+    )
+
+
+def _python_base(setup: Setup, python: str) -> str:
+    return setup.python.replace("{python}", python)

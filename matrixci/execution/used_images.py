@@ -1,0 +1,68 @@
+"""The images that the cells of a run use: recorded on the engine, and replaced by newer ones."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from matrixci.engine.cleanup_plan import CellImage, CurrentRun
+from matrixci.engine.client import Engine
+from matrixci.engine.image_references import Folder, cell_in_tag, matrix_id, reference
+from matrixci.model import CellResult, Run, now
+from matrixci.outcomes import GREEN
+from matrixci.verdict.judge import judge_cell
+
+
+class UsedImages:
+    """The images of one run in its work directory."""
+
+    def __init__(self, engine: Engine, home: Path, run: Run) -> None:
+        """Note the time: images that are tagged from now on are not those of earlier runs."""
+        self.home = home
+        self.folder = Folder.of(home)
+        self._engine = engine
+        self._run = run
+        self._began = now()  # a run that is resumed began long before
+
+    async def use(self, cell: str, image: str) -> None:
+        """Record that a cell uses an image.
+
+        Args:
+            cell: the cell's id.
+            image: the image's tag.
+
+        Raises:
+            EngineError: the engine failed, or has no such image.
+        """
+        tag = reference(self.folder, self._run, cell, image).tag
+        await self._engine.images.tag(image, tag)
+
+    async def remove_superseded(self, results: Mapping[str, CellResult]) -> int:
+        """Remove images that earlier runs of the matrix used and that no cell needs any more.
+
+        Args:
+            results: cell id to result, of the cells that have run.
+
+        Returns:
+            How many images are gone.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+        images = {}
+        for name, result in results.items():
+            if result.image is None:
+                continue
+            judged = judge_cell(result, self._run.known_issues, now().date())
+            tag, green = result.image.tag, judged.outcome in GREEN
+            used = reference(self.folder, self._run, name, tag, green=green)
+            images[used.cell] = CellImage(key=used.key, green=green)
+            if green:
+                await self._engine.images.tag(tag, used.tag)
+        cells = [*(cell.id for cell in self._run.cells), *self._run.unselected]
+        current = CurrentRun(
+            folder=self.folder,
+            matrix=matrix_id(self._run),
+            began=self._began,
+            cells=frozenset(map(cell_in_tag, cells)),
+            images=images,
+        )
+        return await self._engine.remove_superseded(current)

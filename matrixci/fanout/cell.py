@@ -1,0 +1,144 @@
+"""One cell of a plan: what it takes on the machine that runs it."""
+
+from pathlib import Path
+
+from matrixci.engine.client import Engine
+from matrixci.errors import DiskFullError, EngineError, SubjectError, UsageError
+from matrixci.execution.cell_recorder import Draft
+from matrixci.execution.execute import look_ahead, run_and_judge, use_threads
+from matrixci.execution.listener import Listener
+from matrixci.execution.pipeline import Pipeline, Settings
+from matrixci.fanout.locks import PlannedLocks
+from matrixci.fanout.plan import Plan
+from matrixci.images.build_cache import BuildCache
+from matrixci.locks.own_wheels import kept_wheels
+from matrixci.locks.subject import ResolvedSubject, kept_wheel
+from matrixci.model import BaseOrigin, Cell, CellOutcome, Reason, Run, now
+from matrixci.runs.folder import RunFolder
+from matrixci.runs.stored_checks import store_checks
+from matrixci.util.invocation import called
+from matrixci.verdict.judged import JudgedRun
+from matrixci.verdict.load import judge_folder
+
+
+async def execute_cell(
+    plan: Plan, cell: Cell, settings: Settings, folder: RunFolder, listener: Listener
+) -> JudgedRun:
+    """Run one cell of a plan into a folder of its own, and judge it.
+
+    Where the machine's own engine can't serve, that is the cell's result: whoever puts the cells
+    together learns the reason.
+
+    Args:
+        plan: the plan.
+        cell: one of its cells.
+        settings: what the cell is made with.
+        folder: takes the result; nothing of another run lies there.
+        listener: told how it goes on.
+
+    Raises:
+        UsageError: the engine's architecture isn't the plan's, or the lock is damaged.
+        RunFilesError: the folder can't be written.
+    """
+    use_threads()
+    run = run_of(plan, cell)
+    with folder.held():
+        folder.write_run(run)
+        store_checks(folder.path, settings.sources)
+        try:
+            engine = await Engine.connect()
+            await look_ahead(settings, engine, listener)
+        except (EngineError, DiskFullError) as error:
+            draft = Draft(run=run.id, cell=cell, listener=listener)
+            folder.write_cell(draft.end(CellOutcome.ERROR, Reason.ENGINE, str(error)))
+            folder.write_run(run.model_copy(update={"ended": now()}))
+            return judge_folder(folder.path)
+        if engine.facts.architecture != plan.architecture:
+            msg = (
+                f"The plan is for {plan.architecture}, and the container engine at {engine.host} "
+                f"is {engine.facts.architecture}."
+            )
+            raise UsageError(msg)
+        # The shared layers are those of all cells of the plan, whichever of them is made here.
+        whole = plan.run.model_copy(update={"plan": plan.digest})
+        locks = PlannedLocks.of(plan, cell)
+        pipeline = Pipeline(settings, whole, folder, engine, listener, locks=locks)
+        return await run_and_judge(run, pipeline, folder, engine, listener)
+
+
+def run_of(plan: Plan, cell: Cell) -> Run:
+    """Return the part of a planned run that is one cell's: every other one is left to others."""
+    others = {each.id: each.axes for each in plan.run.cells if each.id != cell.id}
+    return plan.run.model_copy(
+        update={
+            "began": now(),
+            "plan": plan.digest,
+            "cells": (cell,),
+            "unselected": (*plan.run.unselected, *others),
+            "unselected_axes": {**plan.run.unselected_axes, **others},
+            "older": {name: why for name, why in plan.run.older.items() if name == cell.id},
+        }
+    )
+
+
+def settings_of(  # noqa: PLR0913 - what a cell is made with
+    plan: Plan,
+    beside: Path,
+    checks: Path,
+    home: Path,
+    *,
+    fresh: bool = False,
+    base_origin: BaseOrigin | None = None,
+    registry: str | None = None,
+    build_cache: BuildCache | None = None,
+    keep_wheels: bool = True,
+    require_limits: bool = False,
+) -> Settings:
+    """Return what a cell of a plan is made with.
+
+    Args:
+        plan: the plan.
+        beside: the folder of the plan, where the wheels of our own lie.
+        checks: the folder of checks.
+        home: where caches lie.
+        fresh: an earlier result of the same cell is not taken.
+        base_origin: how base images must come to be; None: as planned.
+        registry: the repository through which images are shared.
+        build_cache: where BuildKit's own cache is kept.
+        keep_wheels: wheels are kept on the engine, for other builds.
+        require_limits: an engine that can't enforce every limit is refused, as the plan may ask.
+
+    Raises:
+        UsageError: the checks are not those of the plan, or a wheel of our own is not there.
+    """
+    try:
+        wheel = kept_wheel(plan.run.subject, home, beside)
+    except SubjectError as error:
+        msg = f"The plan's subject is not here: {error}"
+        raise UsageError(msg) from error
+    own_wheels = kept_wheels(plan.run.own_wheels, home, beside)
+    setup = plan.run.setup
+    settings = Settings(
+        matrix=plan.matrix,
+        subject=ResolvedSubject(subject=plan.run.subject, wheel=wheel),
+        own_wheels=own_wheels,
+        checks=checks,
+        home=home,
+        check_filter=plan.run.check_filter,
+        as_of=plan.run.as_of,
+        jobs=None,
+        fresh=fresh,
+        base_origin=base_origin or (setup.base_origin if setup else None),
+        registry=registry,
+        build_cache=build_cache,
+        keep_wheels=keep_wheels,
+        require_limits=require_limits or plan.run.require_limits,
+    )
+    if setup is None or settings.setup.checks_digest != setup.checks_digest:
+        msg = (
+            f"The checks in {checks}, or what runs them, are not those of the plan: it was made "
+            f"with matrixci {plan.run.matrixci}, commit {plan.run.commit or 'unknown'}.\n"
+            f"Run the cell with that commit, or plan anew: {called('plan')}"
+        )
+        raise UsageError(msg)
+    return settings

@@ -1,0 +1,1 @@
+"""What GitHub Actions needs: job outputs, runner labels, issues."""

@@ -1,0 +1,211 @@
+"""The issue that a project has open as long as its release is worse than it was: what to do of it.
+
+Pure: the judged run and the open issue go in, and what is to be done comes out.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from matrixci.model import CellOutcome
+from matrixci.reports.change_groups import change_groups
+from matrixci.reports.escape import cut, markdown, markdown_code, visible
+from matrixci.reports.grouping import alike, failures, other_cells
+from matrixci.reports.terminal_table import title
+from matrixci.util.text import several
+from matrixci.verdict.judged import Comparison, JudgedRun, Verdict
+
+_MARKER: Final = re.compile(r"<!-- matrixci (?P<of>[0-9a-f]{16}):(?P<told>[0-9a-f ]*) -->")
+"""The first line of a body; whatever a check's name may hold comes after it."""
+_OF_SUBJECT: Final = (CellOutcome.FAILED, CellOutcome.BLOCKED)
+"""What speaks of the subject: not of the infrastructure, and unsatisfiable only if it wasn't."""
+_TITLE: Final = 200
+_LINE: Final = 300
+_PACKAGES: Final = 1000
+_CELLS: Final = 5
+_LIST: Final = 40_000
+"""Characters of the list, of the 65,536 that GitHub takes of an issue's body."""
+_TOLD: Final = 1000
+"""Regressions that the marker remembers, 9 characters each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenIssue:
+    """An issue that is open."""
+
+    number: int
+    body: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Open:
+    """Open one."""
+
+    title: str
+    body: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Update:
+    """Bring one up to date, and comment where there is something new."""
+
+    number: int
+    title: str
+    body: str
+    comment: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Close:
+    """Close one."""
+
+    number: int
+    comment: str
+
+
+Action = Open | Update | Close | None
+"""What is to be done; None: nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Regression:
+    """Something that is worse, the same in several cells."""
+
+    key: str
+    line: str
+
+
+def find(issues: Sequence[OpenIssue], judged: JudgedRun, about: str) -> OpenIssue | None:
+    """Return the issue of this subject and this matrix, None where none is open.
+
+    Args:
+        issues: the open ones.
+        judged: a run of the subject.
+        about: tells the matrices of one repository apart.
+    """
+    wanted = _identity(judged, about)
+    found = [one for one in issues if (mark := _MARKER.match(one.body)) and mark["of"] == wanted]
+    return min(found, key=lambda one: one.number, default=None)
+
+
+def decide(judged: JudgedRun, issue: OpenIssue | None, about: str, link: str) -> Action:
+    """Return what a run asks to be done.
+
+    READY closes; what is worse than the baseline opens, and without a baseline every failure is. A
+    run that is NOT READY for another reason, a lost machine, says nothing of the subject: an issue
+    stays as it is.
+
+    Args:
+        judged: the run.
+        issue: the one that is open.
+        about: tells the matrices of one repository apart.
+        link: address of the run's page.
+    """
+    if judged.verdict is Verdict.READY:
+        if issue is None:
+            return None
+        return Close(number=issue.number, comment=f"READY again: {_head(judged, link)}")
+    found = _regressions(judged)
+    if not found:
+        return None
+    heading = visible(cut(f"{judged.verdict}: {_worse(judged)}", _TITLE))
+    body = _body(judged, found, about, link)
+    if issue is None:
+        return Open(title=heading, body=body)
+    mark = _MARKER.match(issue.body)
+    told = set(mark["told"].split()) if mark else set()
+    new = [one for one in found if one.key not in told]
+    comment = f"Worse by this, too: {_head(judged, link)}\n\n{_lines(new)}" if new else None
+    return Update(number=issue.number, title=heading, body=body, comment=comment)
+
+
+def _worse(judged: JudgedRun) -> str:
+    name = judged.run.subject.name
+    if judged.comparison is None:
+        return f"{name} fails"
+    return f"{name} is worse than on {judged.comparison.before_day}"
+
+
+def is_worse(judged: JudgedRun) -> bool:
+    """Return whether a run is worse than its baseline; without one, whether anything failed."""
+    return bool(_regressions(judged))
+
+
+def _regressions(judged: JudgedRun) -> list[_Regression]:
+    comparison = judged.comparison
+    return _failing(judged) if comparison is None else _regressed(comparison)
+
+
+def _regressed(comparison: Comparison) -> list[_Regression]:
+    return [
+        _regression(
+            (group.check or "", group.change, group.words),
+            [cell.cell for cell in group.cells],
+            ", ".join(group.packages),
+        )
+        for group in change_groups(comparison)
+        if group.worse
+    ]
+
+
+def _failing(judged: JudgedRun) -> list[_Regression]:
+    checks = [
+        _regression((group.check.id, group.check.outcome, ""), [c.cell.id for c in group.cells])
+        for group in alike(failures(judged))
+    ]
+    cells = [
+        _regression(("", group.outcome, group.reason or ""), [c.cell.id for c in group.cells])
+        for group in other_cells(judged)
+        if group.outcome in _OF_SUBJECT
+    ]
+    return [*checks, *cells]
+
+
+def _regression(
+    what: tuple[str, str, str], cells: Sequence[str], packages: str = ""
+) -> _Regression:
+    check, change, words = what
+    of = markdown_code(cut(check, _LINE)) if check else "the cell"
+    more = len(cells) - _CELLS
+    where = ", ".join(map(markdown_code, cells[:_CELLS]))
+    where += f" and {several(more, 'more cell')}" if more > 0 else ""
+    told = markdown(cut(f" ({words})" if words else "", _LINE))
+    line = f"- **{change}**: {of} {told} in {where}\n"
+    if packages:
+        line += f"  - packages: {markdown(cut(packages, _PACKAGES))}\n"
+    return _Regression(key=_digest(*what)[:8], line=line)
+
+
+def _body(judged: JudgedRun, found: Sequence[_Regression], about: str, link: str) -> str:
+    told = " ".join(one.key for one in found[:_TOLD])
+    marker = f"<!-- matrixci {_identity(judged, about)}:{told} -->"
+    return (
+        f"{marker}\n{_head(judged, link)}\n\n{_lines(found)}\n"
+        "Each scheduled run brings this up to date; the first that is READY closes it.\n"
+    )
+
+
+def _head(judged: JudgedRun, link: str) -> str:
+    return f"{markdown(cut(title(judged), _LINE))}, {link}"
+
+
+def _lines(found: Sequence[_Regression]) -> str:
+    shown, used = [], 0
+    for one in found:
+        used += len(one.line)
+        if used > _LIST:
+            break
+        shown.append(one.line)
+    left_out = len(found) - len(shown)
+    told = f"- and {left_out} more; the report has all of them\n" if left_out else ""
+    return "".join(shown) + told
+
+
+def _identity(judged: JudgedRun, about: str) -> str:
+    return _digest(judged.run.subject.name, about)[:16]
+
+
+def _digest(*words: str) -> str:
+    return hashlib.sha256("\0".join(words).encode()).hexdigest()

@@ -1,0 +1,162 @@
+"""Names of runs: ids and their beginnings, folders, and words such as `latest~1`, `last-green`."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from matrixci.errors import RunFilesError, UsageError
+from matrixci.model import Run
+from matrixci.runs.documents import read_document
+from matrixci.runs.folder import RUNS, find_run
+from matrixci.verdict.judged import JudgedRun, Verdict
+from matrixci.verdict.load import judge_folder
+
+LAST_GREEN: Final = "last-green"
+
+_LATEST: Final = "latest"
+_PREVIOUS: Final = "previous"
+_BACK: Final = re.compile(rf"{_LATEST}~(\d{{1,6}})")
+_LISTED: Final = 5
+_MOST_LOOKED_AT: Final = 30
+"""Earlier runs that are read for a baseline that nobody named."""
+
+
+def named_run(home: Path, name: str | None) -> Path:
+    """Return the folder of a run.
+
+    Args:
+        home: the folder that holds the runs.
+        name: id or its beginning, folder, `latest`, `latest~N` (N runs before the latest),
+            `previous` (`latest~1`), or `last-green` (the newest run of the latest run's subject and
+            axes that is READY); None means `latest`.
+
+    Raises:
+        UsageError: there is no such run, or a prefix fits several.
+    """
+    if name is None or _is_folder(home, name):
+        return find_run(home, name)
+    if name == LAST_GREEN:
+        return _last_green(home, find_run(home, None), itself=True)
+    if (count := _count(name)) is not None:
+        return _back(home, find_run(home, None), count, name)
+    return find_run(home, name)
+
+
+def named_baseline(home: Path, name: str, of: Path) -> Path:
+    """Return the folder of the run with which another one is compared.
+
+    `previous` and `last-green` mean runs that are earlier than the other one.
+
+    Args:
+        home: the folder that holds the runs.
+        name: as for `named_run`.
+        of: the folder of the run that is compared with it.
+
+    Raises:
+        UsageError: there is no such run, or a prefix fits several.
+    """
+    if name == LAST_GREEN and not _is_folder(home, name):
+        return _last_green(home, of, itself=False)
+    if name == _PREVIOUS and not _is_folder(home, name):
+        return _back(home, of, 1, name)
+    return named_run(home, name)
+
+
+def default_baseline(home: Path, of: Path) -> Path | None:
+    """Return the last green run before another one, None where there is none or it is elsewhere."""
+    if of.resolve().parent != (home / RUNS).resolve():
+        return None
+    try:
+        return next(_green_before(home, of, itself=False, most=_MOST_LOOKED_AT), None)
+    except RunFilesError:
+        return None  # whoever reads the run itself tells why
+
+
+def all_runs(home: Path) -> list[Path]:
+    """Return the folders of all runs, oldest first."""
+    paths = sorted((home / RUNS).glob("*/run.json"))
+    return [path.parent for path in paths if path.parent.name != _LATEST]
+
+
+def _count(name: str) -> int | None:
+    """Return how many runs before the latest a name means, None where it is no such name."""
+    if name == _PREVIOUS:
+        return 1
+    found = _BACK.fullmatch(name)
+    return None if found is None else int(found[1])
+
+
+def _back(home: Path, of: Path, count: int, name: str) -> Path:
+    known = all_runs(home)
+    earlier = [path for path in known if path.name < of.resolve().name]
+    if count == 0:
+        return of
+    if count > len(earlier):
+        msg = f"No run {name!r}: {len(earlier)} runs are older than {of.name}.{_listed(known)}"
+        raise UsageError(msg)
+    return earlier[-count]
+
+
+def _last_green(home: Path, of: Path, *, itself: bool) -> Path:
+    found = next(_green_before(home, of, itself=itself), None)
+    if found is None:
+        what = "is READY" if itself else f"before {of.name} is READY"
+        msg = f"No run {LAST_GREEN!r}: no run of this subject {what}.{_listed(all_runs(home))}"
+        raise UsageError(msg)
+    return found
+
+
+def _green_before(home: Path, of: Path, *, itself: bool, most: int | None = None) -> Iterator[Path]:
+    """Yield the READY runs like a run, up to it, newest first, among the last so many.
+
+    Raises:
+        RunFilesError: the run itself can't be read.
+    """
+    try:
+        like = read_document(of / "run.json", Run)
+    except (OSError, ValueError) as error:
+        msg = f"{of / 'run.json'}: {error}"
+        raise RunFilesError(msg) from error
+    last = of.resolve().name
+    earlier = [path for path in all_runs(home) if path.name < last]
+    wanted = [*earlier, of] if itself else earlier
+    for path in wanted[::-1][:most]:
+        if _reads_as_green(path, like):
+            yield path
+
+
+def _reads_as_green(path: Path, like: Run) -> bool:
+    """Return whether a run like another one is READY; one that cannot be read proves nothing."""
+    try:
+        alike = _is_alike(read_document(path / "run.json", Run), like)
+        return alike and _is_green(judge_folder(path))
+    except (RunFilesError, OSError, ValueError):
+        return False
+
+
+def _is_alike(run: Run, other: Run) -> bool:
+    """Return whether two runs are of one subject and one matrix, of which one has all the other."""
+    chosen = {cell.id for cell in run.cells}
+    wanted = {cell.id for cell in other.cells} & (chosen | {*run.unselected})
+    return (
+        run.subject.name == other.subject.name
+        and run.axes.keys() == other.axes.keys()
+        and run.check_filter == other.check_filter
+        and wanted <= chosen
+    )
+
+
+def _is_green(judged: JudgedRun) -> bool:
+    return judged.verdict is Verdict.READY and not judged.run.interrupted
+
+
+def _is_folder(home: Path, name: str) -> bool:
+    """Return whether a run's folder has this name, which goes before what the word means."""
+    return (Path(name) / "run.json").is_file() or (home / RUNS / name / "run.json").is_file()
+
+
+def _listed(known: list[Path]) -> str:
+    names = ", ".join(path.name for path in known[-_LISTED:])
+    more = f" (the last {_LISTED} of {len(known)})" if len(known) > _LISTED else ""
+    return f" Runs: {names}{more}" if names else ""

@@ -1,0 +1,1 @@
+"""Locks in; images that containers can be started from out."""

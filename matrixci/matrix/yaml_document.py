@@ -1,0 +1,252 @@
+"""YAML text as plain data that remembers where everything is written.
+
+Only plain data is made, no object of any tag; what YAML would silently read as something else
+than the user wrote (3.10 as 3.1, `on` as true, one of two equal keys) is a mistake here.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml.reader import ReaderError
+
+from matrixci.matrix.mistakes import KEY, Mistake, Path
+from matrixci.matrix.yaml_errors import Located, Spot, YamlError, character_error, syntax_error
+
+MAX_DEPTH: Final = 32
+MAX_VALUES: Final = 50_000  # with every alias written out
+
+_TAG: Final = "tag:yaml.org,2002:"
+_WORDS: Final = {
+    "null": "nothing",
+    "bool": "true or false",
+    "int": "a number",
+    "float": "a number",
+    "timestamp": "text",
+    "str": "text",
+    "value": "text",
+}
+_READINGS: Final[Mapping[type[Node], str]] = {MappingNode: "a mapping", SequenceNode: "a list"}
+_KINDS: Final[Mapping[type[Node], Collection[str]]] = {
+    MappingNode: {"map"},
+    SequenceNode: {"seq"},
+    ScalarNode: _WORDS.keys(),
+}
+_DECIMAL: Final = re.compile(r"[-+]?(?:(?:0|[1-9][0-9_]{0,39})(\.[0-9]{0,40})?|(\.[0-9]{1,40}))")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a value and its key are written, and what YAML takes the value for."""
+
+    key: Spot
+    value: Spot
+    source: str  # as written, empty for lists and mappings
+    reading: str
+    needs_quotes: bool  # to be text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """The data of a file, where each value is written, and what was wrong in the reading."""
+
+    data: object
+    places: Mapping[Path, Place]
+    mistakes: tuple[Located, ...]
+
+    def trace(self, path: Path) -> Path:
+        """Return the part of a path that is in the text, steps that aren't left out."""
+        traced: Path = ()
+        for step in path:
+            if (*traced, step) in self.places:
+                traced = (*traced, step)
+        return traced
+
+    def locate(self, mistake: Mistake) -> Located:
+        """Return a mistake with its place in the text, the nearest where its own isn't written."""
+        path = self.trace(mistake.path)
+        place = self.places[path]
+        spot = place.key if mistake.path[-1:] == (KEY,) else place.value
+        return Located(spot, dotted(path), mistake.message)
+
+
+def dotted(path: Path) -> str:
+    """Return a path as it is shown: axes.numpy.1.x.requires[0]."""
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return "".join(steps).removeprefix(".")
+
+
+def quote(source: str, reading: str) -> str:
+    """Return the advice for what must be text and isn't read as text."""
+    taken = "a number" if reading == f"the number {source}" else reading
+    return f'write "{source}", in quotes: YAML reads {source} as {taken}'
+
+
+def read_document(text: str) -> Document:
+    """Read the text of one YAML document.
+
+    Raises:
+        YamlError: it is no YAML, is nested too deeply, or its aliases expand to too much.
+    """
+    try:
+        loader = _Loader(text)
+    except ReaderError as error:
+        raise character_error(error, text) from error
+    try:
+        node = loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        raise syntax_error(error) from error
+    except (ValueError, OverflowError) as error:
+        spot = Spot(loader.line + 1, loader.column + 1)
+        raise YamlError(spot, "an escape that is no character; write another") from error
+    reader = _Reader()
+    start = yaml.Mark(name="", index=0, line=0, column=0, buffer=None, pointer=0)
+    empty = ScalarNode(f"{_TAG}null", "", start)
+    data = reader.read(empty if node is None else node, (), None)
+    return Document(data=data, places=reader.places, mistakes=tuple(reader.mistakes))
+
+
+class _Loader(yaml.SafeLoader):
+    """Composes nodes down to a bounded depth, so that no text can exhaust the stack."""
+
+    _depth = 0
+
+    def compose_node(self, parent: Node | None, index: int) -> Node | None:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            spot = Spot(1, 1) if parent is None else _spot(parent)
+            raise YamlError(spot, f"nested deeper than {MAX_DEPTH} levels; a matrix has 5")
+        node: Node | None = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+class _Reader:
+    """Makes plain data from nodes; notes the places and the mistakes on the way."""
+
+    def __init__(self) -> None:
+        self.places: dict[Path, Place] = {}
+        self.mistakes: list[Located] = []
+        self._merges = 0
+
+    def read(self, node: Node, path: Path, key: Spot | None) -> object:
+        self._bound(node, path)
+        spot, kind = _spot(node), node.tag.removeprefix(_TAG)
+        scalar = isinstance(node, ScalarNode)
+        self.places[path] = Place(
+            key=key or spot,
+            value=spot,
+            source=node.value if scalar else "",
+            reading=_reading(kind, node.value) if scalar else _READINGS[type(node)],
+            needs_quotes=kind in {"bool", "int", "float"},
+        )
+        if kind not in _KINDS[type(node)]:
+            advice = "put a value that begins with ! in quotes, or take the tag out"
+            self._add(spot, path, f"{node.tag} is a YAML tag, and no tag is read here; {advice}")
+        if isinstance(node, MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, SequenceNode):
+            return [self.read(each, (*path, at), None) for at, each in enumerate(node.value)]
+        value = _value(kind, node.value)
+        return self._text(value, spot, path) if isinstance(value, str) else value
+
+    def _bound(self, node: Node, path: Path) -> None:
+        if len(path) > MAX_DEPTH or len(self.places) > MAX_VALUES:
+            message = f"over {MAX_VALUES} values with all aliases written out; write fewer"
+            raise YamlError(_spot(node), message)
+
+    def _mapping(self, node: MappingNode, path: Path) -> dict[str, object]:
+        data: dict[str, object] = {}
+        merges = [value for key, value in node.value if _is_merge(key)]
+        for key, value in node.value:
+            if _is_merge(key):
+                continue
+            spot = _spot(key)
+            if not isinstance(key, ScalarNode):
+                self._add(spot, path, "a key is a list or a mapping; put a key in braces in quotes")
+                continue
+            name = self._text(key.value, spot, path)
+            below = (*path, name)
+            if name in data:
+                lines = f"on line {self.places[below].key.line} and on line {spot.line}"
+                self._add(spot, below, f"written twice, {lines}; take one out")
+            elif self._is_key(key, below):
+                data[name] = self.read(value, below, spot)
+        for merged in merges:
+            for key, value in self._merged(merged, path):
+                # A key that is written here, or that an earlier merge brought, takes precedence.
+                if key.value not in data and self._is_key(key, (*path, key.value)):
+                    data[key.value] = self.read(value, (*path, key.value), _spot(key))
+        return data
+
+    def _merged(self, node: Node, path: Path, depth: int = 0) -> Iterator[tuple[ScalarNode, Node]]:
+        """Yield the keys and values that << brings into a mapping."""
+        self._merges += 1
+        if depth > MAX_DEPTH or self._merges > MAX_VALUES:
+            raise YamlError(_spot(node), "a mapping that is merged into itself; write the keys out")
+        if isinstance(node, SequenceNode):
+            for each in node.value:
+                yield from self._merged(each, path, depth + 1)
+        elif isinstance(node, MappingNode):
+            own = [(key, value) for key, value in node.value if isinstance(key, ScalarNode)]
+            yield from ((key, value) for key, value in own if not _is_merge(key))
+            for key, value in own:
+                if _is_merge(key):
+                    yield from self._merged(value, path, depth + 1)
+        else:
+            self._add(_spot(node), path, "<< takes a mapping or a list of mappings; write an alias")
+
+    def _is_key(self, key: ScalarNode, path: Path) -> bool:
+        """Tell whether there is a key to go on with; note what is wrong with it."""
+        kind = key.tag.removeprefix(_TAG)
+        match kind:
+            case "str" | "timestamp" | "value":
+                return True
+            case "bool" | "int" | "float":
+                self._add(_spot(key), path, quote(key.value, _reading(kind, key.value)))
+                return True
+            case "null":
+                message = "a key is missing before the colon; write one"
+            case _:
+                message = f"{key.tag} is a YAML tag, and no tag is read here; take it out"
+        self._add(_spot(key), path, message)
+        return False
+
+    def _text(self, value: str, spot: Spot, path: Path) -> str:
+        if any("\ud800" <= letter <= "\udfff" for letter in value):
+            self._add(spot, path, "half of a character (a surrogate); write the whole one")
+            return value.encode(errors="replace").decode()
+        return value
+
+    def _add(self, spot: Spot, path: Path, message: str) -> None:
+        self.mistakes.append(Located(spot, dotted(path), message))
+
+
+def _is_merge(key: Node) -> bool:
+    return key.tag == f"{_TAG}merge"
+
+
+def _spot(node: Node) -> Spot:
+    return Spot(node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+def _value(kind: str, source: str) -> object:
+    """Return what a plain value stands for; text where that isn't sure."""
+    if kind == "null":
+        return None
+    if kind == "bool":
+        return yaml.SafeLoader.bool_values.get(source.lower(), source)
+    if kind in {"int", "float"} and (found := _DECIMAL.fullmatch(source)):
+        digits = source.replace("_", "")
+        return float(digits) if any(found.groups()) else int(digits)
+    return source
+
+
+def _reading(kind: str, source: str) -> str:
+    value = _value(kind, source)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"the number {value}" if isinstance(value, int | float) else _WORDS.get(kind, "text")

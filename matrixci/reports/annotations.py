@@ -1,0 +1,110 @@
+"""Annotations for GitHub Actions: workflow commands, in which no text can begin another one."""
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from matrixci.model import CellOutcome, Run
+from matrixci.outcomes import outcome_words
+from matrixci.reports.escape import command_data, command_property, cut
+from matrixci.reports.grouping import CheckGroup, counted, failures, other_cells, warnings
+from matrixci.reports.locations import Location, cell_location, check_location
+from matrixci.reports.report import Report
+from matrixci.util.text import several
+from matrixci.verdict.judged import JudgedRun, Verdict
+from matrixci.verdict.reproduce_command import of_check
+
+_MOST = 10  # GitHub shows so many of a kind for each step, and drops the others in silence
+_TEXT = 2000
+_NAMED = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """One error or warning, and where it belongs."""
+
+    title: str
+    text: str
+    where: Location | None = None
+
+
+def render(report: Report) -> str:
+    """Return the annotations, a line each."""
+    judged = report.judged
+    counts = f"{several(len(judged.cells), 'cell')}: {counted(judged)}"
+    lines = [_command("notice", _Found(title=str(judged.verdict), text=counts))]
+    for kind, found in (("error", list(_errors(judged))), ("warning", list(_warnings(judged)))):
+        lines += [_command(kind, one) for one in _bounded(found, kind)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _bounded(found: list[_Found], kind: str) -> list[_Found]:
+    if len(found) <= _MOST:
+        return found
+    more = len(found) - _MOST + 1
+    rest = _Found(title=f"{more} more", text=f"{more} more of kind {kind} are in the report")
+    return [*found[: _MOST - 1], rest]
+
+
+def _errors(judged: JudgedRun) -> Iterator[_Found]:
+    if judged.verdict is Verdict.NOT_READY:
+        yield _Found(title=str(judged.verdict), text="\n".join(judged.reasons))
+    for group in failures(judged):
+        yield _of_check(judged.run, group)
+    for cells in other_cells(judged):
+        if cells.outcome is not CellOutcome.UNSATISFIABLE:
+            where = _cells([cell.cell.id for cell in cells.cells])
+            again = shlex.join(cells.cells[0].reproduce)
+            yield _Found(
+                title=outcome_words(cells.outcome, cells.reason),
+                text=f"{where}\n{again}\n{cells.message}",
+                where=cell_location(judged.run, cells.cells[0]),
+            )
+
+
+def _warnings(judged: JudgedRun) -> Iterator[_Found]:
+    for group in warnings(judged):
+        yield _of_check(judged.run, group)
+    for one in judged.unverified:
+        yield _Found(title="not verified", text=one)
+
+
+def _of_check(run: Run, group: CheckGroup) -> _Found:
+    check = group.check
+    where = _cells([cell.cell.id for cell in group.cells])
+    again = shlex.join(of_check(group.cells[0].reproduce, check.id))
+    return _Found(
+        title=f"{check.outcome}: {check.id}",
+        text="\n".join(filter(None, (where, check.claim, again, check.reason, check.message))),
+        where=check_location(run, check),
+    )
+
+
+def _cells(ids: list[str]) -> str:
+    more = len(ids) - _NAMED
+    return ", ".join(ids[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def annotation(kind: str, title: str, text: str) -> str:
+    """Return one annotation as a line.
+
+    Args:
+        kind: error, warning or notice.
+        title: what is read first.
+        text: the rest.
+    """
+    return f"{_command(kind, _Found(title=title, text=text))}\n"
+
+
+def _command(kind: str, found: _Found) -> str:
+    title = f"title={command_property(cut(found.title, _TEXT))}"
+    properties = ",".join([*_place(found.where), title])
+    return f"::{kind} {properties}::{command_data(cut(found.text, _TEXT))}"
+
+
+def _place(where: Location | None) -> Iterator[str]:
+    """Yield the properties that put an annotation beside a line; none for a file elsewhere."""
+    if where is not None and where.known:
+        yield f"file={command_property(cut(where.path, _TEXT))}"
+        if where.line is not None:
+            yield f"line={where.line}"

@@ -1,0 +1,124 @@
+"""What became of a baseline: each change said once, with the cells in which it happened."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from matrixci.util.text import rounded
+from matrixci.verdict.judged import CellChange, Change, Comparison, PackageChange
+
+WORSE: Final = frozenset({Change.REGRESSED, Change.NEWLY_UNSATISFIABLE, Change.DISAPPEARED})
+"""Changes that a release manager has to look at."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangeGroup:
+    """The same change of a check, or of cells as a whole, in these cells."""
+
+    check: str | None
+    """None: of the cells, where no check says why"""
+    change: Change
+    words: str
+    """what it came to before and after"""
+    cells: tuple[CellChange, ...]
+
+    @property
+    def worse(self) -> bool:
+        """Whether a release manager has to look at it."""
+        return self.change in WORSE
+
+    @property
+    def packages(self) -> list[str]:
+        """The packages that changed in all of these cells, and whether others did in some."""
+        sets = [frozenset(map(package_word, cell.packages)) for cell in self.cells]
+        common = frozenset.intersection(*sets)
+        words = [words for words in map(package_word, self.cells[0].packages) if words in common]
+        return [*words, *(["others in some of the cells"] if set(sets) != {common} else [])]
+
+
+def is_worse(change: CellChange) -> bool:
+    """Tell whether a cell or one of its checks is worse than in the baseline."""
+    return change.change in WORSE or any(check.change in WORSE for check in change.checks)
+
+
+def change_groups(comparison: Comparison) -> list[ChangeGroup]:
+    """Return each change with the cells in which it happened, what is worse first."""
+    groups: dict[tuple[str | None, Change, str], list[CellChange]] = {}
+    for cell in comparison.cells:
+        for check in cell.checks:
+            words = outcome_words(check.before, check.after)
+            groups.setdefault((check.check, check.change, words), []).append(cell)
+        if cell.change is not None and not _is_told_by_checks(cell):
+            words = outcome_words(cell.before, cell.after)
+            groups.setdefault((None, cell.change, words), []).append(cell)
+    made = [
+        ChangeGroup(check=check, change=change, words=words, cells=tuple(cells))
+        for (check, change, words), cells in groups.items()
+    ]
+    order = list(Change)
+    return sorted(made, key=lambda group: (not group.worse, order.index(group.change)))
+
+
+def _is_told_by_checks(cell: CellChange) -> bool:
+    """Tell whether changes of its checks say why a cell came to something else."""
+    return any(check.change is cell.change for check in cell.checks)
+
+
+def outcome_words(before: str | None, after: str | None) -> str:
+    """Say what something came to before and after."""
+    if before is None:
+        return f"now {after}"
+    return f"was {before}" if after is None else f"{before} to {after}"
+
+
+def package_words(change: CellChange) -> list[str]:
+    """Say how the two locks of a cell differ, package by package."""
+    return [package_word(package) for package in change.packages]
+
+
+def package_groups(comparison: Comparison) -> list[tuple[str, list[str]]]:
+    """Return the differences of two locks, each with the ids of the cells that have it."""
+    groups: dict[str, list[str]] = {}
+    for cell in comparison.cells:
+        words = package_words(cell)
+        words += [f"Python {cell.python[0]} → {cell.python[1]}"] if cell.python else []
+        if words:
+            groups.setdefault(", ".join(words), []).append(cell.cell)
+    return list(groups.items())
+
+
+def figure_groups(comparison: Comparison) -> list[tuple[str, list[str]]]:
+    """Return each figure that changed, in words, with the ids of the cells in which it did."""
+    found: dict[str, list[tuple[str, float, float]]] = {}
+    for change in comparison.cells:
+        for name, (before, after) in change.figures.items():
+            found.setdefault(name, []).append((change.cell, before, after))
+    return [
+        (_figure(name, [before for _, before, _ in one], [after for _, _, after in one]), cells)
+        for name, one in found.items()
+        for cells in [[cell for cell, _, _ in one]]
+    ]
+
+
+def _figure(name: str, before: Sequence[float], after: Sequence[float]) -> str:
+    """Say how a figure changed: from the lowest to the highest of the cells, and how many times."""
+    ratios = [_ratio(*pair) for pair in zip(before, after, strict=True)]
+    known = [ratio for ratio in ratios if ratio is not None]
+    times = f" ({_range(known)} times)" if len(known) == len(ratios) else ""
+    return f"{name}: {_range(before)} → {_range(after)}{times}"
+
+
+def _ratio(before: float, after: float) -> float | None:
+    """Return how many times as large a figure is as it was; None where that says nothing."""
+    return after / before if before * after > 0 else None
+
+
+def package_word(package: PackageChange) -> str:
+    """Say how a package changed."""
+    return f"{package.name} {package.before or 'absent'} → {package.after or 'absent'}"
+
+
+def _range(values: Iterable[float]) -> str:
+    ordered = sorted(values)
+    low, high = rounded(ordered[0]), rounded(ordered[-1])
+    return low if low == high else f"{low} to {high}"

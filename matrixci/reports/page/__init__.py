@@ -1,0 +1,1 @@
+"""The judged run in; one HTML file with its data out."""

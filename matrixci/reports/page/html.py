@@ -1,0 +1,134 @@
+"""The page: one self-contained file that is opened anywhere and asks for nothing from a network.
+
+What is read first (verdict, reasons, gates, lists) is in the page's HTML; the cells are compact
+data that its script renders as text, on demand. Each string may come from a container and is
+never anything but text: Jinja2 escapes it here, the script knows only text nodes.
+"""
+
+import base64
+import hashlib
+from collections import Counter
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from matrixci.model import CellOutcome
+from matrixci.reports.first_look import looks
+from matrixci.reports.known import known_rows
+from matrixci.reports.page.data import PageData, as_script
+from matrixci.reports.page.words import GATE_GLYPHS, cell_tone, check_tone, gate_tone, link_of
+from matrixci.reports.provenance import environment, reproduce_all
+from matrixci.reports.report import Report
+from matrixci.reports.symbols import CELL_GLYPHS, CHECK_GLYPHS
+from matrixci.util.text import in_line, printable
+from matrixci.verdict.judged import JudgedRun, Verdict
+from matrixci.verdict.versions import occasion, shown_versions, subject_title
+
+_TEMPLATES: Final = "templates"
+_SCRIPTS: Final = (
+    "dom.js",
+    "model.js",
+    "filters.js",
+    "grid.js",
+    "parts.js",
+    "drawer.js",
+    "failures.js",
+    "checks.js",
+    "changes.js",
+    "page.js",
+)
+_REASONS: Final = 5
+
+
+def render(report: Report) -> str:
+    """Return the page of a report."""
+    judged = report.judged
+    data = PageData(report)
+    document = data.document()
+    style, script = _style(), _script()
+    return (
+        _templates()
+        .get_template("page.html")
+        .render(
+            judged=judged,
+            ready=judged.verdict is Verdict.READY,
+            title=in_line(subject_title(judged)),
+            versions=list(shown_versions(judged).items()),
+            occasion=in_line(occasion(judged.run)),
+            shown_reasons=_REASONS,
+            known=known_rows(judged),
+            looks=looks(report),
+            counts=_counts(judged),
+            environment={
+                name: printable(value)
+                for name, value in [*environment(judged), ("files", report.folder)]
+            },
+            cuts=data.cuts(),
+            folder=report.folder,
+            command=printable(reproduce_all(judged)),
+            policy=_policy(style, script),
+            style=Markup(style),  # noqa: S704 - files of this package, no text of a run
+            script=Markup(script),  # noqa: S704
+            data=Markup(as_script(document)),  # noqa: S704 - escaped for a script element there
+        )
+    )
+
+
+@cache
+def _templates() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("matrixci.reports", _TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"printable": printable, "in_line": in_line, "link": link_of}
+    environment.globals |= {
+        "gate_tone": gate_tone,
+        "gate_glyphs": GATE_GLYPHS,
+        "check_glyphs": CHECK_GLYPHS,
+        "check_tone": check_tone,
+    }
+    return environment
+
+
+@cache
+def _file(name: str) -> str:
+    return files("matrixci.reports").joinpath(_TEMPLATES, name).read_text(encoding="utf-8")
+
+
+@cache
+def _style() -> str:
+    return _file("page.css")
+
+
+@cache
+def _script() -> str:
+    """Return the scripts as one, so that their names are nobody else's."""
+    parts = "\n".join(_file(name) for name in _SCRIPTS)
+    return f'"use strict";\n(() => {{\n{parts}\n}})();\n'
+
+
+def _policy(style: str, script: str) -> str:
+    """Return the content security policy: this style, this script, and nothing from anywhere."""
+    return (
+        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _counts(judged: JudgedRun) -> list[dict[str, object]]:
+    count = Counter(cell.outcome for cell in judged.cells)
+    return [
+        {"word": str(o), "glyph": CELL_GLYPHS[o], "tone": cell_tone(o), "count": count[o]}
+        for o in CellOutcome
+        if count[o]
+    ]

@@ -1,0 +1,103 @@
+"""The words, signs and tones of outcomes on the page, and what of a text may be a link."""
+
+import re
+from typing import Final, Literal, assert_never
+
+from matrixci.model import CellOutcome, CheckOutcome
+from matrixci.reports.symbols import CELL_GLYPHS, CHECK_GLYPHS
+from matrixci.verdict.judged import Change, GateOutcome
+
+Tone = Literal["good", "info", "warn", "bad", "mute"]
+"""How an outcome is coloured, beside the glyph and the word that tell it."""
+
+GATE_GLYPHS: Final = {GateOutcome.MET: "✓", GateOutcome.UNMET: "✗", GateOutcome.UNVERIFIED: "?"}
+
+CHECK_CODES: Final = dict(zip(CheckOutcome, "pfctkxysm", strict=True))
+"""The character that stands for a check's outcome in the page's data."""
+
+_REFERENCE: Final = re.compile(
+    r"([A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100})#([0-9]{1,9})"
+)
+
+
+def link_of(reference: str | None) -> str | None:
+    """Return the address that a reference such as owner/repo#1 stands for; None for any other."""
+    match = _REFERENCE.fullmatch(reference or "")
+    return f"https://github.com/{match[1]}/issues/{match[2]}" if match else None
+
+
+def check_tone(outcome: CheckOutcome) -> Tone:
+    """Return the tone of a check's outcome."""
+    match outcome:
+        case CheckOutcome.PASSED:
+            return "good"
+        case (
+            CheckOutcome.FAILED
+            | CheckOutcome.CRASHED
+            | CheckOutcome.TIMED_OUT
+            | CheckOutcome.MISSING
+            | CheckOutcome.FLAKY
+        ):
+            return "bad"
+        case CheckOutcome.FIXED:
+            return "warn"
+        case CheckOutcome.KNOWN:
+            return "info"
+        case CheckOutcome.SKIPPED:
+            return "mute"
+        case _ as never:
+            assert_never(never)
+
+
+def cell_tone(outcome: CellOutcome) -> Tone:
+    """Return the tone of a cell's outcome."""
+    match outcome:
+        case CellOutcome.PASSED:
+            return "good"
+        case CellOutcome.PARTIAL:
+            return "info"
+        case CellOutcome.FAILED | CellOutcome.BLOCKED:
+            return "bad"
+        case CellOutcome.ERROR | CellOutcome.MISSING:
+            return "warn"
+        case CellOutcome.UNSATISFIABLE | CellOutcome.CANCELLED:
+            return "mute"
+        case _ as never:
+            assert_never(never)
+
+
+def change_tone(change: Change) -> Tone:
+    """Return the tone of a difference to the baseline."""
+    match change:
+        case Change.REGRESSED | Change.DISAPPEARED | Change.NEWLY_UNSATISFIABLE:
+            return "bad"
+        case Change.FIXED | Change.NEWLY_SATISFIABLE:
+            return "good"
+        case Change.APPEARED:
+            return "info"
+        case Change.OTHER:
+            return "mute"
+        case _ as never:
+            assert_never(never)
+
+
+def gate_tone(outcome: GateOutcome, *, required: bool) -> Tone:
+    """Return the tone of a gate, which is quieter where it only advises."""
+    match outcome:
+        case GateOutcome.MET:
+            return "good"
+        case GateOutcome.UNMET | GateOutcome.UNVERIFIED:
+            return "bad" if required else "warn"
+        case _ as never:
+            assert_never(never)
+
+
+def outcome_words() -> dict[str, list[list[str]]]:
+    """Return every outcome as code, word, glyph and tone, in the order of the reports."""
+    return {
+        "cellOutcomes": [[str(o), str(o), CELL_GLYPHS[o], cell_tone(o)] for o in CellOutcome],
+        "checkOutcomes": [
+            [CHECK_CODES[o], str(o), CHECK_GLYPHS[o], check_tone(o)] for o in CheckOutcome
+        ],
+        "changes": [[str(c), str(c), "", change_tone(c)] for c in Change],
+    }

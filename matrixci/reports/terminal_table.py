@@ -1,0 +1,285 @@
+"""The compatibility table in the terminal: what is seen at one look."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from matrixci.model import CellOutcome, CheckOutcome, Need
+from matrixci.reports.escape import cut, visible
+from matrixci.reports.grid import grid
+from matrixci.reports.grouping import counted, failing_counts, is_told_by_checks
+from matrixci.reports.symbols import CELL_GLYPHS, STYLES
+from matrixci.util.text import several
+from matrixci.verdict.judged import JudgedCell, JudgedRun, Verdict
+from matrixci.verdict.versions import (
+    headline_versions,
+    occasion,
+    release_of,
+    shown_versions,
+    tracked,
+)
+
+NEEDS: Final = {Need.GPU: "a GPU"}
+_LABEL_WIDTH: Final = 32
+_ENTRY_WIDTH: Final = 20
+_NOTE_WIDTH: Final = 32
+_GAP: Final = 3
+_MOST_ROWS: Final = 200
+_LINE: Final = 500
+
+
+def line(text: str) -> str:
+    """Return text of unknown origin as part of one line, cut where it is very long."""
+    return visible(cut(text, _LINE))
+
+
+def render_matrix(judged: JudgedRun) -> RenderableType:
+    """Return what is seen at one look: versions, verdict and the matrix itself."""
+    return Group(header(judged), headline(judged), "", matrix(judged))
+
+
+def header(judged: JudgedRun) -> Text:
+    """Return the versions that the cells have, the day and the tier."""
+    return Text(line(title(judged)), style="bold")
+
+
+def title(judged: JudgedRun) -> str:
+    """Return the versions that the cells have, the day and the tier, as they came."""
+    versions = shown_versions(judged)
+    names = [f"{name} {version}" for name, version in versions.items()]
+    return " · ".join([*(names or [judged.run.subject.spec]), occasion(judged.run)])
+
+
+def headline(judged: JudgedRun) -> Text:
+    """Return the verdict in a line, with what the cells came to."""
+    style = "bold green" if judged.verdict is Verdict.READY else "bold red"
+    text = Text(str(judged.verdict), style=style)
+    return text.append(
+        f"  {several(len(judged.cells), 'cell')}: {counted(judged)}", style="default"
+    )
+
+
+def matrix(judged: JudgedRun) -> RenderableType:
+    """Return the cells: the last axis across, the others down.
+
+    Where the terminal is too narrow for all columns, they are shown in blocks, one below the other.
+    """
+    return _Matrix(judged)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    labels: tuple[str, ...]
+    entries: Mapping[str, Text]
+    """By column."""
+    note: str
+
+
+class _Matrix:
+    """The table of the cells, laid out for the width that it is printed in."""
+
+    def __init__(self, judged: JudgedRun) -> None:
+        laid = grid(judged)
+        versions = headline_versions(judged)
+        self._axis = line([*judged.run.axes][-1])
+        self._titles = {
+            value: column_title(judged, value, column) for value, column in laid.columns.items()
+        }
+        self._rows = [
+            _Row(
+                labels=tuple(
+                    _label(axis, value) for axis, value in zip(laid.down, key, strict=True)
+                ),
+                entries={value: _entry(cell) for value, cell in cells.items()},
+                note=line(row_note(judged, cells, versions)),
+            )
+            for key, cells in islice(laid.rows.items(), _MOST_ROWS)
+        ]
+        self._left_out = len(laid.rows) - len(self._rows)
+        self._labels = [
+            min(max((cell_len(row.labels[index]) for row in self._rows), default=0), _LABEL_WIDTH)
+            for index in range(len(laid.down))
+        ]
+        self._natural = {value: self._width_of(value) for value in self._titles}
+        self._note = max((cell_len(row.note) for row in self._rows), default=0)
+
+    def _width_of(self, column: str) -> int:
+        """Return the width in which a column needs no folding."""
+        entries = [row.entries[column] for row in self._rows if column in row.entries]
+        titles = [self._axis, self._titles[column]]
+        return max(*map(cell_len, titles), *(entry.cell_len for entry in entries), 0)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the table, or its blocks and beneath them the remarks on the rows."""
+        room = options.max_width - sum(width + _GAP for width in self._labels)
+        blocks = self._blocks(room)
+        taken = sum(self._least(column) + _GAP for column in blocks[0])
+        beside = len(blocks) == 1 and room - taken >= min(self._note, _NOTE_WIDTH)
+        for index, columns in enumerate(blocks):
+            if index:
+                yield Text("")
+            yield self._table(columns, room, noted=beside)
+        if not beside:
+            yield from self._notes()
+        if self._left_out:
+            yield Text(f"… and {self._left_out} more rows; the JSON report has all of them")
+
+    def _least(self, column: str) -> int:
+        """Return the width below which a column isn't folded."""
+        return min(self._natural[column], _ENTRY_WIDTH)
+
+    def _blocks(self, room: int) -> list[list[str]]:
+        """Return the columns in as many blocks as the room asks for."""
+        blocks: list[list[str]] = [[]]
+        left = room
+        for column in self._titles:
+            needed = self._least(column) + _GAP
+            if needed > left and blocks[-1]:
+                blocks.append([])
+                left = room
+            blocks[-1].append(column)
+            left -= needed
+        return blocks
+
+    def _widths(self, columns: Sequence[str], room: int) -> dict[str, int]:
+        """Return the widths of columns, of which the narrowest are widened first."""
+        widths = {column: self._least(column) for column in columns}
+        for _ in range(room - sum(width + _GAP for width in widths.values())):
+            folded = [column for column in columns if widths[column] < self._natural[column]]
+            if not folded:
+                break
+            widths[min(folded, key=widths.__getitem__)] += 1
+        return widths
+
+    def _table(self, columns: Sequence[str], room: int, *, noted: bool) -> Table:
+        table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+        for width in self._labels:
+            # A narrow terminal folds the figures: without its labels a row says nothing.
+            table.add_column(width=width, no_wrap=True)
+        note = min(self._note, _NOTE_WIDTH) if noted else 0
+        widths = self._widths(columns, room - note)
+        for index, column in enumerate(columns):
+            # Titles stand at the bottom, so that the axis is a line of its own above them.
+            title = self._titles[column] if index else f"{self._axis}\n{self._titles[column]}"
+            table.add_column(Text(title), width=widths[column])
+        if noted:
+            left = room - sum(width + _GAP for width in widths.values())
+            table.add_column("", width=min(self._note, left))
+        shown_first = ""
+        for row in self._rows:
+            labels = list(row.labels)
+            if labels and labels[0] == shown_first:
+                labels[0] = ""
+            shown_first = row.labels[0] if row.labels else ""
+            entries = [row.entries.get(column, Text("")) for column in columns]
+            table.add_row(*map(Text, labels), *entries, *([Text(row.note)] if noted else []))
+        return table
+
+    def _notes(self) -> Iterator[Text]:
+        """Yield the remarks on rows as lines, each with its rows."""
+        rows: dict[str, list[str]] = {}
+        for row in self._rows:
+            if row.note:
+                rows.setdefault(row.note, []).append(" ".join(row.labels))
+        for note, where in rows.items():
+            named = line(", ".join(filter(None, where)))
+            yield Text(f"{named}: {note}" if named else note)
+
+
+def _label(axis: str, value: str) -> str:
+    return line(label(axis, value))
+
+
+def label(axis: str, value: str) -> str:
+    """Return how a value of an axis is called in a table, as it came."""
+    return f"py{value}" if axis == "python" else f"{axis} {value}"
+
+
+def column_title(judged: JudgedRun, value: str, cells: Sequence[JudgedCell]) -> str:
+    """Return the title of a column, which says where the engine has no GPU for its cells."""
+    if cells and judged.run.had_no_gpu and all(cell.cell.gpu for cell in cells):
+        return line(f"{value} (no GPU on this engine)")
+    return line(value)
+
+
+def _entry(cell: JudgedCell) -> Text:
+    text = Text(f"{CELL_GLYPHS[cell.outcome]} {count_words(cell)}", style=STYLES[cell.outcome])
+    if is_reused(cell):
+        text.append(" ↺ reused", style="dim")
+    return text
+
+
+def is_reused(cell: JudgedCell) -> bool:
+    """Tell whether a cell's result is an earlier run's, which still holds."""
+    return cell.result is not None and cell.result.reused_from is not None
+
+
+def count_words(cell: JudgedCell) -> str:
+    """Say in words and figures what a cell came to, and after how many attempts where not one."""
+    words = _outcome_words(cell)
+    attempts = cell.result.attempts if cell.result else 1
+    return words if attempts == 1 else f"{words} · {attempts} attempts"
+
+
+def _outcome_words(cell: JudgedCell) -> str:
+    if cell.outcome is CellOutcome.FAILED and not is_told_by_checks(cell):
+        return f"{cell.outcome}: {cell.reason}"
+    if not cell.checks:
+        return str(cell.outcome)
+    parts = [f"{cell.count(CheckOutcome.PASSED, CheckOutcome.FIXED)} passed"]
+    parts += failing_counts(cell)
+    needs = Counter(check.need for check in cell.unmet if check.need is not None)
+    parts += [f"{count} need {NEEDS[need]}" for need, count in needs.items()]
+    if skipped := cell.count(CheckOutcome.SKIPPED) - needs.total():
+        parts.append(f"{skipped} skipped")
+    return ", ".join(parts)
+
+
+def row_note(
+    judged: JudgedRun, cells: Mapping[str, JudgedCell], versions: Mapping[str, str]
+) -> str:
+    """Say where a row's versions differ from the headline's, or why it can't be had.
+
+    What is not true of the whole row is preceded by the columns that it is true of.
+
+    Args:
+        judged: the run.
+        cells: the row's cells by their columns.
+        versions: the headline's.
+    """
+    if all(cell.outcome is CellOutcome.UNSATISFIABLE for cell in cells.values()):
+        return "; ".join(sorted({cell.message for cell in cells.values()}))
+    across = [*judged.run.axes][-1]
+    columns: dict[str, list[str]] = {}
+    for value, cell in cells.items():
+        for remark in _differing(judged, cell, versions):
+            columns.setdefault(remark, []).append(value)
+    by_columns: dict[str, list[str]] = {}
+    for remark, values in columns.items():
+        whole = len(values) == len(cells)
+        where = "" if whole else ", ".join(label(across, value) for value in values)
+        by_columns.setdefault(where, []).append(remark)
+    # What is true of the whole row is first: after a column it would be read as that column's.
+    told = sorted(by_columns.items(), key=lambda item: item[0] != "")
+    return "; ".join(
+        f"{where}: {', '.join(remarks)}" if where else ", ".join(remarks) for where, remarks in told
+    )
+
+
+def _differing(judged: JudgedRun, cell: JudgedCell, versions: Mapping[str, str]) -> Iterator[str]:
+    """Yield the versions of a cell that differ from the headline's, with the reason."""
+    if cell.result is None or cell.result.lock is None:
+        return
+    locked = cell.result.lock.versions
+    why = judged.run.older.get(cell.cell.id, {})
+    for name in tracked(judged.run):
+        if name in locked and release_of(locked[name]) != release_of(versions.get(name, "")):
+            reason = why.get(name)
+            yield f"{name} {locked[name]}" + (f" ({reason})" if reason else "")

@@ -1,0 +1,1 @@
+"""Images and checks in; the evidence that a container left out."""

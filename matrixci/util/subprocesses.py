@@ -1,0 +1,98 @@
+"""Child processes that end with us: own process group, killed as a group when we are cancelled."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from matrixci.util.leftover_processes import owned
+from matrixci.util.redaction import redact
+
+_GRACE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completed:
+    """A child that ended by itself."""
+
+    exit_status: int
+    stdout: str
+    stderr: str
+
+
+async def run_process(  # noqa: PLR0913
+    argv: Sequence[str],
+    *,
+    stdin: str | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    log: IO[bytes] | None = None,
+    time_limit: float | None = None,
+) -> Completed:
+    """Run a command to its end.
+
+    Args:
+        argv: the command and its arguments; no shell is involved.
+        stdin: text for its standard input; none means an empty one.
+        env: the whole environment; none means ours. Whose child it is, is added.
+        cwd: where it runs.
+        log: a file that takes both of its outputs; the returned texts are empty then.
+        time_limit: in seconds.
+
+    Raises:
+        TimeoutError: it took longer than `time_limit`; it and its children are gone.
+        OSError: it could not be started.
+    """
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE if log is None else log,
+            stderr=asyncio.subprocess.PIPE if log is None else asyncio.subprocess.STDOUT,
+            env=owned(os.environ if env is None else env),
+            cwd=cwd,
+            start_new_session=True,  # the terminal's Ctrl-C reaches us alone; we end the group
+        )
+    )
+    try:
+        process = await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        # Broken off in the middle of a start, asyncio kills the child alone, and waits for pipes
+        # that a grandchild may hold open.
+        await asyncio.shield(_end_started(starting))
+        raise
+    try:
+        async with asyncio.timeout(time_limit):
+            out, err = await process.communicate(None if stdin is None else stdin.encode())
+    except BaseException:
+        await asyncio.shield(_end_group(process))
+        raise
+    return Completed(
+        exit_status=process.returncode if process.returncode is not None else -1,
+        stdout=redact((out or b"").decode(errors="replace")),
+        stderr=redact((err or b"").decode(errors="replace")),
+    )
+
+
+async def _end_started(starting: asyncio.Future[asyncio.subprocess.Process]) -> None:
+    await _end_group(await starting)
+
+
+async def _end_group(process: asyncio.subprocess.Process) -> None:
+    """End a child and all it started: asked first, killed where that doesn't help."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_GRACE_SECONDS):
+            await process.wait()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    # To the end of its pipes, so that the event loop can be closed; one that left the group may
+    # hold them open.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_GRACE_SECONDS):
+            await process.communicate()

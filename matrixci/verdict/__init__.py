@@ -1,0 +1,1 @@
+"""Results in; the judged run with its verdict out. Pure, but for load.py."""

@@ -1,0 +1,107 @@
+"""Describe a set of cells by the axis values that they have in common."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+
+from matrixci.model import Cell, CheckOutcome
+from matrixci.outcomes import SHOWN
+from matrixci.verdict.judged import JudgedRun
+
+_UNTRIED: Final = frozenset({CheckOutcome.SKIPPED, CheckOutcome.MISSING})
+_FEWEST: Final = 3
+_MOST_VALUES: Final = 3
+_EVERY: Final = "every cell"
+
+
+def common_values(
+    chosen: Collection[str], among: Sequence[Cell]
+) -> Mapping[str, tuple[str, ...]] | None:
+    """Return the axis values that the chosen cells have and that no other cell has.
+
+    Args:
+        chosen: ids of cells.
+        among: the cells that could have been chosen.
+
+    Returns:
+        Axis to values, without the axes that aren't needed; empty where all cells are chosen. None
+        where no axis values tell the chosen cells from the others.
+    """
+    values: dict[str, tuple[str, ...]] = {}
+    for cell in among:
+        if cell.id in chosen:
+            for axis, value in cell.axes.items():
+                values[axis] = tuple(dict.fromkeys((*values.get(axis, ()), value)))
+    if not _are_exactly(chosen, among, values):
+        return None
+    # The axes with the most values say the least.
+    for axis in sorted(values, key=lambda name: -len(values[name])):
+        fewer = {name: of for name, of in values.items() if name != axis}
+        if _are_exactly(chosen, among, fewer):
+            values = fewer
+    return values
+
+
+def set_words(chosen: Collection[str], among: Sequence[Cell], every: Sequence[Cell]) -> str:
+    """Return the words for a set of cells, such as "every cell with numpy 1.x".
+
+    Args:
+        chosen: ids of cells.
+        among: the cells that could have been chosen: those in which the check ran.
+        every: all cells of the run.
+
+    Returns:
+        Nothing where to list the cells says as much in as few words.
+    """
+    values = common_values(chosen, among)
+    # So many values say no more than the cells' names.
+    if values is None or len(chosen) < _FEWEST:
+        return ""
+    if sum(map(len, values.values())) > min(_MOST_VALUES, len(chosen) - 1):
+        return ""
+    told = " and ".join(f"{axis} {_either(of)}" for axis, of in values.items())
+    words = f"{_EVERY} with {told}" if told else _EVERY
+    ran = len(_matching(among, values)) == len(_matching(every, values))
+    return words if ran else f"{words} that ran it"
+
+
+def _either(values: Sequence[str]) -> str:
+    return " or ".join(filter(None, [", ".join(values[:-1]), values[-1]]))
+
+
+def outcomes_of(judged: JudgedRun, checks: Collection[str]) -> dict[str, dict[str, CheckOutcome]]:
+    """Return the outcomes of some checks: check id to cell id to outcome, where the check ran."""
+    found: dict[str, dict[str, CheckOutcome]] = {check: {} for check in checks}
+    for cell in judged.cells:
+        for check in cell.checks:
+            if check.id in found and check.outcome not in _UNTRIED:
+                found[check.id][cell.cell.id] = check.outcome
+    return found
+
+
+def failing_words(
+    judged: JudgedRun, chosen: Collection[str], outcomes: Mapping[str, CheckOutcome]
+) -> str:
+    """Return the words for the cells in which a check fails; nothing where a list says as much.
+
+    Args:
+        judged: the run.
+        chosen: ids of the cells in which it fails.
+        outcomes: cell id to outcome, where the check ran.
+    """
+    cells = [cell.cell for cell in judged.cells]
+    among = [cell for cell in cells if cell.id in outcomes]
+    words = set_words(chosen, among, cells)
+    others = outcomes.keys() - set(chosen)
+    if words and others and all(outcomes[other] in SHOWN for other in others):
+        return f"{words}, and in no other"
+    return words
+
+
+def _are_exactly(
+    chosen: Collection[str], among: Sequence[Cell], values: Mapping[str, Sequence[str]]
+) -> bool:
+    return all(cell.id in chosen for cell in _matching(among, values))
+
+
+def _matching(cells: Sequence[Cell], values: Mapping[str, Sequence[str]]) -> list[Cell]:
+    return [cell for cell in cells if all(cell.axes.get(axis) in of for axis, of in values.items())]

@@ -1,0 +1,220 @@
+"""A judgement in words: why it isn't ready, what to know beside, what no evidence speaks of."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from matrixci.model import CellOutcome, CheckOutcome, CheckResult, Reason
+from matrixci.outcomes import outcome_words
+from matrixci.util.text import several
+from matrixci.verdict.cell_sets import failing_words, outcomes_of
+from matrixci.verdict.gates import DISAPPEARED, ENDS, NEW_FAILURES, REQUIRE, Failure, is_required
+from matrixci.verdict.judged import Blocker, Change, Gate, GateOutcome, JudgedCell, JudgedRun
+from matrixci.verdict.known_issues import expiry
+from matrixci.verdict.unenforced import unenforced_words
+
+_NAMED: Final = 2
+_EVIDENCE: Final = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What stands against a release."""
+
+    against: frozenset[str]
+    """ids of the cells that have to be green and aren't, or that never reported"""
+    new: frozenset[Failure]
+    """new failures, where there are more than are allowed"""
+
+    def holds(self, cell: JudgedCell, check_id: str) -> bool:
+        """Tell whether a check that fails in a cell stands against the release."""
+        return cell.cell.id in self.against or (cell.cell.id, check_id) in self.new
+
+
+def blockers_of(judged: JudgedRun, standing: Standing, *, whole: bool) -> Iterator[Blocker]:
+    """Return what stands against a release: each failing check, each cell, each other gate."""
+    yield from _failures(judged, standing, held=True)
+    yield from _cells_told(judged, standing, held=True)
+    for gate in judged.gates:
+        if gate.required and _is_told_by_gate(judged, gate, whole=whole):
+            not_verified = ", not verified" if gate.outcome is GateOutcome.UNVERIFIED else ""
+            text = f"gate {gate.name}{not_verified}: {gate.asks}; {_evidence(gate)}"
+            yield Blocker(text=text)
+
+
+def remarks_of(judged: JudgedRun, standing: Standing) -> Iterator[str]:
+    """Say what a reader must know beside the verdict."""
+    for told in (
+        *_failures(judged, standing, held=False),
+        *_cells_told(judged, standing, held=False),
+    ):
+        yield f"not held against the release: {told.text}"
+    warned: dict[tuple[str, bool], list[str]] = {}
+    for cell in judged.cells:
+        for check in cell.warnings:
+            flaky = check.outcome is CheckOutcome.FLAKY
+            warned.setdefault((check.id, flaky), []).append(cell.cell.id)
+    for (check_id, flaky), where in warned.items():
+        verb = "is flaky" if flaky else "fails"
+        yield f"warning: {check_id} {verb} in {_cells(where, len(judged.cells))}"
+    fixed = {
+        check.id: check.reason
+        for cell in judged.cells
+        for check in cell.checks
+        if check.outcome is CheckOutcome.FIXED
+    }
+    for check_id, reason in fixed.items():
+        yield f"fixed: {check_id} ({reason}); take it out of known-issues"
+    yield from _fallback(judged.cells)
+
+
+def unverified_of(judged: JudgedRun) -> Iterator[str]:
+    """Say what no evidence speaks of, so that nobody takes it for granted."""
+    unmet: dict[str, set[str]] = {}
+    for cell in judged.cells:
+        for check in cell.unmet:
+            unmet.setdefault(check.reason, set()).add(check.id)
+    for reason, ids in unmet.items():
+        yield f"{several(len(ids), 'check')} ({reason})"
+    if limits := unenforced_words(judged):
+        yield f"limits on {limits}, which the engine did not enforce"
+    if judged.run.unselected:
+        tier = "" if judged.run.tier is None else f" (tier {judged.run.tier})"
+        yield f"{several(len(judged.run.unselected), 'cell')} of the matrix not selected{tier}"
+    if judged.run.check_filter is not None:
+        yield f"only checks that match {judged.run.check_filter!r} ran"
+    if judged.comparison and judged.comparison.not_compared:
+        count = len(judged.comparison.not_compared)
+        yield f"{several(count, 'cell')} not compared with the baseline: one of the runs has none"
+    for gate in judged.gates:
+        # What a baseline or the selection would tell is said above, or was not asked for.
+        if gate.outcome is GateOutcome.UNVERIFIED and gate.name not in {REQUIRE, DISAPPEARED}:
+            yield f"{gate.asks}: {_evidence(gate)}"
+
+
+def _is_told_by_gate(judged: JudgedRun, gate: Gate, *, whole: bool) -> bool:
+    """Tell whether a gate is a reason of its own, beside the checks and cells that are."""
+    match gate.outcome:
+        case GateOutcome.MET:
+            return False
+        case GateOutcome.UNVERIFIED:
+            return whole
+        case GateOutcome.UNMET:
+            everything = all(is_required(judged, cell.cell.axes) for cell in judged.cells)
+            return gate.name not in {REQUIRE, NEW_FAILURES} and not (
+                gate.name == ENDS and everything
+            )
+        case _ as never:
+            assert_never(never)
+
+
+def _evidence(gate: Gate) -> str:
+    return ", ".join(gate.evidence[:_EVIDENCE])
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Failing:
+    """A check that fails, or is flaky, in these cells."""
+
+    check: CheckResult
+    """as it is in the first of them"""
+    cells: tuple[str, ...]
+
+
+def _failures(judged: JudgedRun, standing: Standing, *, held: bool) -> Iterator[Blocker]:
+    failing: dict[tuple[str, bool], tuple[CheckResult, list[str]]] = {}
+    for cell in judged.cells:
+        for check in cell.failed:
+            if standing.holds(cell, check.id) is held:
+                key = check.id, _is_flaky(check)
+                failing.setdefault(key, (check, []))[1].append(cell.cell.id)
+    # Instances of one claim that fail in the same cells are one blocker.
+    alike: dict[tuple[str, bool, tuple[str, ...]], list[_Failing]] = {}
+    for (check_id, flaky), (check, where) in failing.items():
+        one = _Failing(check=check, cells=tuple(where))
+        claim = (check_id.partition("[")[0], flaky, one.cells)
+        alike.setdefault(claim, []).append(one)
+    outcomes = outcomes_of(judged, {instances[0].check.id for instances in alike.values()})
+    for instances in alike.values():
+        yield _blocker(judged, instances, outcomes[instances[0].check.id])
+
+
+def _is_flaky(check: CheckResult) -> bool:
+    return check.outcome is CheckOutcome.FLAKY
+
+
+def _blocker(
+    judged: JudgedRun, instances: Sequence[_Failing], outcomes: Mapping[str, CheckOutcome]
+) -> Blocker:
+    """Return the blocker that a check is, or instances of one that fail in the same cells."""
+    check, cells = instances[0].check, instances[0].cells
+    more = f" and {len(instances) - 1} more of its instances" if len(instances) > 1 else ""
+    one, many = ("is flaky", "are flaky") if _is_flaky(check) else ("fails", "fail")
+    where = failing_words(judged, cells, outcomes) or _cells(cells, len(judged.cells))
+    expired = _expired(judged, {failing.check.id for failing in instances}, cells)
+    text = f"{check.id}{more} {many if more else one} in {where}"
+    return Blocker(
+        text="; ".join([text, *expired]),
+        check=check.id,
+        claim=check.claim,
+        outcome=check.outcome,
+        instances=len(instances),
+        message=check.message or check.reason,
+        note="; ".join(expired),
+        cells=cells,
+    )
+
+
+def _expired(judged: JudgedRun, checks: AbstractSet[str], cells: Sequence[str]) -> list[str]:
+    """Name the known issues that excused these failures until they expired."""
+    return [
+        expiry(issue.reference, issue.expires)
+        for issue in judged.known
+        if issue.expired
+        and not checks.isdisjoint(issue.checks)
+        and not frozenset(cells).isdisjoint(issue.cells)
+    ]
+
+
+def _cells_told(judged: JudgedRun, standing: Standing, *, held: bool) -> Iterator[Blocker]:
+    """Return a blocker for each outcome of cells that no check explains."""
+    others: dict[str, list[str]] = {}
+    for cell in judged.cells:
+        if (cell.cell.id in standing.against) is held and (words := _words(judged, cell)):
+            others.setdefault(words, []).append(cell.cell.id)
+    for outcome, where in others.items():
+        text = f"{_cells(where, len(judged.cells))}: {outcome}"
+        yield Blocker(text=text, cells=tuple(where))
+
+
+def _words(judged: JudgedRun, cell: JudgedCell) -> str:
+    match cell.outcome:
+        case CellOutcome.PASSED | CellOutcome.PARTIAL:
+            return ""
+        case CellOutcome.UNSATISFIABLE:
+            change = judged.comparison.cell(cell.cell.id) if judged.comparison else None
+            newly = change is not None and change.change is Change.NEWLY_UNSATISFIABLE
+            return "newly unsatisfiable" if newly else ""
+        case CellOutcome.FAILED if cell.failed and cell.reason is Reason.CHECKS:
+            return ""
+        case CellOutcome.FAILED | CellOutcome.BLOCKED | CellOutcome.ERROR | CellOutcome.MISSING:
+            return outcome_words(cell.outcome, cell.reason)
+        case CellOutcome.CANCELLED:
+            return "cancelled"
+        case _ as never:
+            assert_never(never)
+
+
+def _cells(ids: Sequence[str], total: int) -> str:
+    return ", ".join(ids) if len(ids) <= _NAMED else f"{len(ids)} of {total} cells"
+
+
+def _fallback(cells: Iterable[JudgedCell]) -> Iterator[str]:
+    fallbacks = [c for c in cells if c.result and c.result.lock and c.result.lock.fallback]
+    if fallbacks:
+        backends = sorted({str(cell.cell.torch_backend) for cell in fallbacks})
+        yield (
+            f"PyTorch's own index could not be reached ({', '.join(backends)}): "
+            f"the default index's build of torch serves {several(len(fallbacks), 'cell')}"
+        )

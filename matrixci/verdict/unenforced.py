@@ -1,0 +1,33 @@
+"""Limits that the cells of a judged run ran without."""
+
+from collections import Counter
+
+from matrixci.model import Run
+from matrixci.outcomes import RAN
+from matrixci.util.text import in_line, several
+from matrixci.verdict.judged import JudgedCell, JudgedRun
+
+
+def unenforced_in(run: Run, cell: JudgedCell) -> tuple[str, ...]:
+    """Return the limits that the container of a cell ran without, () if it had no container."""
+    if cell.result is None or cell.outcome not in RAN:
+        return ()
+    recorded = cell.result.unenforced
+    return run.unenforced if recorded is None else recorded
+
+
+def unenforced_words(judged: JudgedRun) -> str:
+    """Return the limits that cells ran without, and in how many cells unless in all.
+
+    Of a run in which no cell ran, the limits that its engines can't enforce.
+    """
+    ran = [cell for cell in judged.cells if cell.outcome in RAN]
+    if not ran:
+        return ", ".join(judged.run.unenforced)
+    count = Counter(limit for cell in ran for limit in unenforced_in(judged.run, cell))
+    return ", ".join(
+        in_line(limit)
+        if number == len(ran)
+        else f"{in_line(limit)} ({number} of {several(len(ran), 'cell')})"
+        for limit, number in count.items()
+    )

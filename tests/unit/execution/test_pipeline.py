@@ -1,0 +1,216 @@
+"""How a cell comes to its result; what the engine does is made up."""
+
+import asyncio
+import errno
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from factories import a_cell, a_check, a_run, an_engine
+
+from matrixci.engine.client import Engine
+from matrixci.errors import (
+    BaseImageError,
+    EngineError,
+    LimitsError,
+    ResolverError,
+    RunFilesError,
+)
+from matrixci.execution import pipeline
+from matrixci.execution.cell_recorder import Draft
+from matrixci.execution.pipeline import Pipeline, Settings, default_jobs
+from matrixci.execution.retry import Patience
+from matrixci.images.buildx import BuildError
+from matrixci.locks.subject import ResolvedSubject
+from matrixci.matrix.definition import Matrix
+from matrixci.model import (
+    Cell,
+    CellOutcome,
+    CellResult,
+    Reason,
+    Step,
+    StepName,
+    Subject,
+)
+from matrixci.runs.folder import RunFolder, read_run
+
+GIB = 2**30
+
+
+class Heard:
+    """Hears how a run goes on."""
+
+    def __init__(self) -> None:
+        self.remarks: list[str] = []
+        self.results: list[CellResult] = []
+
+    def planned(self, cells: tuple[Cell, ...]) -> None: ...
+
+    def entered(self, cell: Cell, step: StepName) -> None: ...
+
+    def ended(self, result: CellResult) -> None:
+        self.results.append(result)
+
+    def stage(self, what: str) -> AbstractContextManager[None]:  # noqa: ARG002
+        return nullcontext()
+
+    def said(self, text: str) -> None:
+        self.remarks.append(text)
+
+
+class NoEngine(Engine):
+    """An engine of which nothing but its facts is asked."""
+
+    def __init__(self, cpus: int = 2, memory: int = 24 * GIB) -> None:
+        self.facts = an_engine(cpus=cpus, memory=memory)
+
+
+class Failing(Pipeline):
+    """Its cells raise these errors, one an attempt, and pass then."""
+
+    errors: tuple[Exception, ...] = ()
+
+    async def _take(self, draft: Draft) -> CellResult:
+        with draft.step(StepName.RESOLVE):
+            if draft.attempts <= len(self.errors):
+                raise self.errors[draft.attempts - 1]
+        return draft.end(CellOutcome.PARTIAL, Reason.NEEDS, "no GPU")
+
+
+def a_matrix(**more: object) -> Matrix:
+    text = {"subject": "toy", "axes": {"python": {"3.12": {}}}, **more}
+    return Matrix.model_validate(text)
+
+
+def settings(home: Path, matrix: Matrix) -> Settings:
+    subject = Subject(name="toy", spec="toy", requirement="toy")
+    return Settings(
+        matrix=matrix,
+        subject=ResolvedSubject(subject=subject, wheel=None),
+        checks=home / "checks",
+        home=home,
+        check_filter=None,
+        as_of=None,
+        jobs=None,
+        fresh=False,
+        base_origin=None,
+    )
+
+
+def take(
+    monkeypatch: pytest.MonkeyPatch, home: Path, *errors: Exception, retries: int = 2
+) -> tuple[CellResult, Heard]:
+    """Return what a cell comes to whose attempts fail like this, and what was heard."""
+
+    def at_once(*, retries: int) -> Patience:
+        return Patience(retries=retries, first_seconds=0.001, jitter_seconds=0.0)
+
+    monkeypatch.setattr(pipeline, "Patience", at_once)
+    monkeypatch.setattr(Failing, "errors", errors)
+    (home / "checks").mkdir()
+    run = a_run([a_cell()])
+    folder = RunFolder.create(home, run.id)
+    folder.write_run(run)
+    heard = Heard()
+
+    async def execute() -> None:
+        engine = NoEngine()
+        cells = Failing(settings(home, a_matrix(retries=retries)), run, folder, engine, heard)
+        await cells.execute(run.cells)
+
+    asyncio.run(execute())
+    (result,) = read_run(folder.path).results.values()
+    assert [each.cell.id for each in heard.results] == [result.cell.id]
+    return result, heard
+
+
+@pytest.mark.parametrize("error", [ResolverError, BaseImageError, EngineError])
+def test_a_cell_that_the_infrastructure_failed_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: type[Exception]
+) -> None:
+    result, heard = take(monkeypatch, tmp_path, error("it is away\nfor good"), error("still"))
+
+    assert (result.outcome, result.attempts) == (CellOutcome.PARTIAL, 3)
+    assert [step.name for step in result.steps] == [StepName.RESOLVE]
+    cell = result.cell.id
+    assert heard.remarks == [
+        f"{cell}: it is away (attempt 1 of 3; again in 0 s)",
+        f"{cell}: still (attempt 2 of 3; again in 0 s)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ResolverError, Reason.INDEX),
+        (BaseImageError, Reason.BASE),
+        (EngineError, Reason.ENGINE),
+    ],
+)
+def test_what_persists_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: type[Exception], reason: Reason
+) -> None:
+    result, heard = take(monkeypatch, tmp_path, *(error("away") for _ in range(2)), retries=1)
+
+    assert (result.outcome, result.reason, result.attempts) == (CellOutcome.ERROR, reason, 2)
+    assert result.message == "away"
+    assert len(heard.remarks) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (BuildError("no"), CellOutcome.BLOCKED),
+        (ValueError("no"), CellOutcome.ERROR),
+        (LimitsError("no"), CellOutcome.ERROR),
+    ],
+)
+def test_nothing_else_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception, outcome: CellOutcome
+) -> None:
+    result, heard = take(monkeypatch, tmp_path, error)
+
+    assert (result.outcome, result.attempts, heard.remarks) == (outcome, 1, [])
+
+
+@pytest.mark.parametrize(
+    "error", [RunFilesError("the lock can't be kept"), OSError(errno.ENOSPC, "No space left")]
+)
+def test_a_file_that_can_not_be_written_is_no_fault_of_the_subject(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception
+) -> None:
+    result, _ = take(monkeypatch, tmp_path, error)
+
+    assert (result.outcome, result.reason) == (CellOutcome.ERROR, Reason.INTERNAL)
+    assert result.message == f"A file of the run can't be written: {error}"
+
+
+def test_a_clock_that_was_set_back_makes_nothing_negative() -> None:
+    draft = Draft(run="run", cell=a_cell(), listener=Heard())
+    later = datetime(2026, 11, 21, 10, tzinfo=UTC)
+    draft.add(StepName.CHECKS, later, later - timedelta(hours=1))
+    assert [step.seconds for step in draft.steps] == [0]
+
+    earlier = later - timedelta(hours=1)
+    assert Step(name=StepName.CHECKS, began=later, ended=earlier).seconds == 0
+    assert replace(a_check(), began=later, ended=earlier).seconds == 0
+
+
+@pytest.mark.parametrize(
+    ("cpus", "memory", "limits", "jobs"),
+    [
+        (2, 24 * GIB, {}, 2),
+        (16, 24 * GIB, {}, 3),  # 21.6 of 24 GiB, 6 GiB a cell
+        (16, 24 * GIB, {"memory": GIB}, 16),
+        (16, 24 * GIB, {"memory": GIB, "cpus": 5}, 3),
+        (1, GIB, {}, 1),  # a cell that is larger than the engine runs alone
+        (4, 64 * GIB, {"cpus": 0.5}, 8),
+    ],
+)
+def test_no_more_cells_run_than_the_engine_carries(
+    cpus: int, memory: int, limits: dict[str, float], jobs: int
+) -> None:
+    engine = NoEngine(cpus, memory)
+    assert default_jobs(engine, a_matrix(limits=limits).limits) == jobs

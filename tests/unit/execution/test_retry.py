@@ -1,0 +1,112 @@
+import asyncio
+import time
+from collections.abc import Callable
+
+import pytest
+
+from matrixci.errors import (
+    BaseImageError,
+    EngineError,
+    MatrixciError,
+    NoInterpreterError,
+    ResolverError,
+)
+from matrixci.execution.retry import Patience, patiently
+from matrixci.images.buildx import BuildError
+
+AT_ONCE = Patience(retries=2, first_seconds=0.01, jitter_seconds=0.0)
+
+
+class Attempts:
+    """Fails so many times, then succeeds."""
+
+    def __init__(self, error: Callable[[str], BaseException], failures: int) -> None:
+        self.error = error
+        self.failures = failures
+        self.numbers: list[int] = []
+        self.told: list[tuple[int, str]] = []
+
+    async def __call__(self, number: int) -> str:
+        self.numbers.append(number)
+        if number <= self.failures:
+            msg = f"failure {number}"
+            raise self.error(msg)
+        return "done"
+
+    def tell(self, number: int, seconds: float, error: BaseException) -> None:
+        assert seconds >= 0
+        self.told.append((number, str(error)))
+
+
+@pytest.mark.parametrize("error", [ResolverError, BaseImageError, EngineError])
+def test_what_the_infrastructure_failed_is_tried_again(error: type[MatrixciError]) -> None:
+    attempts = Attempts(error, 2)
+
+    assert asyncio.run(patiently(AT_ONCE, attempts, attempts.tell)) == "done"
+
+    assert attempts.numbers == [1, 2, 3]
+    assert attempts.told == [(1, "failure 1"), (2, "failure 2")]
+
+
+def test_what_persists_is_raised_as_it_is() -> None:
+    attempts = Attempts(ResolverError, 9)
+
+    with pytest.raises(ResolverError, match="failure 3"):
+        asyncio.run(patiently(AT_ONCE, attempts, attempts.tell))
+
+    assert attempts.numbers == [1, 2, 3]
+    assert attempts.told == [(1, "failure 1"), (2, "failure 2")]
+
+
+@pytest.mark.parametrize("error", [BuildError, ValueError, NoInterpreterError])
+def test_nothing_else_is_tried_again(error: type[BaseException]) -> None:
+    attempts = Attempts(error, 1)
+
+    with pytest.raises(error):
+        asyncio.run(patiently(AT_ONCE, attempts, attempts.tell))
+
+    assert (attempts.numbers, attempts.told) == ([1], [])
+
+
+def test_no_retries_are_one_attempt() -> None:
+    attempts = Attempts(EngineError, 1)
+
+    with pytest.raises(EngineError):
+        asyncio.run(patiently(Patience(retries=0), attempts, attempts.tell))
+
+    assert (attempts.numbers, attempts.told) == ([1], [])
+
+
+def test_a_cancellation_is_felt_while_waiting() -> None:
+    attempts = Attempts(EngineError, 9)
+
+    async def cancelled() -> None:
+        patience = Patience(retries=2, first_seconds=600.0)
+        task = asyncio.create_task(patiently(patience, attempts, attempts.tell))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert attempts.told
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    began = time.monotonic()
+    asyncio.run(cancelled())
+    assert time.monotonic() - began < 10
+    assert attempts.numbers == [1]
+
+
+def test_each_wait_is_longer_and_none_is_endless() -> None:
+    seconds: list[float] = []
+
+    async def fails(number: int) -> str:
+        msg = f"failure {number}"
+        raise EngineError(msg)
+
+    def tell(_: int, wait: float, __: BaseException) -> None:
+        seconds.append(wait)
+
+    patience = Patience(retries=4, first_seconds=0.01, most_seconds=0.05, jitter_seconds=0.0)
+    with pytest.raises(EngineError):
+        asyncio.run(patiently(patience, fails, tell))
+    assert seconds == pytest.approx([0.01, 0.03, 0.05, 0.05])

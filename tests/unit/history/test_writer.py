@@ -1,0 +1,113 @@
+"""Finished runs are added to the history without being asked; a fault of it is a warning."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from command_line import run_command
+from factories import a_result, a_run
+
+from matrixci.errors import ExitCode
+from matrixci.execution import execute as running
+from matrixci.execution.pipeline import Settings
+from matrixci.history.store import History
+from matrixci.history.writer import record
+from matrixci.runs.folder import RunFolder
+from matrixci.verdict.judged import JudgedRun
+from matrixci.verdict.load import judge_folder
+
+RUN = a_run().id
+
+
+def judged(home: Path, *, results: bool = True, **fields: object) -> JudgedRun:
+    """Return a stored run, judged."""
+    folder = RunFolder.create(home, RUN)
+    folder.write_run(a_run(None, **{"ended": "2026-11-01T11:00:00Z", **fields}))
+    if results:
+        folder.write_cell(a_result())
+    return judge_folder(folder.path)
+
+
+def runs_in(path: Path) -> list[str]:
+    with History.reading(path) as opened:
+        return [run.id for run in opened.runs()]
+
+
+def test_a_finished_run_is_added_once(tmp_path: Path) -> None:
+    said: list[str] = []
+    path = tmp_path / "history.sqlite"
+    run = judged(tmp_path)
+    assert record(run, path, said.append)
+    assert record(run, path, said.append)
+    assert (runs_in(path), said) == ([RUN], [])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"interrupted": True},
+        {"ended": None, "results": False},
+        {"check_filter": "one"},
+        {"results": False},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_a_run_that_is_not_whole_is_left_out(tmp_path: Path, fields: dict[str, object]) -> None:
+    path = tmp_path / "history.sqlite"
+    assert not record(judged(tmp_path, **fields), path, lambda _: None)  # type: ignore[arg-type]
+    assert not path.exists()
+
+
+def test_a_damaged_history_costs_the_past_alone(tmp_path: Path) -> None:
+    said: list[str] = []
+    path = tmp_path / "history.sqlite"
+    path.write_bytes(b"no database")
+    assert record(judged(tmp_path), path, said.append)
+    assert runs_in(path) == [RUN]
+    (line,) = said
+    assert "is damaged" in line
+    assert len([*tmp_path.glob("history.sqlite.damaged-*")]) == 1
+
+
+def test_a_history_that_can_not_be_used_is_a_warning(tmp_path: Path) -> None:
+    said: list[str] = []
+    path = tmp_path / "history.sqlite"
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE theirs (a)")
+    other.close()
+    run = judged(tmp_path)
+    assert not record(run, path, said.append)
+    assert not record(run, tmp_path, said.append)  # a folder
+    assert [line.startswith("warning: the run was not added") for line in said] == [True, True]
+
+
+def test_a_report_without_a_readable_history_has_no_trends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / ".matrixci"
+    judged(home)
+    (home / "history.sqlite").write_bytes(b"no database")
+    done = run_command(monkeypatch, capsys, tmp_path, "readiness", RUN)
+    assert "the report has no trends" in done.err
+    assert done.code in {ExitCode.READY, ExitCode.FAILURES}
+    assert (home / "runs" / RUN / "report" / "report.html").is_file()
+
+
+@pytest.mark.parametrize(("options", "kept"), [([], True), (["--no-history"], False)])
+def test_matrix_adds_its_run(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    kept: bool,  # noqa: FBT001
+) -> None:
+    async def execute(settings: Settings, *_: object) -> JudgedRun:
+        return judged(settings.home)
+
+    monkeypatch.setattr(running, "execute", execute)
+    (tmp_path / "matrix.yaml").write_text("subject: transformers\naxes: {python: {'3.12': {}}}\n")
+    done = run_command(monkeypatch, capsys, tmp_path, "matrix", *options)
+    assert RUN in done.out, done.err
+    path = tmp_path / ".matrixci" / "history.sqlite"
+    assert path.exists() is kept
+    assert not kept or runs_in(path) == [RUN]

@@ -1,0 +1,182 @@
+from pathlib import Path
+
+import pytest
+
+from matrixci.images import buildx
+from matrixci.images.build_failure import BuildCause, cause_of, own_cause_of
+
+UV_REFUSED = """\
+error: Failed to fetch: `http://index.example/simple/toy/`
+  Caused by: Request failed after 3 retries
+  Caused by: error sending request for url (http://index.example/simple/toy/)
+  Caused by: client error (Connect)
+  Caused by: tcp connect error
+  Caused by: Connection refused (os error 111)
+"""
+UV_SERVER = """\
+  x Failed to download `toy==1.0`
+  ├─▶ Failed to fetch: `http://index.example/toy-1.0-py3-none-any.whl`
+  ├─▶ Request failed after 3 retries
+  ╰─▶ HTTP status server error (503 Service Unavailable) for url
+      (http://index.example/toy-1.0-py3-none-any.whl)
+"""
+UV_SLOW = """\
+  x Failed to download `toy==1.0`
+  ├─▶ Failed to fetch: `http://index.example/toy-1.0-py3-none-any.whl`
+  ╰─▶ Failed to download distribution due to network timeout. Try increasing
+      UV_HTTP_TIMEOUT (current value: 30s).
+"""
+UV_BROKEN = """\
+  x Failed to download `toy==1.0`
+  ├─▶ request or response body error
+  ╰─▶ end of file before message length reached
+"""
+UV_HASH = """\
+  x Failed to download `toy==1.0`
+  ╰─▶ Hash mismatch for `toy==1.0`
+
+      Expected:
+        sha256:00
+
+      Computed:
+        sha256:11
+"""
+UV_FORBIDDEN = """\
+error: Failed to fetch: `http://index.example/toy-1.0-py3-none-any.whl`
+  Caused by: HTTP status client error (403 Forbidden) for url (http://index.example/toy)
+"""
+PIP_REFUSED = """\
+WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError(
+Failed to establish a new connection: [Errno 111] Connection refused')': /simple/uv/
+ERROR: No matching distribution found for uv==0.13.9
+"""
+PIP_SERVER = "ERROR: HTTP error 502 while getting http://index.example/uv.whl\n"
+PIP_HASH = """\
+ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE. If you have updated
+    uv==0.13.9 from http://index.example/uv.whl:
+        Expected sha256 00
+"""
+UV_DISK = """\
+error: Failed to install: toy-1.0-py3-none-any.whl (toy==1.0)
+  Caused by: failed to copy file: No space left on device (os error 28)
+"""
+BUILDKIT_DISK = "ERROR: write /var/lib/docker/tmp/x: no space left on device\n"
+SUBJECT = """\
+Traceback (most recent call last):
+  File "<string>", line 1, in <module>
+ConnectionRefusedError: [Errno 111] Connection refused
+TimeoutError: timed out
+500 Internal Server Error
+"""
+
+
+@pytest.mark.parametrize("text", [UV_REFUSED, UV_SERVER, UV_SLOW, UV_BROKEN])
+def test_an_index_that_uv_lost(text: str) -> None:
+    assert cause_of(text) is BuildCause.INDEX
+
+
+@pytest.mark.parametrize("text", [PIP_REFUSED, PIP_SERVER])
+def test_an_index_that_pip_lost(text: str) -> None:
+    assert cause_of(text) is BuildCause.INDEX
+
+
+@pytest.mark.parametrize("text", [UV_DISK, BUILDKIT_DISK])
+def test_a_disk_that_is_full(text: str) -> None:
+    assert cause_of(text) is BuildCause.DISK
+
+
+@pytest.mark.parametrize("text", [UV_HASH, PIP_HASH])
+def test_a_file_that_is_not_the_locked_one(text: str) -> None:
+    assert cause_of(text) is BuildCause.HASH
+
+
+@pytest.mark.parametrize("text", [SUBJECT, UV_FORBIDDEN, "", "ImportError: no toy\n"])
+def test_what_is_the_builds_own_fault(text: str) -> None:
+    assert cause_of(text) is None
+
+
+REACHED = "network is unreachable"
+RECEIVE = "ERROR: failed to receive status: "
+FAILED_TO_SOLVE = "ERROR: failed to solve: "
+STEP = f'{FAILED_TO_SOLVE}process "/bin/sh -c uv" did not complete successfully: '
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{RECEIVE}rpc error: code = Unavailable desc = error reading from server: EOF",
+        f"{FAILED_TO_SOLVE}Unavailable: error reading from server: EOF",
+        f"{FAILED_TO_SOLVE}Canceled: context canceled",
+        "ERROR: Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?",
+        f"{FAILED_TO_SOLVE}no active session for abc: context deadline exceeded",
+        f"{STEP}failed to create endpoint x5l on network bridge: Device does not exist",
+        f"{STEP}mount callback failed on /tmp/containerd-mount1: no such file or directory",
+    ],
+)
+def test_an_engine_that_was_lost_in_a_build(line: str) -> None:
+    assert own_cause_of(line) is BuildCause.ENGINE
+
+
+def test_a_base_that_is_gone() -> None:
+    line = (
+        f"{FAILED_TO_SOLVE}matrixci/python:3.12: failed to resolve source metadata for"
+        f" registry.example/matrixci/python:3.12: failed to do request: Head: dial tcp: {REACHED}"
+    )
+    assert own_cause_of(line) is BuildCause.BASE
+    assert own_cause_of(f"{line}: 503 Service Unavailable") is BuildCause.BASE
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{STEP}exit code: 1",
+        f"{STEP}exit code: 137",
+        "unexpected status: 503 Service Unavailable",
+        REACHED,
+    ],
+)
+def test_what_buildkit_does_not_put_down_to_the_engine(line: str) -> None:
+    assert own_cause_of(line) is None
+
+
+def test_a_disk_that_is_full_by_buildkits_own_account() -> None:
+    assert own_cause_of(BUILDKIT_DISK) is BuildCause.DISK
+
+
+CUT = """\
+#12 [torch 2/2] RUN sh /run/install-locked.sh /run/lock/torch.txt
+#12 0.101 error: Failed to fetch: 503 Service Unavailable
+#12 DONE 0.2s
+
+#13 [cell 1/2] RUN sh /run/install-locked.sh /run/lock/rest.txt
+#13 0.271 Using Python 3.11.7 environment at: /usr/local
+#13 0.363 error: Failed to download `toydependency==1.0`
+#13 0.366   cause: Hash mismatch for `toydependency==1.0`
+#13 0.368 
+#13 0.371          Computed:
+#13 0.372            sha256:3e6d957b
+#13 ERROR: process "/bin/sh -c sh /run/install-locked.sh" did not complete: exit code: 1
+------
+ > [cell 1/2] RUN sh /run/install-locked.sh /run/lock/rest.txt:
+
+0.372            sha256:3e6d957b
+------
+ERROR: failed to solve: process "/bin/sh -c sh /run/install-locked.sh": exit code: 1
+"""  # noqa: W291 - as it was written
+
+
+def test_the_step_that_failed_tells_the_cause_where_the_summary_is_cut(tmp_path: Path) -> None:
+    log = tmp_path / "image.log"
+    log.write_text(CUT, encoding="utf-8")
+    failure = buildx._failure(log)
+    assert isinstance(failure, buildx.BuildError)
+    first, *rest = str(failure).splitlines()
+    assert "not the locked one" in first
+    assert rest[0] == "Using Python 3.11.7 environment at: /usr/local"
+    assert rest[-2:] == ["           sha256:3e6d957b", "the whole log: image.log"]
+
+
+def test_a_failure_without_a_word_is_told_by_the_whole_log(tmp_path: Path) -> None:
+    log = tmp_path / "image.log"
+    log.write_text("#3 [internal] load\n#3 ERROR: gone\nERROR: failed\n", encoding="utf-8")
+    assert str(buildx._failure(log)).splitlines()[:2] == ["#3 [internal] load", "#3 ERROR: gone"]

@@ -1,0 +1,190 @@
+"""Why a cell has an older release, asked of the real uv and an index of our own."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from derivations import Release, write_index
+from factories import a_cell
+from tiny_index import serving
+
+from matrixci.locks.held_back import Locked, older_releases
+from matrixci.locks.resolver import Lock, Resolver, Unsatisfiable
+from matrixci.model import Cell, Subject
+
+PLATFORM = "x86_64-manylinux_2_36"
+SUBJECT = Subject(name="toy", spec="toy", requirement="toy")
+BASE: Mapping[str, Release] = {"toy-1.0": {}, "lib-1.0": {}, "pytest-8.4.0": {}}
+
+
+def cell(python: str = "3.13", *requires: str) -> Cell:
+    name = f"py{python}-{len(requires)}"
+    return a_cell(python, id=name, requires=requires, torch_backend=None)
+
+
+def remarks(
+    folder: Path,
+    index: Mapping[str, Release],
+    cells: Sequence[Cell],
+    packages: Sequence[str] = ("toy", "lib"),
+) -> dict[str, dict[str, str]]:
+    """Resolve cells and return what is said of their older releases."""
+
+    async def ask() -> dict[str, dict[str, str]]:
+        resolver = Resolver(folder / "cache", PLATFORM, None, fresh=True)
+        locks = {each.id: await resolver.resolve(each, SUBJECT) for each in cells}
+        locked = [
+            Locked(cell=each, versions=lock.versions)
+            for each in cells
+            if isinstance(lock := locks[each.id], Lock)
+        ]
+        assert len(locked) == len(cells)
+        return await older_releases(resolver, SUBJECT, packages, locked)
+
+    (folder / "index").mkdir()
+    write_index(folder / "index", {**BASE, **index})
+    with serving(folder / "index") as address, pytest.MonkeyPatch.context() as patch:
+        for name in ("UV_INDEX", "UV_EXTRA_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX_URL"):
+            patch.delenv(name, raising=False)
+        patch.setenv("UV_DEFAULT_INDEX", address)
+        return asyncio.run(ask())
+
+
+OLD = "cp312-cp312-manylinux_2_17_x86_64"
+
+
+@pytest.mark.parametrize(
+    ("index", "newer", "older", "reason"),
+    [
+        pytest.param(
+            {"lib-2.0": {"python": ">=3.13", "announced": True}},
+            cell("3.13", "lib"),
+            cell("3.12", "lib"),
+            "lib 2.0 needs Python >=3.13",
+            id="another Python, told by the index",
+        ),
+        pytest.param(
+            {"lib-2.0": {"python": ">=3.13"}},
+            cell("3.13", "lib"),
+            cell("3.12", "lib"),
+            "lib 2.0 needs Python >=3.13",
+            id="another Python, told by the metadata alone",
+        ),
+        pytest.param(
+            {"lib-2.0": {"tag": OLD}},
+            cell("3.12", "lib"),
+            cell("3.13", "lib"),
+            "lib 2.0 has no wheel for Python 3.13",
+            id="no wheel for this Python",
+        ),
+        pytest.param(
+            {"lib-2.0": {"yanked": True}},
+            cell("3.13", "lib==2.0", "toy"),
+            cell("3.13", "lib"),
+            "lib 2.0 was yanked",
+            id="yanked",
+        ),
+        pytest.param(
+            {"lib-2.0rc1": {}},
+            cell("3.13", "lib>=2.0rc1", "toy"),
+            cell("3.13", "lib"),
+            "lib 2.0rc1 is a pre-release",
+            id="a pre-release",
+        ),
+        pytest.param(
+            {"lib-2.0": {}},
+            cell("3.13", "lib", "toy"),
+            cell("3.13", "lib<2"),
+            "lib<2 is required",
+            id="held by the matrix",
+        ),
+        pytest.param(
+            {"lib-2.0": {}, "mid-1.0": {"requires": ["lib<2"]}, "mid-2.0": {"requires": ["lib"]}},
+            cell("3.13", "lib", "mid"),
+            cell("3.13", "lib", "mid<2", "toy"),
+            "mid 1.0 needs lib<2",
+            id="held by another package",
+        ),
+        pytest.param(
+            {
+                "lib-2.0": {},
+                "mid-1.0": {"requires": ["lib"]},
+                "mid-2.0": {"requires": ["lib<2"]},
+            },
+            cell("3.13", "lib"),
+            cell("3.13", "mid", "lib"),
+            "mid 2.0 needs lib<2",
+            id="held by another package, an older release of which would do",
+        ),
+        pytest.param(
+            {"lib-2.0": {"requires": ["base>=2"]}, "base-1.0": {}, "base-2.0": {}},
+            cell("3.13", "lib"),
+            cell("3.13", "lib", "base<2"),
+            "lib 2.0 needs base>=2, and base<2 is required",
+            id="the matrix excludes what it needs",
+        ),
+    ],
+)
+def test_the_reason_is_the_true_one(
+    tmp_path: Path, index: Mapping[str, Release], newer: Cell, older: Cell, reason: str
+) -> None:
+    assert remarks(tmp_path, index, [newer, older]) == {older.id: {"lib": reason}}
+
+
+def test_what_is_not_understood_has_no_reason(tmp_path: Path) -> None:
+    # The resolver prefers the newest base, which the newest lib can't be used with.
+    index: Mapping[str, Release] = {
+        "lib-2.0": {"requires": ["base<2"]},
+        "base-1.0": {},
+        "base-2.0": {},
+    }
+    cells = [cell("3.13", "lib"), cell("3.13", "base", "lib")]
+    assert remarks(tmp_path, index, cells) == {}
+
+
+def test_whether_a_marker_holds_is_left_to_the_resolver(tmp_path: Path) -> None:
+    marked = "lib<2; python_version < '3.13'"
+    cells = [cell("3.13", marked, "lib"), cell("3.12", marked, "lib")]
+    told = remarks(tmp_path, {"lib-2.0": {}}, cells)
+    assert told == {"py3.12-2": {"lib": "lib<2 is required"}}
+
+
+def test_builds_of_one_release_are_no_older_ones(tmp_path: Path) -> None:
+    index: Mapping[str, Release] = {"lib-2.0+one": {}, "lib-2.0+two": {}}
+    cells = [cell("3.13", "lib==2.0+one"), cell("3.13", "lib==2.0+two", "toy")]
+    assert remarks(tmp_path, index, cells) == {}
+
+
+NEW = "cp313-cp313-manylinux_2_17_x86_64"
+NEWER: Mapping[str, Release] = {
+    "lib-2.0": {"python": ">=3.12", "announced": True, "tag": NEW},
+    "lib-3.0": {"python": ">=3.13", "announced": True, "tag": NEW},
+}
+
+
+@pytest.mark.parametrize(
+    ("requires", "more", "reason"),
+    [
+        (["lib==2.0"], {}, "lib==2.0 needs Python >=3.12"),
+        (["lib>=2"], {}, "lib==3.0 needs Python >=3.13"),  # of 2.0 the proof doesn't say so
+        (
+            ["mid"],
+            {"mid-1.0": {"requires": ["lib>=3"]}},
+            "lib>=3 needs Python >=3.13, and mid needs it",
+        ),
+        (["old"], {"old-1.0": {"tag": OLD.replace("312", "39")}}, "no wheel of old"),
+    ],
+)
+def test_an_unsatisfiable_cell_says_which_python_is_needed(
+    tmp_path: Path, requires: list[str], more: Mapping[str, Release], reason: str
+) -> None:
+    (tmp_path / "index").mkdir()
+    write_index(tmp_path / "index", {**BASE, **NEWER, **more})
+    with serving(tmp_path / "index") as address, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UV_DEFAULT_INDEX", address)
+        resolver = Resolver(tmp_path / "cache", PLATFORM, None, fresh=True)
+        answer = asyncio.run(resolver.resolve(cell("3.11", *requires), SUBJECT))
+    assert isinstance(answer, Unsatisfiable)
+    assert answer.reason.startswith(reason)
+    assert "can be used here" not in answer.reason

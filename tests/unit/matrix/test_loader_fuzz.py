@@ -1,0 +1,84 @@
+"""Whatever is in the file, a Matrix comes of it, or plain lines with a place each."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from matrixci.errors import MatrixFileError
+from matrixci.matrix.loader import load_matrix
+
+REAL = Path(__file__).parents[3] / "matrix.yaml"
+ISSUE = "{check: a*, where: {numpy: 2.x}, reference: r, reason: r, expires: 2027-06-30}"
+PIECES = st.sampled_from(
+    [
+        *"abc:-[]{},#&*!|>'\"%@`~?=\t\r\n 019.\0\u2028\x85é\ufeff\U0001f600",
+        *(": ", "- ", "\n  ", "\n    ", "? ", "<<: ", "&a", "*a", "---\n", "...\n", "%YAML 1.1\n"),
+        *("!!str", "!!int", "!!set {a}", "!!binary", "\\ud800", "\\U", "null", "on", "yes"),
+        *("3.10", '"3.12"', "1e3", ".inf", ".nan", "0x1f", "0b_", "1__0", "1:30", "2024-13-45"),
+        *("9" * 5000, "subject", "axes", "python", "exclude", "include", "known-issues", "limits"),
+    ]
+)
+FULL = (
+    REAL.read_text()
+    .replace("exclude: []", 'exclude: [{python: "3.13", numpy: [1.x]}, {device: cuda}]')
+    .replace("include: []", 'include: [{device: cuda, python: "3.12"}]')
+    .replace("known-issues: []", f"known-issues: [{ISSUE}]")
+)
+LINE = re.compile(r"matrix\.yaml:(\d+:\d+:)? \S.*")
+QUICK = settings(max_examples=40, deadline=None, derandomize=True, database=None)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def in_a_folder_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with contextlib.chdir(tmp_path_factory.mktemp("fuzz")):
+        yield
+
+
+def holds(text: str) -> None:
+    """Nothing but a Matrix or plain lines, each with a place, may come of a text."""
+    Path("matrix.yaml").write_bytes(text.encode(errors="surrogatepass"))
+    told = ""
+    try:
+        load_matrix(Path("matrix.yaml"))
+    except MatrixFileError as error:
+        told = str(error) or "nothing"
+    assert all(LINE.fullmatch(line) for line in told.splitlines())
+    assert "Input should" not in told
+
+
+@QUICK
+@given(st.text())
+@example("\udfff")
+@example(": ")
+def test_any_text_is_told_without_a_traceback(text: str) -> None:
+    holds(text)
+
+
+@QUICK
+@given(st.lists(PIECES, max_size=30).map("".join))
+@example("limits: {pids: 1__0}")
+@example('"\\U')
+@example("? - !!int a: *b")
+def test_any_pieces_of_yaml_are_told_without_a_traceback(text: str) -> None:
+    holds(text)
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> str:
+    text = FULL
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(text)))
+        end = min(len(text), start + draw(st.sampled_from([0, 1, 2, 8, 40])))
+        text = text[:start] + draw(PIECES | st.sampled_from(["", text[start:end] * 2])) + text[end:]
+    return text
+
+
+@QUICK
+@given(mutated())
+def test_a_mutated_matrix_is_told_without_a_traceback(text: str) -> None:
+    holds(text)

@@ -1,0 +1,282 @@
+import gzip
+import io
+import json
+import os
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from matrixci.errors import UsageError
+from matrixci.sandbox.files import pack, read_sources, unpack_results
+from matrixci.util.resources import data_folder
+
+QUICK = settings(max_examples=200, deadline=None, derandomize=True, database=None)
+LIMIT = 1000
+LINES = b'{"kind": "header"}\n'
+
+
+def members(archive: bytes) -> dict[str, tarfile.TarInfo]:
+    with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as tar:
+        found = tar.getmembers()
+    assert len({member.name for member in found}) == len(found)
+    return {member.name: member for member in found}
+
+
+def content(archive: bytes, name: str) -> bytes:
+    with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as tar:
+        file = tar.extractfile(name)
+        assert file is not None
+        return file.read()
+
+
+# What goes in
+
+
+@pytest.fixture
+def checks(tmp_path: Path) -> Path:
+    folder = tmp_path / "checks"
+    files = ["test_a.py", "deep/test_b.py", "__pycache__/test_a.pyc", ".cache", "deep/.x/y"]
+    for name in files:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"# {name} é\n", encoding="utf-8")
+    return folder
+
+
+def test_a_container_gets_its_cell_the_harness_and_the_checks(checks: Path) -> None:
+    cell = {"cell": "py3.12-numpy2-cpu", "nonce": "00", "lock": {"numpy": "2.5.5"}}
+    archive = pack(cell, read_sources(checks))
+    assert json.loads(content(archive, "cell.json")) == cell
+    assert content(archive, "checks/checks/deep/test_b.py") == "# deep/test_b.py é\n".encode()
+    harness = {path.name for path in data_folder("harness").glob("*.py")}
+    assert "supervise.py" in harness
+    assert set(members(archive)) == {
+        "cell.json",
+        "harness",
+        *(f"harness/{name}" for name in harness),
+        "checks",
+        "checks/checks/test_a.py",
+        "checks/checks/deep/test_b.py",
+        "results",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [
+        *((name, name) for name in ("tests", "test", "test_suite", "checks")),
+        *((name, "") for name in ("transformers", "my-tests", "tests.old", "suite")),
+    ],
+)
+def test_checks_have_the_name_of_their_folder_where_that_is_usual(
+    tmp_path: Path, name: str, package: str
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "test_a.py").write_text("")
+    sources = read_sources(folder)
+    assert sources.package == package
+    place = f"checks/{package}/test_a.py" if package else "checks/test_a.py"
+    assert place in members(pack({}, sources))
+
+
+def test_the_builtin_checks_have_no_package() -> None:
+    assert read_sources(data_folder("checks")).package == ""
+
+
+def test_a_container_can_write_its_results_and_nothing_else(checks: Path) -> None:
+    for name, member in members(pack({}, read_sources(checks))).items():
+        if name == "results":
+            assert (member.uid, member.gid, member.mode) == (65532, 65532, 0o755)
+            assert member.isdir()
+        else:
+            assert (member.uid, member.gid) == (0, 0)
+            assert member.mode == (0o755 if member.isdir() else 0o444)
+            assert member.isdir() or member.isreg()
+
+
+def test_one_cell_is_packed_the_same_each_time(checks: Path) -> None:
+    assert pack({"a": 1}, read_sources(checks)) == pack({"a": 1}, read_sources(checks))
+
+
+def test_what_is_changed_after_the_reading_changes_nothing(checks: Path) -> None:
+    sources = read_sources(checks)
+    before = pack({}, sources)
+    (checks / "test_a.py").write_text("# changed\n")
+    (checks / "test_new.py").touch()
+    (checks / "deep/test_b.py").unlink()
+
+    assert pack({}, sources) == before
+    assert read_sources(checks).digest != sources.digest
+
+
+def test_a_check_that_can_not_be_read_is_told(
+    checks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(UsageError, match=r"checks in .* can't be read: .*Permission denied"):
+        read_sources(checks)
+
+
+# What comes out
+
+
+def a_file(
+    name: str = "results/results.jsonl", data: bytes = LINES, **fields: object
+) -> tuple[tarfile.TarInfo, bytes]:
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    for field, value in fields.items():
+        setattr(member, field, value)
+    return member, data
+
+
+def a_link(kind: bytes, target: str) -> tuple[tarfile.TarInfo, bytes]:
+    return a_file(data=b"", type=kind, linkname=target)
+
+
+def tar(*files: tuple[tarfile.TarInfo, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for member, data in files:
+            archive.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+FOLDER = a_file("results", b"", type=tarfile.DIRTYPE)
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [
+        tar(a_file()),
+        tar(FOLDER, a_file()),
+        tar(FOLDER, a_file("results/more", b"x"), a_file(), a_file("results/core", b"y" * 5000)),
+        tar(FOLDER, a_file("/etc/passwd"), a_file()),
+    ],
+)
+def test_the_result_file_is_taken_out(archive: bytes) -> None:
+    assert unpack_results(archive, LIMIT) == LINES
+
+
+def test_an_empty_result_file_is_one() -> None:
+    assert unpack_results(tar(a_file(data=b"")), LIMIT) == b""
+
+
+@pytest.mark.parametrize(("size", "taken"), [(LIMIT, True), (LIMIT + 1, False)])
+def test_a_result_file_may_be_just_so_large(size: int, *, taken: bool) -> None:
+    data = b"x" * size
+    assert unpack_results(tar(FOLDER, a_file(data=data)), LIMIT) == (data if taken else None)
+
+
+WHOLE = tar(FOLDER, a_file(data=b"x" * 900))
+NOT_TAKEN = {
+    "nothing": None,
+    "empty": b"",
+    "no archive": b"what is this?" * 100,
+    "absent": tar(FOLDER),
+    "another name": tar(FOLDER, a_file("results/result.jsonl")),
+    "not in the folder": tar(a_file("results.jsonl")),
+    "up and down again": tar(a_file("results/../results/results.jsonl")),
+    "up": tar(a_file("../results/results.jsonl")),
+    "absolute": tar(a_file("/results/results.jsonl")),
+    "two": tar(FOLDER, a_file(), a_file()),
+    "a link": tar(FOLDER, a_link(tarfile.SYMTYPE, "/etc/passwd")),
+    "a hard link": tar(FOLDER, a_file("results/x"), a_link(tarfile.LNKTYPE, "results/x")),
+    "a folder": tar(a_file(data=b"", type=tarfile.DIRTYPE)),
+    "a device": tar(a_file(data=b"", type=tarfile.CHRTYPE)),
+    "a pipe": tar(a_file(data=b"", type=tarfile.FIFOTYPE)),
+    "cut off in the file": WHOLE[: 512 + 512 + 400],
+    "cut off in the header": WHOLE[: 512 + 100],
+    "compressed": gzip.compress(WHOLE),
+    "compressed and cut off": gzip.compress(WHOLE)[:-20],
+}
+
+
+@pytest.mark.parametrize("archive", NOT_TAKEN.values(), ids=NOT_TAKEN)
+def test_what_is_no_single_plain_file_of_that_name_is_none(archive: bytes | None) -> None:
+    assert unpack_results(archive, LIMIT) is None
+
+
+def damaged(position: int, byte: int) -> Callable[[bytes], bytes]:
+    return lambda raw: raw[:position] + bytes([byte]) + raw[position + 1 :]
+
+
+@QUICK
+@given(st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size=8), st.integers(0))
+def test_whatever_the_archive_nothing_is_raised(
+    changes: list[tuple[int, int]], length: int
+) -> None:
+    raw = WHOLE
+    for position, byte in changes:
+        raw = damaged(position, byte)(raw)
+    found = unpack_results(raw[: length % (len(raw) + 1)], LIMIT)
+    assert found is None or len(found) <= LIMIT
+
+
+# Links
+
+
+def test_links_are_followed(checks: Path, tmp_path: Path) -> None:
+    suite = tmp_path / "suite"
+    (suite / "deep").mkdir(parents=True)
+    (suite / "deep/test_far.py").write_text("# far\n")
+    (checks / "suite").symlink_to("../suite")
+    (checks / "test_linked.py").symlink_to(suite / "deep/test_far.py")
+    names = {name for name in members(pack({}, read_sources(checks))) if "far" in name}
+    assert names == {"checks/checks/suite/deep/test_far.py"}
+    assert content(pack({}, read_sources(checks)), "checks/checks/test_linked.py") == b"# far\n"
+
+
+def test_what_is_linked_decides_the_digest(checks: Path, tmp_path: Path) -> None:
+    (tmp_path / "suite").mkdir()
+    (checks / "suite").symlink_to("../suite")
+    before = read_sources(checks).digest
+    (tmp_path / "suite/test_new.py").write_text("# new\n")
+    assert read_sources(checks).digest != before
+
+
+def test_a_link_to_a_folder_above_it_is_refused_by_name(checks: Path) -> None:
+    (checks / "deep/loop").symlink_to("..")
+    with pytest.raises(UsageError, match=r"leads to a folder above it .*loop"):
+        read_sources(checks)
+
+
+def test_two_links_that_lead_to_each_other_are_refused(checks: Path) -> None:
+    for one, other in (("a", "b"), ("b", "a")):
+        (checks / one).mkdir()
+        (checks / one / "link").symlink_to(f"../{other}")
+    with pytest.raises(UsageError, match="leads to a folder above it"):
+        read_sources(checks)
+
+
+def test_a_folder_that_is_linked_twice_is_there_twice(checks: Path) -> None:
+    for name in ("one", "two"):
+        (checks / name).symlink_to("deep")
+    found = members(pack({}, read_sources(checks)))
+    assert {"checks/checks/one/test_b.py", "checks/checks/two/test_b.py"} <= set(found)
+
+
+def test_a_link_that_leads_nowhere_is_refused_by_name(checks: Path) -> None:
+    (checks / "test_gone.py").symlink_to("nothing.py")
+    with pytest.raises(UsageError, match=r"leads nowhere .*test_gone\.py"):
+        read_sources(checks)
+
+
+def test_a_name_that_is_no_text_is_refused_by_name(checks: Path) -> None:
+    (checks / os.fsdecode(b"test_\xff.py")).touch()
+    with pytest.raises(UsageError, match=r"name is not UTF-8 .*test_\\xff\.py"):
+        read_sources(checks)
+
+
+def test_what_is_no_file_is_refused_by_name(checks: Path) -> None:
+    os.mkfifo(checks / "pipe")
+    with pytest.raises(UsageError, match=r"neither a file nor a folder .*pipe"):
+        read_sources(checks)

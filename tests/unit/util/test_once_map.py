@@ -1,0 +1,188 @@
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from matrixci.util.once_map import Once
+
+
+def run(test: Coroutine[Any, Any, None]) -> None:
+    """Run a test's coroutine; what hangs is a failure."""
+    asyncio.run(asyncio.wait_for(test, 10))
+
+
+class Work:
+    """Counts how often it was begun and ended, and ends when it is told to."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.ended = 0
+        self.cleaned_up = False
+        self.go = asyncio.Event()
+
+    async def __call__(self) -> int:
+        self.begun += 1
+        try:
+            await self.go.wait()
+        except asyncio.CancelledError:
+            await asyncio.sleep(0)
+            self.cleaned_up = True
+            raise
+        self.ended += 1
+        return 7
+
+
+async def turns(count: int = 5) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def test_work_is_done_once_for_all_who_ask() -> None:
+    async def test() -> None:
+        once, work = Once[int](), Work()
+        work.go.set()
+        assert await asyncio.gather(*(once("a", work) for _ in range(5))) == [7] * 5
+        assert await once("a", work) == 7
+        assert work.begun == 1
+
+    run(test())
+
+
+def test_other_work_is_done_beside_it() -> None:
+    async def test() -> None:
+        once, first, second = Once[int](), Work(), Work()
+        asking = [asyncio.create_task(once("a", first)), asyncio.create_task(once(("b",), second))]
+        await turns()
+        assert (first.begun, second.begun) == (1, 1)
+        first.go.set()
+        second.go.set()
+        await asyncio.gather(*asking)
+
+    run(test())
+
+
+def test_what_it_raised_is_raised_to_all() -> None:
+    async def test() -> None:
+        once = Once[int]()
+        begun = 0
+
+        async def fail() -> int:
+            nonlocal begun
+            begun += 1
+            raise ValueError("no")  # noqa: EM101
+
+        outcomes = await asyncio.gather(
+            *(once("a", fail) for _ in range(3)), return_exceptions=True
+        )
+        assert [str(outcome) for outcome in outcomes] == ["no"] * 3
+        with pytest.raises(ValueError, match="no"):
+            await once("a", fail)
+        assert begun == 1
+
+    run(test())
+
+
+def test_what_failed_for_a_while_is_done_anew_for_those_who_ask_later() -> None:
+    async def test() -> None:
+        once = Once[int](passing=(OSError,))
+        begun = 0
+
+        async def fail_once() -> int:
+            nonlocal begun
+            begun += 1
+            if begun == 1:
+                raise ConnectionError("away")  # noqa: EM101
+            return begun
+
+        outcomes = await asyncio.gather(
+            *(once("a", fail_once) for _ in range(3)), return_exceptions=True
+        )
+        assert [str(outcome) for outcome in outcomes] == ["away"] * 3
+        assert [await once("a", fail_once) for _ in range(2)] == [2, 2]
+
+    run(test())
+
+
+def test_work_goes_on_where_one_who_asked_is_cancelled() -> None:
+    async def test() -> None:
+        once, work = Once[int](), Work()
+        first, second = (asyncio.create_task(once("a", work)) for _ in range(2))
+        await turns()
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        work.go.set()
+        assert await second == 7
+        assert (work.begun, work.ended) == (1, 1)
+
+    run(test())
+
+
+def test_closing_breaks_off_what_is_left_and_waits_for_it() -> None:
+    async def test() -> None:
+        once, work, done = Once[int](), Work(), Work()
+        done.go.set()
+        assert await once("done", done) == 7
+        asking = asyncio.create_task(once("a", work))
+        await turns()
+        await once.close()
+        assert work.cleaned_up
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await once.close()  # and a second time
+
+    run(test())
+
+
+def test_closing_after_a_failure_raises_nothing() -> None:
+    async def test() -> None:
+        once = Once[int]()
+
+        async def fail() -> int:
+            raise ValueError("no")  # noqa: EM101
+
+        asking = asyncio.create_task(once("a", fail))
+        await turns()
+        await once.close()
+        with pytest.raises(ValueError, match="no"):
+            await asking
+
+    run(test())
+
+
+def test_what_does_not_stand_any_more_is_done_anew_once_for_all_who_ask() -> None:
+    async def test() -> None:
+        once = Once[list[int]]()
+        begun = 0
+
+        async def work() -> list[int]:
+            nonlocal begun
+            begun += 1
+            await asyncio.sleep(0)
+            return [begun]
+
+        async def stands(found: list[int]) -> bool:
+            await asyncio.sleep(0)
+            return found != [1]
+
+        assert await once("a", work) == [1]
+        assert await asyncio.gather(*(once("a", work, stands) for _ in range(5))) == [[2]] * 5
+        assert await once("a", work, stands) == [2]
+        assert begun == 2
+
+    run(test())
+
+
+def test_what_never_stands_is_done_twice_for_each_who_asks() -> None:
+    async def test() -> None:
+        once, work = Once[int](), Work()
+        work.go.set()
+
+        async def stands(_: int) -> bool:
+            return False
+
+        assert await once("a", work, stands) == 7
+        assert work.begun == 2
+
+    run(test())

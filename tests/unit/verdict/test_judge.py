@@ -1,0 +1,535 @@
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+import pytest
+from factories import a_cell, a_check, a_lock, a_result, a_run, an_issue, cells
+
+from matrixci.errors import ExitCode
+from matrixci.model import (
+    Cell,
+    CellOutcome,
+    CellResult,
+    CheckOutcome,
+    CheckResult,
+    KnownIssue,
+    Reason,
+    Run,
+)
+from matrixci.outcomes import FAILING, GREEN
+from matrixci.verdict.judge import exit_code, judge, judge_cell
+from matrixci.verdict.judged import JudgedCell, JudgedRun, Verdict
+from matrixci.verdict.known_issues import applies
+
+TODAY = date(2026, 11, 21)
+ONE = a_cell()
+TWO = cells(("3.12", "3.13"))
+ID = "test_a.py::test_one"
+
+
+def judged(
+    *results: CellResult, problems: Sequence[str] = (), run: Run | None = None, **fields: object
+) -> JudgedRun:
+    """Judge a run of just these cells."""
+    of = run or a_run([result.cell for result in results], **fields)
+    return judge(of, {result.cell.id: result for result in results}, problems, TODAY)
+
+
+NEEDS_GPU = a_check("test_g.py::test_gpu", CheckOutcome.SKIPPED, reason="no GPU", need="gpu")
+AS_THE_PIPELINE_HAS_IT: dict[CellOutcome, tuple[Reason | None, list[CheckResult]]] = {
+    CellOutcome.PASSED: (None, [a_check()]),
+    CellOutcome.PARTIAL: (Reason.NEEDS, [a_check(), NEEDS_GPU]),
+    CellOutcome.FAILED: (Reason.CHECKS, [a_check(outcome=CheckOutcome.FAILED)]),
+    CellOutcome.UNSATISFIABLE: (Reason.RESOLVER, []),
+    CellOutcome.BLOCKED: (Reason.BUILD, []),
+    CellOutcome.ERROR: (Reason.ENGINE, []),
+    CellOutcome.CANCELLED: (Reason.INTERRUPTED, []),
+    CellOutcome.MISSING: (None, []),
+}
+
+
+def of_outcome(outcome: CellOutcome, cell: Cell = ONE) -> CellResult:
+    reason, checks = AS_THE_PIPELINE_HAS_IT[outcome]
+    return a_result(cell, outcome, checks, reason=reason)
+
+
+# Cells
+
+
+@pytest.mark.parametrize(
+    ("outcome", "verdict", "code", "reasons"),
+    [
+        (CellOutcome.PASSED, "READY", ExitCode.READY, []),
+        (CellOutcome.PARTIAL, "READY", ExitCode.READY, []),
+        (CellOutcome.FAILED, "NOT READY", ExitCode.FAILURES, [f"{ID} fails in py3.13-numpy2-cpu"]),
+        (CellOutcome.UNSATISFIABLE, "READY", ExitCode.READY, []),
+        (
+            CellOutcome.BLOCKED,
+            "NOT READY",
+            ExitCode.FAILURES,
+            ["py3.13-numpy2-cpu: blocked (build)"],
+        ),
+        (
+            CellOutcome.ERROR,
+            "NOT READY",
+            ExitCode.INFRASTRUCTURE,
+            ["py3.13-numpy2-cpu: error (engine)"],
+        ),
+        (CellOutcome.CANCELLED, "NOT READY", ExitCode.FAILURES, ["py3.13-numpy2-cpu: cancelled"]),
+    ],
+)
+def test_one_cell_beside_a_passed_one_decides(
+    outcome: CellOutcome, verdict: str, code: ExitCode, reasons: list[str]
+) -> None:
+    run = judged(a_result(TWO[0]), of_outcome(outcome, TWO[1]))
+    assert (run.verdict, exit_code(run)) == (verdict, code)
+    assert list(run.reasons) == reasons
+    assert [cell.outcome for cell in run.cells] == [CellOutcome.PASSED, outcome]
+
+
+@pytest.mark.parametrize("outcome", CellOutcome)
+@pytest.mark.parametrize("other", CellOutcome)
+def test_a_run_is_ready_just_where_something_passed_and_nothing_stands_against_it(
+    outcome: CellOutcome, other: CellOutcome
+) -> None:
+    fine = GREEN | {CellOutcome.UNSATISFIABLE}
+    ready = {outcome, other} <= fine and bool({outcome, other} & GREEN)
+    run = judged(of_outcome(outcome, TWO[0]), of_outcome(other, TWO[1]))
+    assert (run.verdict is Verdict.READY) == ready
+    assert (exit_code(run) is ExitCode.READY) == ready
+    assert bool(run.reasons) == (not ready)
+
+
+@pytest.mark.parametrize("outcome", CellOutcome)
+@pytest.mark.parametrize("other", CellOutcome)
+def test_infrastructure_is_to_blame_only_where_the_subject_is_not(
+    outcome: CellOutcome, other: CellOutcome
+) -> None:
+    both = {outcome, other}
+    subject = bool(both & {CellOutcome.FAILED, CellOutcome.BLOCKED})
+    run = judged(of_outcome(outcome, TWO[0]), of_outcome(other, TWO[1]))
+    infrastructure = bool(both & {CellOutcome.ERROR, CellOutcome.MISSING}) and not subject
+    assert (exit_code(run) is ExitCode.INFRASTRUCTURE) == infrastructure
+
+
+def test_where_every_cell_is_unsatisfiable_nothing_is_verified() -> None:
+    run = judged(*(of_outcome(CellOutcome.UNSATISFIABLE, cell) for cell in TWO))
+    assert run.reasons == ("no check passed, so nothing is verified",)
+    assert exit_code(run) is ExitCode.FAILURES
+
+
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_a_cell_that_never_reported_is_named(*, interrupted: bool) -> None:
+    run = judge(a_run(TWO, interrupted=interrupted), {TWO[0].id: a_result(TWO[0])}, (), TODAY)
+    assert run.verdict is Verdict.NOT_READY
+    absent = run.cells[1]
+    assert (absent.cell, absent.result, absent.checks) == (TWO[1], None, ())
+    if interrupted:
+        assert absent.outcome is CellOutcome.CANCELLED
+        assert run.reasons == ("py3.13-numpy2-cpu: cancelled",)
+    else:
+        assert (absent.outcome, absent.reason) == (CellOutcome.MISSING, None)
+        assert run.reasons == ("py3.13-numpy2-cpu: missing",)
+
+
+def test_a_run_without_results_is_not_ready() -> None:
+    run = judge(a_run(TWO), {}, (), TODAY)
+    assert run.reasons == (
+        "py3.12-numpy2-cpu, py3.13-numpy2-cpu: missing",
+        "no check passed, so nothing is verified",
+    )
+    assert exit_code(run) is ExitCode.INFRASTRUCTURE
+
+
+def test_a_run_without_cells_is_not_ready() -> None:
+    assert judge(a_run(()), {}, (), TODAY).verdict is Verdict.NOT_READY
+
+
+@pytest.mark.parametrize("outcome", CellOutcome)
+def test_an_interrupted_run_says_so_whatever_it_came_to(outcome: CellOutcome) -> None:
+    run = judged(of_outcome(outcome), interrupted=True)
+    assert exit_code(run) is ExitCode.INTERRUPTED
+
+
+def test_a_problem_with_the_files_is_a_reason() -> None:
+    run = judged(a_result(), problems=["x.json: is cut off"])
+    assert (run.verdict, exit_code(run)) == (Verdict.NOT_READY, ExitCode.FAILURES)
+    assert run.reasons == ("x.json: is cut off",)
+
+
+def test_a_result_of_no_planned_cell_counts_for_nothing() -> None:
+    results = {cell.id: a_result(cell) for cell in TWO}
+    assert [cell.cell for cell in judge(a_run(TWO[:1]), results, (), TODAY).cells] == [TWO[0]]
+
+
+# Checks
+
+
+BAD = {
+    CheckOutcome.FAILED: True,
+    CheckOutcome.CRASHED: True,
+    CheckOutcome.TIMED_OUT: True,
+    CheckOutcome.FLAKY: True,
+    CheckOutcome.MISSING: True,
+    CheckOutcome.PASSED: False,
+    CheckOutcome.KNOWN: False,
+    CheckOutcome.FIXED: False,
+    CheckOutcome.SKIPPED: False,
+}
+
+
+def test_every_outcome_of_a_check_is_judged_here() -> None:
+    assert set(BAD) == set(CheckOutcome)
+    assert {outcome for outcome, bad in BAD.items() if bad} == FAILING
+
+
+@pytest.mark.parametrize("stored", [CellOutcome.PASSED, CellOutcome.PARTIAL, CellOutcome.FAILED])
+@pytest.mark.parametrize("reason", [None, Reason.CHECKS, Reason.NEEDS])
+@pytest.mark.parametrize("outcome", CheckOutcome)
+def test_what_a_check_came_to_decides_whatever_the_stored_cell_says(
+    stored: CellOutcome, reason: Reason | None, outcome: CheckOutcome
+) -> None:
+    result = a_result(ONE, stored, [a_check("a::ok"), a_check(outcome=outcome)], reason=reason)
+    run = judged(result)
+    assert run.cells[0].outcome is (CellOutcome.FAILED if BAD[outcome] else CellOutcome.PASSED)
+    assert (run.verdict is Verdict.READY) == (not BAD[outcome])
+
+
+@pytest.mark.parametrize("stored", CellOutcome)
+@pytest.mark.parametrize("reason", [None, *Reason])
+def test_no_cell_is_green_but_by_its_checks_and_without_another_reason(
+    stored: CellOutcome, reason: Reason | None
+) -> None:
+    for outcome in [None, *CheckOutcome]:
+        checks = [] if outcome is None else [a_check(outcome=outcome)]
+        (cell,) = judged(a_result(ONE, stored, checks, reason=reason)).cells
+        if cell.outcome in GREEN:
+            assert stored in {CellOutcome.PASSED, CellOutcome.PARTIAL, CellOutcome.FAILED}
+            assert reason in {None, Reason.CHECKS, Reason.NEEDS}
+            assert outcome is not None
+            assert not BAD[outcome]
+
+
+@pytest.mark.parametrize("outcome", [None, *CheckOutcome])
+def test_a_run_is_ready_only_where_a_check_passed(outcome: CheckOutcome | None) -> None:
+    checks = [] if outcome is None else [a_check(outcome=outcome, need=need(outcome))]
+    run = judged(a_result(ONE, CellOutcome.PASSED, checks))
+    passed = outcome in {CheckOutcome.PASSED, CheckOutcome.FIXED}
+    assert (run.verdict is Verdict.READY) == passed
+    assert (exit_code(run) is ExitCode.READY) == passed
+
+
+def need(outcome: CheckOutcome) -> str | None:
+    return "gpu" if outcome is CheckOutcome.SKIPPED else None
+
+
+def test_where_all_checks_were_skipped_for_a_gpu_nothing_is_verified() -> None:
+    run = judged(a_result(ONE, CellOutcome.PARTIAL, [NEEDS_GPU], reason=Reason.NEEDS))
+    assert run.cells[0].outcome is CellOutcome.PARTIAL
+    assert run.reasons == ("no check passed, so nothing is verified",)
+
+
+def test_a_check_that_fails_is_one_reason_however_many_cells_have_it() -> None:
+    four = cells(("3.10", "3.11", "3.12", "3.13"))
+    failed = a_check(outcome=CheckOutcome.FAILED)
+    other = a_check("test_b.py::test_two[x]", CheckOutcome.CRASHED)
+    results = [a_result(cell, CellOutcome.FAILED, [failed, other]) for cell in four[:3]]
+    results += [a_result(four[3], CellOutcome.FAILED, [other])]
+    assert judged(*results).reasons[:2] == (
+        "test_a.py::test_one fails in every cell that ran it",
+        "test_b.py::test_two[x] fails in every cell",
+    )
+    results[2] = a_result(four[2], checks=[a_check()])
+    assert judged(*results).reasons[0] == (
+        "test_a.py::test_one fails in py3.10-numpy2-cpu, py3.11-numpy2-cpu"
+    )
+
+
+@pytest.mark.parametrize(
+    "reason", [Reason.OOM, Reason.TIMED_OUT, Reason.EXIT_STATUS, Reason.NOT_AS_DECLARED]
+)
+def test_why_the_cell_failed_is_told_beside_the_checks_that_failed(reason: Reason) -> None:
+    checks = [
+        a_check("test_a.py::test_bad", CheckOutcome.FAILED),
+        *(a_check(f"test_a.py::test_{i}", CheckOutcome.MISSING) for i in range(40)),
+    ]
+    run = judged(a_result(ONE, CellOutcome.FAILED, checks, reason=reason))
+    assert run.reasons[:2] == (
+        "test_a.py::test_bad fails in py3.12-numpy2-cpu",
+        f"py3.12-numpy2-cpu: failed ({reason})",
+    )
+    assert len(run.reasons) == 3  # and not one for each check that never ran
+
+
+def test_a_check_that_never_reported_is_never_lost() -> None:
+    checks = [a_check(), a_check("test_b.py::test_gone", CheckOutcome.MISSING)]
+    run = judged(a_result(ONE, CellOutcome.PASSED, checks))
+    assert run.verdict is Verdict.NOT_READY
+    assert run.reasons == ("py3.12-numpy2-cpu: failed (checks)",)
+    assert "test_b.py::test_gone" in run.cells[0].message
+
+
+# Known issues
+
+
+def held(check: CheckResult, *issues: KnownIssue, cell: Cell = ONE) -> CheckResult:
+    """Return a check as it is after judgement."""
+    judged_cell: JudgedCell = judge_cell(
+        a_result(cell, CellOutcome.FAILED, [check], reason=Reason.CHECKS), issues, TODAY
+    )
+    return judged_cell.checks[0]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        (CheckOutcome.FAILED, CheckOutcome.KNOWN, "a/b#1: not mended yet"),
+        (CheckOutcome.CRASHED, CheckOutcome.KNOWN, "a/b#1: not mended yet"),
+        (CheckOutcome.TIMED_OUT, CheckOutcome.KNOWN, "a/b#1: not mended yet"),
+        (CheckOutcome.FLAKY, CheckOutcome.KNOWN, "a/b#1: not mended yet"),
+        (CheckOutcome.PASSED, CheckOutcome.FIXED, "known issue a/b#1 no longer holds"),
+        (CheckOutcome.MISSING, CheckOutcome.MISSING, "as it was"),
+        (CheckOutcome.SKIPPED, CheckOutcome.SKIPPED, "as it was"),
+        (CheckOutcome.KNOWN, CheckOutcome.KNOWN, "as it was"),
+        (CheckOutcome.FIXED, CheckOutcome.FIXED, "as it was"),
+    ],
+)
+def test_a_known_issue_excuses_what_failed_and_tells_what_passed(
+    before: CheckOutcome, after: CheckOutcome, reason: str
+) -> None:
+    check = held(a_check(outcome=before, reason="as it was"), an_issue())
+    assert (check.outcome, check.reason) == (after, reason)
+
+
+def test_every_outcome_is_held_against_a_known_issue_here() -> None:
+    (mark,) = test_a_known_issue_excuses_what_failed_and_tells_what_passed.pytestmark  # type: ignore[attr-defined]
+    assert {before for before, _, _ in mark.args[1]} == set(CheckOutcome)
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "speaks"),
+    [
+        (ID, ID, True),
+        (ID, "test_a.py::*", True),
+        (ID, "*", True),
+        (ID, "test_b.py::*", False),
+        (ID, "test_a.py::test_on", False),
+        (ID, "TEST_A.py::test_one", False),
+        (f"{ID}[USE_TF=0]", ID, False),
+        (f"{ID}[USE_TF=0]", f"{ID}[USE_TF=0]", True),
+        (f"{ID}[USE_TF=0]", f"{ID}[[]USE_TF=0]", False),
+        (f"{ID}[USE_TF=0]", f"{ID}[*]", True),
+        (f"{ID}[USE_TF=0]", f"{ID}*", True),
+        (f"{ID}[USE_TF=0]", f"{ID}[USE_TF=?]", True),
+        (f"{ID}[USE_TF=0]", f"{ID}[USE_TF=1]", False),
+        ("test_a.py::test_oneU", f"{ID}[USE_TF=0]", False),  # no set of characters
+        (f"{ID}[a*b]", f"{ID}[a*b]", True),
+        (f"{ID}[a[b]]", f"{ID}[a[b]]", True),
+    ],
+)
+def test_a_known_issue_names_checks_by_id_or_glob(name: str, pattern: str, *, speaks: bool) -> None:
+    assert applies(an_issue(pattern), ONE, name, {}) == speaks
+
+
+@pytest.mark.parametrize(
+    ("where", "speaks"),
+    [
+        ({}, True),
+        ({"numpy": "2.x"}, True),
+        ({"numpy": "1.x"}, False),
+        ({"numpy": ("1.x", "2.x")}, True),
+        ({"numpy": ()}, False),
+        ({"numpy": "2.x", "python": "3.12"}, True),
+        ({"numpy": "2.x", "python": "3.13"}, False),
+        ({"tensorflow": "absent"}, False),
+        ({"numpy": "2"}, False),
+    ],
+)
+def test_a_known_issue_holds_in_the_cells_it_names(
+    where: Mapping[str, object], *, speaks: bool
+) -> None:
+    assert applies(an_issue(where=where), ONE, ID, {}) == speaks
+
+
+LOCKED = {"transformers": "5.20.2", "torch": "2.15.0+cpu", "huggingface-hub": "1.0rc1"}
+
+
+@pytest.mark.parametrize(
+    ("versions", "speaks"),
+    [
+        ({}, True),
+        ({"transformers": "<5.21"}, True),
+        ({"transformers": ">=5.21"}, False),
+        ({"torch": "==2.15.0"}, True),
+        ({"torch": "==2.15.*"}, True),
+        ({"huggingface-hub": "<=1.0"}, True),  # a pre-release counts
+        ({"huggingface-hub": ">=1.0"}, False),
+        ({"HuggingFace_Hub": "<=1.0"}, True),  # however the name is written
+        ({"transformers": "<5.21", "torch": "<2"}, False),
+        ({"tensorflow": ">=1"}, False),
+    ],
+)
+def test_a_known_issue_holds_for_the_versions_it_names(
+    versions: Mapping[str, str], *, speaks: bool
+) -> None:
+    assert applies(an_issue(versions=versions), ONE, ID, LOCKED) == speaks
+
+
+def test_the_versions_are_those_of_the_cells_lock() -> None:
+    failed = a_check(outcome=CheckOutcome.FAILED)
+    issue = an_issue(versions={"transformers": "<5.21"})
+    for locked, outcome in {"5.20.2": CheckOutcome.KNOWN, "5.21.0": CheckOutcome.FAILED}.items():
+        result = a_result(ONE, CellOutcome.FAILED, [failed], lock=a_lock({"transformers": locked}))
+        assert judge_cell(result, [issue], TODAY).checks[0].outcome is outcome
+    without = a_result(ONE, CellOutcome.FAILED, [failed], lock=None)
+    assert judge_cell(without, [issue], TODAY).checks[0].outcome is CheckOutcome.FAILED
+
+
+@pytest.mark.parametrize(
+    ("expires", "outcome"),
+    [
+        ("2026-11-22", CheckOutcome.KNOWN),
+        ("2026-11-21", CheckOutcome.FAILED),  # from this day on it is expected no more
+        ("2026-11-20", CheckOutcome.FAILED),
+    ],
+)
+def test_a_known_issue_expires_on_its_day(expires: str, outcome: CheckOutcome) -> None:
+    check = held(a_check(outcome=CheckOutcome.FAILED, reason="why"), an_issue(expires=expires))
+    assert check.outcome is outcome
+    if outcome is CheckOutcome.FAILED:
+        assert check.reason == f"why; known issue a/b#1 expired on {expires}"
+
+
+def test_an_expired_issue_that_passes_is_fixed_all_the_same() -> None:
+    assert held(a_check(), an_issue(expires="2020-01-01")).outcome is CheckOutcome.FIXED
+
+
+def test_the_first_issue_that_speaks_of_a_check_is_the_one() -> None:
+    issues = [
+        an_issue("other", reference="a/b#1"),
+        an_issue(reference="a/b#2"),
+        an_issue("*", reference="a/b#3"),
+    ]
+    assert held(a_check(outcome=CheckOutcome.FAILED), *issues).reason.startswith("a/b#2:")
+
+
+def test_a_cell_whose_failures_are_all_known_is_green() -> None:
+    failed = a_check(outcome=CheckOutcome.FAILED)
+    result = a_result(ONE, CellOutcome.FAILED, [failed, a_check("b")], reason=Reason.CHECKS)
+    run = judged(result, known_issues=(an_issue(),))
+    assert (run.cells[0].outcome, run.cells[0].reason) == (CellOutcome.PASSED, None)
+    assert (run.verdict, exit_code(run)) == (Verdict.READY, ExitCode.READY)
+
+
+@pytest.mark.parametrize("reason", set(Reason) - {Reason.CHECKS, Reason.NEEDS})
+def test_a_known_issue_excuses_no_cell_that_failed_otherwise(reason: Reason) -> None:
+    failed = a_check(outcome=CheckOutcome.FAILED)
+    result = a_result(ONE, CellOutcome.FAILED, [failed], reason=reason)
+    run = judged(result, known_issues=(an_issue(),))
+    assert (run.cells[0].outcome, run.cells[0].reason) == (CellOutcome.FAILED, reason)
+    assert run.reasons[0] == f"py3.12-numpy2-cpu: failed ({reason})"
+
+
+def test_a_fixed_issue_leaves_the_run_ready_and_is_told() -> None:
+    run = judged(a_result(), known_issues=(an_issue(),))
+    assert run.verdict is Verdict.READY
+    assert run.remarks == (
+        f"fixed: {ID} (known issue a/b#1 no longer holds); take it out of known-issues",
+    )
+
+
+@pytest.mark.parametrize("pattern", ["test_gone.py::test_x", "test_gone*", f"{ID}[x]"])
+def test_a_known_issue_that_names_no_check_keeps_a_run_from_being_ready(pattern: str) -> None:
+    run = judged(a_result(), known_issues=(an_issue(pattern),))
+    assert run.reasons == (f"known issue a/b#1 names no check: {pattern}",)
+    assert exit_code(run) is ExitCode.FAILURES
+
+
+def test_a_known_issue_may_name_no_check_where_only_some_checks_ran() -> None:
+    issue = an_issue("test_gone.py::test_x")
+    assert judged(a_result(), known_issues=(issue,), check_filter="one").reasons == ()
+    nothing_ran = judged(of_outcome(CellOutcome.BLOCKED), known_issues=(issue,))
+    assert not any("names no check" in reason for reason in nothing_ran.reasons)
+    assert not any("known issues" in line for line in nothing_ran.unverified)
+
+
+def test_known_issues_that_selected_checks_say_nothing_of_are_not_verified() -> None:
+    issues = (an_issue("test_gone.py::test_x"), an_issue(ID, reference="a/b#2"))
+    failed = a_result(ONE, checks=[a_check(outcome=CheckOutcome.FAILED), a_check("b")])
+    note = (
+        "whether known issues name a check, since only selected checks ran "
+        "(a/b#1: test_gone.py::test_x)"
+    )
+    assert note in judged(failed, known_issues=issues, check_filter="one").unverified
+    assert note not in judged(failed, known_issues=issues[1:], check_filter="one").unverified
+    assert note not in judged(failed, known_issues=issues).unverified
+
+
+def test_an_issue_that_expired_is_named_in_the_reason_and_among_the_known_issues() -> None:
+    issue = an_issue(expires="2026-11-01", reference="acme/ours#3")
+    failed = [a_result(cell, checks=[a_check(outcome=CheckOutcome.FAILED)]) for cell in TWO]
+    run = judged(*failed, known_issues=(issue, an_issue("*", reference="acme/ours#4")))
+    expired = "known issue acme/ours#3 expired on 2026-11-01"
+    where = "py3.12-numpy2-cpu, py3.13-numpy2-cpu"
+    assert run.reasons[0] == f"{ID} fails in {where}; {expired}"
+    assert (run.blockers[0].check, run.blockers[0].note) == (ID, expired)
+    assert [(one.reference, one.expired, one.checks) for one in run.known] == [
+        ("acme/ours#3", True, (ID,))
+    ]
+
+
+def test_an_issue_that_expired_and_names_what_passes_is_not_listed() -> None:
+    assert judged(a_result(), known_issues=(an_issue(expires="2026-11-01"),)).known == ()
+
+
+def test_failures_that_the_suite_expects_are_listed_by_their_reason() -> None:
+    def expected(name: str, reason: str) -> CheckResult:
+        return a_check(name, CheckOutcome.KNOWN, reason=f"xfail: {reason}")
+
+    checks = [expected("a", "needs a rewrite"), expected("b", "no reason given"), a_check("c")]
+    results = [a_result(cell, checks=checks) for cell in TWO]
+    results[0] = a_result(TWO[0], checks=[*checks, expected("d", "needs a rewrite")])
+    run = judged(*results, known_issues=(an_issue("a"),))
+    assert [(one.reason, one.checks, len(one.cells)) for one in run.expected] == [
+        ("needs a rewrite", ("a", "d"), 2),
+        ("no reason given", ("b",), 2),
+    ]
+    assert run.known == ()  # it excused nothing: the suite itself did
+    assert run.verdict is Verdict.READY
+
+
+# Remarks
+
+
+def test_what_was_not_verified_is_remarked_once_for_all_cells() -> None:
+    slow = a_check("test_s.py::test_slow", CheckOutcome.SKIPPED, reason="too slow here")
+    results = [
+        a_result(cell, CellOutcome.PARTIAL, [a_check(), NEEDS_GPU, slow], reason=Reason.NEEDS)
+        for cell in TWO
+    ]
+    assert judged(*results).unverified[0] == "1 check (no GPU)"
+
+
+@pytest.mark.parametrize(("of", "serves"), [(TWO[:1], "1 cell"), (TWO, "2 cells")])
+def test_a_build_of_torch_from_another_index_is_remarked(of: Sequence[Cell], serves: str) -> None:
+    results = [a_result(cell, lock=a_lock(fallback=True)) for cell in of]
+    (remark,) = judged(*results).remarks
+    assert remark == (
+        "PyTorch's own index could not be reached (cpu): "
+        f"the default index's build of torch serves {serves}"
+    )
+
+
+def test_what_the_command_left_out_is_remarked() -> None:
+    run = judged(a_result(), unselected=("a", "b"), check_filter="not slow")
+    assert run.unverified[:2] == (
+        "2 cells of the matrix not selected",
+        "only checks that match 'not slow' ran",
+    )
+
+
+def test_instances_that_fail_in_the_same_cells_are_one_reason() -> None:
+    checks = [a_check(f"test_a.py::test_x[{n}]", CheckOutcome.FAILED) for n in range(3)]
+    run = judged(a_result(ONE, CellOutcome.FAILED, [*checks, a_check("test_a.py::test_y")]))
+    assert run.reasons == (
+        "test_a.py::test_x[0] and 2 more of its instances fail in py3.12-numpy2-cpu",
+    )

@@ -208,9 +208,9 @@ class Images:
             # A stage that several builds share is built alone first: side by side, each of them
             # may build it again (moby/buildkit#2030).
             below = (system.digest, request.lock.torch_backend, parts.nvidia)
-            await self._stages(below, lambda: self._stage(common, "nvidia", below))
+            await self._stages(below, lambda: self._stage(common, "nvidia", below, parts.nvidia))
             above = (*below, python.digest, parts.torch)
-            await self._stages(above, lambda: self._stage(common, "torch", above))
+            await self._stages(above, lambda: self._stage(common, "torch", above, parts.torch))
             made_from = {
                 f"{LABEL}.base": python.digest,
                 f"{LABEL}.base.name": python.name,
@@ -237,14 +237,16 @@ class Images:
             return python, request.python
         return base, settings.tools_python
 
-    async def _stage(self, common: Build, target: str, name: object) -> None:
+    async def _stage(self, common: Build, target: str, name: object, installed: str) -> None:
+        """Build a stage that several cells share; it may install nothing."""
         key = hashlib.sha256(repr(name).encode()).hexdigest()[:12]
         what = replace(common, target=target)
         shared = f"stage-{target}-{key}"
         if self._registry:
             what = _shared_stage(what, self._registry, shared)
         async with self._slots:
-            with self._listener.stage(f"layer of {_LAYERS[target]} ({key})"):
+            told = f"layer of {_LAYERS[target]}" if installed else "shared layer"
+            with self._listener.stage(f"{told} ({key})"):
                 await self._run(what, self._logs / f"{target}-{key}.log", f"{target}-{key}")
         if self._registry:
             self._registry.push(self._registry.name(shared), shared)

@@ -20,6 +20,7 @@ from matrixci.matrix.yaml_errors import Located, YamlError
 
 _EXAMPLE: Final = """\
   subject: .
+  checks: tests
   axes:
     python: ["3.12", "3.13"]
 """

@@ -262,6 +262,18 @@ def test_each_build_is_a_stage_that_is_told(world: World, tmp_path: Path) -> Non
     ]
 
 
+def test_a_stage_that_installs_nothing_is_not_said_to_be_torch(
+    world: World, tmp_path: Path
+) -> None:
+    numpy = tuple(pin for pin in REAL if pin.name == "numpy")
+    build_all(world, tmp_path, request(lock=replace(LOCK, pins=numpy)))
+    assert world.stages == [
+        "shared layer (KEY)",
+        "shared layer (KEY)",
+        "image of Python 3.12 (KEY)",
+    ]
+
+
 def test_what_a_build_is_given(world: World, tmp_path: Path) -> None:
     wheel = tmp_path / "my_own-1.0+local-py3-none-any.whl"
     wheel.write_text("a wheel", encoding="utf-8")

@@ -16,6 +16,7 @@ from matrixci.model import KnownIssue
 ABSENT = """\
 there is no such file; name another with --matrix, or write one, such as
   subject: .
+  checks: tests
   axes:
     python: ["3.12", "3.13"]"""
 REAL = Path(__file__).parents[3] / "matrix.yaml"

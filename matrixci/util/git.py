@@ -15,7 +15,7 @@ def commit_of(folder: Path, *names: str) -> str | None:
         None where the repository around the folder, if there is one, does not track the files: it
         is not theirs.
     """
-    if not _git(folder, "ls-files", "--error-unmatch", "--", *(names or ["."])):
+    if not _git(folder, "ls-files", "--error-unmatch", "--", *names):
         return None
     commit = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
     if not commit:

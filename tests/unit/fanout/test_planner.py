@@ -243,6 +243,18 @@ def test_what_only_one_python_lacks_is_unsatisfiable_there(
     assert len(planned(tmp_path).unsatisfiable) == 2
 
 
+@pytest.mark.parametrize(
+    "words", [["toy==1.5", "--as-of", "2024-01-01"], ["toy==2.0+cpu"]], ids=["day", "local"]
+)
+def test_a_version_that_may_be_elsewhere_or_come_later_is_left_to_its_cells(
+    plan: PlanCommand, tmp_path: Path, words: list[str]
+) -> None:
+    done = plan("--subject", *words)
+
+    assert done.code == ExitCode.READY, done.err
+    assert len(planned(tmp_path).unsatisfiable) == 4
+
+
 def test_an_index_without_any_harness_is_told_as_such(
     plan: PlanCommand, tmp_path: Path, wheels: Path
 ) -> None:

@@ -1,17 +1,26 @@
-"""The commands of this project; `nox -l` lists them."""
+"""Commands for users and contributors of this project, listed by `nox -l`."""
 
 import hashlib
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import nox
 
-nox.needs_version = ">=2024.10.9"
+nox.needs_version = ">=2025.10.14"
 nox.options.sessions = ["lint", "tests"]
 nox.options.reuse_venv = "yes"
+nox.options.error_on_missing_interpreters = False  # unit-3.* is skipped where its Python is missing
 
 INSTALL_ENGINE = "--install-engine"
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+UNIT_TESTS = ("tests/unit", "tests/workflow")
+OTHER_TESTS = ("tests/browser", "tests/integration", "tests/e2e")
+PARALLEL = ("--numprocesses=auto", "--timeout=300")
+
+user_session = nox.session(tags=["user"])
+contributor_session = nox.session(tags=["contributor"])
 
 
 def _install(session: nox.Session, *groups: str) -> None:
@@ -45,49 +54,49 @@ def _hand_over(session: nox.Session, *arguments: str) -> None:
     os.execve(python, [str(python), *arguments], environment)  # noqa: S606
 
 
-@nox.session
+@user_session
 def matrix(session: nox.Session) -> None:
     """Run the matrix: resolve, build and check every cell; print the table and the verdict."""
     _become(session, "matrix")
 
 
-@nox.session
+@user_session
 def readiness(session: nox.Session) -> None:
     """Write the readiness report of a run; the exit code is the verdict."""
     _become(session, "readiness")
 
 
-@nox.session
+@user_session
 def show(session: nox.Session) -> None:
     """Print the table of a run again."""
     _become(session, "show")
 
 
-@nox.session
+@user_session
 def reproduce(session: nox.Session) -> None:
     """Run a cell of a run again, or one of its checks."""
     _become(session, "reproduce")
 
 
-@nox.session
+@user_session
 def compare(session: nox.Session) -> None:
     """Print the difference of two runs: results, locks, figures."""
     _become(session, "compare")
 
 
-@nox.session
+@user_session
 def constraints(session: nox.Session) -> None:
     """Print known-good constraints: the lock of a green cell."""
     _become(session, "constraints")
 
 
-@nox.session
+@user_session
 def history(session: nox.Session) -> None:
     """Keep runs in the history and query it."""
     _become(session, "history")
 
 
-@nox.session
+@user_session
 def clean(session: nox.Session) -> None:
     """Remove what the runs of this folder made on the engine."""
     _install(session)
@@ -95,41 +104,31 @@ def clean(session: nox.Session) -> None:
     session.run("python", "-m", "matrixci", "clean", *session.posargs, env=called)
 
 
-@nox.session
+@user_session
 def plan(session: nox.Session) -> None:
     """Resolve every cell once and write a plan, for CI that runs each cell in its own job."""
     _become(session, "plan")
 
 
-@nox.session
+@user_session
 def cell(session: nox.Session) -> None:
     """Run one cell of a plan."""
     _become(session, "cell")
 
 
-@nox.session
+@user_session
 def report(session: nox.Session) -> None:
     """Merge the cells that ran in separate jobs, and judge the run."""
     _become(session, "report")
 
 
-@nox.session
+@user_session
 def issue(session: nox.Session) -> None:
     """Open, update or close the issue of a regression."""
     _become(session, "issue")
 
 
-@nox.session
-def tests(session: nox.Session) -> None:
-    """Contributors: run the tests, all of them or the paths given after --."""
-    _install(session, "tests")
-    arguments = [word for word in session.posargs if word != INSTALL_ENGINE]
-    if INSTALL_ENGINE in session.posargs:
-        session.run("bash", "docker/engine.sh", "install", external=True)
-    session.run("pytest", *arguments)
-
-
-@nox.session
+@contributor_session
 def lint(session: nox.Session) -> None:
     """Contributors: lint the code and the workflows."""
     _install(session, "lint")
@@ -145,35 +144,74 @@ def lint(session: nox.Session) -> None:
     session.run("check-jsonschema", "--builtin-schema=vendor.github-workflows", *workflows)
 
 
-@nox.session
+@contributor_session
+def unit(session: nox.Session) -> None:
+    """Contributors: run the unit tests, which need no container engine."""
+    _unit_tests(session)
+
+
+def _unit_on(session: nox.Session) -> None:
+    """Contributors: run the unit tests on this version of Python."""
+    _unit_tests(session)
+
+
+for _python in PYTHONS:
+    _register = nox.session(
+        name=f"unit-{_python}", python=_python, download_python="never", tags=["contributor"]
+    )
+    _register(_unit_on)
+
+
+@contributor_session
+def integration(session: nox.Session) -> None:
+    """Contributors: run the integration tests on the container engine."""
+    _install(session, "tests")
+    session.run("pytest", *_options_and_paths(session.posargs, ("tests/integration",)))
+
+
+@contributor_session
+def tests(session: nox.Session) -> None:
+    """Contributors: run all tests, or those at the paths given after --."""
+    _install(session, "tests")
+    arguments = [word for word in session.posargs if word != INSTALL_ENGINE]
+    if INSTALL_ENGINE in session.posargs:
+        session.run("bash", "docker/engine.sh", "install", external=True)
+    if arguments:
+        session.run("pytest", *arguments)
+        return
+    session.run("pytest", *PARALLEL, *UNIT_TESTS)
+    session.run("pytest", *OTHER_TESTS)
+
+
+@contributor_session
 def faults(session: nox.Session) -> None:
     """Contributors: run the tests that inject faults."""
     _install(session, "tests")
     session.run("pytest", "-m", "faults", *(session.posargs or ["tests/integration"]))
 
 
-@nox.session
+@contributor_session
 def chaos(session: nox.Session) -> None:
     """Contributors: inject random faults into toy matrices."""
     _install(session, "tests")
     session.run("python", "-m", "chaos", *session.posargs, env={"PYTHONPATH": "tests"})
 
 
-@nox.session
+@contributor_session
 def checkup(session: nox.Session) -> None:
     """Contributors: check that the built-in checks catch seeded defects."""
     _install(session)
     session.run("python", "-m", "checkup", *session.posargs, env={"PYTHONPATH": "tests"})
 
 
-@nox.session
+@contributor_session
 def fuzz(session: nox.Session) -> None:
     """Contributors: feed damaged input to all readers."""
     _install(session)
     session.run("python", "-m", "fuzz", *session.posargs, env={"PYTHONPATH": "tests"})
 
 
-@nox.session
+@contributor_session
 def bench(session: nox.Session) -> None:
     """Contributors: time cold cells against a plain loop, or the reports of a large run."""
     _install(session)
@@ -184,8 +222,19 @@ def bench(session: nox.Session) -> None:
             session.run("python", "bench/plain_loop.py", *rest)
 
 
-@nox.session
+@contributor_session
 def audit(session: nox.Session) -> None:
     """Contributors: look up the dependencies among known vulnerabilities."""
     _install(session, "audit")
     _hand_over(session, ".ci/audit.py")
+
+
+def _unit_tests(session: nox.Session) -> None:
+    _install(session, "tests")
+    session.run("pytest", *PARALLEL, *_options_and_paths(session.posargs, UNIT_TESTS))
+
+
+def _options_and_paths(arguments: Sequence[str], default: Sequence[str]) -> Sequence[str]:
+    """Return arguments for pytest, with the default paths added unless a path is given."""
+    has_path = any(Path(word.partition("::")[0]).exists() for word in arguments)
+    return arguments if has_path else (*arguments, *default)

@@ -26,11 +26,12 @@ def common_values(
         Axis to values, without the axes that aren't needed; empty where all cells are chosen. None
         where no axis values tell the chosen cells from the others.
     """
-    values: dict[str, tuple[str, ...]] = {}
+    found: dict[str, dict[str, None]] = {}
     for cell in among:
         if cell.id in chosen:
             for axis, value in cell.axes.items():
-                values[axis] = tuple(dict.fromkeys((*values.get(axis, ()), value)))
+                found.setdefault(axis, {})[value] = None
+    values = {axis: tuple(of) for axis, of in found.items()}
     if not _are_exactly(chosen, among, values):
         return None
     # The axes with the most values say the least.
@@ -52,9 +53,11 @@ def set_words(chosen: Collection[str], among: Sequence[Cell], every: Sequence[Ce
     Returns:
         Nothing where to list the cells says as much in as few words.
     """
+    if len(chosen) < _FEWEST:
+        return ""
     values = common_values(chosen, among)
     # So many values say no more than the cells' names.
-    if values is None or len(chosen) < _FEWEST:
+    if values is None:
         return ""
     if sum(map(len, values.values())) > min(_MOST_VALUES, len(chosen) - 1):
         return ""
@@ -104,4 +107,5 @@ def _are_exactly(
 
 
 def _matching(cells: Sequence[Cell], values: Mapping[str, Sequence[str]]) -> list[Cell]:
-    return [cell for cell in cells if all(cell.axes.get(axis) in of for axis, of in values.items())]
+    wanted = {axis: frozenset(of) for axis, of in values.items()}
+    return [cell for cell in cells if all(cell.axes.get(axis) in of for axis, of in wanted.items())]

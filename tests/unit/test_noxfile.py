@@ -1,35 +1,43 @@
-import ast
+import re
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 from typer.main import get_command
 
 from matrixci.cli.main import app
 
-NOXFILE = Path(__file__).parents[2] / "noxfile.py"
+REPOSITORY = Path(__file__).parents[2]
 
 
+@pytest.fixture(scope="module")
 def sessions() -> dict[str, str]:
-    """Return the sessions in the order in which nox lists them, with what it says of each."""
-    tree = ast.parse(NOXFILE.read_text(encoding="utf-8"))
-    return {
-        each.name: ast.get_docstring(each) or ""
-        for each in tree.body
-        if isinstance(each, ast.FunctionDef) and each.decorator_list
-    }
+    """Return the names of the sessions and their descriptions, in the order of `nox -l`."""
+    argv = [sys.executable, "-m", "nox", "--list-sessions"]
+    done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    return dict(re.findall(r"^[*-] (\S+) \[\w+\] -> (.*)$", done.stdout, re.MULTILINE))
 
 
-def test_the_sessions_of_users_are_listed_before_those_of_contributors() -> None:
-    told = sessions()
+def test_sessions_for_users_are_listed_before_those_for_contributors(
+    sessions: dict[str, str],
+) -> None:
     commands = getattr(get_command(app), "commands", {})
-    users = [name for name in told if name in commands]
+    users = [name for name in sessions if name in commands]
     assert users[0] == "matrix"
-    assert list(told)[: len(users)] == users
-    contributors = [name for name, text in told.items() if text.startswith("Contributors: ")]
-    assert list(told) == [*users, *contributors]
+    assert list(sessions)[: len(users)] == users
+    contributors = [name for name, text in sessions.items() if text.startswith("Contributors: ")]
+    assert list(sessions) == [*users, *contributors]
 
 
-def test_a_session_is_described_in_a_sentence_without_arguments() -> None:
-    for text in sessions().values():
+def test_description_is_one_sentence_without_arguments(sessions: dict[str, str]) -> None:
+    for text in sessions.values():
         assert text.endswith(".")
         assert len(text) <= 90
         assert not any(word.isupper() and len(word) > 2 for word in text.split())
+
+
+def test_unit_tests_have_a_session_for_each_supported_python(sessions: dict[str, str]) -> None:
+    on_a_python = {name for name in sessions if name.startswith("unit-")}
+    assert on_a_python == {"unit-3.11", "unit-3.12", "unit-3.13", "unit-3.14"}
+    assert {"unit", "integration", "tests"} <= sessions.keys()

@@ -420,7 +420,7 @@ def test_a_cell_whose_failures_are_all_known_is_green() -> None:
     assert (run.verdict, exit_code(run)) == (Verdict.READY, ExitCode.READY)
 
 
-@pytest.mark.parametrize("reason", set(Reason) - {Reason.CHECKS, Reason.NEEDS})
+@pytest.mark.parametrize("reason", sorted(set(Reason) - {Reason.CHECKS, Reason.NEEDS}))
 def test_a_known_issue_excuses_no_cell_that_failed_otherwise(reason: Reason) -> None:
     failed = a_check(outcome=CheckOutcome.FAILED)
     result = a_result(ONE, CellOutcome.FAILED, [failed], reason=reason)

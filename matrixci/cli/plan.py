@@ -36,7 +36,7 @@ from matrixci.fanout.planner import Answers, make_plan
 from matrixci.github.job_outputs import MOST_JOBS, append, outputs
 from matrixci.github.runners import runner_of
 from matrixci.images.base_images import missing_interpreters
-from matrixci.locks.resolver import Lock, Unsatisfiable
+from matrixci.locks.lock import Lock, Unsatisfiable
 from matrixci.model import BaseOrigin, Cell
 from matrixci.reports.annotations import annotation
 from matrixci.util.invocation import called

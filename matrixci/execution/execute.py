@@ -16,7 +16,7 @@ from matrixci.execution.pipeline import Pipeline, Settings, resolver_for
 from matrixci.execution.preflight import make_sure_of_room
 from matrixci.execution.resume import Resumption
 from matrixci.execution.used_images import UsedImages
-from matrixci.locks.kept_locks import KeptLocks
+from matrixci.locks.providers import KeptLocks
 from matrixci.locks.resolver import Resolver
 from matrixci.locks.unknown_requirements import refuse_unknown
 from matrixci.matrix.cells import Chosen

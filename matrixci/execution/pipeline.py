@@ -28,8 +28,10 @@ from matrixci.images.buildx import BuildError
 from matrixci.images.cell_images import BuiltImage, Images
 from matrixci.images.registry import Registry
 from matrixci.locks.held_back import Locked, older_releases
+from matrixci.locks.lock import Lock, Unsatisfiable
 from matrixci.locks.own_wheels import KeptWheel, compared_packages
-from matrixci.locks.resolver import Lock, Locks, Resolver, Unsatisfiable
+from matrixci.locks.providers import LockProvider
+from matrixci.locks.resolver import Resolver
 from matrixci.locks.subject import ResolvedSubject
 from matrixci.matrix.definition import Limits, Matrix
 from matrixci.model import (
@@ -155,7 +157,7 @@ class Pipeline:
         engine: Engine,
         listener: Listener,
         *,
-        locks: Locks | None = None,
+        locks: LockProvider | None = None,
     ) -> None:
         """Set up, starting nothing yet; `locks` is where they come from, None: a resolver."""
         self._settings = settings

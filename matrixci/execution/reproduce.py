@@ -12,8 +12,8 @@ from matrixci.execution.run_setup import image_request, image_settings, resolver
 from matrixci.execution.used_images import UsedImages
 from matrixci.images.base_images import Bases
 from matrixci.images.cell_images import Images
+from matrixci.locks.lock import Lock
 from matrixci.locks.own_wheels import kept_wheels, wheels_in
-from matrixci.locks.resolver import Lock
 from matrixci.locks.subject import kept_wheel
 from matrixci.model import CellOutcome, CellResult, LockRecord, Run, Setup
 from matrixci.runs.folder import StoredRun

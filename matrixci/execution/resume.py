@@ -8,8 +8,8 @@ from typing import Final, assert_never
 from matrixci.errors import RunFilesError, SubjectError, UsageError
 from matrixci.execution.pipeline import Settings
 from matrixci.images.build_cache import BuildCache
+from matrixci.locks.lock import Lock
 from matrixci.locks.own_wheels import KeptWheel, kept_wheels
-from matrixci.locks.resolver import Lock
 from matrixci.locks.subject import ResolvedSubject, kept_wheel
 from matrixci.matrix.definition import Matrix
 from matrixci.matrix.digest import matrix_digest

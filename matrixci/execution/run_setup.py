@@ -8,8 +8,9 @@ from typing import Final
 from packaging.version import Version
 
 from matrixci.images.cell_images import ImageRequest, ImageSettings
+from matrixci.locks.lock import Lock
 from matrixci.locks.own_wheels import OwnWheelResolver
-from matrixci.locks.resolver import Lock, Resolver
+from matrixci.locks.resolver import Resolver
 from matrixci.matrix.definition import Matrix
 from matrixci.model import BaseOrigin, Cell, Limits, OwnWheel, Setup
 from matrixci.sandbox.container import ENVIRONMENT

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from matrixci.errors import ResolverError
 from matrixci.fanout.plan import Plan
-from matrixci.locks.resolver import Lock, Unsatisfiable
+from matrixci.locks.lock import Lock, Unsatisfiable
 from matrixci.model import Cell, Subject
 
 

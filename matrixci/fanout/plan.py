@@ -14,8 +14,8 @@ from typing import Self
 from pydantic import Field, field_serializer, model_validator
 
 from matrixci.errors import ResolverError, RunFilesError, UsageError
+from matrixci.locks.lock import Lock, Unsatisfiable, parse_lock
 from matrixci.locks.own_wheels import KeptWheel, place_of, with_wheels_of
-from matrixci.locks.resolver import Lock, Unsatisfiable, parse_lock
 from matrixci.matrix.definition import Matrix
 from matrixci.model import SCHEMA_VERSION, Cell, Frozen, Run
 from matrixci.runs.documents import read_document

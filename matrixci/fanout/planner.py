@@ -12,8 +12,9 @@ from matrixci.execution.pipeline import Settings, resolver_for
 from matrixci.execution.retry import Patience, Told, patiently
 from matrixci.fanout.plan import Plan, PlannedCell, PlannedLock, Refusal
 from matrixci.locks.held_back import Locked, older_releases
+from matrixci.locks.lock import Lock, Unsatisfiable
 from matrixci.locks.own_wheels import compared_packages
-from matrixci.locks.resolver import Lock, Resolver, Unsatisfiable
+from matrixci.locks.resolver import Resolver
 from matrixci.matrix.axes import AxisValue
 from matrixci.matrix.cells import Chosen
 from matrixci.matrix.definition import Matrix

@@ -16,7 +16,8 @@ from matrixci.images.build_cache import CacheInUse
 from matrixci.images.buildx import Build, build
 from matrixci.images.registry import Registry
 from matrixci.locks.index_settings import build_secrets
-from matrixci.locks.resolver import Lock, Locks, Pin, closure
+from matrixci.locks.lock import Lock, Pin, closure
+from matrixci.locks.providers import LockProvider
 from matrixci.model import ImageRecord, now
 from matrixci.util.once_map import Once
 from matrixci.util.resources import data_folder
@@ -90,7 +91,7 @@ class Images:
         self,
         engine: Engine,
         bases: Bases,
-        locks: Locks,
+        locks: LockProvider,
         settings: ImageSettings,
         logs: Path,
         listener: StageListener,

@@ -20,7 +20,7 @@ from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
 from matrixci.images.base_contents import BaseContents, DebianPackage
-from matrixci.locks.resolver import Lock, Pin
+from matrixci.locks.lock import Lock, Pin
 from matrixci.model import ImageRecord
 
 _NAMESPACE: Final = uuid.UUID("6f0e0b5e-4c0e-5a0d-9a53-0d1c3f6f2b11")

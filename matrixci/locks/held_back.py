@@ -10,7 +10,9 @@ from packaging.version import Version
 
 from matrixci.errors import ResolverError, RunFilesError
 from matrixci.locks.held_back_reason import Unused, needed_python, own_fault, reason_of_conflict
-from matrixci.locks.resolver import HARNESS, Lock, Locks, Unsatisfiable
+from matrixci.locks.lock import Lock, Unsatisfiable
+from matrixci.locks.providers import LockProvider
+from matrixci.locks.resolver import HARNESS_REQUIREMENTS
 from matrixci.model import Cell, Subject
 
 
@@ -24,7 +26,7 @@ class Locked:
 
 
 async def older_releases(
-    resolver: Locks, subject: Subject, packages: Iterable[str], locked: Sequence[Locked]
+    resolver: LockProvider, subject: Subject, packages: Iterable[str], locked: Sequence[Locked]
 ) -> dict[str, dict[str, str]]:
     """Return the cells that have an older release of a package than other cells, with the reason.
 
@@ -58,7 +60,9 @@ def _unused(package: str, locked: Sequence[Locked]) -> Iterator[tuple[Locked, Un
             yield one, Unused(package=package, version=newest)
 
 
-async def _reason(resolver: Locks, subject: Subject, locked: Locked, unused: Unused) -> str | None:
+async def _reason(
+    resolver: LockProvider, subject: Subject, locked: Locked, unused: Unused
+) -> str | None:
     """Return why a cell doesn't use a release: the first true reason of those that there are."""
     cell = locked.cell
     own = _own_requirements(subject, cell, unused.package)
@@ -77,7 +81,7 @@ async def _reason(resolver: Locks, subject: Subject, locked: Locked, unused: Unu
     if Version(unused.version).is_prerelease and not any(map(_names_prerelease, own)):
         return f"{unused} is a pre-release"
     holders = await _holders(resolver, subject, locked, unused.package)
-    together = [subject.requirement, *cell.requires, *HARNESS, *holders, unused.exact]
+    together = [subject.requirement, *cell.requires, *HARNESS_REQUIREMENTS, *holders, unused.exact]
     answer = await resolver.probe(together, cell)
     if isinstance(answer, Unsatisfiable):
         return reason_of_conflict(answer.detail, unused, cell, locked.versions)
@@ -102,7 +106,9 @@ def _names_prerelease(requirement: Requirement) -> bool:
     return any(bool(clause.prereleases) for clause in requirement.specifier)
 
 
-async def _holders(resolver: Locks, subject: Subject, locked: Locked, package: str) -> list[str]:
+async def _holders(
+    resolver: LockProvider, subject: Subject, locked: Locked, package: str
+) -> list[str]:
     """Return the exact releases in a cell's lock that depend on a package."""
     try:
         lock = await resolver.resolve(locked.cell, subject)

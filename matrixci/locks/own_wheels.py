@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 from packaging.requirements import Requirement
 
-from matrixci.locks.resolver import Lock, Pin, Resolver, Unsatisfiable
+from matrixci.locks.lock import Lock, Pin, Unsatisfiable
+from matrixci.locks.resolver import Resolver
 from matrixci.locks.subject import find_wheel
 from matrixci.locks.wheel_fit import applies, fits
 from matrixci.model import Cell, OwnWheel, Run, Subject

@@ -14,7 +14,8 @@ from packaging.version import Version
 
 from matrixci.errors import ResolverError, RunFilesError, UsageError
 from matrixci.locks.derivation import exclude
-from matrixci.locks.resolver import HARNESS, Lock, Resolver, Unsatisfiable
+from matrixci.locks.lock import Lock, Unsatisfiable
+from matrixci.locks.resolver import HARNESS_REQUIREMENTS, Resolver
 from matrixci.locks.unsatisfiable import derivation_of
 from matrixci.model import Cell, Subject
 from matrixci.util.text import listed, nearest
@@ -49,7 +50,7 @@ async def refuse_unknown(
             if told := await _mistake(resolver, requirement, cell, versions=versions):
                 source = "the subject" if own else "a requirement of matrix.yaml"
                 mistakes.append(f"{told} ({source}){await _hint(resolver, requirement, subject)}")
-        if mistakes and await _mistake(resolver, HARNESS[0], cells[0], versions=False):
+        if mistakes and await _mistake(resolver, HARNESS_REQUIREMENTS[0], cells[0], versions=False):
             msg = f"{mistakes[0]}\nIt has no pytest either: is it the index that was meant?"
             raise ResolverError(msg)
     except RunFilesError:

@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from matrixci.errors import NotGreenError, UsageError
-from matrixci.locks.resolver import Lock, Pin, closure
+from matrixci.locks.lock import Lock, Pin, closure
 from matrixci.locks.wheel_build import file_name
 from matrixci.model import Cell, CheckOutcome, CheckResult, Subject
 from matrixci.outcomes import GREEN, is_warning

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from matrixci.errors import ResolverError, RunFilesError
+from matrixci.locks.lock import Lock, parse_lock
 from matrixci.locks.own_wheels import with_wheels_of
-from matrixci.locks.resolver import Lock, parse_lock
 from matrixci.model import LockRecord, Run
 from matrixci.util.invocation import called
 

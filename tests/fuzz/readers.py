@@ -10,7 +10,7 @@ from typing import Any
 
 from matrixci.errors import MatrixFileError, ResolverError, RunFilesError, UsageError
 from matrixci.fanout.plan import Plan, PlannedCell, PlannedLock, read_plan
-from matrixci.locks.resolver import Lock, parse_lock
+from matrixci.locks.lock import Lock, parse_lock
 from matrixci.matrix.definition import Matrix
 from matrixci.matrix.loader import load_matrix
 from matrixci.model import Cell, CellOutcome, CellResult, LockRecord, Run, Subject, now

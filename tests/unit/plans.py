@@ -8,7 +8,7 @@ from matrixci.fanout.plan import (
     PlannedLock,
     Refusal,
 )
-from matrixci.locks.resolver import Lock, Pin
+from matrixci.locks.lock import Lock, Pin
 from matrixci.matrix.definition import Matrix
 from matrixci.matrix.digest import matrix_digest
 from matrixci.model import Cell

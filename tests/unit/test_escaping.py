@@ -22,8 +22,8 @@ from packaging.requirements import Requirement
 from matrixci.engine.client import _label_instruction
 from matrixci.history import database as history_file
 from matrixci.locks.index_settings import _as_shell
+from matrixci.locks.lock import Lock, Pin, parse_lock
 from matrixci.locks.own_wheels import with_subjects_wheel
-from matrixci.locks.resolver import Lock, Pin, parse_lock
 from matrixci.locks.wheel_build import file_name
 from matrixci.matrix.loader import _printable
 from matrixci.model import CellOutcome, CheckOutcome, Subject

@@ -28,7 +28,7 @@ from matrixci.execution import pipeline
 from matrixci.execution.new_run import new_run
 from matrixci.execution.pipeline import Settings
 from matrixci.fanout.plan import Plan, PlannedCell, PlannedLock, read_plan
-from matrixci.locks.resolver import Lock, Unsatisfiable, parse_lock
+from matrixci.locks.lock import Lock, Unsatisfiable, parse_lock
 from matrixci.matrix.axes import RESERVED
 from matrixci.matrix.cells import Chosen
 from matrixci.matrix.loader import load_matrix
@@ -486,7 +486,7 @@ def test_a_home_that_can_not_be_written_is_told_in_a_line(
     async def connect() -> Engine:
         return Roomy()
 
-    monkeypatch.setattr("matrixci.locks.resolver.run_process", nothing)
+    monkeypatch.setattr("matrixci.locks.uv_command.run_process", nothing)
     monkeypatch.setattr(Engine, "connect", connect)
     (tmp_path / "file").touch()
 
@@ -572,13 +572,13 @@ def test_an_index_that_does_not_answer_is_infrastructure(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse(*_: object) -> None:
-        msg = "The package index refuses: 403 Forbidden"
+        msg = "The package index refused access: 403 Forbidden"
         raise ResolverError(msg)
 
     monkeypatch.setattr(cli, "resolve_only", refuse)
     done = command("matrix", "--plan")
     assert done.code == ExitCode.INFRASTRUCTURE
-    assert done.err == ["The package index refuses: 403 Forbidden"]
+    assert done.err == ["The package index refused access: 403 Forbidden"]
 
 
 # A run

@@ -39,8 +39,8 @@ from matrixci.execution.reproduce import (
 from matrixci.images.base_images import Bases
 from matrixci.images.buildx import BuildError
 from matrixci.images.cell_images import BuiltImage, ImageRequest, Images, ImageSettings
+from matrixci.locks.lock import Lock, Pin
 from matrixci.locks.own_wheels import place_of
-from matrixci.locks.resolver import Lock, Pin
 from matrixci.model import (
     Cell,
     CellOutcome,

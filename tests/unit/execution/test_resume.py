@@ -30,8 +30,8 @@ from matrixci.execution.cell_recorder import Draft
 from matrixci.execution.pipeline import Pipeline
 from matrixci.execution.resume import prepare, unfinished
 from matrixci.execution.run_setup import setup_of
+from matrixci.locks.lock import Lock, parse_lock
 from matrixci.locks.own_wheels import KeptWheel, place_of
-from matrixci.locks.resolver import Lock, parse_lock
 from matrixci.matrix.definition import Matrix
 from matrixci.matrix.digest import matrix_digest
 from matrixci.matrix.loader import load_matrix

@@ -24,8 +24,8 @@ from matrixci.fanout.plan import (
 )
 from matrixci.fanout.plan import write_wheel as lay_wheel
 from matrixci.github.job_outputs import append, outputs
+from matrixci.locks.lock import Lock, Unsatisfiable
 from matrixci.locks.own_wheels import KeptWheel, with_own_wheels
-from matrixci.locks.resolver import Lock, Unsatisfiable
 from matrixci.matrix.digest import matrix_digest
 from matrixci.matrix.loader import load_matrix
 from matrixci.model import Subject
@@ -121,7 +121,7 @@ def test_a_lock_that_was_changed_is_refused() -> None:
 def test_a_lock_that_is_none_is_refused() -> None:
     plan = a_plan()
     broken = PlannedLock(text="numpy>=2\n", torch_backend=None)
-    with pytest.raises(UsageError, match="not understood"):
+    with pytest.raises(UsageError, match="Cannot parse this line of a lock"):
         plan.model_copy(update={"locks": {LOCK.digest: broken}}).answer(FOUR[0].id)
 
 

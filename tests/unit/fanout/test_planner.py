@@ -13,8 +13,8 @@ from tiny_index import serving
 
 from matrixci.errors import ExitCode
 from matrixci.fanout.plan import Plan, read_plan
+from matrixci.locks.lock import Lock, Unsatisfiable
 from matrixci.locks.own_wheels import place_of
-from matrixci.locks.resolver import Lock, Unsatisfiable
 
 PLAN = ".matrixci/plan/plan.json"
 MATRIX = """\

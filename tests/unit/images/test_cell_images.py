@@ -11,7 +11,7 @@ from matrixci.errors import EngineError, NoInterpreterError
 from matrixci.images.base_images import Base
 from matrixci.images.buildx import Build, BuildError
 from matrixci.images.cell_images import BuiltImage, ImageRequest, Images, ImageSettings, _split
-from matrixci.locks.resolver import Lock, Pin, parse_lock
+from matrixci.locks.lock import Lock, Pin, parse_lock
 from matrixci.model import BaseOrigin
 
 REAL = parse_lock(

@@ -11,7 +11,7 @@ from factories import an_image
 
 from matrixci.images.base_contents import BaseContents, DebianPackage
 from matrixci.images.sbom import bill_of_materials
-from matrixci.locks.resolver import Lock, Pin
+from matrixci.locks.lock import Lock, Pin
 
 
 def a_pin(name: str, version: str, *hashes: str, via: tuple[str, ...] = ()) -> Pin:

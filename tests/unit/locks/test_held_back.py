@@ -10,7 +10,8 @@ from factories import a_cell
 from tiny_index import serving
 
 from matrixci.locks.held_back import Locked, older_releases
-from matrixci.locks.resolver import Lock, Resolver, Unsatisfiable
+from matrixci.locks.lock import Lock, Unsatisfiable
+from matrixci.locks.resolver import Resolver
 from matrixci.model import Cell, Subject
 
 PLATFORM = "x86_64-manylinux_2_36"

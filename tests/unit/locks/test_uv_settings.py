@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from tiny_index import serving
 
 from matrixci.locks.index_settings import index_environment
-from matrixci.locks.resolver import Lock, Request, Resolver
+from matrixci.locks.lock import Lock
+from matrixci.locks.resolver import Resolver
+from matrixci.locks.uv_command import ResolutionRequest
 from matrixci.locks.uv_settings import ignored_settings, inherited_environment
 
 PLATFORM = "x86_64-manylinux_2_36"
-REQUEST = Request(
+REQUEST = ResolutionRequest(
     requires=("toy",), python="3.12", platform=PLATFORM, torch_backend=None, as_of=None
 )
 CONSTRAINTS = "tool<2\n"

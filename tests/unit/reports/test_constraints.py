@@ -22,8 +22,8 @@ from factories import (
 from packaging.requirements import Requirement
 
 from matrixci.errors import ExitCode, NotGreenError, RunFilesError, UsageError
+from matrixci.locks.lock import Lock, Pin
 from matrixci.locks.own_wheels import with_own_wheels
-from matrixci.locks.resolver import Lock, Pin
 from matrixci.model import (
     Attestation,
     Cell,

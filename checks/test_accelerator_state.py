@@ -59,7 +59,7 @@ def test_keeps_gradient_state(device: str, arguments: str, tmp_path: Path) -> No
 
 
 @PATHS
-def test_earlier_accelerator_answers(device: str, arguments: str, tmp_path: Path) -> None:
+def test_earlier_accelerator_keeps_attributes(device: str, arguments: str, tmp_path: Path) -> None:
     """An Accelerator made before TrainingArguments() still answers as it did."""
     show = ", ".join(f"accelerator.{name}" for name in ANSWERS)
     story = Story(configured(device), arguments, show)
@@ -88,7 +88,7 @@ def test_earlier_accelerator_prepares(device: str, arguments: str, tmp_path: Pat
 @pytest.mark.parametrize(
     "again",
     [
-        pytest.param(CONFIGURED, id="anew"),
+        pytest.param(CONFIGURED, id="new"),
         pytest.param(
             "TrainingArguments('out', report_to=[], accelerator_config=config)", id="same-config"
         ),
@@ -134,7 +134,9 @@ def test_copies_keep_state(device: str, copy: str, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_asking_keeps_state(device: str, arguments: str, ask: str, tmp_path: Path) -> None:
+def test_reading_arguments_keeps_state(
+    device: str, arguments: str, ask: str, tmp_path: Path
+) -> None:
     """Asking TrainingArguments for what they hold leaves the state as it is."""
     # On either path: what the arguments left there must outlive the question.
     configure = f"arguments = {arguments}\n{configured(device)}"
@@ -233,7 +235,7 @@ def test_training_accumulates(device: str, arguments: str, tmp_path: Path) -> No
 
 
 @PATHS
-def test_accumulation_is_not_lost_in_silence(device: str, arguments: str, tmp_path: Path) -> None:
+def test_accumulation_is_not_lost_silently(device: str, arguments: str, tmp_path: Path) -> None:
     """A Trainer whose arguments don't repeat the accumulation keeps it, or refuses."""
     precision = "bf16=True" + (", use_cpu=True" if device == "cpu" else "")
     act = (
@@ -253,9 +255,7 @@ def test_accumulation_is_not_lost_in_silence(device: str, arguments: str, tmp_pa
 
 
 @PATHS
-def test_mixed_precision_is_not_lost_in_silence(
-    device: str, arguments: str, tmp_path: Path
-) -> None:
+def test_mixed_precision_is_not_lost_silently(device: str, arguments: str, tmp_path: Path) -> None:
     """A Trainer whose arguments don't repeat the mixed precision keeps it, or refuses."""
     act = (
         f"arguments = {arguments}\n"

@@ -37,14 +37,14 @@ def told(source: str, folder: Path, *, named: str = "") -> None:
         refute(expected=f"an OSError that names {named or 'it'}", seen=seen, script=script)
 
 
-def test_absent_model_is_told(tmp_path: Path) -> None:
+def test_absent_model_is_reported(tmp_path: Path) -> None:
     """A model that is neither here nor in the cache is told as an OSError."""
     told(ABSENT, tmp_path)
 
 
 @pytest.mark.reference("huggingface/transformers#45538")
 @pytest.mark.severity("warning")
-def test_missing_tokenizer_is_told(tmp_path: Path) -> None:
+def test_missing_tokenizer_is_reported(tmp_path: Path) -> None:
     """A model's folder without tokenizer files is told as an OSError that names it."""
     told(MISSING, tmp_path, named="tiny")
 
@@ -85,7 +85,7 @@ def import_error(observation: Observation, script: str, *named: str) -> None:
         )
 
 
-def test_absent_torch_is_told(tmp_path: Path) -> None:
+def test_absent_torch_is_reported(tmp_path: Path) -> None:
     """Without torch, a Trainer is refused with an ImportError that names PyTorch."""
     applies_to("transformers", "torch")
     use = "from transformers import Trainer\nTrainer()\nreport(1)"
@@ -119,7 +119,7 @@ def test_tokenizer_works_without_torch(tmp_path: Path) -> None:
         refute(expected=expected, seen=str(value), script=script)
 
 
-def test_absent_accelerate_is_told(tmp_path: Path) -> None:
+def test_absent_accelerate_is_reported(tmp_path: Path) -> None:
     """Without accelerate, TrainingArguments are refused with an ImportError that names it."""
     applies_to("transformers", "accelerate", "torch")
     use = "from transformers import TrainingArguments\nTrainingArguments('out', report_to=[])"
@@ -128,7 +128,7 @@ def test_absent_accelerate_is_told(tmp_path: Path) -> None:
     import_error(observation, source.replace("report(", "print("), "accelerate")
 
 
-def test_unfit_tokenizers_is_told(tmp_path: Path) -> None:
+def test_unsupported_tokenizers_is_reported(tmp_path: Path) -> None:
     """A tokenizers outside the range is told at import, with the range and the version found."""
     applies_to("transformers", "tokenizers")
     add_metadata(tmp_path, "tokenizers", UNFIT)

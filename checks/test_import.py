@@ -174,7 +174,7 @@ def test_import_leaves_no_process(watched: Watched) -> None:
     none_of(watched, "processes", expected="no process outlives the import", show=show)
 
 
-def test_import_leaves_cuda_alone(watched: Watched) -> None:
+def test_import_does_not_initialise_cuda(watched: Watched) -> None:
     """Importing the subject initialises no CUDA context."""
     applies_to("torch")
     observation = reported(watched.observation, expected="the subject can be imported")
@@ -189,7 +189,7 @@ def test_import_leaves_cuda_alone(watched: Watched) -> None:
         refute(expected=expected, seen="it was tried", chain=tried[0], script=script(show))
 
 
-def test_import_speaks_to_nobody(watched: Watched) -> None:
+def test_import_uses_no_network(watched: Watched) -> None:
     """Importing the subject opens no connection and looks up no name."""
     show = "# run it under: strace -f -e trace=network"
     none_of(watched, "spoken", expected="the import touches no network", show=show)
@@ -204,7 +204,7 @@ def test_import_prints_nothing(watched: Watched) -> None:
         refute(expected="the output of the user's program is its own", seen=seen, script=script(""))
 
 
-def test_import_writes_to_caches_alone(watched: Watched) -> None:
+def test_import_writes_only_to_caches(watched: Watched) -> None:
     """Importing the subject writes nothing outside of its cache and the scratch folder."""
     observation = reported(watched.observation, expected="the subject can be imported")
     allowed = (

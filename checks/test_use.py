@@ -159,7 +159,7 @@ report(problems)
 """
 
 
-def test_pipeline_answers(device: str, tmp_path: Path) -> None:
+def test_pipeline_agrees_with_model(device: str, tmp_path: Path) -> None:
     """A pipeline on the cell's device answers as its model does."""
     expected = "label and score are those of the model"
     source = f"DEVICE = {device!r}\n{PIPELINE}"

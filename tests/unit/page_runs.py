@@ -56,7 +56,7 @@ CLAIMS: Final[Mapping[str, str]] = {
     "test_import.py::test_import_trainer": "Trainer imports without a warning.",
     "test_import.py::test_import_leaves_environment": "Importing changes no environment variable.",
     "test_environment.py::test_environment_command_runs": "transformers env runs.",
-    "test_errors.py::test_missing_tokenizer_is_told": "A missing tokenizer is told.",
+    "test_errors.py::test_missing_tokenizer_is_reported": "A missing tokenizer is told.",
     "test_use.py::test_pipeline_classifies": "A pipeline classifies.",
     "test_use.py::test_trainer_trains": "A Trainer trains.",
     GPU_CHECKS[0]: "A model moves to the GPU.",
@@ -130,12 +130,12 @@ def demo_report(*, trends: bool = True) -> Report:
         unverified=("3 checks (no GPU)", "2 cells of the matrix were not selected"),
         known=(
             KnownFailure(
-                check="test_errors.py::test_missing_tokenizer_is_told",
+                check="test_errors.py::test_missing_tokenizer_is_reported",
                 reference="huggingface/transformers#45538",
                 reason="5.x makes a tokenizer of its own that reads every word as unknown",
                 expires="2027-05-21",
                 days_left=181,
-                checks=("test_errors.py::test_missing_tokenizer_is_told",),
+                checks=("test_errors.py::test_missing_tokenizer_is_reported",),
                 cells=tuple(one.cell.id for one in cells if one.cell.python == "3.12"),
             ),
         ),
@@ -264,7 +264,7 @@ def _demo_cell(python: str, numpy: str, device: str) -> JudgedCell:
     failing: dict[str, tuple[CheckOutcome, str]] = {}
     if python == "3.12":
         issue = "huggingface/transformers#45538: a tokenizer of its own"
-        failing["test_errors.py::test_missing_tokenizer_is_told"] = (CheckOutcome.KNOWN, issue)
+        failing["test_errors.py::test_missing_tokenizer_is_reported"] = (CheckOutcome.KNOWN, issue)
         failing[BRIDGE] = (CheckOutcome.FIXED, "known issue pytorch/pytorch#1234 no longer holds")
     if python == "3.12" and device == "cpu":
         failing[ISOLATION] = (CheckOutcome.FAILED, "")

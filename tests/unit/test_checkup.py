@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -168,3 +169,23 @@ def test_metadata_is_patched_in_a_copy(package: Path) -> None:
 def test_a_patch_that_does_not_apply_is_told(package: Path, patch: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"no such file|nothing matches|no package"):
         overlay.apply(package, patch)
+
+
+# Names
+
+
+def test_every_check_that_is_named_exists() -> None:
+    folder = Path(__file__).resolve().parents[2] / "checks"
+    names = {
+        f"{file.name}::{function}"
+        for file in folder.glob("test_*.py")
+        for function in re.findall(
+            r"^def (test_\w+)", file.read_text(encoding="utf-8"), re.MULTILINE
+        )
+    }
+    table = releases()
+    expected = [*table.every, *(one for release in table.releases for one in release.expected)]
+    globs = [one.check for one in expected]
+    globs += [glob for defect in seeded() for glob in (*defect.caught_by, *defect.beside)]
+    unknown = [glob for glob in globs if not any(matches(glob.partition("[")[0], n) for n in names)]
+    assert not unknown

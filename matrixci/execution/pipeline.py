@@ -46,10 +46,9 @@ from matrixci.model import (
     StepName,
     now,
 )
-from matrixci.outcomes import GREEN
+from matrixci.outcomes import GREEN, cell_outcome
 from matrixci.runs.folder import RunFolder
 from matrixci.runs.result_cache import ResultStore
-from matrixci.sandbox import evidence
 from matrixci.sandbox.container import Sandbox
 from matrixci.sandbox.files import Sources, read_sources
 from matrixci.util.digests import digest_of
@@ -387,7 +386,7 @@ class Pipeline:
         found = self._sandbox.examine(draft.cell, lock, told, end)
         draft.found["attestation"] = found.attestation
         draft.found["checks"] = found.checks
-        return draft.end(*evidence.cell_outcome(found.checks, found.problem))
+        return draft.end(*cell_outcome(found.checks, found.problem))
 
     def _tell_of_limits(self, cell: Cell, unenforced: Iterable[str]) -> None:
         """Say once which limits the engine only turned out to drop as it made a container."""

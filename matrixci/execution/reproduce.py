@@ -16,10 +16,10 @@ from matrixci.locks.lock import Lock
 from matrixci.locks.own_wheels import kept_wheels, wheels_in
 from matrixci.locks.subject import kept_wheel
 from matrixci.model import CellOutcome, CellResult, LockRecord, Run, Setup
+from matrixci.outcomes import cell_outcome
 from matrixci.runs.folder import StoredRun
 from matrixci.runs.lock_file import read_lock
 from matrixci.runs.stored_checks import read_checks
-from matrixci.sandbox import evidence
 from matrixci.sandbox.check_filter import selected
 from matrixci.sandbox.container import Sandbox
 from matrixci.sandbox.files import Sources, read_sources
@@ -186,7 +186,7 @@ async def run_again(
     limits = what.require_limits
     end = await engine.run(replace(spec, keep=what.keep, require_limits=limits), log, follow)
     found = what.sandbox.examine(cell, what.record, told, end)
-    outcome, reason, message = evidence.cell_outcome(found.checks, found.problem)
+    outcome, reason, message = cell_outcome(found.checks, found.problem)
     result = CellResult(
         run=what.id,
         cell=cell,

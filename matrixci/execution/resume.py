@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, assert_never
+from typing import Final
 
 from matrixci.errors import RunFilesError, SubjectError, UsageError
 from matrixci.execution.pipeline import Settings
@@ -13,7 +13,8 @@ from matrixci.locks.own_wheels import KeptWheel, kept_wheels
 from matrixci.locks.subject import ResolvedSubject, kept_wheel
 from matrixci.matrix.definition import Matrix
 from matrixci.matrix.digest import matrix_digest
-from matrixci.model import BaseOrigin, Cell, CellOutcome, Run
+from matrixci.model import BaseOrigin, Cell, Run
+from matrixci.outcomes import CONCLUSIVE
 from matrixci.runs.folder import StoredRun
 from matrixci.runs.lock_file import read_lock
 from matrixci.util.invocation import called
@@ -48,21 +49,8 @@ def unfinished(stored: StoredRun) -> tuple[Cell, ...]:
 
 
 def _is_final(stored: StoredRun, cell: Cell) -> bool:
-    if cell.id not in stored.results:
-        return False
-    match stored.results[cell.id].outcome:
-        case (
-            CellOutcome.PASSED
-            | CellOutcome.PARTIAL
-            | CellOutcome.FAILED
-            | CellOutcome.UNSATISFIABLE
-            | CellOutcome.BLOCKED
-        ):
-            return True
-        case CellOutcome.ERROR | CellOutcome.CANCELLED | CellOutcome.MISSING:
-            return False
-        case _ as never:
-            assert_never(never)
+    result = stored.results.get(cell.id)
+    return result is not None and result.outcome in CONCLUSIVE
 
 
 def prepare(  # noqa: PLR0913 - what a run is made of

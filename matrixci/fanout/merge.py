@@ -11,6 +11,7 @@ from typing import Final
 from matrixci.errors import RunFilesError, UsageError
 from matrixci.fanout.plan import Plan, read_plan
 from matrixci.model import Cell, CellOutcome, CellResult, Reason, Run
+from matrixci.outcomes import CONCLUSIVE
 from matrixci.runs.documents import read_document
 from matrixci.runs.folder import RUNS, RunFolder, StoredRun, read_run
 from matrixci.runs.stored_checks import checks_file
@@ -19,7 +20,6 @@ from matrixci.util.text import listed, several
 
 PLAN: Final = "plan.json"
 _RUN: Final = "run.json"
-_NOT_FINAL: Final = frozenset({CellOutcome.ERROR, CellOutcome.CANCELLED})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,9 +151,7 @@ def _choose(cell: Cell, found: Sequence[StoredRun]) -> StoredRun | None:
     """
     here = [one for one in found if _has(one, cell)]
     final = [
-        one
-        for one in here
-        if cell.id in one.results and one.results[cell.id].outcome not in _NOT_FINAL
+        one for one in here if cell.id in one.results and one.results[cell.id].outcome in CONCLUSIVE
     ]
     if any(one.results[cell.id] != final[0].results[cell.id] for one in final):
         told = listed(f"{one.folder} ({one.results[cell.id].outcome})" for one in final)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from matrixci.model import CellOutcome
+from matrixci.outcomes import RED
 from matrixci.reports.change_groups import change_groups
 from matrixci.reports.escape import cut, markdown, markdown_code, visible
 from matrixci.reports.grouping import alike, failures, other_cells
@@ -19,8 +19,6 @@ from matrixci.verdict.judged import Comparison, JudgedRun, Verdict
 
 _MARKER: Final = re.compile(r"<!-- matrixci (?P<of>[0-9a-f]{16}):(?P<told>[0-9a-f ]*) -->")
 """The first line of a body; whatever a check's name may hold comes after it."""
-_OF_SUBJECT: Final = (CellOutcome.FAILED, CellOutcome.BLOCKED)
-"""What speaks of the subject: not of the infrastructure, and unsatisfiable only if it wasn't."""
 _TITLE: Final = 200
 _LINE: Final = 300
 _PACKAGES: Final = 1000
@@ -158,7 +156,7 @@ def _failing(judged: JudgedRun) -> list[_Regression]:
     cells = [
         _regression(("", group.outcome, group.reason or ""), [c.cell.id for c in group.cells])
         for group in other_cells(judged)
-        if group.outcome in _OF_SUBJECT
+        if group.outcome in RED
     ]
     return [*checks, *cells]
 

@@ -10,13 +10,13 @@ from matrixci.history.series import cell_series
 from matrixci.history.store import History
 from matrixci.history.streaks import Red, State, is_good, longest, red_before, state_of
 from matrixci.history.trends import cells_of
-from matrixci.model import CellOutcome, CheckOutcome
+from matrixci.model import CheckOutcome
+from matrixci.outcomes import CONCLUSIVE, GREEN
 from matrixci.verdict.judged import Blocker, JudgedRun
 
 _MOST_BLOCKERS: Final = 50
 _MOST_CELLS: Final = 20
-_OF_SUBJECT: Final = frozenset({CellOutcome.FAILED, CellOutcome.BLOCKED, CellOutcome.UNSATISFIABLE})
-"""Outcomes of a cell that say something about the subject."""
+_NOT_GREEN: Final = CONCLUSIVE - GREEN
 
 
 def reds(history: History, judged: JudgedRun) -> dict[str, Red]:
@@ -60,7 +60,7 @@ class _Earlier:
                 continue
             if blocker.check is not None:
                 found = red_before(list(self._of_check(self._keys[cell], blocker.check)))
-            elif self._outcomes.get(cell) in _OF_SUBJECT:
+            elif self._outcomes.get(cell) in _NOT_GREEN:
                 found = red_before(list(self._of_cell(cell)))
             else:
                 continue

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
-from typing import assert_never
 
 from matrixci.history.series import CellPoint, CheckPoint
-from matrixci.model import CellOutcome, CheckOutcome
+from matrixci.model import CheckOutcome
+from matrixci.outcomes import CONCLUSIVE, EXECUTED, GREEN, PASSING, RED
 
 
 class State(StrEnum):
@@ -55,17 +55,11 @@ class Flips:
 
 def state_of(point: CellPoint) -> State | None:
     """Return what a run says of a cell, None where it says nothing."""
-    match point.outcome:
-        case CellOutcome.PASSED | CellOutcome.PARTIAL:
-            return State.GREEN if point.whole else None
-        case CellOutcome.FAILED | CellOutcome.BLOCKED:
-            return State.RED
-        case CellOutcome.UNSATISFIABLE:
-            return State.UNSATISFIABLE
-        case CellOutcome.ERROR | CellOutcome.CANCELLED | CellOutcome.MISSING:
-            return None
-        case _ as never:
-            assert_never(never)
+    if point.outcome in GREEN:
+        return State.GREEN if point.whole else None
+    if point.outcome in RED:
+        return State.RED
+    return State.UNSATISFIABLE if point.outcome in CONCLUSIVE else None
 
 
 def streak(points: Sequence[CellPoint]) -> Streak | None:
@@ -129,21 +123,7 @@ def longest(each: Iterable[Red]) -> Red | None:
 
 def is_good(outcome: CheckOutcome) -> bool | None:
     """Return whether a check did what it should, whatever was known; None: it says neither."""
-    match outcome:
-        case CheckOutcome.PASSED | CheckOutcome.FIXED:
-            return True
-        case (
-            CheckOutcome.FAILED
-            | CheckOutcome.CRASHED
-            | CheckOutcome.TIMED_OUT
-            | CheckOutcome.KNOWN
-            | CheckOutcome.FLAKY
-        ):
-            return False
-        case CheckOutcome.SKIPPED | CheckOutcome.MISSING:
-            return None
-        case _ as never:
-            assert_never(never)
+    return outcome in PASSING if outcome in EXECUTED else None
 
 
 def flips(points: Iterable[CheckPoint]) -> Flips:

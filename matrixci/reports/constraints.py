@@ -13,7 +13,7 @@ from matrixci.errors import NotGreenError, UsageError
 from matrixci.locks.lock import Lock, Pin, closure
 from matrixci.locks.wheel_build import file_name
 from matrixci.model import Cell, CheckOutcome, CheckResult, Subject
-from matrixci.outcomes import GREEN, is_warning
+from matrixci.outcomes import GREEN, PASSING, is_warning
 from matrixci.runs.lock_file import read_lock
 from matrixci.util.text import did_you_mean, in_line, listed, several
 from matrixci.verdict.judged import JudgedCell, JudgedRun
@@ -138,7 +138,7 @@ def _header(judged: JudgedRun, cell: JudgedCell, pins: Iterable[Pin]) -> Iterabl
 
 def _counts(cell: JudgedCell) -> str:
     count = Counter(check.outcome for check in cell.checks)
-    passed = count[CheckOutcome.PASSED] + count[CheckOutcome.FIXED]
+    passed = sum(count[outcome] for outcome in PASSING)
     others = (
         (sum(map(is_warning, cell.checks)), "failed (severity warning)"),
         (count[CheckOutcome.KNOWN], "failed as known issues say"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from matrixci.model import CellOutcome, CheckOutcome, CheckResult, Reason
-from matrixci.outcomes import FAILING, GREEN, is_warning
+from matrixci.outcomes import FAILING, FROM_KNOWN_ISSUE, GREEN, is_warning
 from matrixci.util.text import several
 from matrixci.verdict.cell_sets import failing_words, outcomes_of, set_words
 from matrixci.verdict.judged import JudgedCell, JudgedRun
@@ -50,7 +50,7 @@ class Tally:
     def unexplained(self) -> bool:
         """Whether there are outcomes beside passed, skipped and what is explained by itself."""
         # A missing check is explained by its cell.
-        return bool(self.outcomes.keys() & {CheckOutcome.KNOWN, CheckOutcome.FIXED})
+        return bool(self.outcomes.keys() & FROM_KNOWN_ISSUE)
 
 
 def failures(judged: JudgedRun) -> list[CheckGroup]:

@@ -12,7 +12,7 @@ from functools import cache
 from typing import assert_never
 
 from matrixci.model import CellOutcome, CheckOutcome, CheckResult
-from matrixci.outcomes import is_warning
+from matrixci.outcomes import FROM_CHECKS, GREEN, is_warning
 from matrixci.reports.escape import xml, xml_lines
 from matrixci.reports.grouping import is_told_by_checks
 from matrixci.reports.report import Report
@@ -114,21 +114,9 @@ def _attributes(check_id: str) -> str:
 
 
 def _needs_case(cell: JudgedCell) -> bool:
-    match cell.outcome:
-        case CellOutcome.PASSED | CellOutcome.PARTIAL:
-            return not cell.checks
-        case CellOutcome.FAILED:
-            return not is_told_by_checks(cell)
-        case (
-            CellOutcome.UNSATISFIABLE
-            | CellOutcome.BLOCKED
-            | CellOutcome.ERROR
-            | CellOutcome.CANCELLED
-            | CellOutcome.MISSING
-        ):
-            return True
-        case _ as never:
-            assert_never(never)
+    if cell.outcome in GREEN:
+        return not cell.checks
+    return cell.outcome not in FROM_CHECKS or not is_told_by_checks(cell)
 
 
 def _of_cell(cell: JudgedCell, prefix: str) -> str:

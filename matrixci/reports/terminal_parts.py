@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from matrixci.model import CellOutcome, CheckOutcome
-from matrixci.outcomes import SHOWN, outcome_words
+from matrixci.outcomes import PASSING, outcome_words
 from matrixci.reports.change_groups import ChangeGroup, change_groups, figure_groups, package_groups
 from matrixci.reports.escape import visible
 from matrixci.reports.evidence_lines import key_lines
@@ -137,7 +137,7 @@ def deviating(judged: JudgedRun) -> RenderableType | None:
             for outcome, count in tally.outcomes.items()
             if outcome is not CheckOutcome.PASSED
         ]
-        passed = sum(tally.outcomes[outcome] for outcome in SHOWN)
+        passed = sum(tally.outcomes[outcome] for outcome in PASSING)
         counts = f"{passed}/{tally.outcomes.total() + tally.warnings}"
         words += [f"{WARNING_GLYPH} {several(tally.warnings, 'warning')}"] if tally.warnings else []
         table.add_row(Text(line(tally.check)), counts, Text(", ".join(words)))

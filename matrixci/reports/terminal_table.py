@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from matrixci.model import CellOutcome, CheckOutcome, Need
+from matrixci.outcomes import PASSING
 from matrixci.reports.escape import cut, visible
 from matrixci.reports.grid import grid
 from matrixci.reports.grouping import counted, failing_counts, is_told_by_checks
@@ -233,7 +234,7 @@ def _outcome_words(cell: JudgedCell) -> str:
         return f"{cell.outcome}: {cell.reason}"
     if not cell.checks:
         return str(cell.outcome)
-    parts = [f"{cell.count(CheckOutcome.PASSED, CheckOutcome.FIXED)} passed"]
+    parts = [f"{cell.count(*PASSING)} passed"]
     parts += failing_counts(cell)
     needs = Counter(check.need for check in cell.unmet if check.need is not None)
     parts += [f"{count} need {NEEDS[need]}" for need, count in needs.items()]

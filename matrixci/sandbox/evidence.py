@@ -6,10 +6,9 @@ declared is what is installed. Pure functions over bytes; no container engine is
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -18,15 +17,13 @@ from packaging.version import InvalidVersion, Version
 from matrixci.model import (
     Attestation,
     Cell,
-    CellOutcome,
     CheckOutcome,
     CheckResult,
     LockRecord,
-    Need,
     Reason,
     Severity,
 )
-from matrixci.outcomes import standing_against, warning
+from matrixci.outcomes import Problem
 from matrixci.sandbox.result_file import Again, Attested, Begin, End, ResultFile, read
 from matrixci.util.redaction import redact
 
@@ -39,21 +36,6 @@ CUDA_BACKEND: Final = re.compile(r"cu(\d+)")
 
 # The imported module tells of what the distribution's metadata can't: a build of another NumPy.
 MODULES: Final = ("numpy", "torch")
-
-
-class Problem(NamedTuple):
-    """Why what the container left is no evidence."""
-
-    reason: Reason
-    message: str
-
-
-class Verdict(NamedTuple):
-    """What a cell came to."""
-
-    outcome: CellOutcome
-    reason: Reason | None
-    message: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,46 +96,6 @@ def examine(raw: bytes | None, expected: Expected, ended: Exit) -> Evidence:
         checks=tuple(_results(file)),
         problem=problem,
     )
-
-
-def cell_outcome(checks: Sequence[CheckResult], problem: Problem | None) -> Verdict:
-    """Return what a cell came to, with a sentence that says why.
-
-    Args:
-        checks: as reported, or after judgement: known and fixed issues are no failures here.
-        problem: why there is no evidence, if there is none.
-    """
-    if problem:
-        return Verdict(CellOutcome.FAILED, problem.reason, problem.message)
-    bad = standing_against(checks)
-    if bad:
-        counts = Counter(check.outcome for check in bad)
-        told = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
-        names = _listed([check.id for check in bad])
-        return Verdict(CellOutcome.FAILED, Reason.CHECKS, f"{told} of {len(checks)}: {names}")
-    skipped = [check for check in checks if check.outcome is CheckOutcome.SKIPPED]
-    needs = Counter(check.need for check in skipped if check.need)
-    if needs:
-        told = ", ".join(f"{count} need {_needed(need)}" for need, count in needs.items())
-        return Verdict(CellOutcome.PARTIAL, Reason.NEEDS, f"{told}, of {len(checks)} checks")
-    if len(skipped) == len(checks):
-        # Skipped is not passed: a cell in which nothing ran shows nothing.
-        message = f"All {len(checks)} checks were skipped." if checks else "No check was collected."
-        return Verdict(CellOutcome.FAILED, Reason.NO_CHECKS, message)
-    return Verdict(CellOutcome.PASSED, None, _warnings(checks))
-
-
-def _warnings(checks: Sequence[CheckResult]) -> str:
-    """Name the checks that failed and only warn; a cell that has some is green all the same."""
-    warned = [check.id for check in warning(checks)]
-    plural = "s" if len(warned) > 1 else ""
-    return f"{len(warned)} warning{plural}: {_listed(warned)}" if warned else ""
-
-
-def _needed(need: Need) -> str:
-    match need:
-        case Need.GPU:
-            return "a GPU"
 
 
 def _ended_badly(ended: Exit, file: ResultFile, *, left_file: bool) -> Problem | None:

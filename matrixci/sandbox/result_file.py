@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Final, Literal, NoReturn
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     ConfigDict,
@@ -18,6 +19,7 @@ from pydantic import (
 )
 
 from matrixci.model import CheckOutcome, Need
+from matrixci.outcomes import FAILING, REPORTABLE
 
 FILE_BYTES: Final = 32 * 1024 * 1024
 LINE_BYTES: Final = 64 * 1024
@@ -86,20 +88,23 @@ class Begin(Line):
     id: str
 
 
+def _reported(outcome: CheckOutcome) -> CheckOutcome:
+    """Refuse an outcome that only the host assigns."""
+    if outcome not in REPORTABLE:
+        msg = f"{outcome} is not for a container to report"
+        raise ValueError(msg)
+    return outcome
+
+
+ReportedOutcome = Annotated[CheckOutcome, AfterValidator(_reported)]
+
+
 class End(Line):
     """What a check came to."""
 
     kind: Literal["end"]
     id: str
-    # The other outcomes are the host's to give.
-    outcome: Literal[
-        CheckOutcome.PASSED,
-        CheckOutcome.FAILED,
-        CheckOutcome.SKIPPED,
-        CheckOutcome.KNOWN,  # what a suite marks with xfail
-        CheckOutcome.CRASHED,
-        CheckOutcome.TIMED_OUT,
-    ]
+    outcome: ReportedOutcome
     reason: str = Field(max_length=500)
     need: Need | None
     message: str = Field(max_length=4_000)
@@ -115,17 +120,7 @@ class Again(Line):
 
     kind: Literal["again"]
     id: str
-    outcome: (
-        Literal[
-            CheckOutcome.PASSED,
-            CheckOutcome.FAILED,
-            CheckOutcome.SKIPPED,
-            CheckOutcome.KNOWN,  # what a suite marks with xfail
-            CheckOutcome.CRASHED,
-            CheckOutcome.TIMED_OUT,
-        ]
-        | None
-    )
+    outcome: ReportedOutcome | None
 
 
 class Footer(Line):
@@ -214,7 +209,7 @@ class ResultFile:
         first = self.ended.get(line.id)
         if first is None or line.id in self.again:
             _refuse("a check that never ended, or was run again before, is run again")
-        if first.outcome in {CheckOutcome.PASSED, CheckOutcome.SKIPPED, CheckOutcome.KNOWN}:
+        if first.outcome not in FAILING:
             _refuse("a check that did not fail is run again")
         self.again[line.id] = line
 

@@ -19,11 +19,11 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return next((by_folded[name] for name in [*close, *begins]), None)
 
 
-def listed(names: Iterable[str]) -> str:
-    """Return names as "a, b, c", cut short where there are many."""
+def listed(names: Iterable[str], most: int = _LISTED) -> str:
+    """Return the names as "a, b, c and 2 more", listing at most `most` of them."""
     every = list(names)
-    rest = len(every) - _LISTED
-    return ", ".join(every[:_LISTED]) + (f" and {rest} more" if rest > 0 else "")
+    rest = len(every) - most
+    return ", ".join(every[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -4,10 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from matrixci.model import Cell, CheckOutcome
-from matrixci.outcomes import SHOWN
+from matrixci.outcomes import EXECUTED, PASSING
 from matrixci.verdict.judged import JudgedRun
 
-_UNTRIED: Final = frozenset({CheckOutcome.SKIPPED, CheckOutcome.MISSING})
 _FEWEST: Final = 3
 _MOST_VALUES: Final = 3
 _EVERY: Final = "every cell"
@@ -76,7 +75,7 @@ def outcomes_of(judged: JudgedRun, checks: Collection[str]) -> dict[str, dict[st
     found: dict[str, dict[str, CheckOutcome]] = {check: {} for check in checks}
     for cell in judged.cells:
         for check in cell.checks:
-            if check.id in found and check.outcome not in _UNTRIED:
+            if check.id in found and check.outcome in EXECUTED:
                 found[check.id][cell.cell.id] = check.outcome
     return found
 
@@ -95,7 +94,7 @@ def failing_words(
     among = [cell for cell in cells if cell.id in outcomes]
     words = set_words(chosen, among, cells)
     others = outcomes.keys() - set(chosen)
-    if words and others and all(outcomes[other] in SHOWN for other in others):
+    if words and others and all(outcomes[other] in PASSING for other in others):
         return f"{words}, and in no other"
     return words
 

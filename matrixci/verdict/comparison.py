@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from matrixci.model import CellOutcome, CheckOutcome, CheckResult
-from matrixci.outcomes import FAILING, GREEN, SHOWN
+from matrixci.outcomes import CONCLUSIVE, FAILING, GREEN, PASSING
 from matrixci.verdict.judged import (
     CellChange,
     Change,
@@ -25,9 +25,6 @@ NOTABLE_VALUE: Final = 1e-6
 
 DURATION: Final = "seconds"
 """The figure that every check has: how long it took, which tells of the machine."""
-
-_UNTOLD: Final = frozenset({CellOutcome.ERROR, CellOutcome.CANCELLED, CellOutcome.MISSING})
-"""Outcomes of a cell that say nothing about the subject."""
 
 
 def compare(before: JudgedRun, after: JudgedRun) -> Comparison:
@@ -134,7 +131,7 @@ def _outcome_change(before: CellOutcome, after: CellOutcome) -> Change | None:
     unsatisfiable = CellOutcome.UNSATISFIABLE
     if before is after:
         return None
-    if before in _UNTOLD or after in _UNTOLD:
+    if before not in CONCLUSIVE or after not in CONCLUSIVE:
         return Change.OTHER
     if after is unsatisfiable:
         return Change.NEWLY_UNSATISFIABLE
@@ -168,11 +165,11 @@ def _check_change(
 
 
 def _check_outcome_change(before: CheckOutcome, after: CheckOutcome) -> Change | None:
-    if before in SHOWN:
-        if after in SHOWN:
+    if before in PASSING:
+        if after in PASSING:
             return None  # it passes in both, whatever a known issue says of it
         return Change.REGRESSED if after in FAILING else Change.OTHER
-    if after in SHOWN and (before in FAILING or before is CheckOutcome.KNOWN):
+    if after in PASSING and (before in FAILING or before is CheckOutcome.KNOWN):
         return Change.FIXED
     return Change.OTHER
 

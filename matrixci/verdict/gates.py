@@ -7,7 +7,7 @@ from typing import Final
 from packaging.version import InvalidVersion, Version
 
 from matrixci.model import CellOutcome, CheckOutcome, Enforcement
-from matrixci.outcomes import GREEN, SHOWN, outcome_words
+from matrixci.outcomes import GREEN, PASSING, outcome_words
 from matrixci.util.text import several
 from matrixci.verdict.judged import (
     CellChange,
@@ -166,7 +166,7 @@ def _gpu(judged: JudgedRun) -> Gate:
         if cell.result
         and cell.result.attestation
         and cell.result.attestation.gpus > 0
-        and any(check.outcome in SHOWN for check in cell.checks)
+        and any(check.outcome in PASSING for check in cell.checks)
     ]
     asked = sum(cell.cell.gpu for cell in judged.cells)
     evidence = [

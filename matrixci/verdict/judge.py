@@ -10,8 +10,15 @@ from typing import Final
 
 from matrixci.errors import ExitCode
 from matrixci.model import Cell, CellOutcome, CellResult, CheckOutcome, KnownIssue, Reason, Run
-from matrixci.outcomes import GREEN, RAN, SHOWN
-from matrixci.sandbox.evidence import Problem, cell_outcome
+from matrixci.outcomes import (
+    FROM_CHECKS,
+    GREEN,
+    INFRASTRUCTURE,
+    PASSING,
+    RED,
+    Problem,
+    cell_outcome,
+)
 from matrixci.util.text import listed
 from matrixci.verdict.comparison import compare
 from matrixci.verdict.explanation import Standing, blockers_of, remarks_of, unverified_of
@@ -22,7 +29,7 @@ from matrixci.verdict.reproduce_command import reproduction
 
 _NOTHING: Final = "no check passed, so nothing is verified"
 # Reasons that follow from the checks' outcomes, so known issues may change them.
-_FROM_CHECKS: Final = frozenset({Reason.CHECKS, Reason.NEEDS})
+_REASONS_FROM_CHECKS: Final = frozenset({Reason.CHECKS, Reason.NEEDS})
 
 
 def judge(  # noqa: PLR0913 - what a verdict depends on
@@ -73,7 +80,7 @@ def judge(  # noqa: PLR0913 - what a verdict depends on
     idle = _idle(issues, cells)
     some = run.check_filter is not None  # then which checks there are is not known
     told = [] if some else [f"known issue {i.reference} names no check: {i.check}" for i in idle]
-    told += [] if any(cell.count(*SHOWN) for cell in cells) else [_NOTHING]
+    told += [] if any(cell.count(*PASSING) for cell in cells) else [_NOTHING]
     blockers = (
         *(Blocker(text=problem) for problem in problems),
         *blockers_of(draft, standing, whole=whole),
@@ -102,8 +109,7 @@ def exit_code(judged: JudgedRun) -> ExitCode:
     if judged.verdict is Verdict.READY:
         return ExitCode.READY
     outcomes = {cell.outcome for cell in judged.cells}
-    subject = {CellOutcome.FAILED, CellOutcome.BLOCKED} & outcomes
-    if {CellOutcome.ERROR, CellOutcome.MISSING} & outcomes and not subject:
+    if outcomes & INFRASTRUCTURE and not outcomes & RED:
         return ExitCode.INFRASTRUCTURE
     return ExitCode.FAILURES
 
@@ -111,8 +117,10 @@ def exit_code(judged: JudgedRun) -> ExitCode:
 def _judge_cell(cell: Cell, result: CellResult, issues: KnownIssues, run: Run | None) -> JudgedCell:
     checks = issues.hold(result)
     outcome, reason, message = result.outcome, result.reason, result.message
-    if outcome in RAN:
-        other = None if reason is None or reason in _FROM_CHECKS else Problem(reason, message)
+    if outcome in FROM_CHECKS:
+        other = (
+            None if reason is None or reason in _REASONS_FROM_CHECKS else Problem(reason, message)
+        )
         outcome, reason, message = cell_outcome(checks, other)
     return JudgedCell(
         cell=cell,

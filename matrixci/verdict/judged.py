@@ -19,7 +19,7 @@ from matrixci.model import (
     Reason,
     Run,
 )
-from matrixci.outcomes import standing_against, warning
+from matrixci.outcomes import failing_checks, warning_checks
 
 REPORT_VERSION: Final = 1
 
@@ -140,7 +140,7 @@ class JudgedCell(Frozen):
     @cached_property
     def failing(self) -> tuple[CheckResult, ...]:
         """The checks that keep the cell from being green."""
-        return tuple(standing_against(self.checks))
+        return tuple(failing_checks(self.checks))
 
     @property
     def failed(self) -> tuple[CheckResult, ...]:
@@ -150,7 +150,7 @@ class JudgedCell(Frozen):
     @cached_property
     def warnings(self) -> tuple[CheckResult, ...]:
         """The checks that failed and only warn."""
-        return tuple(warning(self.checks))
+        return tuple(warning_checks(self.checks))
 
     @property
     def unmet(self) -> tuple[CheckResult, ...]:

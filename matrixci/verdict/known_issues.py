@@ -7,10 +7,10 @@ from typing import Final
 
 from matrixci.matrix.issue_scope import names, speaks_of
 from matrixci.model import Cell, CellResult, CheckOutcome, CheckResult, KnownIssue
-from matrixci.outcomes import FAILING
+from matrixci.outcomes import EXECUTED, FAILING
 from matrixci.verdict.judged import ExpectedFailure, JudgedCell, KnownFailure
 
-_EXCUSABLE: Final = FAILING - {CheckOutcome.MISSING}
+_EXCUSABLE: Final = FAILING & EXECUTED
 _NAMED_FAILURES: Final = _EXCUSABLE | {CheckOutcome.KNOWN}
 _XFAIL: Final = "xfail: "
 """How the harness begins the reason of a failure that the suite expects."""

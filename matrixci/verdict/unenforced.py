@@ -3,14 +3,14 @@
 from collections import Counter
 
 from matrixci.model import Run
-from matrixci.outcomes import RAN
+from matrixci.outcomes import FROM_CHECKS
 from matrixci.util.text import in_line, several
 from matrixci.verdict.judged import JudgedCell, JudgedRun
 
 
 def unenforced_in(run: Run, cell: JudgedCell) -> tuple[str, ...]:
     """Return the limits that the container of a cell ran without, () if it had no container."""
-    if cell.result is None or cell.outcome not in RAN:
+    if cell.result is None or cell.outcome not in FROM_CHECKS:
         return ()
     recorded = cell.result.unenforced
     return run.unenforced if recorded is None else recorded
@@ -21,7 +21,7 @@ def unenforced_words(judged: JudgedRun) -> str:
 
     Of a run in which no cell ran, the limits that its engines can't enforce.
     """
-    ran = [cell for cell in judged.cells if cell.outcome in RAN]
+    ran = [cell for cell in judged.cells if cell.outcome in FROM_CHECKS]
     if not ran:
         return ", ".join(judged.run.unenforced)
     count = Counter(limit for cell in ran for limit in unenforced_in(judged.run, cell))

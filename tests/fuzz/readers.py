@@ -14,8 +14,9 @@ from matrixci.locks.lock import Lock, parse_lock
 from matrixci.matrix.definition import Matrix
 from matrixci.matrix.loader import load_matrix
 from matrixci.model import Cell, CellOutcome, CellResult, LockRecord, Run, Subject, now
+from matrixci.outcomes import cell_outcome
 from matrixci.runs.folder import read_run
-from matrixci.sandbox.evidence import Exit, Expected, cell_outcome, examine
+from matrixci.sandbox.evidence import Exit, Expected, examine
 from matrixci.sandbox.files import RESULT_FILE, RESULTS, unpack_results
 
 REAL_MATRIX = Path(__file__).parents[2] / "matrix.yaml"

@@ -13,7 +13,7 @@ from typing import Final
 
 from matrixci.history.trend import Trend
 from matrixci.model import CellOutcome, CellResult, CheckOutcome, CheckResult, LockRecord
-from matrixci.outcomes import is_warning
+from matrixci.outcomes import GREEN, is_warning
 from matrixci.reports.page.pool import Pool, Texts
 from matrixci.reports.page.rows import CellRow, ChangeRow, CheckRow, DeviationRow
 from matrixci.reports.page.scale import SCALE, length
@@ -135,8 +135,7 @@ class PageData:
         """Take the logs of what isn't green first: these are the ones that are read."""
         # To ask for a log is to read its file, so only those are asked for that have room.
         known = frozenset(self._report.logs)
-        green = (CellOutcome.PASSED, CellOutcome.PARTIAL)
-        for cell in sorted(self._judged.cells, key=lambda cell: cell.outcome in green):
+        for cell in sorted(self._judged.cells, key=lambda cell: cell.outcome in GREEN):
             if cell.cell.id in known:
                 self._logs.add(
                     cell.cell.id, partial(self._report.logs.__getitem__, cell.cell.id), end=True

@@ -12,9 +12,6 @@ Tone = Literal["good", "info", "warn", "bad", "mute"]
 
 GATE_GLYPHS: Final = {GateOutcome.MET: "✓", GateOutcome.UNMET: "✗", GateOutcome.UNVERIFIED: "?"}
 
-CHECK_CODES: Final = dict(zip(CheckOutcome, "pfctkxysm", strict=True))
-"""The character that stands for a check's outcome in the page's data."""
-
 _REFERENCE: Final = re.compile(
     r"([A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100})#([0-9]{1,9})"
 )
@@ -24,6 +21,35 @@ def link_of(reference: str | None) -> str | None:
     """Return the address that a reference such as owner/repo#1 stands for; None for any other."""
     match = _REFERENCE.fullmatch(reference or "")
     return f"https://github.com/{match[1]}/issues/{match[2]}" if match else None
+
+
+def _check_code(outcome: CheckOutcome) -> str:
+    match outcome:
+        case CheckOutcome.PASSED:
+            code = "p"
+        case CheckOutcome.FAILED:
+            code = "f"
+        case CheckOutcome.CRASHED:
+            code = "c"
+        case CheckOutcome.TIMED_OUT:
+            code = "t"
+        case CheckOutcome.KNOWN:
+            code = "k"
+        case CheckOutcome.FIXED:
+            code = "x"
+        case CheckOutcome.FLAKY:
+            code = "y"
+        case CheckOutcome.SKIPPED:
+            code = "s"
+        case CheckOutcome.MISSING:
+            code = "m"
+        case _ as never:
+            assert_never(never)
+    return code
+
+
+CHECK_CODES: Final = {each: _check_code(each) for each in CheckOutcome}
+"""The character that stands for a check's outcome in the page's data."""
 
 
 def check_tone(outcome: CheckOutcome) -> Tone:

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from matrixci.model import Cell, CellOutcome, LockRecord, Reason
-from matrixci.sandbox.evidence import Exit, Expected, cell_outcome, examine
+from matrixci.outcomes import cell_outcome
+from matrixci.sandbox.evidence import Exit, Expected, examine
 
 HARNESS = Path(__file__).parents[3] / "matrixci" / "harness"
 INTERPRETER = sys.executable

@@ -16,13 +16,12 @@ from matrixci.model import (
     Reason,
     Severity,
 )
+from matrixci.outcomes import Problem, cell_outcome
 from matrixci.sandbox.evidence import (
     NOT_RUN_AGAIN,
     Evidence,
     Exit,
     Expected,
-    Problem,
-    cell_outcome,
     examine,
 )
 from matrixci.sandbox.result_file import FILE_BYTES, LINE_BYTES
@@ -593,7 +592,12 @@ def test_many_differences_are_counted() -> None:
         (["missing", "gpu"], CellOutcome.FAILED, Reason.CHECKS, "1 missing of 2: 0"),
         (["flaky", "passed"], CellOutcome.FAILED, Reason.CHECKS, "1 flaky of 2: 0"),
         (["failed", "missing", "failed"], CellOutcome.FAILED, Reason.CHECKS, "2 failed, 1 missing"),
-        (["failed"] * 7, CellOutcome.FAILED, Reason.CHECKS, "7 failed of 7: 0, 1, 2, 3, 4, 2 more"),
+        (
+            ["failed"] * 7,
+            CellOutcome.FAILED,
+            Reason.CHECKS,
+            "7 failed of 7: 0, 1, 2, 3, 4 and 2",
+        ),
         (["skipped", "skipped"], CellOutcome.FAILED, Reason.NO_CHECKS, "All 2 checks were skipped"),
         ([], CellOutcome.FAILED, Reason.NO_CHECKS, "No check was collected"),
     ],

@@ -184,6 +184,14 @@ def tests(session: nox.Session) -> None:
 
 
 @contributor_session
+def docs(session: nox.Session) -> None:
+    """Contributors: build the documentation into site/."""
+    _install(session, "docs")
+    quiet = {"NO_MKDOCS_2_WARNING": "1"}
+    session.run("mkdocs", *(session.posargs or ("build", "--strict")), env=quiet)
+
+
+@contributor_session
 def faults(session: nox.Session) -> None:
     """Contributors: run the tests that inject faults."""
     _install(session, "tests")

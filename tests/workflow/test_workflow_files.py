@@ -11,6 +11,7 @@ from simulated_actions.expressions import inside, names_in
 from simulated_actions.workflows import load
 
 ROOT = Path(__file__).parents[2]
+GUIDE = ROOT / "docs" / "how-to" / "github-actions.md"
 FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 WORKFLOWS = {path.name: load(path.read_text()) for path in FILES}
 PINNED = re.compile(r"uses: ([\w./-]+)@([0-9a-f]{40}) # (v\d+\.\d+\.\d+)")
@@ -40,10 +41,10 @@ def texts(value: object) -> Iterator[str]:
         yield value
 
 
-def readme_example() -> tuple[str, dict[str, Any]]:
-    """Return the workflow that the README shows, as text and as data."""
-    readme = (ROOT / "README.md").read_text()
-    (text,) = re.findall(r"```yaml\n((?:(?!```).)*workflows/matrix\.yml@.*?)```", readme, re.DOTALL)
+def documented_example() -> tuple[str, dict[str, Any]]:
+    """Return the workflow that the documentation shows, as text and as data."""
+    page = GUIDE.read_text(encoding="utf-8")
+    (text,) = re.findall(r"```yaml\n((?:(?!```).)*workflows/matrix\.yml@.*?)```", page, re.DOTALL)
     return text, load(text)
 
 
@@ -122,9 +123,9 @@ def asked_for(workflow: dict[str, Any]) -> dict[str, str]:
     return most
 
 
-def test_the_examples_of_the_readme_call_what_is_there() -> None:
+def test_the_documented_example_matches_the_workflows() -> None:
     """A caller grants exactly what GitHub looks for: what all jobs ask for, before any `if`."""
-    text, example = readme_example()
+    text, example = documented_example()
     assert len(text.splitlines()) <= 30
     called = set()
     for job in example["jobs"].values():
@@ -153,16 +154,16 @@ def test_a_caller_grants_no_less_and_no_more_than_is_asked_for(
         assert granted == asked_for(WORKFLOWS[uses.rpartition("/")[2]]), (name, key)
 
 
-def test_the_readme_names_the_variables() -> None:
+def test_the_documentation_names_the_variables() -> None:
     used = {
         found
         for workflow in WORKFLOWS.values()
         for text in texts(workflow)
         for found in re.findall(r"vars\.(\w+)", text)
     }
-    readme = (ROOT / "README.md").read_text()
-    told = {*re.findall(r"^\| `(MATRIXCI_\w+)` \|", readme, re.MULTILINE)}
-    assert told == used
+    page = GUIDE.read_text(encoding="utf-8")
+    documented = {*re.findall(r"^\| `(MATRIXCI_\w+)` \|", page, re.MULTILINE)}
+    assert documented == used
 
 
 @pytest.mark.parametrize("name", sorted(WORKFLOWS))

@@ -22,6 +22,7 @@ from matrixci.outcomes import cell_outcome
 from matrixci.sandbox.evidence import Exit, Expected, examine
 
 HARNESS = Path(__file__).parents[3] / "matrixci" / "harness"
+PAGE = HARNESS.parents[1] / "docs" / "reference" / "writing-checks.md"
 INTERPRETER = sys.executable
 PATIENCE = 60  # seconds: far more than any of these takes, so that a hang fails and not blocks
 
@@ -1671,7 +1672,7 @@ def test_checks_are_selected_by_id_glob_or_words(
 
 
 def test_the_example_of_the_documentation_runs(tmp_path: Path) -> None:
-    page = (HARNESS.parents[1] / "docs" / "writing-checks.md").read_text(encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
     (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
 
     told = supervise(tmp_path, example, device="cuda", lock={"pytest": pytest.__version__})
@@ -1683,7 +1684,7 @@ def test_the_example_of_the_documentation_runs(tmp_path: Path) -> None:
 
 
 def test_the_documentation_names_every_marker_and_fixture(tmp_path: Path) -> None:
-    page = (HARNESS.parents[1] / "docs" / "writing-checks.md").read_text(encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
     told = supervise(tmp_path, "def test(cell):\n    assert 0, ' '.join(vars(cell))\n")
     named = told.ends["test_it.py::test"]["message"].split()
 

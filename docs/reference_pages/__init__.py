@@ -1,0 +1,1 @@
+"""Code in; the generated tables of the reference pages out, as Markdown."""

@@ -72,7 +72,7 @@ async def _clean(
             unused_since=None if older_than is None else now() - older_than,
             busy=None if alone else folder,
         )
-        plan = await engine.clean(scope, dry_run=dry_run)
+        plan = await engine.cleanup.clean(scope, dry_run=dry_run)
     first = phrase(plan, dry_run=dry_run)
     if everything:
         asked = build_cache_size if dry_run else prune_build_cache

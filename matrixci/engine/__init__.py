@@ -1,1 +1,4 @@
-"""The container engine: the only user of the Docker SDK."""
+"""Requests for images, containers and cleanups in; the engine's answers out.
+
+The only package that uses the Docker SDK.
+"""

@@ -141,7 +141,7 @@ async def _sweep(engine: Engine, listener: Listener) -> None:
     # First who might go on to use the rest.
     if swept := await asyncio.to_thread(sweep_orphans):
         listener.said(f"{swept} processes of a run that was killed are ended")
-    if swept := await engine.sweep():
+    if swept := await engine.cleanup.sweep():
         listener.said(f"{swept} containers and volumes of a run that was killed are removed")
     if swept := await asyncio.to_thread(sweep_temporary_folders):
         listener.said(f"{swept} temporary folders of a run that was killed are removed")
@@ -166,7 +166,7 @@ async def run_and_judge(  # noqa: PLR0913, PLR0917 - a run has as many parts
         older = run.older if interrupted or planned else await pipeline.older({**before, **results})
         await pipeline.close()
         with suppress(EngineError):  # it is away; the next run sweeps
-            await engine.remove_remains(run.id)
+            await engine.cleanup.remove_run(run.id)
             if told := await _replace_images(pipeline.used_images, use, results):
                 listener.said(told)
     ending = {"ended": now(), "engine": engine.facts, "interrupted": interrupted, "older": older}

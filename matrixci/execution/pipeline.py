@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import assert_never
 
-from matrixci.engine.client import Engine, GpuWay
+from matrixci.engine.client import Engine
+from matrixci.engine.gpu import GpuAccess
 from matrixci.errors import (
     BaseImageError,
     EngineError,
@@ -213,7 +214,7 @@ class Pipeline:
     def _cache(self) -> CacheInUse | None:
         if self._settings.build_cache is None:
             return None
-        exportable = self._engine.images.by_containerd
+        exportable = self._engine.images.uses_containerd
         return CacheInUse(self._settings.build_cache, self._listener.said, exportable=exportable)
 
     async def execute(self, cells: Iterable[Cell]) -> tuple[dict[str, CellResult], bool]:
@@ -370,14 +371,14 @@ class Pipeline:
             self._store.keep(result, self._folder.path / result.log)
 
     async def _check(
-        self, draft: Draft, lock: LockRecord, image: BuiltImage, gpu: GpuWay | None
+        self, draft: Draft, lock: LockRecord, image: BuiltImage, gpu: GpuAccess | None
     ) -> CellResult:
         told = self._sandbox.told(draft.cell, lock)
         spec = self._sandbox.container(draft.cell, told, image.record.tag, gpu)
         draft.found["log"] = f"logs/{draft.cell.id}.log"
         asked = now()
         self._listener.entered(draft.cell, StepName.CHECKS)
-        end = await self._engine.run(spec, self._folder.logs / f"{draft.cell.id}.log")
+        end = await self._engine.containers.run(spec, self._folder.logs / f"{draft.cell.id}.log")
         draft.found["unenforced"] = end.unenforced
         self._tell_of_limits(draft.cell, end.unenforced)
         draft.add(StepName.START, asked, end.started)

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from matrixci.engine.client import MOUNT_POINT, Engine, GpuWay
+from matrixci.engine.client import Engine
+from matrixci.engine.container_spec import MOUNT_POINT
+from matrixci.engine.gpu import GpuAccess
 from matrixci.errors import NotReproducibleError, SubjectError, UsageError
 from matrixci.execution.run_setup import image_request, image_settings, resolver_of
 from matrixci.execution.used_images import UsedImages
@@ -141,7 +143,7 @@ async def image_of(engine: Engine, what: Reproduction, home: Path, logs: Path, s
         NotReproducibleError: a wheel of our own is gone.
     """
     image = what.before.image
-    if image is not None and await engine.image_digest(image.id) is not None:
+    if image is not None and await engine.images.digest(image.id) is not None:
         return image.id
     say("the image of the run is gone, so it is built anew from the stored lock")
     wheels = _wheels(what.run, what.lock, home)
@@ -184,7 +186,9 @@ async def run_again(
     told = what.sandbox.told(cell, what.record)
     spec = what.sandbox.container(cell, told, image, await _gpu(engine, what, image))
     limits = what.require_limits
-    end = await engine.run(replace(spec, keep=what.keep, require_limits=limits), log, follow)
+    end = await engine.containers.run(
+        replace(spec, keep=what.keep, require_limits=limits), log, follow
+    )
     found = what.sandbox.examine(cell, what.record, told, end)
     outcome, reason, message = cell_outcome(found.checks, found.problem)
     result = CellResult(
@@ -212,10 +216,10 @@ async def open_shell(engine: Engine, what: Reproduction, image: str, *, terminal
     spec = what.sandbox.container(cell, told, image, await _gpu(engine, what, image))
     spec = replace(spec, keep=what.keep, require_limits=what.require_limits)
     shell = replace(spec, command=SHELL, interactive=True, terminal=terminal)
-    return await engine.attach(shell)
+    return await engine.containers.attach(shell)
 
 
-async def _gpu(engine: Engine, what: Reproduction, image: str) -> GpuWay | None:
+async def _gpu(engine: Engine, what: Reproduction, image: str) -> GpuAccess | None:
     return await engine.gpu(image) if what.before.cell.gpu else None
 
 

@@ -65,4 +65,4 @@ class UsedImages:
             cells=frozenset(map(cell_in_tag, cells)),
             images=images,
         )
-        return await self._engine.remove_superseded(current)
+        return await self._engine.cleanup.remove_superseded(current)

@@ -75,7 +75,7 @@ class ContentsReader:
         try:
             return BaseContents.model_validate_json(path.read_bytes())
         except (OSError, ValueError):  # not there, or damaged
-            contents = parse_contents(await self._engine.read_contents(system, python))
+            contents = parse_contents(await self._engine.images.read_contents(system, python))
         write_whole(path, contents.model_dump_json(indent=1), durable=False)
         return contents
 

@@ -19,7 +19,8 @@ from typing import Any, Final
 
 import uv
 
-from matrixci.engine.client import LABEL, Engine
+from matrixci.engine.client import Engine
+from matrixci.engine.labels import PROJECT_LABEL
 from matrixci.errors import INFRASTRUCTURE, BaseImageError, EngineError, NoInterpreterError
 from matrixci.images.buildx import Build, BuildError, build
 from matrixci.images.registry import Registry
@@ -150,15 +151,15 @@ class Bases:
 
     async def _is_still_there(self, base: Base) -> bool:
         """Tell whether a base is still on the engine, and nobody removed it meanwhile."""
-        return await self._engine.image_digest(base.name) == base.digest
+        return await self._engine.images.digest(base.name) == base.digest
 
     async def _get_named(self, name: str) -> Base:
-        if await self._engine.image_digest(name) is None:
+        if await self._engine.images.digest(name) is None:
             try:
-                await self._engine.pull(name)
+                await self._engine.images.pull(name)
             except EngineError as error:
                 raise BaseImageError(str(error)) from error
-        digest = await self._engine.image_digest(name)
+        digest = await self._engine.images.digest(name)
         if digest is None:
             msg = f"No registry answers for {name}, the base image that the cell names."
             raise BaseImageError(msg)
@@ -166,7 +167,7 @@ class Bases:
 
     async def _get(self, name: str, assemble: Callable[[], Coroutine[Any, Any, Base]]) -> Base:
         if self._origin is not BaseOrigin.ASSEMBLED and await self._from_registry(name):
-            digest = await self._engine.image_digest(name)
+            digest = await self._engine.images.digest(name)
             if digest is not None:
                 return Base(name=name, digest=digest, origin=BaseOrigin.REGISTRY)
         if self._origin is BaseOrigin.REGISTRY:
@@ -177,12 +178,12 @@ class Bases:
     async def _from_registry(self, name: str) -> bool:
         """Have an image by its name; False where no registry answers, which is asked only once."""
         async with self._registry:
-            if await self._engine.image_digest(name) is not None:
+            if await self._engine.images.digest(name) is not None:
                 return True
             if self._origin is BaseOrigin.ASSEMBLED:
                 return False
             try:
-                pulled = await self._engine.pull(name)
+                pulled = await self._engine.images.pull(name)
             except EngineError as error:
                 raise BaseImageError(str(error)) from error
             if not pulled and self._origin is None:
@@ -219,7 +220,9 @@ class Bases:
             self._listener.said(f"assembling the {what} with debootstrap")
             with self._listener.stage(what), temporary_folder("root") as folder:
                 archive = await self._debootstrap(folder, release)
-                await self._engine.import_root(archive, tag, {LABEL: "base", f"{LABEL}.key": key})
+                await self._engine.images.import_root(
+                    archive, tag, {PROJECT_LABEL: "base", f"{PROJECT_LABEL}.key": key}
+                )
         return await self._assembled(tag)
 
     async def _debootstrap(self, folder: Path, release: str) -> Path:
@@ -284,7 +287,7 @@ class Bases:
             dockerfile=data_folder("docker") / "base.Dockerfile",
             tag=tag,
             arguments={"OS_BASE": system.name},
-            labels={LABEL: "base", f"{LABEL}.key": key},
+            labels={PROJECT_LABEL: "base", f"{PROJECT_LABEL}.key": key},
         )
         log = self._logs / f"base-python{interpreter.version}.log"
         try:
@@ -299,14 +302,14 @@ class Bases:
         A registry's goes before this machine's own: two that were assembled from the same differ by
         their files' times, and what is built on them could not be shared.
         """
-        labels = {LABEL: "base", f"{LABEL}.key": key}
+        labels = {PROJECT_LABEL: "base", f"{PROJECT_LABEL}.key": key}
         if self._shared and await self._shared.pull(_shared_tag(tag), tag, labels):
             self._pulled.add(tag)
             return True
-        return await self._engine.image_digest(tag) is not None
+        return await self._engine.images.digest(tag) is not None
 
     async def _assembled(self, tag: str) -> Base:
-        digest = await self._engine.image_digest(tag)
+        digest = await self._engine.images.digest(tag)
         if digest is None:
             msg = f"The base image {tag} vanished from the engine."
             raise BaseImageError(msg)

@@ -9,7 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from matrixci.engine.client import LABEL, Engine
+from matrixci.engine.client import Engine
+from matrixci.engine.labels import PROJECT_LABEL
 from matrixci.errors import INFRASTRUCTURE, EngineError, NoInterpreterError
 from matrixci.images.base_images import Base, Bases
 from matrixci.images.build_cache import CacheInUse
@@ -136,7 +137,7 @@ class Images:
 
     async def _is_still_there(self, image: BuiltImage) -> bool:
         """Tell whether an image is still on the engine, and nobody removed it meanwhile."""
-        return await self._engine.image_digest(image.record.tag) == image.record.id
+        return await self._engine.images.digest(image.record.tag) == image.record.id
 
     async def close(self) -> None:
         """Break off what is still under way."""
@@ -154,15 +155,19 @@ class Images:
         key = self._key(request, system, python)
         tag = f"matrixci/cell:{key[:20]}"
         began = now()
-        reused = await self._engine.image_digest(tag) is not None
+        reused = await self._engine.images.digest(tag) is not None
         shared = f"cell-{request.lock.digest[:12]}-{key[:12]}"
-        labels = {LABEL: "image", f"{LABEL}.key": key, f"{LABEL}.lock": request.lock.digest}
+        labels = {
+            PROJECT_LABEL: "image",
+            f"{PROJECT_LABEL}.key": key,
+            f"{PROJECT_LABEL}.lock": request.lock.digest,
+        }
         pulled = None
         if not reused and self._registry and await self._registry.pull(shared, tag, labels):
             pulled = self._registry.name(shared)
         if not reused and not pulled:
             began = await self._build(request, system, python, tag, labels)
-        digest = await self._engine.image_digest(tag)
+        digest = await self._engine.images.digest(tag)
         if digest is None:
             msg = f"The image {tag} vanished from the engine after its build."
             raise EngineError(msg)
@@ -213,14 +218,14 @@ class Images:
             above = (*below, python.digest, parts.torch)
             await self._stages(above, lambda: self._stage(common, "torch", above, parts.torch))
             made_from = {
-                f"{LABEL}.base": python.digest,
-                f"{LABEL}.base.name": python.name,
-                f"{LABEL}.base.origin": python.origin,
+                f"{PROJECT_LABEL}.base": python.digest,
+                f"{PROJECT_LABEL}.base.name": python.name,
+                f"{PROJECT_LABEL}.base.origin": python.origin,
             }
             cell = replace(common, target="cell", tag=tag, labels={**labels, **made_from})
             async with self._slots:
                 began = now()
-                key = labels[f"{LABEL}.key"]
+                key = labels[f"{PROJECT_LABEL}.key"]
                 with self._listener.stage(f"image of Python {request.python} ({key[:12]})"):
                     await self._run(cell, self._logs / _log_name(key), f"cell-{key[:12]}")
         return began
@@ -324,7 +329,7 @@ def _shared_stage(what: Build, registry: Registry, tag: str) -> Build:
     return replace(
         what,
         tag=name,
-        labels={LABEL: "stage"},
+        labels={PROJECT_LABEL: "stage"},
         cache_from=[f"type=registry,ref={name}"] if registry.is_asked else [],
         cache_to=["type=inline"],
     )

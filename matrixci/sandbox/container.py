@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from matrixci.engine.client import LABEL, ContainerEnd, ContainerSpec, GpuWay
+from matrixci.engine.container_spec import ContainerEnd, ContainerSpec
+from matrixci.engine.gpu import GpuAccess
+from matrixci.engine.labels import PROJECT_LABEL
 from matrixci.matrix.issue_scope import speaks_of
 from matrixci.model import SCHEMA_VERSION, Cell, KnownIssue, Limits, LockRecord
 from matrixci.sandbox import evidence
@@ -71,7 +73,7 @@ class Sandbox:
         }
 
     def container(
-        self, cell: Cell, told: Mapping[str, object], image: str, gpu: GpuWay | None
+        self, cell: Cell, told: Mapping[str, object], image: str, gpu: GpuAccess | None
     ) -> ContainerSpec:
         """Return the container of a cell.
 
@@ -85,9 +87,9 @@ class Sandbox:
             image=image,
             command=container_files.COMMAND,
             labels={
-                f"{LABEL}.run": self.run,
-                f"{LABEL}.cell": cell.id,
-                f"{LABEL}.folder": self.folder,
+                f"{PROJECT_LABEL}.run": self.run,
+                f"{PROJECT_LABEL}.cell": cell.id,
+                f"{PROJECT_LABEL}.folder": self.folder,
             },
             environment={**self.environment, **cell.environment},
             files=container_files.pack(told, self.checks),

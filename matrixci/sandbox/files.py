@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from matrixci.engine.client import MOUNT_POINT, USER_ID
+from matrixci.engine.container_spec import MOUNT_POINT, USER_ID
 from matrixci.errors import UsageError
 from matrixci.util.digests import digest_of_files, read_files
 from matrixci.util.resources import data_folder

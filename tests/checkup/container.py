@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from checkup.data import Defect, matches
 from checkup.real import ROOT, CellRun
-from matrixci.engine.client import LABEL, MOUNT_POINT, ContainerSpec, Engine
+from matrixci.engine.client import Engine
+from matrixci.engine.container_spec import MOUNT_POINT, ContainerSpec
+from matrixci.engine.labels import PROJECT_LABEL
 from matrixci.sandbox import files as container_files
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ async def _share(
     spec = ContainerSpec(
         image=clean.image,
         command=("python3", f"{MOUNT_POINT}/checkup/drive.py"),
-        labels={f"{LABEL}.cell": "checkup"},
+        labels={f"{PROJECT_LABEL}.cell": "checkup"},
         environment={
             "HOME": "/tmp/home",  # noqa: S108 - the container's own
             "TMPDIR": "/tmp",  # noqa: S108
@@ -92,7 +94,7 @@ async def _share(
         time_limit=3600,
         gpu=None,
     )
-    end = await engine.run(spec, log)
+    end = await engine.containers.run(spec, log)
     results = _unpacked(end.archive)
     return [_seen(defect, results, clean, log) for defect in defects]
 

@@ -82,7 +82,7 @@ def test_a_container_that_someone_else_ended_is_no_fault_of_the_subject(toy: Toy
     ran = toy.ended(toy.latest(), 3)
     assert ran.outcomes == {"quick": PASSED, "slow": LOST}
     assert ran.cells["slow"].message == (
-        "The container was ended from outside, by signal 9 through the engine."
+        "The container was killed from outside: the engine sent it signal 9."
     )
 
 

@@ -19,7 +19,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from packaging.requirements import Requirement
 
-from matrixci.engine.client import _label_instruction
+from matrixci.engine.labels import label_instruction
 from matrixci.history import database as history_file
 from matrixci.locks.index_settings import _as_shell
 from matrixci.locks.lock import Lock, Pin, parse_lock
@@ -181,7 +181,7 @@ def test_a_setting_of_the_index_is_what_a_shell_reads(value: str) -> None:
 @example('a"b\\c$d')
 @example("$(id) ${HOME} \\")
 def test_a_label_is_what_a_dockerfile_reads(value: str) -> None:
-    found = re.fullmatch(r'LABEL name="((?:[^"\\$]|\\["\\$])*)"', _label_instruction("name", value))
+    found = re.fullmatch(r'LABEL name="((?:[^"\\$]|\\["\\$])*)"', label_instruction("name", value))
     assert found
     assert re.sub(r"\\(.)", r"\1", found[1]) == value
 

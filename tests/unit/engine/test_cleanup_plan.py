@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from factories import a_cell, a_run
 
 from matrixci.engine.cleanup_plan import (
     CellImage,
@@ -17,14 +16,7 @@ from matrixci.engine.cleanup_plan import (
     plan_cleanup,
     plan_superseded,
 )
-from matrixci.engine.image_references import (
-    Folder,
-    Reference,
-    cell_in_tag,
-    matrix_id,
-    reference,
-    references,
-)
+from matrixci.engine.image_references import Folder, Reference
 from matrixci.reports.cleanup_text import age, listing, phrase, size
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
@@ -275,38 +267,3 @@ def test_a_size_is_told_in_its_unit(number: int, told: str) -> None:
 )
 def test_an_age_is_told_in_its_largest_unit(time: timedelta, told: str) -> None:
     assert age(time) == told
-
-
-# References
-
-
-def test_a_reference_is_read_as_it_was_written() -> None:
-    run = a_run([a_cell()])
-    for green in (False, True):
-        made = reference(HERE, run, "py3.12-a", f"matrixci/cell:{OLD}", green=green)
-        assert references([made.tag, "matrixci/cell:1", "x:y"]) == {made.tag: made}
-
-
-def test_folders_of_one_name_are_told_apart() -> None:
-    one, two = Folder.of(Path("/a/My Project!/.matrixci")), Folder.of(Path("/b/My Project!"))
-    assert one.name == two.name == "my-project"
-    assert one.repository != two.repository
-    assert Folder.of(Path("/")).name == "folder"
-
-
-def test_a_cell_of_any_id_has_a_tag_of_its_own() -> None:
-    ids = ["py3.12-cpu", "py3.12+cpu", "py3.12-é", ".hidden", "x" * 100, "x" * 101]
-    tags = [cell_in_tag(each) for each in ids]
-    assert tags[0] == ids[0]
-    assert len(set(tags)) == len(ids)
-    for each in tags:
-        tag = ref(cell=each, green=True)
-        assert len(tag.rpartition(":")[2]) <= 128
-        assert references([tag])[tag].cell == each
-
-
-def test_an_edited_matrix_is_the_same_matrix_and_another_file_is_not() -> None:
-    run = a_run([a_cell()], command=("matrix",))
-    edited = a_run([a_cell()], command=("matrix", "--fresh"), matrix_digest="other")
-    other = a_run([a_cell()], command=("matrix", "--matrix", "nightly.yaml"))
-    assert matrix_id(run) == matrix_id(edited) != matrix_id(other)

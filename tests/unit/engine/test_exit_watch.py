@@ -1,4 +1,4 @@
-"""What ended a container, seen from an engine's events: by an engine of a few answers."""
+"""Detection of restarts and kills, with a fake engine that streams a few events."""
 
 import json
 import socketserver
@@ -14,11 +14,10 @@ import pytest
 from docker.errors import APIError
 
 import docker
-from matrixci.engine import exit_watch as engine_watch
 from matrixci.engine.exit_watch import ContainerWatch
 
 OURS = "0123456789abcdef"
-ANEW = "The container engine was started anew meanwhile, and ended the container."
+RESTARTED = "The container engine restarted and ended the container."
 
 
 def event(action: str, **attributes: str) -> dict[str, object]:
@@ -35,15 +34,15 @@ class _Engine(socketserver.ThreadingUnixStreamServer):
     def __init__(self, path: str) -> None:
         super().__init__(path, _Handler)
         self.live: Sequence[Mapping[str, object]] = ()
-        """What is told while it is followed, and then the stream stays open, or breaks."""
+        """Events that are streamed, after which the stream stays open or breaks."""
         self.remembered: Sequence[Mapping[str, object]] = ()
         self.breaks = False
-        self.is_well = True
-        self.asked: list[str] = []
+        self.works = True
+        self.requests: list[str] = []
         self.go = threading.Event()
 
     def handle_error(self, *_: object) -> None:
-        """Say nothing: who only looked whether somebody answers is gone by now."""
+        """Print nothing: a client that only probes the socket disconnects at once."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -51,8 +50,8 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        self.server.asked.append(self.path)
-        if not self.server.is_well:
+        self.server.requests.append(self.path)
+        if not self.server.works:
             self.send_error(500)
             return
         path = urlsplit(self.path)
@@ -83,33 +82,37 @@ class _Handler(BaseHTTPRequestHandler):
         return "unix"
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 @dataclass
 class Watched:
-    """An engine, and what a watch of a container of it tells."""
+    """A fake engine, and a watch of one of its containers."""
 
     engine: _Engine
     client: docker.DockerClient
     threads: list[threading.Thread] = field(default_factory=list)
 
-    def foul(
+    def interference(
         self,
         live: Sequence[Mapping[str, object]],
         *,
         breaks: bool = False,
         remembered: Sequence[Mapping[str, object]] = (),
+        die_seconds: float = 10,
     ) -> str | None:
         self.engine.live, self.engine.breaks, self.engine.remembered = live, breaks, remembered
-        watch = ContainerWatch(self.client, OURS)
+        watch = ContainerWatch(self.client, OURS, die_seconds=die_seconds)
+        name = f"events of {OURS}"
+        threads = [each for each in threading.enumerate() if each.name == name]
         try:
             if breaks:
-                watch._thread.join(30)
-            return watch.foul()
+                for thread in threads:
+                    thread.join(30)
+            return watch.interference()
         finally:
             watch.close()
-            assert not watch._thread.is_alive()
+            assert name not in {each.name for each in threading.enumerate()}
 
 
 @pytest.fixture
@@ -128,41 +131,38 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
             thread.join()
 
 
-def test_an_end_of_its_own(watched: Watched) -> None:
-    assert watched.foul([START, event("oom"), DIE]) is None
-    (asked,) = watched.engine.asked
-    filters: Any = json.loads(parse_qs(urlsplit(asked).query)["filters"][0])
+def test_container_exits_by_itself(watched: Watched) -> None:
+    assert watched.interference([START, event("oom"), DIE]) is None
+    (request,) = watched.engine.requests
+    filters: Any = json.loads(parse_qs(urlsplit(request).query)["filters"][0])
     assert filters["container"] == [OURS]
 
 
-def test_an_end_through_the_engine(watched: Watched) -> None:
-    told = watched.foul([START, KILL, DIE])
-    assert told == "The container was ended from outside, by signal 15 through the engine."
+def test_kill_through_the_engine(watched: Watched) -> None:
+    cause = watched.interference([START, KILL, DIE])
+    assert cause == "The container was killed from outside: the engine sent it signal 15."
 
 
-def test_an_engine_that_was_started_anew_does_not_remember_the_start(watched: Watched) -> None:
-    assert watched.foul([START], breaks=True) == ANEW
-    # It ends what it finds running as it comes up.
-    assert watched.foul([START], breaks=True, remembered=[KILL, DIE]) == ANEW
-    # And where the container had ended before, its status is what the new one read from its disk.
-    assert watched.foul([START, DIE], breaks=True) == ANEW
+def test_restarted_engine_does_not_remember_the_start(watched: Watched) -> None:
+    assert watched.interference([START], breaks=True) == RESTARTED
+    # At its start it ends the containers that it finds running.
+    assert watched.interference([START], breaks=True, remembered=[KILL, DIE]) == RESTARTED
+    # Even if the container ended before: the new engine read its status from disk.
+    assert watched.interference([START, DIE], breaks=True) == RESTARTED
 
 
-def test_a_connection_that_broke_is_no_new_engine(watched: Watched) -> None:
-    assert watched.foul([START], breaks=True, remembered=[START, DIE]) is None
-    told = watched.foul([START], breaks=True, remembered=[START, KILL, DIE])
-    assert told is not None
-    assert "signal 15" in told
+def test_broken_connection_is_no_restart(watched: Watched) -> None:
+    assert watched.interference([START], breaks=True, remembered=[START, DIE]) is None
+    cause = watched.interference([START], breaks=True, remembered=[START, KILL, DIE])
+    assert cause is not None
+    assert "signal 15" in cause
 
 
-def test_an_engine_that_tells_nothing_of_the_end_is_the_same_one(
-    watched: Watched, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(engine_watch, "_DIE_SECONDS", 0.1)
-    assert watched.foul([START]) is None
+def test_missing_event_of_the_end_is_no_restart(watched: Watched) -> None:
+    assert watched.interference([START], die_seconds=0.1) is None
 
 
-def test_an_engine_that_is_not_well_is_told(watched: Watched) -> None:
-    watched.engine.is_well = False
+def test_failing_engine_is_reported(watched: Watched) -> None:
+    watched.engine.works = False
     with pytest.raises(APIError):
-        watched.foul([], breaks=True)
+        watched.interference([], breaks=True)

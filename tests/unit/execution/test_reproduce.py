@@ -24,7 +24,9 @@ from factories import (
     digest_of_file,
 )
 
-from matrixci.engine.client import ContainerEnd, ContainerSpec, Engine, GpuWay
+from matrixci.engine.client import Engine
+from matrixci.engine.container_spec import ContainerEnd, ContainerSpec
+from matrixci.engine.gpu import GpuAccess
 from matrixci.engine.image_references import Folder, reference
 from matrixci.errors import ExitCode, NotReproducibleError, RunFilesError, UsageError
 from matrixci.execution import reproduce
@@ -316,6 +318,9 @@ class Names(set[str]):
     async def tag(self, name: str, other: str) -> None:
         self.added.append((name, other))
 
+    async def digest(self, name: str) -> str | None:
+        return name if name in self else None
+
 
 @dataclass
 class FakeEngine:
@@ -325,15 +330,16 @@ class FakeEngine:
     ends: Mapping[str, CheckOutcome] = field(default_factory=dict)
     """What the checks come to."""
     ran: list[ContainerSpec] = field(default_factory=list)
-    way: GpuWay | None = None
+    way: GpuAccess | None = None
     facts: EngineFacts = FACTS
     host: str = "unix:///nowhere"
     unenforced: tuple[str, ...] = ()
 
-    async def image_digest(self, name: str) -> str | None:
-        return name if name in self.images else None
+    @property
+    def containers(self) -> "FakeEngine":
+        return self
 
-    async def gpu(self, image: str) -> GpuWay | None:
+    async def gpu(self, image: str) -> GpuAccess | None:
         assert image
         return self.way
 
@@ -563,9 +569,9 @@ def test_limits_can_be_required(tmp_path: Path) -> None:
 def test_a_gpu_is_asked_for_where_the_cell_has_one(tmp_path: Path) -> None:
     cuda = a_cell(device="cuda", requires=())
     what = prepared(store(tmp_path, failed(cuda)), None, cuda.id)
-    engine = FakeEngine(way=GpuWay.CDI)
+    engine = FakeEngine(way=GpuAccess.CDI)
     assert asyncio.run(open_shell(as_engine(engine), what, "image", terminal=True)) == 7
-    assert engine.ran[0].gpu is GpuWay.CDI
+    assert engine.ran[0].gpu is GpuAccess.CDI
 
 
 def test_a_shell_is_opened_in_the_same_container(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from factories import (
     write_wheel,
 )
 
+from matrixci.engine.cleanup import EngineCleanup
 from matrixci.engine.cleanup_plan import CurrentRun
 from matrixci.engine.client import Engine
 from matrixci.errors import ExitCode, UsageError
@@ -329,14 +330,22 @@ class NoEngine(Engine):
     def __init__(self) -> None:
         self.host = "unix:///nowhere"
         self.facts = an_engine()
+        self.cleanup = NothingToClean()
 
     async def free_disk(self) -> int | None:
         return 2**40
 
+
+class NothingToClean(EngineCleanup):
+    """The cleanup of an engine with no containers and images."""
+
+    def __init__(self) -> None:
+        """Need no client."""
+
     async def sweep(self) -> int:
         return 0
 
-    async def remove_remains(self, run: str) -> None:
+    async def remove_run(self, run: str) -> None:
         assert run == RUN
 
     async def remove_superseded(self, run: CurrentRun) -> int:

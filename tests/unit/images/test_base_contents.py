@@ -60,6 +60,7 @@ class FakeEngine(Engine):
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
+        self.images = self  # type: ignore[assignment]
 
     async def read_contents(self, system: str, python: str) -> RawContents:
         self.asked.append((system, python))

@@ -46,7 +46,11 @@ class FakeEngine:
         self.standing.add(name)
         return Base(name=name, digest=f"sha256:{name}", origin=BaseOrigin.ASSEMBLED)
 
-    async def image_digest(self, name: str) -> str | None:
+    @property
+    def images(self) -> "FakeEngine":
+        return self
+
+    async def digest(self, name: str) -> str | None:
         await asyncio.sleep(0)
         return f"sha256:{name}" if name in self.standing else None
 

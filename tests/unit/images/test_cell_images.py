@@ -122,7 +122,11 @@ class World:
         assert len(self.builds) > before
         self.stages.append(re.sub(r"[0-9a-f]{12}", "KEY", what))
 
-    async def image_digest(self, name: str) -> str | None:
+    @property
+    def images(self) -> "World":
+        return self
+
+    async def digest(self, name: str) -> str | None:
         return f"sha256:{name}" if name in self.standing else None
 
     absent: str | None = None
@@ -383,7 +387,7 @@ def test_an_image_that_is_gone_after_its_build_is_told(
     async def nowhere(*_: object) -> None:
         return None
 
-    monkeypatch.setattr(world, "image_digest", nowhere)
+    monkeypatch.setattr(world, "digest", nowhere)
     (error,) = build_all(world, tmp_path, request())
     assert isinstance(error, EngineError)
     assert "vanished from the engine" in str(error)

@@ -18,7 +18,7 @@ from matrixci.execution.resume import Resumption
 from matrixci.execution.used_images import UsedImages
 from matrixci.locks.providers import KeptLocks
 from matrixci.locks.resolver import Resolver
-from matrixci.locks.unknown_requirements import refuse_unknown
+from matrixci.locks.unknown_requirements import reject_unknown
 from matrixci.matrix.cells import Chosen
 from matrixci.model import Cell, CellResult, Run, now
 from matrixci.runs.folder import RunFolder
@@ -38,7 +38,7 @@ async def make_sure_of_requirements(
     Raises:
         UsageError: it has none, whatever the Python and the other requirements are.
     """
-    await refuse_unknown(
+    await reject_unknown(
         resolver,
         cells,
         settings.subject.subject,

@@ -28,7 +28,7 @@ from matrixci.images.build_cache import BuildCache, CacheInUse
 from matrixci.images.buildx import BuildError
 from matrixci.images.cell_images import BuiltImage, Images
 from matrixci.images.registry import Registry
-from matrixci.locks.held_back import Locked, older_releases
+from matrixci.locks.held_back import LockedCell, held_back_releases
 from matrixci.locks.lock import Lock, Unsatisfiable
 from matrixci.locks.own_wheels import KeptWheel, compared_packages
 from matrixci.locks.providers import LockProvider
@@ -400,9 +400,9 @@ class Pipeline:
         """Return, for cells that have an older release of a package than others, why it is so."""
         packages = compared_packages(self._run)
         locked = [
-            Locked(cell=result.cell, versions=result.lock.versions)
+            LockedCell(cell=result.cell, versions=result.lock.versions)
             for result in results.values()
             if result.lock is not None
         ]
         subject = self._settings.subject.subject
-        return await older_releases(self._locks, subject, packages, locked)
+        return await held_back_releases(self._locks, subject, packages, locked)

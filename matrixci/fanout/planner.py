@@ -11,7 +11,7 @@ from matrixci.execution.new_run import new_run
 from matrixci.execution.pipeline import Settings, resolver_for
 from matrixci.execution.retry import Patience, Told, patiently
 from matrixci.fanout.plan import Plan, PlannedCell, PlannedLock, Refusal
-from matrixci.locks.held_back import Locked, older_releases
+from matrixci.locks.held_back import LockedCell, held_back_releases
 from matrixci.locks.lock import Lock, Unsatisfiable
 from matrixci.locks.own_wheels import compared_packages
 from matrixci.locks.resolver import Resolver
@@ -103,12 +103,12 @@ async def _plan(  # noqa: PLR0913, PLR0917
             case _ as never:
                 assert_never(never)
     locked = [
-        Locked(cell=cell, versions=answer.versions)
+        LockedCell(cell=cell, versions=answer.versions)
         for cell in chosen.cells
         if isinstance(answer := answers[cell.id], Lock)
     ]
     packages = compared_packages(run)
-    older = await older_releases(resolver, settings.subject.subject, packages, locked)
+    older = await held_back_releases(resolver, settings.subject.subject, packages, locked)
     return Plan(
         run=run.model_copy(update={"older": older}),
         matrix=_without_credentials(settings.matrix, run.subject.spec),

@@ -1,8 +1,8 @@
-"""Read the facts that uv's proof of unsatisfiability rests on.
+"""Parser for the facts in uv's proof that requirements have no solution.
 
-A proof is a chain of steps, "Because A and B, we can conclude that C". A and B are facts (of an
-index, of metadata or of the request) or earlier conclusions. Only facts are read here: the ranges
-in a conclusion are computed by the solver and are the requirement of no package.
+A proof is a chain of steps, "Because A and B, we can conclude that C". A and B are facts (from the
+index, from metadata or from the request) or earlier conclusions. Only facts are parsed: the solver
+computes the ranges in a conclusion, so they are not requirements of any package.
 """
 
 import re
@@ -14,7 +14,7 @@ from packaging.version import Version
 
 _NAME: Final = r"[\w-]+(?:\.[\w-]+)*"
 _CLAUSE: Final = r"(?:[<>=!~]=|[<>])[\w*+!]+(?:\.[\w*+!]+)*"
-# Atomic: what follows a requirement must not be met by taking less of it.
+# Atomic, so that backtracking cannot match only a part of a requirement.
 REQUIREMENT: Final = rf"(?>{_NAME}(?:\[[\w.,-]+\])?(?:{_CLAUSE}(?:,{_CLAUSE})*)?)"
 _MARKER: Final = re.compile(r"\{[^{}]*\}")
 _STEP: Final = re.compile(r"\bbecause (.*?),? we can conclude that ", re.IGNORECASE)
@@ -22,7 +22,7 @@ _RANGES: Final = (
     rf"(?:all of: ({REQUIREMENT}(?: {REQUIREMENT})*)|all versions of ({REQUIREMENT})"
     rf"|({REQUIREMENT}))"
 )
-_NEED: Final = re.compile(
+_DEPENDENCY: Final = re.compile(
     rf"{_RANGES} (?:depends? on|requires?) (?:Python ?)?({REQUIREMENT}|{_CLAUSE}(?:,{_CLAUSE})*)"
 )
 _WHEELLESS: Final = re.compile(
@@ -40,40 +40,40 @@ _KNOWN: Final = re.compile(r"we know from \(\d+\) that .*")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Need:
-    """A requirement from a package's metadata."""
+class Dependency:
+    """A requirement from the metadata of a package."""
 
     package: str
     """Name and versions of the package, such as torch>=2.0,<=2.4."""
     requirement: str
-    """What those versions require, as their metadata has it."""
+    """The requirement as written in the metadata."""
 
 
 @dataclass(kw_only=True)
 class Derivation:
-    """The facts of a proof, in the order in which they are given."""
+    """The facts of a proof, in the order of the proof."""
 
     required: list[str] = field(default_factory=list)
-    needs: list[Need] = field(default_factory=list)
-    pythons: list[Need] = field(default_factory=list)
-    """Needs of another Python; the requirement is a specifier."""
+    dependencies: list[Dependency] = field(default_factory=list)
+    pythons: list[Dependency] = field(default_factory=list)
+    """Dependencies on another Python; the requirement is a version specifier."""
     wheelless: list[str] = field(default_factory=list)
     yanked: list[str] = field(default_factory=list)
     available: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Name to all versions that the index has."""
+    """Mapping of package name to all versions in the index."""
     absent: list[str] = field(default_factory=list)
     """Requirements that no version matches."""
     unknown: list[str] = field(default_factory=list)
-    """Names that the index doesn't have."""
+    """Package names that the index does not have."""
     understood: bool = True
-    """Every fact was read."""
+    """Every fact was parsed."""
 
 
 def read_derivation(text: str) -> Derivation:
-    """Return the facts of a proof.
+    """Parse the facts of a proof.
 
     Args:
-        text: the proof in one line, without the hints that follow it.
+        text: the proof on one line, without the hints after it.
     """
     facts = Derivation()
     text = _MARKER.sub("", text)
@@ -92,9 +92,9 @@ def _read_step(facts: Derivation, step: str) -> None:
     for piece in re.split(r",? and ", step):
         word = piece.strip(" ,")
         requires = requires or word.startswith("you require ")
-        asked = word.removeprefix("you require ")
+        text = word.removeprefix("you require ")
         listed = re.split(
-            " " if asked.startswith("all of: ") else ", ", asked.removeprefix("all of: ")
+            " " if text.startswith("all of: ") else ", ", text.removeprefix("all of: ")
         )
         if requires and all(re.fullmatch(REQUIREMENT, each) for each in listed):
             facts.required += [each for each in listed if each not in facts.required]
@@ -105,9 +105,9 @@ def _read_step(facts: Derivation, step: str) -> None:
 
 
 def _read_fact(facts: Derivation, word: str) -> bool:
-    if found := _NEED.fullmatch(word):
-        which = facts.needs if re.match(r"\w", found[4]) else facts.pythons
-        which += [Need(package=each, requirement=found[4]) for each in _ranges(found)]
+    if found := _DEPENDENCY.fullmatch(word):
+        which = facts.dependencies if re.match(r"\w", found[4]) else facts.pythons
+        which += [Dependency(package=each, requirement=found[4]) for each in _ranges(found)]
     elif found := _WHEELLESS.fullmatch(word):
         facts.wheelless += _ranges(found)
     elif found := _YANKED.fullmatch(word):
@@ -129,24 +129,24 @@ def _ranges(found: re.Match[str]) -> list[str]:
 
 
 def name_of(requirement: str) -> str:
-    """Return the name of the package that a requirement speaks of."""
+    """Return the package name of a requirement."""
     return re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
 
 
 def newest(ranges: list[str]) -> str:
-    """Return the range that reaches the newest version."""
+    """Return the range with the highest upper bound."""
 
     def upper(text: str) -> tuple[bool, Version]:
         bounds = [clause for clause in Requirement(text).specifier if clause.operator != "!="]
-        ends = [clause for clause in bounds if clause.operator not in {">", ">="}]
-        versions = [Version(clause.version.removesuffix(".*")) for clause in ends or bounds]
-        return (not ends, max(versions, default=Version("0")))
+        uppers = [clause for clause in bounds if clause.operator not in {">", ">="}]
+        versions = [Version(clause.version.removesuffix(".*")) for clause in uppers or bounds]
+        return (not uppers, max(versions, default=Version("0")))
 
     return max(ranges, key=upper)
 
 
 def exclude(one: str, other: str) -> bool:
-    """Tell whether two requirements are of one package and leave no version between them."""
+    """Return whether two requirements name the same package and no version meets both."""
     if name_of(one) != name_of(other):
         return False
     try:
@@ -154,7 +154,7 @@ def exclude(one: str, other: str) -> bool:
         bounds = [Version(clause.version.removesuffix(".*")) for clause in both]
     except ValueError:
         return False
-    # What is left, if anything, begins or ends at a bound, or is all that there is.
+    # If any version meets both, one at a bound or just above it does, or version 0.
     above = [f"{bound.base_version}.0.1" for bound in bounds]
-    tried = ["0", *map(str, bounds), *above]
-    return not any(both.contains(version, prereleases=True) for version in tried)
+    candidates = ["0", *map(str, bounds), *above]
+    return not any(both.contains(version, prereleases=True) for version in candidates)

@@ -1,4 +1,4 @@
-"""Find why a cell has an older release of a package than other cells have."""
+"""Find cells with an older release of a package than other cells have, and the reason."""
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,7 +9,12 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from matrixci.errors import ResolverError, RunFilesError
-from matrixci.locks.held_back_reason import Unused, needed_python, own_fault, reason_of_conflict
+from matrixci.locks.held_back_reason import (
+    HeldBackRelease,
+    conflict_reason,
+    python_reason,
+    release_fault,
+)
 from matrixci.locks.lock import Lock, Unsatisfiable
 from matrixci.locks.providers import LockProvider
 from matrixci.locks.resolver import HARNESS_REQUIREMENTS
@@ -17,86 +22,94 @@ from matrixci.model import Cell, Subject
 
 
 @dataclass(frozen=True, kw_only=True)
-class Locked:
-    """A cell and what its lock has."""
+class LockedCell:
+    """A cell with the versions of its lock."""
 
     cell: Cell
     versions: Mapping[str, str]
-    """Normalised name to version."""
+    """Mapping of normalised name to version."""
 
 
-async def older_releases(
-    resolver: LockProvider, subject: Subject, packages: Iterable[str], locked: Sequence[Locked]
+async def held_back_releases(
+    resolver: LockProvider, subject: Subject, packages: Iterable[str], locked: Sequence[LockedCell]
 ) -> dict[str, dict[str, str]]:
-    """Return the cells that have an older release of a package than other cells, with the reason.
+    """Return the reason for each package that is older in one cell than in other cells.
 
     Args:
-        resolver: the run's.
-        subject: the run's.
-        packages: normalised names.
+        resolver: the resolver of the run.
+        subject: the subject of the run.
+        packages: normalised names of the packages to compare.
         locked: the cells that have a lock.
 
     Returns:
-        Cell id to package to reason. A package whose reason isn't understood is left out.
+        Mapping of cell id to package to reason. Packages without a known reason are left out.
     """
-    asked = [(one, unused) for name in packages for one, unused in _unused(name, locked)]
-    found = await asyncio.gather(*(_reason(resolver, subject, *each) for each in asked))
+    pairs = [(cell, release) for name in packages for cell, release in _held_back(name, locked)]
+    found = await asyncio.gather(*(_reason(resolver, subject, *pair) for pair in pairs))
     reasons: dict[str, dict[str, str]] = {}
-    for (one, unused), reason in zip(asked, found, strict=True):
+    for (cell, release), reason in zip(pairs, found, strict=True):
         if reason is not None:
-            reasons.setdefault(one.cell.id, {})[unused.package] = reason
+            reasons.setdefault(cell.cell.id, {})[release.package] = reason
     return reasons
 
 
-def _unused(package: str, locked: Sequence[Locked]) -> Iterator[tuple[Locked, Unused]]:
-    """Yield the cells that don't use the newest release of a package that the cells have."""
-    # Local versions such as 2.9.1+cpu tell builds of one release apart.
+def _held_back(
+    package: str, locked: Sequence[LockedCell]
+) -> Iterator[tuple[LockedCell, HeldBackRelease]]:
+    """Yield the cells without the newest release of a package that any of the cells has."""
+    # Local versions such as 2.9.1+cpu are builds of the same release.
     having = [
         (one, Version(one.versions[package]).public) for one in locked if package in one.versions
     ]
     newest = max((version for _, version in having), key=Version, default="0")
     for one, version in having:
         if Version(version) < Version(newest):
-            yield one, Unused(package=package, version=newest)
+            yield one, HeldBackRelease(package=package, version=newest)
 
 
 async def _reason(
-    resolver: LockProvider, subject: Subject, locked: Locked, unused: Unused
+    resolver: LockProvider, subject: Subject, locked: LockedCell, release: HeldBackRelease
 ) -> str | None:
-    """Return why a cell doesn't use a release: the first true reason of those that there are."""
+    """Return the first known reason why a cell does not have a release."""
     cell = locked.cell
-    own = _own_requirements(subject, cell, unused.package)
-    refusing = [one for one in own if not one.specifier.contains(unused.version, prereleases=True)]
+    own = _own_requirements(subject, cell, release.package)
+    refusing = [one for one in own if not one.specifier.contains(release.version, prereleases=True)]
     if refusing:
         return f"{refusing[0]} is required"
-    # Of a release with wheels for newer Pythons alone, uv tells what Python it needs only where it
+    # If a release has wheels for newer Pythons only, uv names the required Python only when it
     # resolves for any platform.
-    alone = await resolver.probe([unused.exact], cell, universal=True)
-    if isinstance(alone, Unsatisfiable) and (reason := needed_python(alone.detail, unused)):
+    alone = await resolver.probe([release.exact], cell, universal=True)
+    if isinstance(alone, Unsatisfiable) and (reason := python_reason(alone.detail, release)):
         return reason
-    # A yanked release is refused only where no requirement names it exactly.
-    alone = await resolver.probe([unused.within_bounds], cell)
-    if isinstance(alone, Unsatisfiable) and (reason := own_fault(alone.detail, unused, cell)):
+    # uv accepts a yanked release if a requirement names it exactly, so this one gives bounds.
+    alone = await resolver.probe([release.within_bounds], cell)
+    if isinstance(alone, Unsatisfiable) and (reason := release_fault(alone.detail, release, cell)):
         return reason
-    if Version(unused.version).is_prerelease and not any(map(_names_prerelease, own)):
-        return f"{unused} is a pre-release"
-    holders = await _holders(resolver, subject, locked, unused.package)
-    together = [subject.requirement, *cell.requires, *HARNESS_REQUIREMENTS, *holders, unused.exact]
+    if Version(release.version).is_prerelease and not any(map(_names_prerelease, own)):
+        return f"{release} is a pre-release"
+    holders = await _holders(resolver, subject, locked, release.package)
+    together = [
+        subject.requirement,
+        *cell.requires,
+        *HARNESS_REQUIREMENTS,
+        *holders,
+        release.exact,
+    ]
     answer = await resolver.probe(together, cell)
     if isinstance(answer, Unsatisfiable):
-        return reason_of_conflict(answer.detail, unused, cell, locked.versions)
+        return conflict_reason(answer.detail, release, cell, locked.versions)
     return None
 
 
 def _own_requirements(subject: Subject, cell: Cell, package: str) -> list[Requirement]:
-    """Return what the matrix itself requires of a package in a cell."""
+    """Return the requirements of the matrix on a package in a cell."""
     found = []
     for text in (subject.requirement, *cell.requires):
         try:
             requirement = Requirement(text)
         except InvalidRequirement:  # the path of a wheel
             continue
-        # Whether a marker holds is for the resolver to tell.
+        # Only the resolver evaluates markers.
         if canonicalize_name(requirement.name) == package and requirement.marker is None:
             found.append(requirement)
     return found
@@ -107,9 +120,9 @@ def _names_prerelease(requirement: Requirement) -> bool:
 
 
 async def _holders(
-    resolver: LockProvider, subject: Subject, locked: Locked, package: str
+    resolver: LockProvider, subject: Subject, locked: LockedCell, package: str
 ) -> list[str]:
-    """Return the exact releases in a cell's lock that depend on a package."""
+    """Return exact requirements for the packages in a cell's lock that depend on a package."""
     try:
         lock = await resolver.resolve(locked.cell, subject)
     except (ResolverError, RunFilesError):

@@ -1,6 +1,6 @@
-"""Say why a release isn't used in a cell, from the resolver's proof that it can't be.
+"""Reasons why a cell does not have a release, from the resolver's proof that it cannot.
 
-Only what the proof states of this release, or of releases that the cell has, becomes a reason.
+A reason uses only facts about this release, or about releases in the lock of the cell.
 """
 
 import re
@@ -10,82 +10,82 @@ from dataclasses import dataclass
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from matrixci.locks.derivation import Derivation, Need, exclude, name_of
+from matrixci.locks.derivation import Dependency, Derivation, exclude, name_of
 from matrixci.locks.unsatisfiable import derivation_of, hints_of
 from matrixci.model import Cell
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unused:
-    """A release that other cells have and a cell doesn't."""
+class HeldBackRelease:
+    """A release that other cells have and one cell does not."""
 
     package: str
     version: str
 
     def __str__(self) -> str:
-        """Return it for a person."""
+        """Return name and version, such as torch 2.9.1."""
         return f"{self.package} {self.version}"
 
     @property
     def exact(self) -> str:
-        """The requirement of exactly this release."""
+        """Requirement that names exactly this release."""
         return f"{self.package}=={self.version}"
 
     @property
     def within_bounds(self) -> str:
-        """The requirement of this release that doesn't name it exactly."""
+        """Requirement that only this release meets, without ==."""
         return f"{self.package}>={self.version},<={self.version}"
 
     def is_among(self, ranges: Sequence[str]) -> bool:
-        """Tell whether one of some ranges of releases has this one."""
+        """Return whether one of the ranges contains this release."""
         return any(_has(one, self.package, self.version) for one in ranges)
 
 
-def needed_python(stderr: str, unused: Unused) -> str | None:
-    """Return which other Python a release needs; None where the proof doesn't tell.
+def python_reason(stderr: str, release: HeldBackRelease) -> str | None:
+    """Return which other Python a release needs, or None if the proof does not say so.
 
     Args:
-        stderr: what the resolver said of the release alone.
-        unused: the release.
+        stderr: output of the resolver for the release alone.
+        release: the release.
     """
     facts = _understood(stderr)
-    return None if facts is None else _needed_python(facts, unused)
+    return None if facts is None else _python_reason(facts, release)
 
 
-def own_fault(stderr: str, unused: Unused, cell: Cell) -> str | None:
-    """Return why a release can't be used by itself; None where the proof doesn't tell.
+def release_fault(stderr: str, release: HeldBackRelease, cell: Cell) -> str | None:
+    """Return why a release alone cannot be installed, or None if the proof does not say so.
 
     Args:
-        stderr: what the resolver said of the release alone.
-        unused: the release.
-        cell: where it isn't used.
+        stderr: output of the resolver for the release alone.
+        release: the release.
+        cell: the cell that does not have it.
     """
     facts = _understood(stderr)
-    return None if facts is None else _own_fault(facts, hints_of(stderr), unused, cell)
+    return None if facts is None else _release_fault(facts, hints_of(stderr), release, cell)
 
 
-def reason_of_conflict(
-    stderr: str, unused: Unused, cell: Cell, versions: Mapping[str, str]
+def conflict_reason(
+    stderr: str, release: HeldBackRelease, cell: Cell, versions: Mapping[str, str]
 ) -> str | None:
-    """Return what in a cell excludes a release; None where the proof doesn't tell.
+    """Return which requirement of a cell excludes a release, or None if the proof does not say so.
 
     Args:
-        stderr: what the resolver said of the cell's requirements together with the release.
-        unused: the release.
-        cell: where it isn't used.
-        versions: the cell's lock: normalised name to version.
+        stderr: output of the resolver for the cell's requirements together with the release.
+        release: the release.
+        cell: the cell that does not have it.
+        versions: the lock of the cell, normalised name to version.
     """
     facts = _understood(stderr)
     if facts is None:
         return None
     for one in facts.required:
-        if one != unused.exact and exclude(one, unused.exact):
+        if one != release.exact and exclude(one, release.exact):
             return f"{one} is required"
-    for need in facts.needs:
-        holds = exclude(need.requirement, unused.exact)
+    for need in facts.dependencies:
+        holds = exclude(need.requirement, release.exact)
         if holds and (holder := _locked(need, versions)):
             return f"{holder} needs {need.requirement}"
-    return _fault_of_needed(facts, hints_of(stderr), unused, cell, versions)
+    return _dependency_fault(facts, hints_of(stderr), release, cell, versions)
 
 
 def _understood(stderr: str) -> Derivation | None:
@@ -96,22 +96,28 @@ def _understood(stderr: str) -> Derivation | None:
     return facts if facts.understood else None
 
 
-def _needed_python(facts: Derivation, unused: Unused) -> str | None:
+def _python_reason(facts: Derivation, release: HeldBackRelease) -> str | None:
     for need in facts.pythons:
-        if unused.is_among([need.package]):
-            return f"{unused} needs Python {need.requirement}"
+        if release.is_among([need.package]):
+            return f"{release} needs Python {need.requirement}"
     return None
 
 
-def _own_fault(facts: Derivation, hints: str, unused: Unused, cell: Cell) -> str | None:
-    if reason := _needed_python(facts, unused):
+def _release_fault(
+    facts: Derivation, hints: str, release: HeldBackRelease, cell: Cell
+) -> str | None:
+    if reason := _python_reason(facts, release):
         return reason
-    if unused.is_among(facts.yanked):
-        return f"{unused} was yanked"
-    if unused.is_among(facts.wheelless):
-        return f"{unused} has {_without_wheel(unused.package, hints, cell)}"
-    if unused.package.startswith("torch") and cell.torch_backend and unused.is_among(facts.absent):
-        return f"{unused} is not in PyTorch's index for {cell.torch_backend}"
+    if release.is_among(facts.yanked):
+        return f"{release} was yanked"
+    if release.is_among(facts.wheelless):
+        return f"{release} has {_without_wheel(release.package, hints, cell)}"
+    if (
+        release.package.startswith("torch")
+        and cell.torch_backend
+        and release.is_among(facts.absent)
+    ):
+        return f"{release} is not in PyTorch's index for {cell.torch_backend}"
     return None
 
 
@@ -124,15 +130,15 @@ def _without_wheel(package: str, hints: str, cell: Cell) -> str:
     return "no usable wheel"
 
 
-def _fault_of_needed(
-    facts: Derivation, hints: str, unused: Unused, cell: Cell, versions: Mapping[str, str]
+def _dependency_fault(
+    facts: Derivation, hints: str, release: HeldBackRelease, cell: Cell, versions: Mapping[str, str]
 ) -> str | None:
-    """Return which requirement of a release itself a cell can't meet, and why."""
-    for need in facts.needs:
-        if not unused.is_among([need.package]) or _is_met(need.requirement, versions):
+    """Return which requirement of a release the cell cannot meet, and why."""
+    for need in facts.dependencies:
+        if not release.is_among([need.package]) or _is_met(need.requirement, versions):
             continue
         for why in _whys(facts, hints, need.requirement, cell, versions):
-            return f"{unused} needs {need.requirement}, {why}"
+            return f"{release} needs {need.requirement}, {why}"
     return None
 
 
@@ -140,7 +146,7 @@ def _whys(
     facts: Derivation, hints: str, requirement: str, cell: Cell, versions: Mapping[str, str]
 ) -> Iterator[str]:
     yield from (f"and {one} is required" for one in facts.required if exclude(one, requirement))
-    for need in facts.needs:
+    for need in facts.dependencies:
         if exclude(need.requirement, requirement) and (holder := _locked(need, versions)):
             yield f"and {holder} needs {need.requirement}"
     name = name_of(requirement)
@@ -151,8 +157,8 @@ def _whys(
         yield f"which has {_without_wheel(name, hints, cell)}"
 
 
-def _locked(need: Need, versions: Mapping[str, str]) -> str | None:
-    """Return the release in a cell's lock that has a need; None where the need isn't its own."""
+def _locked(need: Dependency, versions: Mapping[str, str]) -> str | None:
+    """Return the release in a cell's lock that has a dependency, or None if another has it."""
     name = canonicalize_name(name_of(need.package))
     version = versions.get(name)
     return f"{name} {version}" if version and _has(need.package, name, version) else None
@@ -164,7 +170,7 @@ def _is_met(requirement: str, versions: Mapping[str, str]) -> bool:
 
 
 def _has(requirement: str, package: str, version: str) -> bool:
-    """Tell whether a requirement is of a package and admits a version."""
+    """Return whether a requirement names a package and allows a version."""
     if canonicalize_name(name_of(requirement)) != package:
         return False
     return Requirement(requirement).specifier.contains(version, prereleases=True)

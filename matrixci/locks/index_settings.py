@@ -1,4 +1,4 @@
-"""The machine's own index settings, as the resolver and the builds are given them."""
+"""Index settings of this machine, for the resolver and for image builds."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from matrixci.locks.pip_settings import configured_settings, is_remote
 from matrixci.locks.uv_settings import index_config, inherited_environment
 from matrixci.util.redaction import redact
 
-# What uv, pip and their HTTP stacks read; local paths are left out, a build can't see them.
+# Variables of uv, pip and their HTTP stacks. Local paths are left out: a build cannot see them.
 _PASSED: Final = re.compile(
     r"UV_(DEFAULT_INDEX|INDEX|INDEX_URL|EXTRA_INDEX_URL|INDEX_STRATEGY|INDEX_\w+_(USERNAME|PASSWORD)"
     r"|KEYRING_PROVIDER|HTTP_TIMEOUT|HTTP_RETRIES|INSECURE_HOST|NATIVE_TLS|SYSTEM_CERTS)"
@@ -21,30 +21,30 @@ _PASSED: Final = re.compile(
 
 
 def index_environment() -> dict[str, str]:
-    """Return the settings that say where packages come from, as variables.
+    """Return the index settings as environment variables.
 
     Raises:
-        UsageError: a configuration file of pip is not valid, or can't be read.
+        UsageError: a configuration file of pip is invalid or cannot be read.
     """
     settings = {name: value for name, value in os.environ.items() if _PASSED.fullmatch(name)}
     configured = configured_settings()
     for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST"):
         if name not in settings and (value := _remote(name, configured.get(name, ""))):
             settings[name] = value
-    # A machine that is set up for pip alone is understood as well: uv reads none of pip's settings.
+    # uv does not read pip's settings, so they are translated for machines that only set those.
     _default(settings, "UV_DEFAULT_INDEX", settings.get("PIP_INDEX_URL"))
     _default(settings, "UV_INDEX", settings.get("PIP_EXTRA_INDEX_URL"))
-    # And the other way round for the one step of a build that pip does.
+    # The reverse: one step of an image build uses pip.
     index = settings.get("UV_DEFAULT_INDEX") or settings.get("UV_INDEX_URL", "")
-    _default(settings, "PIP_INDEX_URL", re.sub(r"^[\w.-]+=", "", index))  # uv's may have a name
+    _default(settings, "PIP_INDEX_URL", re.sub(r"^[\w.-]+=", "", index))  # uv allows NAME=URL
     return settings
 
 
 def resolver_environment() -> dict[str, str]:
-    """Return the whole environment of the resolver's process.
+    """Return the complete environment of the resolver's process.
 
     Raises:
-        UsageError: a configuration file of pip is not valid, or can't be read.
+        UsageError: a configuration file of pip is invalid or cannot be read.
     """
     environment = {**inherited_environment(), **index_environment()}
     if bundle := _ca_bundle():
@@ -53,12 +53,12 @@ def resolver_environment() -> dict[str, str]:
 
 
 def build_secrets(folder: Path, *, keep_wheels: bool = True) -> dict[str, Path]:
-    """Return the secrets of a build: id to file.
+    """Return the secrets of an image build, a mapping of id to file.
 
     Args:
-        folder: what must be written is written there.
-        keep_wheels: wheels are kept on the engine for other builds. It is no secret, and comes
-            with them because nothing that is built may depend on it: layers stay the same.
+        folder: receives the files that must be written.
+        keep_wheels: the build keeps its wheels in the engine's cache for other builds. Not a
+            secret, but passed as one because secrets do not change the cache key of a layer.
     """
     secrets = {}
     if bundle := _ca_bundle():
@@ -75,9 +75,9 @@ def build_secrets(folder: Path, *, keep_wheels: bool = True) -> dict[str, Path]:
 
 
 def recorded_settings() -> dict[str, str]:
-    """Return the index settings as a run records them: without credentials, and without patience.
+    """Return the index settings to record in a run.
 
-    How long an answer is waited for decides no lock.
+    Credentials are left out, and so are timeouts and retries, which do not affect a lock.
     """
     settings = {
         name: _shown(name, value)
@@ -99,13 +99,13 @@ def _private(path: Path, text: str) -> Path:
 
 
 def _ca_bundle() -> Path | None:
-    """Return the certificates of uv's setting, or of pip's."""
+    """Return the certificates from uv's setting, or else from pip's."""
     own = _file(os.environ.get("SSL_CERT_FILE"))
     return own or _file(os.environ.get("PIP_CERT") or configured_settings().get("PIP_CERT"))
 
 
 def _remote(name: str, value: str) -> str:
-    """Return a setting without the addresses that a build can't see: folders of this machine."""
+    """Return a setting without local folders, which a build cannot see."""
     if not name.endswith("_URL"):
         return value
     return " ".join(url for url in value.split() if is_remote(url))

@@ -1,6 +1,6 @@
-"""Wheels of our own: locks that install them, and where they are kept.
+"""Own wheels, which matrixci itself built or fetched: their locks and their storage.
 
-The subject's may be one. Each requirement with a URL (`name @ git+https://...`) has one, too.
+The subject may be an own wheel, and each requirement with a URL (`name @ git+https://...`) is one.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,23 +15,23 @@ from packaging.requirements import Requirement
 from matrixci.locks.lock import Lock, Pin, Unsatisfiable
 from matrixci.locks.resolver import Resolver
 from matrixci.locks.subject import find_wheel
-from matrixci.locks.wheel_fit import applies, fits
+from matrixci.locks.wheel_fit import marker_applies, wheel_fits
 from matrixci.model import Cell, OwnWheel, Run, Subject
 
 WHEELS: Final = "wheels"
-"""The folder of these wheels, below the home and beside a plan."""
+"""Name of the folder of own wheels, in the work directory and next to a plan."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeptWheel:
-    """A wheel of our own, and its file."""
+    """An own wheel and its file."""
 
     wheel: OwnWheel
     path: Path
 
 
 class OwnWheelResolver(Resolver):
-    """A resolver that replaces requirements with a URL by the wheels made from them."""
+    """A resolver that replaces requirements with a URL by their own wheels."""
 
     def __init__(
         self,
@@ -42,63 +42,63 @@ class OwnWheelResolver(Resolver):
         fresh: bool,
         wheels: Sequence[OwnWheel] = (),
     ) -> None:
-        """Set up.
+        """Initialize.
 
         Args:
-            cache: the folder in which answers are kept.
-            platform: uv's --python-platform.
-            as_of: only what was published up to the end of this day exists.
-            fresh: kept answers are not used.
-            wheels: those of the run.
+            cache: folder of the answer cache.
+            platform: value of uv's --python-platform.
+            as_of: ignore everything published after this day.
+            fresh: ignore cached answers.
+            wheels: the own wheels of the run.
         """
         super().__init__(cache, platform, as_of, fresh=fresh)
         self._wheels = wheels
-        self._instead = {wheel.spec: wheel.requirement for wheel in wheels}
+        self._replacements = {wheel.spec: wheel.requirement for wheel in wheels}
 
     async def resolve(self, cell: Cell, subject: Subject) -> Lock | Unsatisfiable:
-        """Return a cell's lock, or why there is none.
+        """Return the lock of a cell, or the proof that there is none.
 
         Raises:
             ResolverError: the resolver could not answer.
         """
         for wheel in self._wheels:
             if wheel.spec in cell.requires and not _suits(wheel, cell.python):
-                # uv takes a wheel for a newer Python than the one that it is asked for.
+                # uv would accept a wheel for a newer Python than the requested one.
                 reason = f"the wheel {wheel.wheel} is not for Python {cell.python}"
                 return Unsatisfiable(reason=reason, detail=f"{wheel.spec}: {reason}")
-        asked = cell.model_copy(update={"requires": self._instead_of(cell.requires)})
-        answer = await super().resolve(asked, subject)
+        replaced = cell.model_copy(update={"requires": self._replaced(cell.requires)})
+        answer = await super().resolve(replaced, subject)
         return with_own_wheels(answer, self._wheels) if isinstance(answer, Lock) else answer
 
     async def probe(
         self, requires: Sequence[str], cell: Cell, *, universal: bool = False
     ) -> Lock | Unsatisfiable | None:
-        """Resolve other requirements than a cell's in its place.
+        """Resolve other requirements in the environment of a cell.
 
         Args:
             requires: the requirements.
-            cell: gives the Python and the backend of torch.
-            universal: resolve for any platform, and leave the dependencies out.
+            cell: supplies the Python version and the torch backend.
+            universal: resolve for any platform, without dependencies.
 
         Returns:
-            The answer, or None where there is none.
+            The answer, or None if the resolver could not answer.
         """
-        return await super().probe(self._instead_of(requires), cell, universal=universal)
+        return await super().probe(self._replaced(requires), cell, universal=universal)
 
-    def _instead_of(self, requires: Iterable[str]) -> tuple[str, ...]:
-        return tuple(self._instead.get(text, text) for text in requires)
+    def _replaced(self, requires: Iterable[str]) -> tuple[str, ...]:
+        return tuple(self._replacements.get(text, text) for text in requires)
 
 
 def _suits(wheel: OwnWheel, python: str) -> bool:
-    return not applies(Requirement(wheel.spec), python) or fits(wheel.wheel, python)
+    return not marker_applies(Requirement(wheel.spec), python) or wheel_fits(wheel.wheel, python)
 
 
 def with_own_wheels(lock: Lock, wheels: Iterable[OwnWheel]) -> Lock:
-    """Return a lock that installs these wheels where it has their digests, and names their origin.
+    """Return a lock whose pins have the URL and origin of the own wheels with the same digest.
 
     Args:
-        lock: as its text has it: a name, a version and hashes.
-        wheels: those of a run.
+        lock: a lock as parsed from text: names, versions and hashes.
+        wheels: the own wheels of a run.
     """
     own = {(wheel.name, f"sha256:{wheel.digest}"): wheel for wheel in wheels}
 
@@ -110,7 +110,7 @@ def with_own_wheels(lock: Lock, wheels: Iterable[OwnWheel]) -> Lock:
 
 
 def with_subjects_wheel(lock: Lock, subject: Subject) -> Lock:
-    """Return a lock that installs the subject's wheel, where the subject is one of our own."""
+    """Return a lock that installs the wheel of the subject, if the subject is an own wheel."""
     if subject.wheel is None:
         return lock
     url = _url(subject.wheel)
@@ -119,49 +119,51 @@ def with_subjects_wheel(lock: Lock, subject: Subject) -> Lock:
 
 
 def with_wheels_of(lock: Lock, run: Run) -> Lock:
-    """Return a lock that was read from a text as one that installs a run's wheels of our own."""
+    """Return a lock, as parsed from text, that installs the own wheels of a run."""
     return with_own_wheels(with_subjects_wheel(lock, run.subject), run.own_wheels)
 
 
 def _url(wheel: str) -> str:
-    # Only the wheel's name is of use: who installs it knows the folder.
+    # Only the file name is used: the folder depends on where the lock is installed.
     return f"file:///{quote(wheel)}"
 
 
 def wheels_in(lock: Lock, wheels: Iterable[OwnWheel]) -> tuple[OwnWheel, ...]:
-    """Return those of some wheels that a lock installs."""
+    """Return the wheels that a lock installs."""
     hashes = {each for pin in lock.pins for each in pin.hashes}
     return tuple(wheel for wheel in wheels if f"sha256:{wheel.digest}" in hashes)
 
 
 def kept_wheels(wheels: Iterable[OwnWheel], home: Path, *more: Path) -> tuple[KeptWheel, ...]:
-    """Return the files of a run's wheels.
+    """Return the own wheels of a run with their files.
 
     Args:
-        wheels: as the run recorded them.
-        home: where wheels are kept.
-        more: other folders that have them, to look in first.
+        wheels: the wheels recorded in the run.
+        home: the work directory.
+        more: other folders to search first.
 
     Raises:
-        SubjectError: one is gone, or another file by now.
+        SubjectError: a file is missing, or its contents have changed.
     """
     found = []
     for wheel in wheels:
         places = [folder / place_of(wheel) for folder in (*more, home)]
-        path = find_wheel(f"the wheel of {wheel.spec} is gone: {wheel.wheel}", wheel.digest, places)
+        path = find_wheel(
+            f"the wheel of {wheel.spec} is missing: {wheel.wheel}", wheel.digest, places
+        )
         found.append(KeptWheel(wheel=wheel, path=path))
     return tuple(found)
 
 
 def place_of(wheel: OwnWheel) -> Path:
-    """Return a wheel's path below the home, or beside a plan.
+    """Return the path of a wheel within the work directory, or next to a plan.
 
-    Two wheels may have one name: those of two commits.
+    The digest is part of it because wheels of two commits may have the same name.
     """
     return Path(WHEELS, wheel.digest[:16], wheel.wheel)
 
 
 def compared_packages(run: Run) -> tuple[str, ...]:
-    """Return the packages of which an index may have newer releases than a cell has."""
+    """Return the subject and its companions, except own wheels, which have no other releases."""
     own = {wheel.name for wheel in run.own_wheels}
     return tuple(name for name in (run.subject.name, *run.companions) if name not in own)

@@ -1,6 +1,6 @@
-"""pip's settings that say where packages come from, of its configuration files and variables.
+"""pip's index settings, from its configuration files and environment variables.
 
-pip runs without the others, such as `pre` and `constraint`: what it builds would otherwise depend
+pip runs without its other settings, such as `pre` and `constraint`. Otherwise a build would depend
 on settings that no run records.
 """
 
@@ -31,7 +31,7 @@ _KEPT: Final = frozenset(
         "no-cache-dir",
     }
 )
-# Keys with which pip would choose other releases, or build another wheel.
+# Keys that make pip choose other releases or build a different wheel.
 _CHOOSING: Final = frozenset(
     {
         "pre",
@@ -46,16 +46,16 @@ _CHOOSING: Final = frozenset(
         "config-settings",
     }
 )
-# The commands that download, in the order in which a later one counts.
+# The commands that download; a later section overrides an earlier one.
 _SECTIONS: Final = ("global", "download", "install", "wheel")
 _FILE: Final = "PIP_CONFIG_FILE"
 
 
 def configured_settings() -> dict[str, str]:
-    """Return the settings of pip's configuration files, as pip's variables.
+    """Return the index settings of pip's configuration files as environment variables of pip.
 
     Raises:
-        UsageError: a configuration file is not valid, or can't be read.
+        UsageError: a configuration file is invalid or cannot be read.
     """
     return {
         _variable(key): " ".join(value.split())
@@ -66,10 +66,10 @@ def configured_settings() -> dict[str, str]:
 
 
 def ignored_in_files() -> list[str]:
-    """Return the settings of pip's configuration files that matrixci ignores, with their file.
+    """Return the settings in pip's configuration files that matrixci ignores, each with its file.
 
     Raises:
-        UsageError: a configuration file is not valid, or can't be read.
+        UsageError: a configuration file is invalid or cannot be read.
     """
     return [
         f"{key} in {path}"
@@ -80,15 +80,15 @@ def ignored_in_files() -> list[str]:
 
 
 def is_remote(url: str) -> bool:
-    """Return whether an index can be reached from a build, unlike a folder of this machine."""
+    """Return whether a URL is not a local folder, which a build could not reach."""
     return url.startswith(("http://", "https://"))
 
 
 def pip_environment() -> dict[str, str]:
-    """Return the environment for pip: ours, but of pip's settings only those named here.
+    """Return the environment of this process, with only the index settings of pip.
 
     Raises:
-        UsageError: a configuration file is not valid, or can't be read.
+        UsageError: a configuration file is invalid or cannot be read.
     """
     kept = {_variable(key) for key in _KEPT}
     ours = {
@@ -96,12 +96,12 @@ def pip_environment() -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith("PIP_") or name in kept
     }
-    # All settings are variables now, and no file is read.
+    # The configuration files are passed as variables, so pip must not read them.
     return {**configured_settings(), **ours, _FILE: os.devnull}
 
 
 def _settings(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield the keys and values of a file, those that count more later."""
+    """Yield the keys and values of a file in increasing precedence."""
     config = _read(path)
     for section in _SECTIONS:
         for name, value in config.items(section) if config.has_section(section) else ():
@@ -114,7 +114,7 @@ def _variable(key: str) -> str:
 
 
 def _config_files() -> Iterator[Path]:
-    """Yield the files that pip reads, the weakest first."""
+    """Yield the files that pip reads in increasing precedence."""
     named = os.environ.get(_FILE)
     if named == os.devnull:
         return

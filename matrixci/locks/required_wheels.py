@@ -1,4 +1,4 @@
-"""Make the wheels of requirements with a URL before a run begins."""
+"""Build or download the wheels of requirements with a URL, before a run starts."""
 
 import asyncio
 import os
@@ -12,8 +12,14 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 
 from matrixci.errors import SubjectError
 from matrixci.locks.own_wheels import KeptWheel
-from matrixci.locks.wheel_build import Built, Source, build_wheel, download_wheel, file_name
-from matrixci.locks.wheel_fit import applies, fits
+from matrixci.locks.wheel_build import (
+    BuiltWheel,
+    WheelSource,
+    build_wheel,
+    download_wheel,
+    file_name,
+)
+from matrixci.locks.wheel_fit import marker_applies, wheel_fits
 from matrixci.matrix.cells import Chosen
 from matrixci.model import Cell, OwnWheel
 from matrixci.util.git import commit_of
@@ -24,12 +30,12 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Asked:
+class _UrlRequirement:
     """A requirement with a URL, and the Pythons of the cells that it applies to."""
 
     spec: str
     """Without credentials."""
-    requirement: Requirement
+    parsed: Requirement
     url: str
     pythons: tuple[str, ...]
 
@@ -39,7 +45,7 @@ class _Asked:
 
 
 def without_credentials(chosen: Chosen) -> Chosen:
-    """Return cells whose requirements can be stored and shown: without passwords in URLs."""
+    """Return cells whose requirements have no credentials in URLs, to store and print."""
     return replace(chosen, cells=tuple(map(_shown, chosen.cells)))
 
 
@@ -48,38 +54,38 @@ def _shown(cell: Cell) -> Cell:
 
 
 async def make_wheels(cells: Sequence[Cell], folder: Path, say: Say) -> tuple[KeptWheel, ...]:
-    """Build or download a wheel for each requirement with a URL that some cells have.
+    """Build or download a wheel for each requirement with a URL.
 
     Args:
-        cells: with their requirements as matrix.yaml has them.
-        folder: keeps the wheels.
-        say: receives a line for each wheel that is made.
+        cells: cells with their requirements as written in matrix.yaml.
+        folder: receives the wheels.
+        say: receives a progress line for each wheel.
 
     Raises:
-        SubjectError: some can't be made, or fit no cell; the message names each.
-        RunFilesError: the folder can't be written.
+        SubjectError: a wheel cannot be built or downloaded, or fits no cell; names every one.
+        RunFilesError: the folder cannot be written.
     """
-    asked = _asked(cells)
-    for each in asked:
-        say(f"making a wheel of {each.spec}")
-    by_url = {each.url: each for each in asked}
+    requirements = _url_requirements(cells)
+    for each in requirements:
+        say(f"preparing the wheel of {each.spec}")
+    by_url = {each.url: each for each in requirements}
     slots = asyncio.Semaphore(os.cpu_count() or 1)
 
-    async def make(each: _Asked) -> Built:
+    async def make(each: _UrlRequirement) -> BuiltWheel:
         async with slots:
             return await _make(each, folder)
 
     done = await asyncio.gather(*map(make, by_url.values()), return_exceptions=True)
-    built = {url: one for url, one in zip(by_url, done, strict=True) if isinstance(one, Built)}
-    _refuse_failed([one for one in done if not isinstance(one, Built)])
-    return tuple(_kept(each, built[each.url]) for each in asked)
+    built = {url: one for url, one in zip(by_url, done, strict=True) if isinstance(one, BuiltWheel)}
+    _raise_failures([one for one in done if not isinstance(one, BuiltWheel)])
+    return tuple(_kept(each, built[each.url]) for each in requirements)
 
 
-def _refuse_failed(errors: Sequence[BaseException]) -> None:
-    """Raise the errors, those of requirements as one.
+def _raise_failures(errors: Sequence[BaseException]) -> None:
+    """Raise the first unexpected error, or else one error with all messages.
 
     Raises:
-        SubjectError: all that is wrong with the requirements.
+        SubjectError: some wheels could not be built or downloaded.
     """
     for error in errors:
         if not isinstance(error, SubjectError):
@@ -88,60 +94,60 @@ def _refuse_failed(errors: Sequence[BaseException]) -> None:
         raise SubjectError("\n".join(map(str, errors)))
 
 
-def _asked(cells: Iterable[Cell]) -> list[_Asked]:
+def _url_requirements(cells: Iterable[Cell]) -> list[_UrlRequirement]:
     """Return the requirements with a URL that apply to at least one cell, each once."""
-    found: dict[str, _Asked] = {}
+    found: dict[str, _UrlRequirement] = {}
     for cell in cells:
         for text in cell.requires:
             requirement, spec = Requirement(text), redact(text)
-            if requirement.url is None or not applies(requirement, cell.python):
+            if requirement.url is None or not marker_applies(requirement, cell.python):
                 continue
             before = found[spec].pythons if spec in found else ()
-            found[spec] = _Asked(
+            found[spec] = _UrlRequirement(
                 spec=spec,
-                requirement=requirement,
+                parsed=requirement,
                 url=requirement.url,
                 pythons=tuple(dict.fromkeys([*before, cell.python])),
             )
     return list(found.values())
 
 
-async def _make(asked: _Asked, folder: Path) -> Built:
-    path = _local_path(asked)
-    commit = commit_of(path) if path and path.is_dir() else None  # before the build changes files
-    source = Source(location=asked.url, label=asked.label)
-    if file_name(asked.url).endswith(".whl"):
+async def _make(requirement: _UrlRequirement, folder: Path) -> BuiltWheel:
+    path = _local_path(requirement)
+    commit = commit_of(path) if path and path.is_dir() else None  # a build may change files
+    source = WheelSource(location=requirement.url, label=requirement.label)
+    if file_name(requirement.url).endswith(".whl"):
         return await download_wheel(source, folder)
     built = await build_wheel(source, folder)
     return replace(built, commit=commit or built.commit)
 
 
-def _local_path(asked: _Asked) -> Path | None:
-    """Return the file or folder that a requirement names, None where it is elsewhere.
+def _local_path(requirement: _UrlRequirement) -> Path | None:
+    """Return the local file or folder of a requirement, or None if its URL is not a file URL.
 
     Raises:
-        SubjectError: it does not exist.
+        SubjectError: the path does not exist.
     """
-    parts = urlsplit(asked.url)
+    parts = urlsplit(requirement.url)
     if parts.scheme != "file":
         return None
     path = Path(unquote(parts.path))
     if not path.exists():
-        msg = f"{asked.label}: {path} does not exist."
+        msg = f"{requirement.label}: {path} does not exist."
         raise SubjectError(msg)
     return path
 
 
-def _kept(asked: _Asked, built: Built) -> KeptWheel:
-    name = canonicalize_name(asked.requirement.name)
-    _refuse_unfit(asked, name, built.path.name)
-    extras = f"[{','.join(sorted(asked.requirement.extras))}]" if asked.requirement.extras else ""
-    marker = f" ; {asked.requirement.marker}" if asked.requirement.marker else ""
+def _kept(requirement: _UrlRequirement, built: BuiltWheel) -> KeptWheel:
+    name = canonicalize_name(requirement.parsed.name)
+    _reject_unfit(requirement, name, built.path.name)
+    extras = f"[{','.join(sorted(requirement.parsed.extras))}]" if requirement.parsed.extras else ""
+    marker = f" ; {requirement.parsed.marker}" if requirement.parsed.marker else ""
     url = f"{built.path.resolve().as_uri()}#sha256={built.digest}"
     wheel = OwnWheel(
         name=name,
-        spec=asked.spec,
-        origin=_origin(redact(asked.url), built.commit),
+        spec=requirement.spec,
+        origin=_origin(redact(requirement.url), built.commit),
         requirement=f"{name}{extras} @ {url}{marker}",
         wheel=built.path.name,
         digest=built.digest,
@@ -151,7 +157,7 @@ def _kept(asked: _Asked, built: Built) -> KeptWheel:
 
 
 def _origin(url: str, commit: str | None) -> str:
-    """Return a URL, that of a repository with the commit in the place of a branch or tag."""
+    """Return a URL; in the URL of a repository the commit replaces the branch or tag."""
     place, mark, fragment = url.partition("#")
     if commit is None or "+" not in place.partition("://")[0]:
         return url
@@ -160,21 +166,24 @@ def _origin(url: str, commit: str | None) -> str:
     return f"{scheme}://{host}/{path}@{commit}{mark}{fragment}"
 
 
-def _refuse_unfit(asked: _Asked, name: str, wheel: str) -> None:
-    """Refuse a wheel of another package, or one that none of the cells can install.
+def _reject_unfit(requirement: _UrlRequirement, name: str, wheel: str) -> None:
+    """Reject a wheel of another package, or one that no cell can install.
 
     Raises:
-        SubjectError: it is such a wheel.
+        SubjectError: the wheel is rejected.
     """
     try:
         found = parse_wheel_filename(wheel)[0]
     except InvalidWheelFilename as error:
-        msg = f"{asked.label} is no wheel: {error}"
+        msg = f"{requirement.label} is not a wheel: {error}"
         raise SubjectError(msg) from error
     if found != name:
-        msg = f"{asked.label} is a package named {found}, not {name}."
+        msg = f"{requirement.label} is the package {found}, not {name}."
         raise SubjectError(msg)
-    if not any(fits(wheel, python) for python in asked.pythons):
-        pythons = listed(asked.pythons)
-        msg = f"{asked.label} is the wheel {wheel}, which is not for Linux with Python {pythons}."
+    if not any(wheel_fits(wheel, python) for python in requirement.pythons):
+        pythons = listed(requirement.pythons)
+        msg = (
+            f"{requirement.label} is the wheel {wheel}, which cannot be installed on Linux "
+            f"with Python {pythons}."
+        )
         raise SubjectError(msg)

@@ -1,4 +1,4 @@
-"""The subject: whatever the user names becomes a requirement, a wheel built of it if need be."""
+"""Turn the subject that the user names into a requirement, building a wheel if necessary."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from matrixci.errors import SubjectError
-from matrixci.locks.wheel_build import Built, Source, build_wheel, digest_of_file
+from matrixci.locks.wheel_build import BuiltWheel, WheelSource, build_wheel, digest_of_file
 from matrixci.matrix.definition import SubjectKind, subject_kind
 from matrixci.model import Subject
 from matrixci.util.git import commit_of, time_of_commit
@@ -20,24 +20,24 @@ from matrixci.util.text import listed
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedSubject:
-    """The subject, with its wheel where it is one of our own."""
+    """The subject, with its wheel if it is an own wheel."""
 
     subject: Subject
     wheel: Path | None
 
 
 async def resolve_subject(spec: str, folder: Path) -> ResolvedSubject:
-    """Turn what the user wrote into a requirement.
+    """Return the subject as a requirement.
 
-    A path or URL becomes a wheel first: what runs in each cell is then one and the same file.
+    A path or URL is built into a wheel first, so that every cell installs the same file.
 
     Args:
         spec: a requirement, a path to a wheel, an archive or a folder, or a URL (git+https://...).
-        folder: takes a wheel that is built.
+        folder: receives the built wheel.
 
     Raises:
-        SubjectError: it is none of these, doesn't exist, or can't be built.
-        RunFilesError: the folder can't be written.
+        SubjectError: the spec is none of these, does not exist, or cannot be built.
+        RunFilesError: the folder cannot be written.
     """
     spec = spec.strip()
     match subject_kind(spec):
@@ -50,11 +50,11 @@ async def resolve_subject(spec: str, folder: Path) -> ResolvedSubject:
         case SubjectKind.PATH:
             path = Path(spec).expanduser().resolve()
             if not path.exists():
-                msg = f"The subject {spec} doesn't exist (looked for {path})."
+                msg = f"The subject {spec} does not exist (looked for {path})."
                 raise SubjectError(msg)
             if path.suffix == ".whl":
                 return _from_wheel(spec, path)
-            commit = commit_of(path) if path.is_dir() else None  # before the build changes files
+            commit = commit_of(path) if path.is_dir() else None  # a build may change files
             epoch = time_of_commit(path) if commit else None
             return _from_wheel(spec, (await _build(str(path), folder, epoch)).path, commit)
         case SubjectKind.URL:
@@ -65,15 +65,15 @@ async def resolve_subject(spec: str, folder: Path) -> ResolvedSubject:
 
 
 def kept_wheel(subject: Subject, home: Path, *more: Path) -> Path | None:
-    """Return the wheel that a run's subject is, None where it is none of our own.
+    """Return the wheel of a run's subject, or None if the subject is not an own wheel.
 
     Args:
-        subject: as the run recorded it.
-        home: where built wheels are kept.
-        more: other folders to look in, first.
+        subject: the subject recorded in the run.
+        home: the work directory.
+        more: other folders to search first.
 
     Raises:
-        SubjectError: it is gone, or another file by now.
+        SubjectError: the file is missing, or its contents have changed.
     """
     if subject.wheel is None:
         return None
@@ -84,24 +84,24 @@ def kept_wheel(subject: Subject, home: Path, *more: Path) -> Path | None:
 
 
 def find_wheel(name: str, digest: str | None, places: Iterable[Path]) -> Path:
-    """Return the first of some files that is a wheel with this digest.
+    """Return the first of several files that has a digest.
 
     Args:
-        name: its file name, for the message.
+        name: beginning of the error message.
         digest: SHA-256, in hex.
-        places: where it may be.
+        places: the files to search.
 
     Raises:
-        SubjectError: none of them is.
+        SubjectError: no file has the digest.
     """
-    looked = []
+    searched = []
     for place in places:
         if place.is_file() and digest_of_file(place) == digest:
             return place
-        looked.append(str(place))
+        searched.append(str(place))
     msg = (
-        f"{name} with SHA-256 {digest} (looked for {listed(looked)}).\n"
-        "Put it back there, or run the matrix anew."
+        f"{name} with SHA-256 {digest} (looked for {listed(searched)}).\n"
+        "Restore the file, or run the matrix again."
     )
     raise SubjectError(msg)
 
@@ -120,14 +120,14 @@ def _from_wheel(
         name = parse_wheel_filename(wheel.name)[0]
         digest = digest_of_file(wheel)
     except (InvalidWheelFilename, OSError) as error:
-        msg = f"The subject {redact(spec)} is no wheel: {error}"
+        msg = f"The subject {redact(spec)} is not a wheel: {error}"
         raise SubjectError(msg) from error
-    wanted = f"{name}[{','.join(sorted(extras))}]" if extras else name
+    target = f"{name}[{','.join(sorted(extras))}]" if extras else name
     subject = Subject(
         name=name,
         spec=redact(spec),
-        # With its digest: another wheel of the same name is another requirement.
-        requirement=f"{wanted} @ {wheel.resolve().as_uri()}#sha256={digest}",
+        # The digest makes another wheel of the same name a different requirement.
+        requirement=f"{target} @ {wheel.resolve().as_uri()}#sha256={digest}",
         wheel=wheel.name,
         digest=digest,
         commit=commit,
@@ -135,6 +135,8 @@ def _from_wheel(
     return ResolvedSubject(subject=subject, wheel=wheel)
 
 
-async def _build(source: str, folder: Path, epoch: int | None = None) -> Built:
-    what = Source(location=source, label=f"The subject {redact(source)}")
-    return await build_wheel(what if epoch is None else replace(what, epoch=epoch), folder)
+async def _build(source: str, folder: Path, epoch: int | None = None) -> BuiltWheel:
+    wheel_source = WheelSource(location=source, label=f"The subject {redact(source)}")
+    if epoch is not None:
+        wheel_source = replace(wheel_source, epoch=epoch)
+    return await build_wheel(wheel_source, folder)

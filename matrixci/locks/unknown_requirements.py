@@ -1,7 +1,7 @@
-"""Requirements that name no release at all: a misspelt package, a version that does not exist.
+"""Detect requirements that match no release: a misspelt package, a version that does not exist.
 
-A cell with such a requirement proves nothing about the subject, so the command is refused. A
-requirement that only this Python or another requirement rules out is left to its cells.
+A cell with such a requirement proves nothing about the subject, so the command stops with a usage
+error. A requirement that only some Python or another requirement rules out is left to its cells.
 """
 
 from collections.abc import Sequence
@@ -21,46 +21,48 @@ from matrixci.model import Cell, Subject
 from matrixci.util.text import listed, nearest
 
 
-async def refuse_unknown(
+async def reject_unknown(
     resolver: Resolver,
     cells: Sequence[Cell],
     subject: Subject,
     common: Sequence[str],
     as_of: date | None = None,
 ) -> None:
-    """Do nothing where the index has a release for each requirement, or cannot be asked.
+    """Check that the index has a release for each requirement; pass if it cannot be queried.
 
     Args:
-        resolver: asked for the cells' locks, which it keeps.
+        resolver: resolves the cells, and caches the answers.
         cells: the cells.
-        subject: their subject.
-        common: what all of them require beside it. A version that does not exist is a mistake
-            there; a value of an axis may wait for one that is yet to come.
-        as_of: what did not exist on this day is no mistake; a name that never existed is.
+        subject: the subject of the cells.
+        common: the requirements of all cells. A version of these must exist; a value of an axis
+            may name a version that is not released yet.
+        as_of: versions need not have existed on this day, but package names must.
 
     Raises:
-        UsageError: the index has no package of that name, or none of its versions is meant.
-        ResolverError: the index has none of the packages that everybody needs, either.
+        UsageError: the index does not have the package, or no version of it matches.
+        ResolverError: the index does not even have pytest.
     """
     mistakes = []
     try:
         for requirement, cell in (await _unlocked(resolver, cells, subject)).items():
             own = requirement == subject.requirement
             versions = as_of is None and (own or requirement in common)
-            if told := await _mistake(resolver, requirement, cell, versions=versions):
+            if mistake := await _mistake(resolver, requirement, cell, versions=versions):
                 source = "the subject" if own else "a requirement of matrix.yaml"
-                mistakes.append(f"{told} ({source}){await _hint(resolver, requirement, subject)}")
+                mistakes.append(
+                    f"{mistake} ({source}){await _hint(resolver, requirement, subject)}"
+                )
         if mistakes and await _mistake(resolver, HARNESS_REQUIREMENTS[0], cells[0], versions=False):
-            msg = f"{mistakes[0]}\nIt has no pytest either: is it the index that was meant?"
+            msg = f"{mistakes[0]}\nIt does not have pytest either. Is this the right index?"
             raise ResolverError(msg)
     except RunFilesError:
-        return  # the run says so
+        return  # the run reports it
     if mistakes:
         raise UsageError("\n".join(mistakes))
 
 
 async def _unlocked(resolver: Resolver, cells: Sequence[Cell], subject: Subject) -> dict[str, Cell]:
-    """Return the requirements of the index that are in no lock, each with its newest cell."""
+    """Return the index requirements that no lock meets, each with its newest cell."""
     wanted: dict[str, Cell] = {}
     for cell in sorted(cells, key=lambda each: Version(each.python)):
         for text in (subject.requirement, *cell.requires):
@@ -73,7 +75,7 @@ async def _unlocked(resolver: Resolver, cells: Sequence[Cell], subject: Subject)
         try:
             answer = await resolver.resolve(cell, subject)
         except ResolverError:
-            return {}  # the cell says so, after other attempts
+            return {}  # the cell reports it, after retries
         if isinstance(answer, Lock):
             for text in mine:
                 del wanted[text]
@@ -83,7 +85,7 @@ async def _unlocked(resolver: Resolver, cells: Sequence[Cell], subject: Subject)
 async def _mistake(
     resolver: Resolver, requirement: str, cell: Cell, *, versions: bool
 ) -> str | None:
-    """Return what is wrong with a requirement, None where nothing is or the index has it."""
+    """Return the mistake in a requirement, or None if the index has it."""
     answer = await resolver.probe([requirement], cell)
     if not isinstance(answer, Unsatisfiable):
         return None
@@ -92,20 +94,20 @@ async def _mistake(
         return None
     parsed = Requirement(requirement)
     if canonicalize_name(parsed.name) in map(canonicalize_name, facts.unknown):
-        return f"The package index has no package named {parsed.name}"
-    # A local version such as 2.12+cpu may be on an index that can't be reached now.
-    asked = f"{parsed.name}{parsed.specifier}"
+        return f"The package index does not have {parsed.name}"
+    # A local version such as 2.12+cpu may be in an index that is unreachable now.
+    text = f"{parsed.name}{parsed.specifier}"
     having = [each for ranges in facts.available.values() for each in ranges]
-    absent = asked in facts.absent or (having and all(exclude(asked, each) for each in having))
+    absent = text in facts.absent or (having and all(exclude(text, each) for each in having))
     if not absent or not versions or any("+" in clause.version for clause in parsed.specifier):
         return None
     only = f": only {listed(having)} is available" if having else ""
-    return f"The package index has no {asked}{only}"
+    return f"The package index does not have {text}{only}"
 
 
 async def _hint(resolver: Resolver, requirement: str, subject: Subject) -> str:
     name = Requirement(requirement).name
     if requirement == subject.requirement and Path(name).is_dir():
-        return f". For the folder of that name here write ./{name}"
+        return f". To test the folder of that name, write ./{name}"
     near = nearest(name, resolver.known_names() - {name})
     return f'. Did you mean "{near}"?' if near else ""

@@ -1,7 +1,7 @@
-"""The index settings of uv's configuration files, and the settings of uv that matrixci ignores.
+"""Index settings of uv's configuration files, and the settings of uv that matrixci ignores.
 
-uv runs without the configuration that it would discover by itself. A lock would otherwise depend on
-the working directory and on variables that no run records.
+uv runs without the configuration that it would discover by itself. Otherwise a lock would depend
+on the working directory and on variables that no run records.
 """
 
 import os
@@ -26,16 +26,16 @@ INDEX_KEYS: Final = (
     "system-certs",
     "allow-insecure-host",
 )
-"""Keys that say where packages come from. `find-links` is not among them: no build can read it."""
+"""Keys of index settings. `find-links` is left out: an image build cannot read local folders."""
 
-# What the resolver's process may see beside the index settings: its files, its certificates, its
-# cache, and the helpers that a keyring needs.
+# Variables of the resolver's process besides the index settings: files, certificates, cache and
+# the helpers of a keyring.
 _INHERITED: Final = re.compile(
     r"PATH|HOME|USER|LOGNAME|LANG|LC_\w+|TMPDIR|TEMP|TMP|NETRC|RUST_LOG|XDG_\w+"
     r"|SSL_(CERT_FILE|CERT_DIR|CLIENT_CERT)|DBUS_SESSION_BUS_ADDRESS|GOOGLE_APPLICATION_CREDENTIALS"
     r"|UV_(CACHE_DIR|NO_CACHE|CONCURRENT_\w+)"
 )
-# Variables with which uv and pip would choose other releases, or build another wheel.
+# Variables that make uv and pip choose other releases or build a different wheel.
 _IGNORED: Final = re.compile(
     r"UV_(PRERELEASE|RESOLUTION|FORK_STRATEGY|EXCLUDE_NEWER\w*|CONSTRAINT|OVERRIDE|EXCLUDE"
     r"|BUILD_CONSTRAINT|NO_BINARY\w*|NO_BUILD\w*|NO_SOURCES\w*|TORCH_BACKEND|FIND_LINKS|NO_INDEX"
@@ -46,15 +46,15 @@ _IGNORED: Final = re.compile(
 
 
 def inherited_environment() -> dict[str, str]:
-    """Return the variables that the resolver's process inherits beside the index settings."""
+    """Return the variables that the resolver's process inherits besides the index settings."""
     return {name: value for name, value in os.environ.items() if _INHERITED.fullmatch(name)}
 
 
 def index_config() -> str:
-    """Return a uv.toml with the index settings of the user's and the system's; empty for none.
+    """Return a uv.toml with the index settings of the user and the system, or an empty text.
 
     Raises:
-        UsageError: a configuration file is not valid TOML, or can't be read.
+        UsageError: a configuration file is not valid TOML or cannot be read.
     """
     settings: dict[str, Any] = {}
     for path in _config_files():
@@ -65,10 +65,10 @@ def index_config() -> str:
 
 
 def ignored_settings(folder: Path) -> list[str]:
-    """Return the settings that uv would obey in a folder and that matrixci ignores.
+    """Return the settings of uv that matrixci ignores.
 
     Args:
-        folder: the working directory.
+        folder: the working directory, in which uv would look for a project.
     """
     names = sorted(name for name, value in os.environ.items() if value and _IGNORED.fullmatch(name))
     found = [f"${name}" for name in names]
@@ -87,7 +87,7 @@ def _other_keys(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _project_settings(folder: Path) -> Iterator[str]:
-    """Yield the configuration of the nearest project: a broken file is none of our business."""
+    """Yield the uv configuration of a folder and its parents, skipping unreadable files."""
     for parent in (folder, *folder.parents):
         if (parent / "uv.toml").is_file():
             yield str(parent / "uv.toml")
@@ -101,7 +101,7 @@ def _project_settings(folder: Path) -> Iterator[str]:
 
 
 def _config_files() -> list[Path]:
-    """Return the files of the system and of the user, the weaker one first."""
+    """Return the files of the system and of the user in increasing precedence."""
     if named := os.environ.get("UV_CONFIG_FILE"):
         named_path = Path(named).expanduser()
         return [named_path] if named_path.is_file() else []

@@ -1,4 +1,4 @@
-"""Tell which requirements and wheels are for which Python; cells run on Linux."""
+"""Match requirements and wheels with Python versions on Linux, where all cells run."""
 
 from typing import Final
 
@@ -9,21 +9,21 @@ from packaging.utils import parse_wheel_filename
 _LINUX: Final = {"os_name": "posix", "platform_system": "Linux", "sys_platform": "linux"}
 
 
-def applies(requirement: Requirement, python: str) -> bool:
-    """Return whether a requirement's marker lets it apply to Python X.Y."""
+def marker_applies(requirement: Requirement, python: str) -> bool:
+    """Return whether the environment marker of a requirement allows Python X.Y."""
     version = {"python_version": python, "python_full_version": f"{python}.0"}
     return requirement.marker is None or requirement.marker.evaluate({**_LINUX, **version})
 
 
-def fits(wheel: str, python: str) -> bool:
-    """Return whether a wheel is for Linux and Python X.Y, on whatever architecture.
+def wheel_fits(wheel: str, python: str) -> bool:
+    """Return whether a wheel supports Linux and Python X.Y, on any architecture.
 
     Args:
-        wheel: its file name.
+        wheel: file name of the wheel.
         python: X.Y.
 
     Raises:
-        InvalidWheelFilename: it is not the name of a wheel.
+        InvalidWheelFilename: the name is not that of a wheel.
     """
     major, minor = map(int, python.split("."))
     version, interpreter = (major, minor), f"cp{major}{minor}"

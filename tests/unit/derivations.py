@@ -1,7 +1,7 @@
-"""Proofs of the installed uv, made from small indexes of our own.
+"""Recorded proofs of the installed uv for small test indexes.
 
-data/derivations.json has, for each case, an index, a request and what uv said. To refresh it after
-an update of uv: `python tests/unit/derivations.py`, then read the changed reasons in the diff.
+data/derivations.json has an index, a request and the output of uv for each case. After an update
+of uv, refresh it with `python tests/unit/derivations.py`, then review the changed reasons.
 """
 
 import json
@@ -18,7 +18,7 @@ import uv
 from factories import a_cell, write_wheel
 from tiny_index import serving
 
-from matrixci.locks.held_back_reason import Unused, own_fault, reason_of_conflict
+from matrixci.locks.held_back_reason import HeldBackRelease, conflict_reason, release_fault
 from matrixci.locks.index_settings import index_environment
 from matrixci.locks.unsatisfiable import readable_reason
 
@@ -28,11 +28,11 @@ OLD_TAG = "cp312-cp312-manylinux_2_17_x86_64"
 
 
 class Release(TypedDict):
-    """A release on the index, a wheel for every Python unless it says otherwise."""
+    """A release in the index; by default a wheel for every Python."""
 
     requires: NotRequired[list[str]]
     python: NotRequired[str]
-    """Requires-Python, which the index tells as well where `announced`."""
+    """Requires-Python; also part of the index page if `announced`."""
     announced: NotRequired[bool]
     old: NotRequired[bool]
     """Its only wheel is for an older Python."""
@@ -42,12 +42,12 @@ class Release(TypedDict):
 
 
 class NotUsed(TypedDict):
-    """A release that a cell doesn't use, and why."""
+    """A release that a cell does not have, with the reason."""
 
     package: str
     version: str
     locked: dict[str, str]
-    """What the cell's lock has."""
+    """Versions in the lock of the cell."""
     reason: str | None
 
 
@@ -55,14 +55,14 @@ class Case(TypedDict):
     """A request that has no solution."""
 
     index: dict[str, Release]
-    """Name-version to release."""
+    """Mapping of name-version to release."""
     asked: list[str]
     said: str
     """Standard error of uv."""
     reason: str
-    """What a person is to read."""
+    """Expected readable reason."""
     universal: NotRequired[bool]
-    """Asked for any platform, without dependencies."""
+    """Resolved for any platform, without dependencies."""
     not_used: NotRequired[NotUsed]
 
 
@@ -73,7 +73,7 @@ def cases() -> dict[str, Case]:
 
 
 def prove(case: Case) -> str:
-    """Return what the installed uv says of a request."""
+    """Return the output of the installed uv for a request."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_index(folder, case["index"])
@@ -109,15 +109,15 @@ def _compile(url: str, asked: Sequence[str], *, universal: bool) -> str:
 
 
 def why_not_used(said: str, not_used: NotUsed) -> str | None:
-    """Return the reason that is made of a proof why a release isn't used."""
-    unused = Unused(package=not_used["package"], version=not_used["version"])
+    """Return the reason why a release is held back, as read from a proof."""
+    release = HeldBackRelease(package=not_used["package"], version=not_used["version"])
     cell = a_cell(python=PYTHON)
-    alone = own_fault(said, unused, cell)
-    return alone or reason_of_conflict(said, unused, cell, not_used["locked"])
+    alone = release_fault(said, release, cell)
+    return alone or conflict_reason(said, release, cell, not_used["locked"])
 
 
 def refresh() -> None:
-    """Record anew what uv says, and the reasons that are made of it."""
+    """Record the output of uv again, and the reasons read from it."""
     stored = cases()
     for case in stored.values():
         case["said"] = prove(case)

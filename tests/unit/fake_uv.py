@@ -19,7 +19,7 @@ OK = (0, ATTRS, "")
 
 
 def said(name: str) -> str:
-    """Return what the resolver really said, on its standard error."""
+    """Return the recorded standard error of the real uv."""
     return (DATA / f"resolver/{name}.txt").read_text(encoding="utf-8").partition("\n\n")[2]
 
 
@@ -39,7 +39,7 @@ def a_request(*requires: str, **fields: object) -> ResolutionRequest:
 
 
 class FakeUv:
-    """An executable in the place of uv; it notes each call and answers as it is told."""
+    """A fake uv executable that records each call and prints prepared answers."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -88,7 +88,7 @@ def install_fake_uv(folder: Path, monkeypatch: pytest.MonkeyPatch) -> FakeUv:
 def ask(
     cache: Path, *requests: ResolutionRequest, fresh: bool = False, as_of: date | None = None
 ) -> list[Lock | Unsatisfiable]:
-    """Have a new resolver answer the requests, side by side."""
+    """Return the answers of a new resolver to concurrent requests."""
 
     async def answers() -> list[Lock | Unsatisfiable]:
         resolver = Resolver(cache, PLATFORM, as_of, fresh=fresh)

@@ -24,7 +24,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "text/html" if self.path.endswith("/") else "wheel")
         self.send_header("Content-Length", str(len(body)))
-        with suppress(ConnectionError):  # who asked was broken off meanwhile
+        with suppress(ConnectionError):  # the client was stopped
             self.end_headers()
             self.wfile.write(b"" if self.command == "HEAD" else body)
 
@@ -42,23 +42,23 @@ class _Handler(BaseHTTPRequestHandler):
         return (200, "\n".join(links).encode()) if wheels else (404, b"")
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def _yanked(wheel: Path) -> str:
-    """Return the attribute of a wheel that was yanked: a file beside it says so."""
+    """Return the attribute of a yanked wheel, which has a .yanked file next to it."""
     return ' data-yanked="broken"' if wheel.with_suffix(".yanked").exists() else ""
 
 
 def _python(wheel: Path) -> str:
-    """Return the attribute of a wheel whose Requires-Python the index tells, as PyPI does."""
-    told = wheel.with_suffix(".python")
-    return f' data-requires-python="{escape(told.read_text())}"' if told.exists() else ""
+    """Return the attribute of a wheel whose index page has its Requires-Python, as on PyPI."""
+    path = wheel.with_suffix(".python")
+    return f' data-requires-python="{escape(path.read_text())}"' if path.exists() else ""
 
 
 @contextmanager
 def serving(folder: Path, status: int | None = None) -> Iterator[str]:
-    """Yield the address of an index while it serves a folder's wheels, or answers a status."""
+    """Serve the wheels of a folder, or one HTTP status, and yield the URL of the index."""
     with _Index(("127.0.0.1", 0), _Handler) as server:
         server.folder, server.status = folder, status
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

@@ -268,7 +268,7 @@ def test_a_matrix_file_that_is_not_there_is_told(command: Command, tmp_path: Pat
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ("--subject ./absent", "The subject ./absent doesn't exist (looked for "),
+        ("--subject ./absent", "The subject ./absent does not exist (looked for "),
         ("--subject a==", "not a requirement: "),
         ("--subject ftp://host.example/a", "not a URL that can be read"),
         ("--check not", "--check 'not' is not understood: write words with and, or, not"),

@@ -242,7 +242,9 @@ def test_the_wheels_of_requirements_must_be_the_same(place: Place, *, gone: bool
     stored, matrix = read_run(place.run), place.load()
     if gone:
         kept.write_bytes(b"another")
-        with pytest.raises(UsageError, match=re.escape(f"the wheel of {own.spec} is gone: tool-2")):
+        with pytest.raises(
+            UsageError, match=re.escape(f"the wheel of {own.spec} is missing: tool-2")
+        ):
             prepare(stored, matrix, place.checks, place.home)
     else:
         what = prepare(stored, matrix, place.checks, place.home)

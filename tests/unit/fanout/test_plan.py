@@ -221,7 +221,7 @@ def test_wheels_of_one_name_lie_beside_the_plan(tmp_path: Path, checks: Path) ->
         assert after.path.is_relative_to(there)
         assert after.path.read_bytes() == before.path.read_bytes()
     found[0].path.unlink()
-    with pytest.raises(UsageError, match=r"the wheel of old is gone: tool-2\.0"):
+    with pytest.raises(UsageError, match=r"the wheel of old is missing: tool-2\.0"):
         settings_of(plan, there, checks, tmp_path / "home")
 
 

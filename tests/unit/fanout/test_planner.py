@@ -167,10 +167,10 @@ def test_an_index_that_does_not_answer_is_infrastructure(
 @pytest.mark.parametrize(
     ("requirement", "told"),
     [
-        ("tooy", 'has no package named tooy (the subject). Did you mean "toy"?'),
-        ("Never_Heard.of", "has no package named Never_Heard.of (the subject)"),
-        ("toy>=9", "has no toy>=9: only toy<=2.0 is available (the subject)"),
-        ("toy==1.5", "has no toy==1.5 (the subject)"),
+        ("tooy", 'does not have tooy (the subject). Did you mean "toy"?'),
+        ("Never_Heard.of", "does not have Never_Heard.of (the subject)"),
+        ("toy>=9", "does not have toy>=9: only toy<=2.0 is available (the subject)"),
+        ("toy==1.5", "does not have toy==1.5 (the subject)"),
     ],
 )
 def test_a_subject_that_no_release_is_meant_by_is_a_mistake(
@@ -193,8 +193,8 @@ def test_every_misspelt_requirement_is_named(plan: PlanCommand, tmp_path: Path) 
     done = plan()
 
     assert done.code == ExitCode.USAGE
-    assert "no package named nmupy (a requirement of matrix.yaml)" in done.err
-    assert "no pytest>=99: only pytest==8.4.0 is available" in done.err
+    assert "does not have nmupy (a requirement of matrix.yaml)" in done.err
+    assert "does not have pytest>=99: only pytest==8.4.0 is available" in done.err
 
 
 def test_a_folder_of_the_subjects_name_is_offered(plan: PlanCommand, tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_a_folder_of_the_subjects_name_is_offered(plan: PlanCommand, tmp_path: P
     done = plan("--subject", "mine")
 
     assert done.code == ExitCode.USAGE
-    assert "For the folder of that name here write ./mine" in done.err
+    assert "To test the folder of that name, write ./mine" in done.err
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_a_value_of_an_axis_with_an_unknown_name_is_a_mistake(
     done = plan()
 
     assert done.code == ExitCode.USAGE
-    assert "no package named tooy (a requirement of matrix.yaml)" in done.err
+    assert "does not have tooy (a requirement of matrix.yaml)" in done.err
 
 
 def test_what_only_one_python_lacks_is_unsatisfiable_there(
@@ -263,7 +263,7 @@ def test_an_index_without_any_harness_is_told_as_such(
     done = plan("--subject", "tooy")
 
     assert done.code == ExitCode.INFRASTRUCTURE
-    assert "has no pytest either" in done.err
+    assert "does not have pytest either" in done.err
     assert not (tmp_path / PLAN).exists()
 
 
@@ -284,7 +284,7 @@ def test_a_requirement_from_a_repository_is_locked_at_its_commit(
     with_requirements(tmp_path, spec)
     done = plan("--python", "3.13", "--device", "cpu")
     assert done.code == ExitCode.READY, done.err
-    assert f"making a wheel of {spec}" in done.err
+    assert f"preparing the wheel of {spec}" in done.err
     assert "toy 2.0, tool 2.0" in done.out
     first = planned(tmp_path)
     (own,) = first.run.own_wheels
@@ -369,6 +369,6 @@ def test_a_requirement_that_can_not_be_made_is_a_mistake(plan: PlanCommand, tmp_
     with_requirements(tmp_path, spec)
     done = plan()
     assert done.code == ExitCode.USAGE
-    assert f'The requirement "{spec}" can\'t be built into a wheel:' in done.err
+    assert f'The requirement "{spec}" cannot be built into a wheel:' in done.err
     assert f"'{tmp_path}/absent' does not appear to be a git repository" in done.err
     assert not (tmp_path / PLAN).exists()

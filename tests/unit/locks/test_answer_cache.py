@@ -17,7 +17,7 @@ def uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeUv:
 
 
 @pytest.mark.parametrize("answer", [OK, NO_SOLUTION])
-def test_an_answer_is_kept_for_ten_minutes(
+def test_an_answer_is_cached_for_ten_minutes(
     uv: FakeUv, tmp_path: Path, answer: tuple[int, str, str]
 ) -> None:
     uv.answer("plain", *answer)
@@ -30,11 +30,11 @@ def test_an_answer_is_kept_for_ten_minutes(
     age(tmp_path, 610)
     assert ask(tmp_path, a_request()) == first
     assert len(uv.calls) == 2
-    assert ask(tmp_path, a_request()) == first  # and the new answer is kept again
+    assert ask(tmp_path, a_request()) == first  # and the new answer is cached
     assert len(uv.calls) == 2
 
 
-def test_an_answer_as_of_a_day_is_kept_for_ever(uv: FakeUv, tmp_path: Path) -> None:
+def test_an_answer_as_of_a_date_never_expires(uv: FakeUv, tmp_path: Path) -> None:
     request = a_request(as_of=date(2026, 1, 1))
     first = ask(tmp_path, request, as_of=date(2026, 1, 1))
     age(tmp_path, 3 * 365 * 86400)
@@ -42,7 +42,7 @@ def test_an_answer_as_of_a_day_is_kept_for_ever(uv: FakeUv, tmp_path: Path) -> N
     assert len(uv.calls) == 1
 
 
-def test_fresh_uses_no_kept_answer_and_keeps_its_own(uv: FakeUv, tmp_path: Path) -> None:
+def test_fresh_ignores_cached_answers_but_stores_new_ones(uv: FakeUv, tmp_path: Path) -> None:
     ask(tmp_path, a_request())
     uv.answer("plain", 0, "attrs==27.1.0\n", "")
     (fresh,) = ask(tmp_path, a_request(), fresh=True)
@@ -52,7 +52,7 @@ def test_fresh_uses_no_kept_answer_and_keeps_its_own(uv: FakeUv, tmp_path: Path)
     assert len(uv.calls) == 2
 
 
-def test_no_answer_is_not_kept(uv: FakeUv, tmp_path: Path) -> None:
+def test_an_error_is_not_cached(uv: FakeUv, tmp_path: Path) -> None:
     uv.answer("plain", *UNREACHABLE)
     with pytest.raises(ResolverError):
         ask(tmp_path, a_request())
@@ -85,13 +85,11 @@ def age(folder: Path, seconds: float) -> None:
         b"[" * 5000,
     ],
 )
-def test_a_kept_answer_that_is_damaged_is_ignored(
-    uv: FakeUv, tmp_path: Path, content: bytes
-) -> None:
+def test_a_damaged_cached_answer_is_ignored(uv: FakeUv, tmp_path: Path, content: bytes) -> None:
     first = ask(tmp_path, a_request())
     (kept,) = tmp_path.glob("*.json")
     kept.write_bytes(content)
     assert ask(tmp_path, a_request()) == first
     assert len(uv.calls) == 2
-    assert json.loads(kept.read_bytes())["pins"]  # and it is whole again
+    assert json.loads(kept.read_bytes())["pins"]  # and it is written again
     assert list(tmp_path.glob("*.*")) == [kept]

@@ -1,4 +1,4 @@
-"""Why a cell has an older release, asked of the real uv and an index of our own."""
+"""Reasons for held-back releases, from the real uv and a test index."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from derivations import Release, write_index
 from factories import a_cell
 from tiny_index import serving
 
-from matrixci.locks.held_back import Locked, older_releases
+from matrixci.locks.held_back import LockedCell, held_back_releases
 from matrixci.locks.lock import Lock, Unsatisfiable
 from matrixci.locks.resolver import Resolver
 from matrixci.model import Cell, Subject
@@ -30,18 +30,18 @@ def remarks(
     cells: Sequence[Cell],
     packages: Sequence[str] = ("toy", "lib"),
 ) -> dict[str, dict[str, str]]:
-    """Resolve cells and return what is said of their older releases."""
+    """Resolve cells and return the reasons for their held-back releases."""
 
     async def ask() -> dict[str, dict[str, str]]:
         resolver = Resolver(folder / "cache", PLATFORM, None, fresh=True)
         locks = {each.id: await resolver.resolve(each, SUBJECT) for each in cells}
         locked = [
-            Locked(cell=each, versions=lock.versions)
+            LockedCell(cell=each, versions=lock.versions)
             for each in cells
             if isinstance(lock := locks[each.id], Lock)
         ]
         assert len(locked) == len(cells)
-        return await older_releases(resolver, SUBJECT, packages, locked)
+        return await held_back_releases(resolver, SUBJECT, packages, locked)
 
     (folder / "index").mkdir()
     write_index(folder / "index", {**BASE, **index})
@@ -63,14 +63,14 @@ OLD = "cp312-cp312-manylinux_2_17_x86_64"
             cell("3.13", "lib"),
             cell("3.12", "lib"),
             "lib 2.0 needs Python >=3.13",
-            id="another Python, told by the index",
+            id="another Python, according to the index",
         ),
         pytest.param(
             {"lib-2.0": {"python": ">=3.13"}},
             cell("3.13", "lib"),
             cell("3.12", "lib"),
             "lib 2.0 needs Python >=3.13",
-            id="another Python, told by the metadata alone",
+            id="another Python, according to the metadata only",
         ),
         pytest.param(
             {"lib-2.0": {"tag": OLD}},
@@ -98,14 +98,14 @@ OLD = "cp312-cp312-manylinux_2_17_x86_64"
             cell("3.13", "lib", "toy"),
             cell("3.13", "lib<2"),
             "lib<2 is required",
-            id="held by the matrix",
+            id="excluded by the matrix",
         ),
         pytest.param(
             {"lib-2.0": {}, "mid-1.0": {"requires": ["lib<2"]}, "mid-2.0": {"requires": ["lib"]}},
             cell("3.13", "lib", "mid"),
             cell("3.13", "lib", "mid<2", "toy"),
             "mid 1.0 needs lib<2",
-            id="held by another package",
+            id="excluded by another package",
         ),
         pytest.param(
             {
@@ -116,25 +116,25 @@ OLD = "cp312-cp312-manylinux_2_17_x86_64"
             cell("3.13", "lib"),
             cell("3.13", "mid", "lib"),
             "mid 2.0 needs lib<2",
-            id="held by another package, an older release of which would do",
+            id="held by another package whose older release would be compatible",
         ),
         pytest.param(
             {"lib-2.0": {"requires": ["base>=2"]}, "base-1.0": {}, "base-2.0": {}},
             cell("3.13", "lib"),
             cell("3.13", "lib", "base<2"),
             "lib 2.0 needs base>=2, and base<2 is required",
-            id="the matrix excludes what it needs",
+            id="the matrix excludes its dependency",
         ),
     ],
 )
-def test_the_reason_is_the_true_one(
+def test_the_reason_why_a_release_is_held_back(
     tmp_path: Path, index: Mapping[str, Release], newer: Cell, older: Cell, reason: str
 ) -> None:
     assert remarks(tmp_path, index, [newer, older]) == {older.id: {"lib": reason}}
 
 
-def test_what_is_not_understood_has_no_reason(tmp_path: Path) -> None:
-    # The resolver prefers the newest base, which the newest lib can't be used with.
+def test_a_proof_that_cannot_be_parsed_gives_no_reason(tmp_path: Path) -> None:
+    # uv prefers the newest base, which is incompatible with the newest lib.
     index: Mapping[str, Release] = {
         "lib-2.0": {"requires": ["base<2"]},
         "base-1.0": {},
@@ -144,14 +144,14 @@ def test_what_is_not_understood_has_no_reason(tmp_path: Path) -> None:
     assert remarks(tmp_path, index, cells) == {}
 
 
-def test_whether_a_marker_holds_is_left_to_the_resolver(tmp_path: Path) -> None:
+def test_markers_are_evaluated_by_the_resolver(tmp_path: Path) -> None:
     marked = "lib<2; python_version < '3.13'"
     cells = [cell("3.13", marked, "lib"), cell("3.12", marked, "lib")]
-    told = remarks(tmp_path, {"lib-2.0": {}}, cells)
-    assert told == {"py3.12-2": {"lib": "lib<2 is required"}}
+    reasons = remarks(tmp_path, {"lib-2.0": {}}, cells)
+    assert reasons == {"py3.12-2": {"lib": "lib<2 is required"}}
 
 
-def test_builds_of_one_release_are_no_older_ones(tmp_path: Path) -> None:
+def test_local_builds_of_one_release_are_not_older(tmp_path: Path) -> None:
     index: Mapping[str, Release] = {"lib-2.0+one": {}, "lib-2.0+two": {}}
     cells = [cell("3.13", "lib==2.0+one"), cell("3.13", "lib==2.0+two", "toy")]
     assert remarks(tmp_path, index, cells) == {}
@@ -168,7 +168,7 @@ NEWER: Mapping[str, Release] = {
     ("requires", "more", "reason"),
     [
         (["lib==2.0"], {}, "lib==2.0 needs Python >=3.12"),
-        (["lib>=2"], {}, "lib==3.0 needs Python >=3.13"),  # of 2.0 the proof doesn't say so
+        (["lib>=2"], {}, "lib==3.0 needs Python >=3.13"),  # the proof does not say so about 2.0
         (
             ["mid"],
             {"mid-1.0": {"requires": ["lib>=3"]}},
@@ -177,7 +177,7 @@ NEWER: Mapping[str, Release] = {
         (["old"], {"old-1.0": {"tag": OLD.replace("312", "39")}}, "no wheel of old"),
     ],
 )
-def test_an_unsatisfiable_cell_says_which_python_is_needed(
+def test_an_unsatisfiable_cell_names_the_required_python(
     tmp_path: Path, requires: list[str], more: Mapping[str, Release], reason: str
 ) -> None:
     (tmp_path / "index").mkdir()

@@ -14,7 +14,7 @@ from matrixci.locks.uv_settings import ignored_settings
 
 @pytest.fixture(autouse=True)
 def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Take all settings of this machine away."""
+    """Remove all index settings of this machine."""
     for name in list(os.environ):
         if name.upper().endswith("_PROXY") or name.startswith(("UV_", "PIP_", "SSL_", "NETRC")):
             monkeypatch.delenv(name)
@@ -50,7 +50,7 @@ PASSED = [
     "all_proxy",
     "no_proxy",
 ]
-KEPT_BACK = [
+NOT_PASSED = [
     "UV_CACHE_DIR",
     "UV_FIND_LINKS",
     "UV_CONFIG_FILE",
@@ -67,15 +67,13 @@ KEPT_BACK = [
 
 
 @pytest.mark.parametrize("name", PASSED)
-def test_what_says_where_packages_come_from_is_passed_on(
-    monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_an_index_setting_is_passed_on(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "a value")
     assert index_environment()[name] == "a value"
 
 
-@pytest.mark.parametrize("name", KEPT_BACK)
-def test_everything_else_stays_here(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+@pytest.mark.parametrize("name", NOT_PASSED)
+def test_other_variables_are_not_passed_on(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "a value")
     assert index_environment() == {}
 
@@ -101,7 +99,7 @@ A, B = "https://a.example/simple", "https://b.example/simple"
         ({"UV_INDEX": A}, {}),
     ],
 )
-def test_a_machine_set_up_for_one_tool_is_understood_by_the_other(
+def test_index_settings_of_pip_and_uv_are_translated(
     monkeypatch: pytest.MonkeyPatch, settings: Mapping[str, str], added: Mapping[str, str]
 ) -> None:
     for name, value in settings.items():
@@ -116,7 +114,7 @@ def test_a_build_always_gets_a_script_of_settings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ["plain", "a b", "it's", '"$HOME"', "`id`\n; exit 1", "é%&*", ""])
-def test_a_shell_takes_the_settings_as_they_are(
+def test_settings_are_quoted_for_the_shell(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str
 ) -> None:
     monkeypatch.setenv("UV_INDEX_CORP_PASSWORD", value)
@@ -130,7 +128,7 @@ def test_a_shell_takes_the_settings_as_they_are(
     assert done.stdout.decode() == value
 
 
-def test_only_the_owner_can_read_the_script(tmp_path: Path) -> None:
+def test_the_script_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     mode = build_secrets(tmp_path)["index"].stat().st_mode
     assert stat.S_IMODE(mode) == 0o600
 
@@ -159,7 +157,7 @@ def touched(path: Path) -> Path:
     return path
 
 
-def test_the_machines_own_files_are_secrets_of_a_build(
+def test_certificates_netrc_and_uv_config_are_build_secrets(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
@@ -173,7 +171,7 @@ def test_the_machines_own_files_are_secrets_of_a_build(
     assert stat.S_IMODE(secrets["uv-config"].stat().st_mode) == 0o600
 
 
-def test_files_named_by_the_environment_go_first(
+def test_files_named_by_variables_take_precedence(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
@@ -188,7 +186,7 @@ def test_files_named_by_the_environment_go_first(
 
 
 @pytest.mark.parametrize("name", ["SSL_CERT_FILE", "NETRC", "UV_CONFIG_FILE"])
-def test_files_that_are_not_there_are_no_secrets(
+def test_missing_files_are_not_build_secrets(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
     for value in ("", str(tmp_path / "absent"), str(tmp_path)):
@@ -196,13 +194,13 @@ def test_files_that_are_not_there_are_no_secrets(
         assert set(build_secrets(tmp_path)) == {"index"}
 
 
-def test_wheels_that_nobody_needs_again_are_not_kept(tmp_path: Path) -> None:
+def test_a_build_can_be_told_not_to_keep_wheels(tmp_path: Path) -> None:
     assert "MATRIXCI_KEEP_WHEELS" not in build_secrets(tmp_path)["index"].read_text()
     script = build_secrets(tmp_path, keep_wheels=False)["index"].read_text()
     assert "export MATRIXCI_KEEP_WHEELS=no\n" in script
 
 
-def test_a_run_records_the_settings_without_credentials(
+def test_recorded_settings_have_no_credentials(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("UV_INDEX_URL", "http://me:secret@index.example/simple")
@@ -217,7 +215,7 @@ def test_a_run_records_the_settings_without_credentials(
     assert "secret" not in str(recorded)
 
 
-def test_what_is_ignored_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_ignored_settings_are_listed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert ignored_settings(tmp_path) == []
     monkeypatch.setenv("UV_PRERELEASE", "allow")
     monkeypatch.setenv("UV_INDEX_URL", "http://index.example/simple")
@@ -232,7 +230,7 @@ def test_what_is_ignored_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     ]
 
 
-def test_a_broken_configuration_file_is_reported(
+def test_an_invalid_configuration_file_of_uv_is_reported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     broken = touched(tmp_path / "broken.toml")

@@ -13,7 +13,7 @@ from matrixci.locks.lock import Lock, Pin, closure, parse_lock
 REAL_LOCK = (DATA / "resolver_lock.txt").read_text(encoding="utf-8")
 
 
-def test_a_real_answer_is_read() -> None:
+def test_real_output_of_uv_is_parsed() -> None:
     pins = {pin.name: pin for pin in parse_lock(REAL_LOCK)}
     assert {name: pin.version for name, pin in pins.items()} == {
         "accelerate": "1.15.0",
@@ -59,12 +59,12 @@ def test_a_real_answer_is_read() -> None:
         ),
     ],
 )
-def test_every_form_of_a_line_is_read(text: str, name: str, pinned: str, url: str | None) -> None:
+def test_each_form_of_a_line_is_parsed(text: str, name: str, pinned: str, url: str | None) -> None:
     (pin,) = parse_lock(text)
     assert (pin.name, pin.version, pin.url) == (name, pinned, url)
 
 
-def test_comments_options_and_blank_lines_are_no_pins() -> None:
+def test_comments_options_and_blank_lines_are_skipped() -> None:
     text = "# made by uv\n--index-url https://host.example/simple\n\na==1\n    # via b\n\nb==2\n"
     assert [pin.name for pin in parse_lock(text)] == ["a", "b"]
 
@@ -73,18 +73,18 @@ def test_comments_options_and_blank_lines_are_no_pins() -> None:
     "line",
     ["a>=1", "a", "a==1,==2", "???", "a @ https://host.example/a-1.tar.gz", "a @ file:///srv/a/"],
 )
-def test_a_line_that_pins_nothing_is_refused(line: str) -> None:
+def test_a_line_without_an_exact_version_is_rejected(line: str) -> None:
     with pytest.raises(ResolverError, match="Cannot parse this line of a lock: ") as caught:
         parse_lock(f"b==1\n{line}\n")
     assert line in str(caught.value)
 
 
-def test_a_lock_is_read_again_as_it_was_written() -> None:
+def test_a_written_lock_parses_to_the_same_pins() -> None:
     pins = tuple(replace(pin, via=()) for pin in parse_lock(REAL_LOCK) if pin.url is None)
     assert parse_lock(Lock(pins=pins, torch_backend=None).text) == pins
 
 
-def test_a_wheel_of_our_own_is_installed_from_the_folder_of_wheels() -> None:
+def test_an_own_wheel_is_installed_from_the_folder_of_wheels() -> None:
     (own,) = (pin for pin in parse_lock(REAL_LOCK) if pin.url)
     assert own.line().startswith("my-own==1.0+local \\\n    --hash=sha256:db9a")
     assert own.install_line("/run/wheels").splitlines()[0] == (
@@ -92,7 +92,7 @@ def test_a_wheel_of_our_own_is_installed_from_the_folder_of_wheels() -> None:
     )
 
 
-def test_the_digest_is_of_what_is_installed_and_from_where() -> None:
+def test_the_digest_covers_requirements_hashes_and_backend() -> None:
     pins = parse_lock(REAL_LOCK)
     lock = Lock(pins=pins, torch_backend=None)
     other_hash = (replace(pins[0], hashes=("sha256:00",)), *pins[1:])
@@ -107,7 +107,7 @@ def test_the_digest_is_of_what_is_installed_and_from_where() -> None:
     assert replace(lock, pins=other_via, fallback=True).digest == lock.digest
 
 
-def test_a_closure_has_all_that_its_roots_need() -> None:
+def test_a_closure_includes_indirect_dependencies() -> None:
     def pin(name: str, *via: str) -> Pin:
         return Pin(name=name, version="1", url=None, hashes=(), via=via)
 
@@ -119,7 +119,7 @@ def test_a_closure_has_all_that_its_roots_need() -> None:
     assert closure(cycle, {"a"}) == {"a", "b"}
 
 
-# pip takes a lock as a constraints file
+# A lock as a constraints file of pip
 
 
 def pip_install(folder: Path, lock: Lock) -> subprocess.CompletedProcess[str]:
@@ -132,7 +132,7 @@ def pip_install(folder: Path, lock: Lock) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("right", [True, False])
-def test_pip_takes_a_lock_as_constraints_and_checks_its_hashes(
+def test_pip_accepts_a_lock_as_constraints_and_checks_its_hashes(
     tmp_path: Path, *, right: bool
 ) -> None:
     write_wheel(tmp_path, "tiny-2.0")

@@ -26,7 +26,7 @@ pre = true
 
 @pytest.fixture(autouse=True)
 def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Return a home in which nothing is set, and take this machine's settings away."""
+    """Return an empty home folder, and remove all settings of this machine."""
     for name in list(os.environ):
         if name.startswith(("UV_", "PIP_", "XDG_")) or name.upper().endswith("_PROXY"):
             monkeypatch.delenv(name)
@@ -42,14 +42,14 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def test_an_index_of_pips_configuration_is_used_by_resolver_and_builds(home: Path) -> None:
+def test_an_index_in_pip_conf_is_used_by_resolver_and_builds(home: Path) -> None:
     write(home / ".config/pip/pip.conf", CONFIG)
     settings = index_environment()
     assert settings["UV_DEFAULT_INDEX"] == settings["PIP_INDEX_URL"] == INDEX
     assert settings["UV_INDEX"] == settings["PIP_EXTRA_INDEX_URL"] == "http://one.example/simple"
 
 
-def test_the_environment_goes_before_the_configuration(
+def test_variables_override_configuration_files(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(home / ".config/pip/pip.conf", CONFIG)
@@ -61,7 +61,7 @@ def test_the_environment_goes_before_the_configuration(
 
 
 @pytest.mark.parametrize("stronger", [".config/pip/pip.conf", "prefix/pip.conf", "named/pip.conf"])
-def test_the_nearest_configuration_counts(
+def test_the_file_with_the_highest_precedence_is_used(
     home: Path, monkeypatch: pytest.MonkeyPatch, stronger: str
 ) -> None:
     write(home / "xdg/pip/pip.conf", CONFIG)
@@ -72,7 +72,7 @@ def test_the_nearest_configuration_counts(
     assert configured_settings()["PIP_INDEX_URL"] == OTHER
 
 
-def test_no_configuration_is_read_where_pip_is_told_to_read_none(
+def test_pip_config_file_can_disable_configuration_files(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(home / ".config/pip/pip.conf", CONFIG)
@@ -81,7 +81,7 @@ def test_no_configuration_is_read_where_pip_is_told_to_read_none(
 
 
 @pytest.mark.parametrize("name", ["PIP_PRE", "PIP_CONSTRAINT", "PIP_NO_BINARY", "PIP_TARGET"])
-def test_pip_builds_without_settings_that_no_run_records(
+def test_pip_builds_with_index_settings_only(
     home: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     write(home / ".config/pip/pip.conf", CONFIG)
@@ -93,7 +93,7 @@ def test_pip_builds_without_settings_that_no_run_records(
     assert environment["HOME"] == str(home)
 
 
-def test_what_is_ignored_of_pips_configuration_is_named(home: Path) -> None:
+def test_ignored_settings_of_pip_conf_are_listed(home: Path) -> None:
     path = write(home / ".config/pip/pip.conf", CONFIG)
     assert ignored_settings(home) == [f"constraint in {path}", f"pre in {path}"]
     write(path, "[global]\nindex-url = file:///srv/simple\n")
@@ -101,7 +101,7 @@ def test_what_is_ignored_of_pips_configuration_is_named(home: Path) -> None:
     assert index_environment() == {}
 
 
-def test_certificates_of_pips_settings_serve_resolver_and_builds(
+def test_certificates_of_pip_are_used_by_resolver_and_builds(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
@@ -113,7 +113,7 @@ def test_certificates_of_pips_settings_serve_resolver_and_builds(
     assert resolver_environment()["SSL_CERT_FILE"] == str(uvs)
 
 
-def test_the_real_pip_reads_the_same(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_real_pip_reads_the_same_settings(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()  # the interpreter's own prefix, and this machine's files
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
@@ -132,7 +132,7 @@ def test_the_real_pip_reads_the_same(home: Path, monkeypatch: pytest.MonkeyPatch
     assert configured_settings()["PIP_INDEX_URL"] == INDEX
 
 
-def test_a_broken_configuration_of_pip_is_reported(home: Path) -> None:
+def test_an_invalid_pip_conf_is_reported(home: Path) -> None:
     write(home / ".config/pip/pip.conf", "index-url = no section\n")
     with pytest.raises(UsageError, match=r"pip\.conf cannot be read"):
         configured_settings()

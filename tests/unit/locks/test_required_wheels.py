@@ -1,4 +1,4 @@
-"""Wheels of requirements with a URL: made by the real pip from repositories, files and servers."""
+"""Own wheels, built by the real pip from repositories, files and servers."""
 
 import asyncio
 import subprocess
@@ -13,7 +13,7 @@ from tiny_index import serving
 from matrixci.errors import ExitCode, SubjectError
 from matrixci.locks.own_wheels import KeptWheel
 from matrixci.locks.required_wheels import make_wheels, without_credentials
-from matrixci.locks.wheel_fit import fits
+from matrixci.locks.wheel_fit import wheel_fits
 from matrixci.matrix.cells import Chosen
 
 
@@ -33,7 +33,7 @@ def refusal(folder: Path, *requires: str, pythons: tuple[str, ...] = ("3.12",)) 
     return str(caught.value)
 
 
-def test_what_has_no_url_is_left_to_the_index(tmp_path: Path) -> None:
+def test_requirements_without_a_url_are_skipped(tmp_path: Path) -> None:
     assert make(tmp_path / "wheels", "numpy<2", "torch") == ()
     assert not (tmp_path / "wheels").exists()
 
@@ -60,7 +60,7 @@ def git(folder: Path, *words: str) -> None:
     subprocess.run(["git", "-C", str(folder), *words], check=True)
 
 
-def test_a_folder_of_a_repository_may_be_named(tmp_path: Path) -> None:
+def test_a_subdirectory_of_a_repository_is_built(tmp_path: Path) -> None:
     (tmp_path / "all").mkdir()
     a_project(tmp_path / "all/tool", "tool", "2.0")
     commit = commit_all(tmp_path / "all")
@@ -68,7 +68,7 @@ def test_a_folder_of_a_repository_may_be_named(tmp_path: Path) -> None:
     assert kept.wheel.origin == f"git+{tmp_path.as_uri()}/all@{commit}#subdirectory=tool"
 
 
-def test_a_folder_is_told_with_its_commit(tmp_path: Path) -> None:
+def test_a_wheel_of_a_folder_records_its_commit(tmp_path: Path) -> None:
     project = a_project(tmp_path / "tool", "tool", "2.0")
     commit = commit_all(project)
     url = project.as_uri()
@@ -79,8 +79,8 @@ def test_a_folder_is_told_with_its_commit(tmp_path: Path) -> None:
     assert (changed.wheel.commit, changed.wheel.origin) == (f"{commit}+dirty", url)
 
 
-def test_what_is_built_twice_is_one_wheel(tmp_path: Path) -> None:
-    """The times of files come from a clone, so the build is told another one."""
+def test_building_twice_gives_an_identical_wheel(tmp_path: Path) -> None:
+    """The timestamps of a clone vary, so the build gets a fixed one."""
     project = a_project(tmp_path / "tool", "tool", "2.0")
     backend = project / "backend.py"
     text = backend.read_text(encoding="utf-8").replace(
@@ -94,7 +94,7 @@ def test_what_is_built_twice_is_one_wheel(tmp_path: Path) -> None:
     assert make(tmp_path / "wheels", f"tool @ {project.as_uri()}") == (kept,)
 
 
-def test_a_wheel_is_kept_as_it_is_whatever_becomes_of_the_file(tmp_path: Path) -> None:
+def test_a_stored_wheel_does_not_depend_on_the_original_file(tmp_path: Path) -> None:
     wheel = write_wheel(tmp_path, "my_tool-2.0+local")
     text = wheel.read_bytes()
     (kept,) = make(tmp_path / "wheels", f"My.Tool @ {wheel.as_uri()}")
@@ -108,7 +108,7 @@ def test_a_wheel_is_kept_as_it_is_whatever_becomes_of_the_file(tmp_path: Path) -
     ["py3-none-any", "py2.py3-none-any", "cp313-cp313-manylinux_2_17_x86_64.manylinux2014_x86_64",
      "cp39-abi3-manylinux_2_28_aarch64", "py313-none-any", "cp313-none-linux_x86_64"],
 )  # fmt: skip
-def test_a_wheel_for_another_python_than_this_one_is_fetched(tmp_path: Path, tag: str) -> None:
+def test_a_wheel_for_another_python_is_downloaded(tmp_path: Path, tag: str) -> None:
     wheel = write_wheel(tmp_path, "tool-2.0", python=">=3.13", tag=tag)
     with serving(tmp_path) as address:
         url = address.replace("//", "//me:secret@").replace("/simple", f"/files/{wheel.name}")
@@ -118,12 +118,12 @@ def test_a_wheel_for_another_python_than_this_one_is_fetched(tmp_path: Path, tag
     assert "secret" not in kept.wheel.model_dump_json()
 
 
-def test_a_wheel_that_fits_no_cell_is_refused(tmp_path: Path) -> None:
+def test_a_wheel_that_fits_no_cell_is_rejected(tmp_path: Path) -> None:
     wheel = write_wheel(tmp_path, "tool-2.0", tag="cp311-cp311-manylinux_2_17_x86_64")
     spec = f"tool @ {wheel.as_uri()}"
     assert refusal(tmp_path / "wheels", spec, pythons=("3.12", "3.13")) == (
         f'The requirement "{spec}" is the wheel {wheel.name}, '
-        "which is not for Linux with Python 3.12, 3.13."
+        "which cannot be installed on Linux with Python 3.12, 3.13."
     )
 
 
@@ -143,12 +143,12 @@ def test_a_wheel_that_fits_no_cell_is_refused(tmp_path: Path) -> None:
         ("pp311-pypy311_pp73-manylinux_2_17_x86_64", "3.11", False),
     ],
 )
-def test_a_wheel_fits_by_its_tags(tag: str, python: str, *, expected: bool) -> None:
-    assert fits(f"tool-2.0-{tag}.whl", python) is expected
+def test_tags_decide_whether_a_wheel_fits(tag: str, python: str, *, expected: bool) -> None:
+    assert wheel_fits(f"tool-2.0-{tag}.whl", python) is expected
 
 
 @pytest.mark.parametrize(
-    ("place", "told"),
+    ("place", "reason"),
     [
         ("git+file://{0}/absent", "fatal: '{0}/absent' does not appear to be a git repository"),
         ("git+file://{0}/tool@absent", "error: pathspec 'absent' did not match any file"),
@@ -156,15 +156,17 @@ def test_a_wheel_fits_by_its_tags(tag: str, python: str, *, expected: bool) -> N
         ("file://{0}/absent-1.0-py3-none-any.whl", "{0}/absent-1.0-py3-none-any.whl does not"),
         ("file://{0}/empty", "does not appear to be a Python project"),
         ("file://{0}/fails", "there is no compiler"),
-        ("file://{0}/tool.whl", "is no wheel: "),
-        ("file://{0}/other-1.0-py3-none-any.whl", "is a package named other, not tool."),
-        ("file://{0}/other", "is a package named other, not tool."),
+        ("file://{0}/tool.whl", "is not a wheel: "),
+        ("file://{0}/other-1.0-py3-none-any.whl", "is the package other, not tool."),
+        ("file://{0}/other", "is the package other, not tool."),
         ("file://{0}/tool-2.0-py3-none-any.whl#sha256=00", "Expected sha256 00"),
         ("{1}/files/tool-9.0-py3-none-any.whl", "HTTP error 404"),
         ("{1}/files/tool-9.0.tar.gz", "HTTP error 404"),
     ],
 )
-def test_what_can_not_be_had_is_told_with_its_reason(tmp_path: Path, place: str, told: str) -> None:
+def test_a_failed_build_or_download_is_reported_with_its_reason(
+    tmp_path: Path, place: str, reason: str
+) -> None:
     commit_all(a_project(tmp_path / "tool", "tool"))
     a_project(tmp_path / "other", "other")
     a_project(tmp_path / "fails", "tool", fails="there is no compiler")
@@ -177,18 +179,18 @@ def test_what_can_not_be_had_is_told_with_its_reason(tmp_path: Path, place: str,
         spec = f"tool @ {place.format(tmp_path, server)}"
         message = refusal(tmp_path / "wheels", spec)
     assert message.startswith(f'The requirement "{spec.replace("me:secret@", "***@")}"')
-    assert told.format(tmp_path) in message
+    assert reason.format(tmp_path) in message
     assert "secret" not in message
     assert len(message.splitlines()) <= 7
 
 
-def test_all_that_can_not_be_had_are_told_at_once(tmp_path: Path) -> None:
+def test_all_failed_requirements_are_reported_together(tmp_path: Path) -> None:
     specs = [f"{name} @ {tmp_path.as_uri()}/{name}" for name in ("one", "two")]
     message = refusal(tmp_path / "wheels", *specs)
     assert all(f'"{spec}"' in message for spec in specs)
 
 
-def test_what_applies_to_no_cell_is_not_made(tmp_path: Path) -> None:
+def test_a_requirement_that_applies_to_no_cell_is_skipped(tmp_path: Path) -> None:
     absent = f"tool @ {tmp_path.as_uri()}/absent ; python_version < '3.12'"
     elsewhere = f"tool @ {tmp_path.as_uri()}/absent ; sys_platform == 'win32'"
     assert make(tmp_path / "wheels", absent, elsewhere, pythons=("3.12", "3.13")) == ()

@@ -30,9 +30,7 @@ def uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeUv:
     return install_fake_uv(tmp_path, monkeypatch)
 
 
-def test_a_cell_is_resolved_with_its_subject_and_what_the_checks_need(
-    uv: FakeUv, tmp_path: Path
-) -> None:
+def test_a_cell_is_resolved_with_its_subject_and_the_harness(uv: FakeUv, tmp_path: Path) -> None:
     subject = Subject(name="toy", spec="toy", requirement="toy>=1")
     cell = a_cell("3.11", requires=("numpy<2", "torch"), torch_backend=None)
 
@@ -46,19 +44,19 @@ def test_a_cell_is_resolved_with_its_subject_and_what_the_checks_need(
     assert "--python-version 3.11" in uv.calls[0]
 
 
-def test_a_request_that_many_have_is_asked_once(uv: FakeUv, tmp_path: Path) -> None:
+def test_equal_requests_share_one_resolution(uv: FakeUv, tmp_path: Path) -> None:
     answers = ask(tmp_path, a_request(), a_request(), a_request(python="3.13"), a_request())
     assert len(uv.calls) == 2
     assert answers[0] == answers[1] == answers[3]
 
 
-# The backend's index may not be there
+# An unreachable index of the torch backend
 
 
 @pytest.mark.parametrize(
     "answer", [UNREACHABLE, (2, "", said("unavailable")), (1, "", said("refused-403"))]
 )
-def test_a_backend_out_of_reach_falls_back_to_the_default_index(
+def test_an_unreachable_backend_falls_back_to_the_default_index(
     uv: FakeUv, tmp_path: Path, answer: tuple[int, str, str]
 ) -> None:
     uv.answer("backend", *answer)
@@ -67,11 +65,11 @@ def test_a_backend_out_of_reach_falls_back_to_the_default_index(
     assert isinstance(without, Lock)
     assert (with_backend.fallback, with_backend.torch_backend) == (True, None)
     assert (without.fallback, without.torch_backend) == (False, None)
-    assert with_backend.digest == without.digest  # so both have one image
+    assert with_backend.digest == without.digest  # so both use the same image
     assert [call.split()[0] for call in uv.calls].count("plain") == 1
 
 
-def test_a_backend_out_of_reach_is_tried_once(uv: FakeUv, tmp_path: Path) -> None:
+def test_an_unreachable_backend_is_tried_once(uv: FakeUv, tmp_path: Path) -> None:
     uv.answer("backend", *UNREACHABLE)
 
     async def one_after_the_other() -> None:
@@ -87,7 +85,7 @@ def test_a_backend_out_of_reach_is_tried_once(uv: FakeUv, tmp_path: Path) -> Non
     assert sum(call.startswith("backend") for call in uv.calls) == 2  # cpu once, cu126 once
 
 
-def test_a_backend_that_answers_needs_no_fallback(uv: FakeUv, tmp_path: Path) -> None:
+def test_a_reachable_backend_needs_no_fallback(uv: FakeUv, tmp_path: Path) -> None:
     (lock,) = ask(tmp_path, a_request(torch_backend="cpu"))
     assert isinstance(lock, Lock)
     assert (lock.torch_backend, lock.fallback) == ("cpu", False)
@@ -98,27 +96,27 @@ def test_a_backend_that_answers_needs_no_fallback(uv: FakeUv, tmp_path: Path) ->
     assert len(uv.calls) == 2
 
 
-def test_a_proof_after_the_fallback_is_a_proof(uv: FakeUv, tmp_path: Path) -> None:
+def test_a_cell_may_be_unsatisfiable_after_the_fallback(uv: FakeUv, tmp_path: Path) -> None:
     uv.answer("backend", *UNREACHABLE)
     uv.answer("plain", *NO_SOLUTION)
     (answer,) = ask(tmp_path, a_request(torch_backend="cpu"))
     assert isinstance(answer, Unsatisfiable)
 
 
-# Two questions beside that of a cell
+# Requests that are not those of a cell
 
 
 def tools(cache: Path) -> Lock:
     return asyncio.run(Resolver(cache, PLATFORM, None, fresh=False).tools("3.13"))
 
 
-def test_the_installer_in_a_build_is_the_uv_that_is_here(uv: FakeUv, tmp_path: Path) -> None:
+def test_an_image_build_installs_the_same_version_of_uv(uv: FakeUv, tmp_path: Path) -> None:
     assert tools(tmp_path).versions == {"attrs": "26.1.0"}
     assert uv.stdin == [f"uv=={version('uv')}"]
     assert "--python-version 3.13" in uv.calls[0]
 
 
-def test_an_index_without_this_uv_is_told(uv: FakeUv, tmp_path: Path) -> None:
+def test_an_index_without_the_installed_uv_is_an_error(uv: FakeUv, tmp_path: Path) -> None:
     uv.answer("plain", *NO_SOLUTION)
     with pytest.raises(ResolverError, match=r"does not have the installed uv: there is no"):
         tools(tmp_path)
@@ -127,7 +125,7 @@ def test_an_index_without_this_uv_is_told(uv: FakeUv, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("answer", "kind"), [(OK, Lock), (UNREACHABLE, type(None)), (NO_SOLUTION, Unsatisfiable)]
 )
-def test_what_is_tried_in_the_place_of_a_cell_has_an_answer_or_none(
+def test_a_probe_has_an_answer_or_none(
     uv: FakeUv, tmp_path: Path, answer: tuple[int, str, str], kind: type
 ) -> None:
     uv.answer("plain", *answer)
@@ -138,7 +136,7 @@ def test_what_is_tried_in_the_place_of_a_cell_has_an_answer_or_none(
     assert "--python-version 3.10 --python-platform" in uv.calls[0]
 
 
-def test_what_is_tried_for_any_platform_is_without_dependencies(uv: FakeUv, tmp_path: Path) -> None:
+def test_a_universal_probe_leaves_dependencies_out(uv: FakeUv, tmp_path: Path) -> None:
     resolver = Resolver(tmp_path, PLATFORM, None, fresh=False)
     asyncio.run(resolver.probe(["torch==99"], a_cell(), universal=True))
     (call,) = uv.calls
@@ -147,7 +145,7 @@ def test_what_is_tried_for_any_platform_is_without_dependencies(uv: FakeUv, tmp_
     assert "--torch-backend" not in call
 
 
-# The real uv, against an index of our own
+# The real uv with a test index
 
 
 @pytest.fixture
@@ -175,7 +173,7 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield folder
 
 
-def test_the_real_resolver_gives_a_lock_with_hashes(wheels: Path, tmp_path: Path) -> None:
+def test_the_real_uv_returns_a_lock_with_hashes(wheels: Path, tmp_path: Path) -> None:
     own = write_wheel(tmp_path, "my_own-1.0+local", ["toy-one"])
     (lock,) = ask(tmp_path / "locks", a_request(f"my-own @ {own.as_uri()}", "base"))
     assert isinstance(lock, Lock)
@@ -199,7 +197,7 @@ def test_the_real_resolver_gives_a_lock_with_hashes(wheels: Path, tmp_path: Path
         (("compiled",), "no wheel of compiled for CPython 3.12"),
     ],
 )
-def test_the_real_resolver_proves_that_there_is_no_lock(
+def test_the_real_uv_proves_that_there_is_no_lock(
     tmp_path: Path, requires: tuple[str, ...], reason: str
 ) -> None:
     (proof,) = ask(tmp_path / "locks", a_request(*requires))
@@ -210,7 +208,7 @@ def test_the_real_resolver_proves_that_there_is_no_lock(
 
 @pytest.mark.usefixtures("wheels")
 @pytest.mark.parametrize(
-    ("status", "told"),
+    ("status", "message"),
     [
         (401, "The package index refused access: 401 Unauthorized"),
         (403, "The package index refused access: 403 Forbidden"),
@@ -218,8 +216,8 @@ def test_the_real_resolver_proves_that_there_is_no_lock(
         (None, "Cannot query the package index: Failed to fetch: the index"),
     ],
 )
-def test_with_the_real_resolver_an_index_that_does_not_answer_is_no_proof(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int | None, told: str
+def test_the_real_uv_reports_an_unavailable_index_as_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int | None, message: str
 ) -> None:
     if status is None:
         monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
@@ -230,5 +228,5 @@ def test_with_the_real_resolver_an_index_that_does_not_answer_is_no_proof(
             monkeypatch.setenv("UV_DEFAULT_INDEX", address)
             with pytest.raises(ResolverError) as caught:
                 ask(tmp_path / "locks", a_request("base"))
-    assert str(caught.value).startswith(told)
+    assert str(caught.value).startswith(message)
     assert "127.0.0.1" not in str(caught.value)

@@ -25,7 +25,7 @@ def resolve(spec: str, folder: Path) -> ResolvedSubject:
         ("my.own_package==1.0", "my-own-package", "my.own_package==1.0"),
     ],
 )
-def test_a_requirement_stays_one(tmp_path: Path, spec: str, name: str, requirement: str) -> None:
+def test_a_requirement_is_kept(tmp_path: Path, spec: str, name: str, requirement: str) -> None:
     resolved = resolve(spec, tmp_path / "subjects")
     assert resolved.wheel is None
     subject = resolved.subject
@@ -34,7 +34,7 @@ def test_a_requirement_stays_one(tmp_path: Path, spec: str, name: str, requireme
     assert not (tmp_path / "subjects").exists()
 
 
-def test_a_wheel_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_a_wheel_is_used_unchanged(tmp_path: Path) -> None:
     wheel = write_wheel(tmp_path, "My_Own-1.0+local")
     resolved = resolve(str(wheel), tmp_path / "subjects")
     digest = digest_of_file(wheel)
@@ -47,13 +47,13 @@ def test_a_wheel_is_taken_as_it_is(tmp_path: Path) -> None:
     assert not (tmp_path / "subjects").exists()
 
 
-def test_another_wheel_of_one_name_is_another_requirement(tmp_path: Path) -> None:
+def test_wheels_with_equal_names_are_different_requirements(tmp_path: Path) -> None:
     first = resolve(str(write_wheel(tmp_path, "own-1.0")), tmp_path).subject
     second = resolve(str(write_wheel(tmp_path, "own-1.0", ["numpy<2"])), tmp_path).subject
     assert first.requirement != second.requirement
 
 
-def test_a_path_may_be_relative_or_begin_at_home(
+def test_a_path_may_be_relative_or_start_with_a_tilde(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wheel = write_wheel(tmp_path, "own-1.0")
@@ -64,35 +64,37 @@ def test_a_path_may_be_relative_or_begin_at_home(
 
 
 @pytest.mark.parametrize("spec", ["./absent", "dist/absent-1.0-py3-none-any.whl", "~/absent/x"])
-def test_what_does_not_exist_is_told_with_where_it_was_looked_for(
+def test_a_missing_path_is_reported_as_an_absolute_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(SubjectError) as caught:
         resolve(spec, tmp_path)
-    assert str(caught.value).startswith(f"The subject {spec} doesn't exist (looked for {tmp_path}/")
+    assert str(caught.value).startswith(
+        f"The subject {spec} does not exist (looked for {tmp_path}/"
+    )
     assert caught.value.exit_code is ExitCode.USAGE
 
 
 @pytest.mark.parametrize("name", ["own.whl", "own-1.0.whl", "own-x-py3-none-any.whl"])
-def test_a_wheel_with_a_name_of_no_wheel_is_told(tmp_path: Path, name: str) -> None:
+def test_an_invalid_wheel_name_is_reported(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("", encoding="utf-8")
-    with pytest.raises(SubjectError, match="is no wheel: "):
+    with pytest.raises(SubjectError, match="is not a wheel: "):
         resolve(str(tmp_path / name), tmp_path)
 
 
-def test_a_folder_with_the_name_of_a_wheel_is_told(tmp_path: Path) -> None:
+def test_a_folder_named_like_a_wheel_is_reported(tmp_path: Path) -> None:
     folder = tmp_path / "own-1.0-py3-none-any.whl"
     folder.mkdir()
-    with pytest.raises(SubjectError, match=r"is no wheel: .*Is a directory"):
+    with pytest.raises(SubjectError, match=r"is not a wheel: .*Is a directory"):
         resolve(str(folder), tmp_path)
 
 
-# Built by the real pip, from a folder that brings its own backend, so that no index is needed
+# Built by the real pip from a folder with its own build backend, so that no index is needed
 
 
-def test_a_folder_becomes_a_wheel_anew_each_time(tmp_path: Path) -> None:
+def test_a_folder_is_built_again_each_time(tmp_path: Path) -> None:
     checkout, subjects = a_project(tmp_path / "checkout"), tmp_path / "subjects"
     first = resolve(str(checkout), subjects)
     assert first.subject.name == "toy"
@@ -100,7 +102,7 @@ def test_a_folder_becomes_a_wheel_anew_each_time(tmp_path: Path) -> None:
     assert first.wheel is not None
     assert first.wheel.name == first.subject.wheel == "toy-1.0-py3-none-any.whl"
     assert first.subject.digest == digest_of_file(first.wheel)
-    # Unchanged it is one and the same; changed it is another, and the first is still there.
+    # An unchanged folder gives the same wheel. A changed one gives another, and keeps the first.
     assert resolve(str(checkout), subjects) == first
     a_project(checkout, code="changed = True")
     second = resolve(str(checkout), subjects)
@@ -110,26 +112,26 @@ def test_a_folder_becomes_a_wheel_anew_each_time(tmp_path: Path) -> None:
     with zipfile.ZipFile(second.wheel) as archive:
         assert archive.read("toy.py") == b"changed = True"
     assert digest_of_file(first.wheel) == first.subject.digest
-    assert len(list(subjects.iterdir())) == 2  # nothing is left of the builds
+    assert len(list(subjects.iterdir())) == 2  # no temporary folders of the builds
 
 
-def test_a_folder_that_can_not_be_built_is_told_with_the_end_of_why(tmp_path: Path) -> None:
+def test_a_failed_build_is_reported_with_the_end_of_its_output(tmp_path: Path) -> None:
     checkout = a_project(tmp_path / "checkout", fails="there is no compiler")
     with pytest.raises(SubjectError) as caught:
         resolve(str(checkout), tmp_path / "subjects")
     assert str(caught.value).splitlines() == [
-        f"The subject {checkout} can't be built into a wheel:",
+        f"The subject {checkout} cannot be built into a wheel:",
         "there is no compiler",
     ]
     assert list((tmp_path / "subjects").iterdir()) == []
 
 
-# The same by a stand-in for pip, for what the real one needs a network for
+# Built by a fake pip, where the real one would need a network
 
 
 @pytest.fixture
 def pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder of a stand-in: it notes its arguments, and runs what `does` holds."""
+    """Return the folder of a fake pip, which records its arguments and runs the script `does`."""
     folder = tmp_path / "pip"
     folder.mkdir()
     program = folder / "python"
@@ -161,7 +163,7 @@ def does(pip: Path, script: str) -> None:
         ("Toy[fast,all] @ git+https://me:pw@host.example/a/b", "toy[all,fast]"),
     ],
 )
-def test_a_url_becomes_a_wheel_and_its_credentials_stay_here(
+def test_a_url_is_built_into_a_wheel_without_its_credentials(
     tmp_path: Path, pip: Path, spec: str, name: str
 ) -> None:
     does(pip, 'echo wheel >"$wheels/toy-1.0-py3-none-any.whl"')
@@ -179,43 +181,43 @@ def test_a_url_becomes_a_wheel_and_its_credentials_stay_here(
     "script",
     [
         "echo 'ERROR: no such branch at https://me:pw@host.example/a' >&2; exit 1",
-        "true",  # it said all is well, and there is no wheel
+        "true",  # exits with 0, but writes no wheel
         'echo >"$wheels/a-1-py3-none-any.whl"; echo >"$wheels/b-1-py3-none-any.whl"',
         "echo '\\033[31mred\\033[0m' >&2; exit 1",
         "i=0; while [ $i -lt 100 ]; do echo line $i >&2; i=$((i + 1)); done; exit 1",
     ],
     ids=["fails", "builds nothing", "builds two", "colours", "talks"],
 )
-def test_a_url_that_can_not_be_built_is_told_without_credentials(
+def test_a_failed_build_of_a_url_is_reported_without_credentials(
     tmp_path: Path, pip: Path, script: str
 ) -> None:
     does(pip, script)
     with pytest.raises(SubjectError) as caught:
         resolve("git+https://me:pw@host.example/a", tmp_path / "subjects")
     first, *end = str(caught.value).splitlines()
-    assert first == "The subject git+https://***@host.example/a can't be built into a wheel:"
+    assert first == "The subject git+https://***@host.example/a cannot be built into a wheel:"
     assert len(end) <= 6
     assert "pw" not in str(caught.value)
     assert "\x1b" not in str(caught.value)
 
 
-def test_a_build_that_does_not_end_is_ended(
+def test_a_build_is_stopped_at_the_time_limit(
     tmp_path: Path, pip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("matrixci.locks.wheel_build.BUILD_SECONDS", 0.1)
     does(pip, "sleep 60")
-    with pytest.raises(SubjectError, match=r"wasn't built within 0 s\."):
+    with pytest.raises(SubjectError, match=r"was not built within 0 s\."):
         resolve("https://host.example/a.zip", tmp_path / "subjects")
 
 
-def test_a_folder_for_wheels_that_can_not_be_made_is_told(tmp_path: Path, pip: Path) -> None:
+def test_an_unwritable_folder_of_wheels_is_reported(tmp_path: Path, pip: Path) -> None:
     does(pip, "true")
     (tmp_path / "subjects").write_text("in the way", encoding="utf-8")
-    with pytest.raises(RunFilesError, match=f"wheel can't be kept in {tmp_path}/subjects: "):
+    with pytest.raises(RunFilesError, match=f"cannot store the wheel in {tmp_path}/subjects: "):
         resolve("https://host.example/a.zip", tmp_path / "subjects")
 
 
-def test_the_times_in_a_wheel_are_those_of_the_source(pip: Path, tmp_path: Path) -> None:
+def test_timestamps_in_a_wheel_come_from_the_commit(pip: Path, tmp_path: Path) -> None:
     does(pip, f"echo $SOURCE_DATE_EPOCH >>{tmp_path}/epochs; exit 1")
     (folder := tmp_path / "toy").mkdir()
     (folder / "setup.py").write_text("", encoding="utf-8")
@@ -230,14 +232,14 @@ def test_the_times_in_a_wheel_are_those_of_the_source(pip: Path, tmp_path: Path)
     assert (tmp_path / "epochs").read_text().split() == ["315532800", made]
 
 
-# Its commit
+# Commits
 
 
 def subject_of(tmp_path: Path, spec: str) -> Subject:
     return asyncio.run(resolve_subject(spec, tmp_path / "subjects")).subject
 
 
-def test_a_folder_has_the_commit_that_is_checked_out(tmp_path: Path) -> None:
+def test_a_folder_has_its_checked_out_commit(tmp_path: Path) -> None:
     folder = a_project(tmp_path / "toy")
     assert subject_of(tmp_path, str(folder)).commit is None
 
@@ -250,14 +252,14 @@ def test_a_folder_has_the_commit_that_is_checked_out(tmp_path: Path) -> None:
     assert subject_of(tmp_path, str(folder)).commit == f"{commit}+dirty"
 
 
-def test_a_folder_that_its_repository_does_not_track_has_no_commit(tmp_path: Path) -> None:
+def test_an_untracked_folder_has_no_commit(tmp_path: Path) -> None:
     (tmp_path / "outer.txt").write_text("outer", encoding="utf-8")
     commit_all(tmp_path)
 
     assert subject_of(tmp_path, str(a_project(tmp_path / "toy"))).commit is None
 
 
-def test_a_part_of_a_repository_is_not_changed_by_another_part(tmp_path: Path) -> None:
+def test_changes_outside_the_folder_do_not_make_its_commit_dirty(tmp_path: Path) -> None:
     (tmp_path / "repository").mkdir()
     folder = a_project(tmp_path / "repository" / "toy")
     (other := tmp_path / "repository" / "other.txt").write_text("one", encoding="utf-8")
@@ -267,7 +269,7 @@ def test_a_part_of_a_repository_is_not_changed_by_another_part(tmp_path: Path) -
     assert subject_of(tmp_path, str(folder)).commit == commit
 
 
-def test_a_repository_gives_the_commit_that_was_built(tmp_path: Path) -> None:
+def test_a_repository_url_has_the_commit_that_was_built(tmp_path: Path) -> None:
     commit = commit_all(a_project(tmp_path / "toy"))
     url = f"git+{(tmp_path / 'toy').as_uri()}"
 

@@ -20,7 +20,7 @@ QUICK = settings(max_examples=60, deadline=None, derandomize=True, database=None
 
 
 def case(path: Path) -> tuple[str, str]:
-    """Return the line that a person should read, and what the resolver really said."""
+    """Return the expected line and the recorded output of uv."""
     head, _, said = path.read_text(encoding="utf-8").partition("\n\n")
     return head.splitlines()[1], said
 
@@ -28,12 +28,12 @@ def case(path: Path) -> tuple[str, str]:
 REASONS = [path for path in CASES if case(path)[0].startswith("reason: ")]
 
 
-def test_there_are_real_texts() -> None:
+def test_enough_outputs_of_uv_are_recorded() -> None:
     assert len(REASONS) > 20
 
 
 @pytest.mark.parametrize("path", REASONS, ids=lambda path: path.stem)
-def test_what_the_resolver_said_becomes_one_readable_line(path: Path) -> None:
+def test_recorded_output_becomes_one_readable_line(path: Path) -> None:
     expected, said = case(path)
     reason = readable_reason(said)
     assert f"reason: {reason}" == expected, reason
@@ -44,12 +44,12 @@ def test_what_the_resolver_said_becomes_one_readable_line(path: Path) -> None:
 PROOFS = cases()
 
 
-def test_there_are_proofs_of_many_kinds() -> None:
+def test_enough_kinds_of_proofs_are_recorded() -> None:
     assert len(PROOFS) >= 30
 
 
 @pytest.mark.parametrize("name", PROOFS)
-def test_a_reason_names_only_requirements_that_there_are(name: str) -> None:
+def test_a_reason_names_only_real_requirements(name: str) -> None:
     case = PROOFS[name]
     reason = readable_reason(case["said"], PYTHON)
     assert reason == case["reason"]
@@ -65,7 +65,7 @@ def test_a_reason_names_only_requirements_that_there_are(name: str) -> None:
         *needed,
         *map(name_of, needed),
     }
-    asked = {re.sub(r">=(\S+),<=\1$", r"==\1", one) for one in case["asked"]}  # as uv says it
+    asked = {re.sub(r">=(\S+),<=\1$", r"==\1", one) for one in case["asked"]}  # as uv writes it
     assert set(re.findall(r"(\S+) is required", reason)) <= asked
 
 
@@ -73,17 +73,17 @@ NOT_USED = {name: case for name, case in PROOFS.items() if "not_used" in case}
 
 
 @pytest.mark.parametrize("name", NOT_USED)
-def test_why_a_release_is_not_used_is_what_the_proof_says_of_it(name: str) -> None:
+def test_the_reason_for_a_held_back_release_follows_its_proof(name: str) -> None:
     case = NOT_USED[name]
     assert why_not_used(case["said"], case["not_used"]) == case["not_used"]["reason"]
 
 
 @pytest.mark.parametrize("name", [*list(PROOFS)[:2], *list(NOT_USED)[:1]])
-def test_the_proofs_are_those_of_the_installed_uv(name: str) -> None:
+def test_recorded_proofs_equal_those_of_the_installed_uv(name: str) -> None:
     assert prove(PROOFS[name]) == PROOFS[name]["said"]
 
 
-def test_for_which_python_a_proof_is_does_not_show() -> None:
+def test_the_split_markers_of_uv_are_left_out() -> None:
     (name,) = (name for name in NOT_USED if PROOFS[name].get("universal"))
     said = PROOFS[name]["said"]
     assert "for split (markers: " in said
@@ -91,18 +91,18 @@ def test_for_which_python_a_proof_is_does_not_show() -> None:
     assert "split" not in readable_reason(said.replace("we can conclude", "it is clear"))
 
 
-def test_a_fact_that_is_not_understood_leaves_the_proof_in_its_own_words() -> None:
+def test_a_proof_with_an_unknown_fact_is_quoted() -> None:
     because = "toy==1 is out of fashion and you require toy, we can conclude that it is so."
     said = f"{NO_SOLUTION}\n  cause: Because {because}"
     assert readable_reason(said) == f"Because {because}"
 
 
-def test_of_many_releases_the_lowest_python_that_would_do_is_told() -> None:
+def test_the_lowest_python_of_several_releases_is_named() -> None:
     (path,) = (path for path in CASES if path.stem == "universal-numpy-on-3.10")
     expected, said = case(path)
     needed = needed_pythons(said, "3.10")
-    told = [f"{need.package} needs Python {need.requirement}" for need in needed.values()]
-    assert [f"needs: {each}" for each in told] == [expected]
+    lines = [f"{need.package} needs Python {need.requirement}" for need in needed.values()]
+    assert [f"needs: {each}" for each in lines] == [expected]
     whole = needed_pythons(said.replace("numpy==2.4.0 has no usable wheels and ", ""), "3.10")
     assert whole["numpy"].package == "numpy"
 
@@ -117,7 +117,7 @@ def test_of_many_releases_the_lowest_python_that_would_do_is_told() -> None:
         ("numpy===weird depends on Python>=3.12", {}),
     ],
 )
-def test_which_python_is_needed_is_only_told_where_it_is_clear(
+def test_the_required_python_is_named_only_if_unambiguous(
     said: str, needed: dict[str, str]
 ) -> None:
     text = f"{NO_SOLUTION}\n cause: Because {said}, we can conclude that it is so."
@@ -155,14 +155,14 @@ PIECES = st.sampled_from(
 
 @QUICK
 @given(st.lists(PIECES | st.text(max_size=20), max_size=40))
-def test_whatever_the_resolver_says_there_is_a_short_line(pieces: list[str]) -> None:
+def test_any_output_gives_a_short_line(pieces: list[str]) -> None:
     reason = readable_reason(f"{NO_SOLUTION}\n  cause: {' '.join(pieces)}")
     assert reason.strip()
     assert len(reason) <= 220
     assert len(reason.splitlines()) == 1
 
 
-def test_requirements_that_agree_are_no_conflict() -> None:
+def test_compatible_requirements_are_not_a_conflict() -> None:
     said = (
         "{}\n cause: Because a==1 depends on {} and you require {} and zzz==1, we can conclude that"
         " your requirements are unsatisfiable."
@@ -183,7 +183,7 @@ def test_requirements_that_agree_are_no_conflict() -> None:
         assert reason == f"a==1 needs {needed}, and {required} is required"
 
 
-def test_what_the_resolver_concludes_is_no_requirement_of_the_users() -> None:
+def test_a_conclusion_is_not_a_requirement_of_the_user() -> None:
     said = (
         f"{NO_SOLUTION}\n cause: Because numpy<2 has no usable wheels and a==1 depends on "
         "numpy<2, we can conclude that a==1 cannot be used. And because you require a==1, we can "
@@ -193,13 +193,13 @@ def test_what_the_resolver_concludes_is_no_requirement_of_the_users() -> None:
     assert readable_reason(said) == "no wheel of numpy<2 for CPython 3.13, and a==1 needs it"
 
 
-def test_what_follows_the_users_requirements_is_none_of_them() -> None:
+def test_facts_after_the_requirements_of_the_user_are_not_requirements() -> None:
     because = "you require numpy<2 and numpy==20 has no usable wheels"
     said = f"{NO_SOLUTION}\n cause: Because {because}, we can conclude that it is so."
     assert derivation_of(said).required == ["numpy<2"]
 
 
-def test_one_line_leaves_out_who_was_asked() -> None:
+def test_one_line_leaves_urls_out() -> None:
     text = "error: Failed to fetch: `https://me:pw@host.example/simple/`\n  cause: timed\n  out"
     assert one_line(text) == "Failed to fetch: `the index`: timed out"
     assert not re.search(r"host|me|pw", one_line("http://me:pw@host.example:8080/a?b=c d"))

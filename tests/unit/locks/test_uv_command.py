@@ -15,7 +15,7 @@ def uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeUv:
     return install_fake_uv(tmp_path, monkeypatch)
 
 
-def test_uv_is_asked_for_exactly_this(uv: FakeUv, tmp_path: Path) -> None:
+def test_the_command_line_of_uv(uv: FakeUv, tmp_path: Path) -> None:
     request = a_request("numpy<2", "torch", torch_backend="cu126", as_of=date(2026, 1, 31))
     ask(tmp_path / "locks", request)
     assert uv.stdin == ["numpy<2", "torch"]
@@ -38,11 +38,11 @@ def test_uv_is_asked_for_exactly_this(uv: FakeUv, tmp_path: Path) -> None:
         {"as_of": date(2026, 1, 1)},
     ],
 )
-def test_an_answer_is_kept_for_its_request_alone(changed: dict[str, object]) -> None:
+def test_each_field_of_a_request_is_part_of_its_key(changed: dict[str, object]) -> None:
     assert replace(a_request(), **changed).key() != a_request().key()  # type: ignore[arg-type]
 
 
-def test_an_answer_is_kept_for_its_index_and_its_resolver_alone(
+def test_index_settings_and_uv_version_are_part_of_the_key(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     here = a_request().key()
@@ -65,7 +65,7 @@ def test_an_answer_is_kept_for_its_index_and_its_resolver_alone(
         ("backend-unreachable", 2),
     ],
 )
-def test_an_index_that_does_not_answer_is_no_proof(
+def test_an_unavailable_index_is_an_error_and_not_a_proof(
     uv: FakeUv, tmp_path: Path, name: str, status: int
 ) -> None:
     uv.answer("plain", status, "", said(name))
@@ -87,7 +87,7 @@ def test_an_index_that_does_not_answer_is_no_proof(
         (0, "what is this?\n", ""),
     ],
 )
-def test_a_resolver_that_fails_is_no_proof(
+def test_a_crash_of_uv_is_an_error_and_not_a_proof(
     uv: FakeUv, tmp_path: Path, answer: tuple[int, str, str]
 ) -> None:
     status, out, err = answer
@@ -97,7 +97,7 @@ def test_a_resolver_that_fails_is_no_proof(
         ask(tmp_path, a_request())
 
 
-def test_a_resolver_that_does_not_end_is_ended(
+def test_uv_is_stopped_at_the_time_limit(
     uv: FakeUv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("matrixci.locks.uv_command.TIME_LIMIT", 0.2)

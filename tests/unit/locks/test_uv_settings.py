@@ -1,4 +1,4 @@
-"""The real uv, held to what the request says and to nothing else."""
+"""The real uv uses the settings of a request and no others."""
 
 import asyncio
 import re
@@ -28,7 +28,7 @@ CONSTRAINTS = "tool<2\n"
 
 @pytest.fixture
 def resolve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], dict[str, str]]:
-    """Return what resolves the request in the folder `work`, against an index's address."""
+    """Return a function that resolves the request in the folder `work` from an index."""
     work = tmp_path / "work"
     work.mkdir()
     (tmp_path / "constraints.txt").write_text(CONSTRAINTS)
@@ -70,7 +70,7 @@ VARIABLES = {
 
 
 @pytest.mark.parametrize("name", VARIABLES)
-def test_a_variable_that_is_no_index_setting_changes_no_lock(
+def test_variables_other_than_index_settings_do_not_change_a_lock(
     resolve: Callable[[str], dict[str, str]],
     wheels: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -93,7 +93,7 @@ SETTINGS = {
 
 @pytest.mark.parametrize("key", SETTINGS)
 @pytest.mark.parametrize("file", ["work/pyproject.toml", "work/uv.toml", "home/.config/uv/uv.toml"])
-def test_a_file_that_uv_would_find_changes_no_lock(
+def test_discovered_configuration_files_do_not_change_a_lock(
     resolve: Callable[[str], dict[str, str]], wheels: Path, tmp_path: Path, file: str, key: str
 ) -> None:
     path = tmp_path / file
@@ -104,7 +104,7 @@ def test_a_file_that_uv_would_find_changes_no_lock(
         assert resolve(index) == {"toy": "1.0", "tool": "2.0"}
 
 
-def test_an_index_of_the_users_configuration_is_used(
+def test_an_index_in_the_users_uv_toml_is_used(
     resolve: Callable[[str], dict[str, str]], wheels: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "empty").mkdir()
@@ -115,10 +115,10 @@ def test_an_index_of_the_users_configuration_is_used(
         assert resolve(empty) == {"toy": "1.0", "tool": "2.0"}
 
 
-# What uv says of itself, so that a setting that it learns is noticed here.
+# The variables that uv itself documents, so that a new one is noticed here.
 
 HARMLESS = {
-    "UV_CONFIG_FILE",  # its index settings are read, and the others named
+    "UV_CONFIG_FILE",  # its index settings are used, and the others listed
     "UV_CUSTOM_COMPILE_COMMAND",
     "UV_LINK_MODE",
     "UV_MANAGED_PYTHON",  # the interpreter is given
@@ -137,7 +137,7 @@ def names_of_uv() -> list[str]:
     return sorted(set(re.findall(r"env: (UV_\w+)", done.stdout)))
 
 
-def test_each_variable_of_uv_is_passed_on_or_ignored_by_name(
+def test_each_variable_of_uv_is_passed_on_or_listed_as_ignored(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     names = names_of_uv()
@@ -155,7 +155,7 @@ ANY_NAME = st.from_regex(r"(UV|PIP)_[A-Z_]{1,20}", fullmatch=True) | st.sampled_
 
 @settings(deadline=None)
 @given(ANY_NAME)
-def test_a_setting_changes_the_request_or_is_kept_from_uv(name: str) -> None:
+def test_a_variable_changes_the_key_or_is_hidden_from_uv(name: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(name, raising=False)
         key, environment = REQUEST.key(), inherited_environment()
@@ -165,7 +165,7 @@ def test_a_setting_changes_the_request_or_is_kept_from_uv(name: str) -> None:
             assert inherited_environment() == environment
 
 
-def test_another_index_is_another_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_index_gives_another_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = REQUEST.key()
     config = tmp_path / "uv.toml"
     config.write_text('[[index]]\nname = "corp"\nurl = "http://corp.example/simple"\n')

@@ -202,7 +202,8 @@ def faults(session: nox.Session) -> None:
 def chaos(session: nox.Session) -> None:
     """Contributors: inject random faults into toy matrices."""
     _install(session, "tests")
-    session.run("python", "-m", "chaos", *session.posargs, env={"PYTHONPATH": "tests"})
+    path = {"PYTHONPATH": "tests:tests/support"}
+    session.run("python", "-m", "chaos", *session.posargs, env=path)
 
 
 @contributor_session

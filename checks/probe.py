@@ -268,7 +268,7 @@ class Interpreter:
                         selector.unregister(stream.fd)
         return None
 
-    def run(  # noqa: PLR0913 - the facts of a job, all but the source optional
+    def run(
         self,
         source: str,
         *,
@@ -358,7 +358,7 @@ def _end_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def _observed(  # noqa: PLR0913
+def _observed(
     data: bytes,
     token: str,
     ended: Mapping[str, Any] | None,
@@ -410,7 +410,7 @@ def _parsed(line: bytes) -> Mapping[str, Any]:
     return parsed if isinstance(parsed, dict) else {}
 
 
-def run_fresh(  # noqa: PLR0913 - as Interpreter.run
+def run_fresh(
     source: str,
     *,
     environment: Mapping[str, str],

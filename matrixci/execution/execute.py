@@ -147,7 +147,7 @@ async def _sweep(engine: Engine, listener: Listener) -> None:
         listener.said(f"{swept} temporary folders of a run that was killed are removed")
 
 
-async def run_and_judge(  # noqa: PLR0913, PLR0917 - a run has as many parts
+async def run_and_judge(
     run: Run,
     pipeline: Pipeline,
     folder: RunFolder,

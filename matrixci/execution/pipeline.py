@@ -149,7 +149,7 @@ def default_jobs(engine: Engine, limits: Limits) -> int:
 class Pipeline:
     """Takes cells from requirements to results; one for each run."""
 
-    def __init__(  # noqa: PLR0913 - what a run is made with
+    def __init__(
         self,
         settings: Settings,
         run: Run,

@@ -41,7 +41,7 @@ async def resolve_only(settings: Settings, cells: Sequence[Cell], architecture: 
         await resolver.close()
 
 
-async def make_plan(  # noqa: PLR0913 - what a plan is made of
+async def make_plan(
     settings: Settings,
     chosen: Chosen,
     command: Sequence[str],
@@ -75,7 +75,7 @@ async def make_plan(  # noqa: PLR0913 - what a plan is made of
     return await patiently(Patience(retries=settings.matrix.retries), attempt, tell)
 
 
-async def _plan(  # noqa: PLR0913, PLR0917
+async def _plan(
     settings: Settings,
     chosen: Chosen,
     command: Sequence[str],

@@ -82,7 +82,7 @@ def _suite(cell: JudgedCell, stamp: str, attributes: Callable[[str], str]) -> st
     return _suite_of(cell.cell.id, stamp, cases, passed, seconds, properties)
 
 
-def _suite_of(  # noqa: PLR0913, PLR0917 - what a suite consists of
+def _suite_of(
     name: str,
     stamp: str,
     cases: list[str],

@@ -24,7 +24,7 @@ class Completed:
     stderr: str
 
 
-async def run_process(  # noqa: PLR0913
+async def run_process(
     argv: Sequence[str],
     *,
     stdin: str | None = None,

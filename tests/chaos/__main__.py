@@ -1,4 +1,6 @@
-"""Toy matrices in a row, a fault every few seconds: `python -m chaos [--matrices N] [--seed N]`.
+"""Run toy matrices while injecting a fault every few seconds.
+
+Usage: python -m chaos [--matrices N] [--seed N]
 
 The engine is one of its own, so it may be killed. Whatever happened, each cell must come to what it
 comes to without a fault, what had finished must stay as it was, and nothing may be left.
@@ -16,9 +18,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from integration.observed import docker, wait_until
-from integration.own_engine import DisconnectedEngine, own_engine
-from integration.toy import PASSING, Toy, write_toy_subject
+from engine_state import docker, wait_until
+from own_engine import DisconnectedEngine, own_engine
+from toy import PASSING, Toy, write_toy_subject
 
 from chaos.faults import Fault, inject
 from chaos.scene import CHECKS, MODES, Scene

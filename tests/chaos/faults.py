@@ -7,7 +7,7 @@ import time
 from enum import StrEnum
 from typing import Final, assert_never
 
-from integration.observed import running_of
+from engine_state import running_of
 
 from chaos.scene import Scene
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from integration.own_engine import DisconnectedEngine
-from integration.toy import PASSED, Command, Toy, outcomes_of
+from own_engine import DisconnectedEngine
+from toy import PASSED, Command, Toy, outcomes_of
 
 from matrixci.execution.resume import unfinished
 from matrixci.model import CellOutcome, CellResult, Reason

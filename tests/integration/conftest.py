@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from engine_state import docker
+from toy import PASSING, Ran, Toy, write_toy_subject
 
 from matrixci.engine.client import Engine
 from matrixci.errors import EngineError
-
-from .observed import docker
-from .toy import PASSING, Ran, Toy, write_toy_subject
 
 
 @pytest.fixture(scope="session")

@@ -4,13 +4,13 @@ import json
 from collections.abc import Iterator, Sequence
 
 import pytest
+from engine_state import docker
+from own_engine import OwnEngine, connected_engine
+from toy import PASSED, PASSING, Command, Ran, Toy, outcomes_of
 
 from matrixci.runs.folder import StoredRun, read_run
 
-from .observed import docker
-from .own_engine import OwnEngine, connected_engine
 from .test_registry import new_image
-from .toy import PASSED, PASSING, Command, Ran, Toy, outcomes_of
 
 
 @pytest.fixture

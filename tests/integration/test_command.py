@@ -1,8 +1,7 @@
 """The command line, to its end."""
 
 import pytest
-
-from .toy import PASSING, Toy, checks_of
+from toy import PASSING, Toy, checks_of
 
 FAILING = {"test_toy.py": "def test_fails():\n    assert False\n"}
 

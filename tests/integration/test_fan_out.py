@@ -10,14 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from engine_state import wait_until
+from toy import PYTHON, Ran, Toy
 
 from matrixci.model import CellOutcome, CellResult, Reason
 from matrixci.runs.folder import read_run
 from matrixci.verdict.judged import JudgedRun, Verdict
 from matrixci.verdict.load import judge_folder
-
-from .observed import wait_until
-from .toy import PYTHON, Ran, Toy
 
 CHECKS = {
     "test_toy.py": """

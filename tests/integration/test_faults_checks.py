@@ -4,6 +4,8 @@ import secrets
 from datetime import timedelta
 
 import pytest
+from engine_state import processes_with
+from toy import PASSED, PASSING, Ran, Toy, checks_of
 
 from matrixci import model
 from matrixci.engine import client as engine
@@ -12,9 +14,7 @@ from matrixci.execution import pipeline
 from matrixci.images import cell_images as images
 from matrixci.model import CellOutcome, CellResult, Reason, StepName
 
-from .observed import processes_with
 from .test_outcomes import DOING, TAMPERING, around, doing, failed
-from .toy import PASSED, PASSING, Ran, Toy, checks_of
 
 pytestmark = pytest.mark.faults
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from engine_state import docker
+from factories import write_wheel
+from toy import PASSED, PASSING, Ran, Toy
 
 from matrixci.model import CellOutcome, Reason
-
-from .observed import docker
-from .toy import PASSED, PASSING, Ran, Toy, write_wheel
 
 pytestmark = pytest.mark.faults
 
@@ -52,7 +52,9 @@ def test_a_disk_that_fills_up_during_a_build_is_no_fault_of_the_subject(
     toy: Toy, tmp_path: Path, leading_away: str
 ) -> None:
     big = "0" * (100 * 2**20)  # more than there is room for in it
-    wheel = write_wheel(tmp_path, "toyfull", {"toyfull/__init__.py": "", "toyfull/big.txt": big})
+    wheel = write_wheel(
+        tmp_path, "toyfull-1.0", files={"toyfull/__init__.py": "", "toyfull/big.txt": big}
+    )
     modes = {"full": {"base": leading_away}}
 
     ran = toy.run(PASSING, modes, subject=str(wheel))

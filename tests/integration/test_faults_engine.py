@@ -8,15 +8,14 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from engine_link import EngineLink, linked
+from engine_state import docker, running_of, things_of, wait_until
+from own_engine import DisconnectedEngine, own_engine
+from scenarios import MODES, RESTING, EndlessBuild, is_resting, let_go
+from toy import PASSED, PASSING, Command, Ran, Toy, outcomes_of
 
 from matrixci.model import CellOutcome, Reason
 from matrixci.runs.folder import read_run
-
-from .engine_link import EngineLink, linked
-from .observed import docker, running_of, things_of, wait_until
-from .own_engine import DisconnectedEngine, own_engine
-from .scenes import MODES, RESTING, EndlessBuild, is_resting, let_go
-from .toy import PASSED, PASSING, Command, Ran, Toy, outcomes_of
 
 pytestmark = pytest.mark.faults
 

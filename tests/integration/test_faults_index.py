@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from factories import write_wheel
+from private_index import ClosedIndex, Fault, serving
+from toy import PASSED, PASSING, Toy
 
 from matrixci.model import CellOutcome, Reason
 
-from .closed_index import ClosedIndex, Fault, serving
 from .test_secrets import CHECKS, MODES
-from .toy import PASSED, PASSING, Toy, write_wheel
 
 pytestmark = pytest.mark.faults
 
@@ -19,7 +20,7 @@ INDEX = (CellOutcome.ERROR, Reason.INDEX)
 @pytest.fixture
 def index(tmp_path: Path, engine: None) -> Iterator[ClosedIndex]:  # noqa: ARG001
     """Serve a dependency of the toy's, well or badly."""
-    wheel = write_wheel(tmp_path, "toydependency", {"toydependency.py": ""})
+    wheel = write_wheel(tmp_path, "toydependency-1.0", files={"toydependency.py": ""})
     try:
         with serving(wheel) as server:
             yield server

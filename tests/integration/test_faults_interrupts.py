@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import pytest
+from engine_state import containers_begun, running_of, things_of, wait_until
+from scenarios import MODES, RESTING, EndlessBuild, is_resting, let_go
+from toy import PASSED, PASSING, Toy
 
 from matrixci.model import CellOutcome, Reason
 from matrixci.runs.folder import read_run
-
-from .observed import containers_begun, running_of, things_of, wait_until
-from .scenes import MODES, RESTING, EndlessBuild, is_resting, let_go
-from .toy import PASSED, PASSING, Toy
 
 pytestmark = pytest.mark.faults
 

@@ -4,14 +4,13 @@ import re
 from pathlib import Path
 
 import pytest
+from toy import Toy
 
 from matrixci.model import CellOutcome
 
-from .toy import Toy
-
 pytestmark = pytest.mark.faults
 
-TRIED = Path(__file__).with_name("shut_in.py")
+TRIED = Path(__file__).parents[1] / "support/escape_checks.py"
 
 
 def test_what_a_hostile_check_tries_is_refused(toy: Toy) -> None:

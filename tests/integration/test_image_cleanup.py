@@ -9,24 +9,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from engine_state import docker
+from listeners import RecordingListener
+from scenarios import MODES, RESTING, is_resting, let_go
+from toy import PASSED, PASSING, Ran, Toy, write_toy_subject
+
 from matrixci.model import ImageRecord
 
-from .observed import docker
-from .scenes import MODES, RESTING, is_resting, let_go
 from .test_reproduce import again
-from .toy import PASSED, PASSING, Ran, Silent, Toy, write_toy_subject
 
 FAILING = {"test_toy.py": "def test_fails():\n    assert False\n"}
-
-
-class Listening(Silent):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def said(self, text: str) -> None:
-        self.told.append(text)
 
 
 def edited(toy: Toy) -> Toy:
@@ -66,10 +58,10 @@ def test_the_image_of_an_earlier_run_goes_when_the_subject_was_edited(
 ) -> None:
     before = image_of(toy_run := edited(toy).run(PASSING))
     assert is_there(before)
-    heard = Listening()
+    heard = RecordingListener()
     ran = edited(toy).run(PASSING, listener=heard)
     assert ran.outcomes == toy_run.outcomes == {"plain": PASSED}
-    assert "removed 1 image of earlier runs of this matrix" in heard.told
+    assert "removed 1 image of earlier runs of this matrix" in heard.remarks
     assert not is_there(before)
     assert docker("image", "ls", "--quiet", "--filter", f"reference={before.id}") == ""
     assert is_there(image_of(ran))

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from urllib.parse import unquote
 
 import pytest
+from engine_state import docker
+from toy import PASSED, PASSING, Ran, Toy
 
 from matrixci.model import CellOutcome, Reason, StepName
-
-from .observed import docker
-from .toy import PASSED, PASSING, Ran, Toy
 
 BLOCKED = (CellOutcome.BLOCKED, Reason.BUILD)
 

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 import uv
-
-from .toy import PASSING, PYTHON, Toy
+from toy import PASSING, PYTHON, Toy
 
 CHECKOUT = Path(__file__).parents[2]
 

@@ -6,12 +6,12 @@ import socket
 import time
 
 import pytest
+from engine_state import wait_until
+from listeners import RecordingListener
+from scenarios import MODES, RESTING, EndlessBuild, is_resting
+from toy import PASSED, PASSING, Toy
 
 from matrixci.model import Cell, CellOutcome, Reason, StepName
-
-from .observed import wait_until
-from .scenes import MODES, RESTING, EndlessBuild, is_resting
-from .toy import PASSED, PASSING, Silent, Toy
 
 CANCELLED = (CellOutcome.CANCELLED, Reason.INTERRUPTED)
 BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -48,7 +48,7 @@ def test_interrupted_twice_leaves_nothing_that_the_next_run_does_not_sweep(toy: 
     assert toy.left_behind(interrupted) == []
 
 
-class Impatient(Silent):
+class Impatient(RecordingListener):
     """Interrupts the run so many seconds after it came to a container."""
 
     def __init__(self, seconds: float) -> None:

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-
-from .own_engine import OwnEngine, limitless_engine
-from .toy import PASSED, PASSING, Toy
+from own_engine import OwnEngine, limitless_engine
+from toy import PASSED, PASSING, Toy
 
 NONE = ("memory", "swap", "pids", "cpus")
 TOLD = "cannot enforce limits on memory, swap, pids, cpus"

@@ -4,14 +4,13 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from engine_link import EngineLink, linked
+from engine_state import things_of, wait_until
+from scenarios import MODES, RESTING, EndlessBuild, is_resting
+from toy import PASSED, PASSING, Toy, outcomes_of
 
 from matrixci.model import CellOutcome, Reason
 from matrixci.runs.folder import read_run
-
-from .engine_link import EngineLink, linked
-from .observed import things_of, wait_until
-from .scenes import MODES, RESTING, EndlessBuild, is_resting
-from .toy import PASSED, PASSING, Toy, outcomes_of
 
 LOST = (CellOutcome.ERROR, Reason.ENGINE)
 LIMITS = {"check": 600, "cell": 600}

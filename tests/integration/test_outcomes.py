@@ -1,9 +1,9 @@
 """What a cell comes to, whatever happens in its container; nothing but a pass is green."""
 
+from toy import PASSED, PYTHON, Ran, Toy, checks_of
+
 from matrixci.model import CellOutcome, Need, Reason
 from matrixci.verdict.judged import Verdict
-
-from .toy import PASSED, PYTHON, Ran, Toy, checks_of
 
 # A check that does what its cell tells it to, between two that pass.
 DOING = {

@@ -11,14 +11,14 @@ from signal import SIGINT
 from threading import Event, Thread
 
 import pytest
+from engine_state import docker, processes_with, things_of
+from listeners import RecordingListener
+from own_engine import OwnEngine, Uplink, connected_engine
+from own_registry import PASSWORD, USER, OwnRegistry, own_registry, remove_images
+from toy import PASSED, PASSING, Ran, Toy, outcomes_of
 
 from matrixci.model import ImageRecord
 from matrixci.runs.folder import read_run
-
-from .observed import docker, processes_with, things_of
-from .own_engine import OwnEngine, Uplink, connected_engine
-from .own_registry import PASSWORD, USER, OwnRegistry, own_registry, remove_images
-from .toy import PASSED, PASSING, Ran, Silent, Toy, outcomes_of
 
 
 @pytest.fixture
@@ -36,14 +36,6 @@ def second(
     folder = tmp_path_factory.mktemp("second")  # short: sockets lie in it
     with connected_engine(folder, "--insecure-registry=0.0.0.0/0") as own:
         yield own
-
-
-class Listening(Silent):
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def said(self, text: str) -> None:
-        self.told.append(text)
 
 
 def new_image() -> list[str]:
@@ -118,7 +110,7 @@ def test_what_one_machine_built_another_pulls(
 
 
 def test_without_its_registry_a_run_goes_on_and_says_so_once(toy: Toy) -> None:
-    listener = Listening()
+    listener = RecordingListener()
     modes = {"plain": {}, "other": {"requires": "iniconfig<99"}}
 
     ran = toy.run(
@@ -127,7 +119,7 @@ def test_without_its_registry_a_run_goes_on_and_says_so_once(toy: Toy) -> None:
 
     assert ran.outcomes == {"plain": PASSED, "other": PASSED}
     assert image_of(ran).pulled is None
-    pulls, pushes = sorted(line for line in listener.told if "nothing is pu" in line)
+    pulls, pushes = sorted(line for line in listener.remarks if "nothing is pu" in line)
     refused = "127.0.0.1:9: connect: connection refused"
     assert pulls.startswith("nothing is pulled from 127.0.0.1:9/nothing, images are built here: ")
     assert pulls.endswith(refused)
@@ -142,9 +134,9 @@ def test_credentials_are_those_of_the_docker_command(
     with own_registry(tmp_path / "registry", closed=True) as registry:
         repository = registry.repository()
         host = repository.partition("/")[0]
-        listener = Listening()
+        listener = RecordingListener()
         assert toy.run(PASSING, listener=listener, registry=repository).exit_code == 0
-        told = [line for line in listener.told if f"(docker login {host})" in line]
+        told = [line for line in listener.remarks if f"(docker login {host})" in line]
         assert [line.split(repository)[0] for line in told] == [
             "nothing is pulled from ",
             "nothing is pushed to ",
@@ -171,14 +163,14 @@ def test_a_tag_that_holds_something_else_is_not_used(toy: Toy, registry: OwnRegi
     docker("image", "tag", image.base, f"{repository}:{tag}")
     docker("push", "--quiet", f"{repository}:{tag}")
     docker("image", "rm", image.tag)
-    listener = Listening()
+    listener = RecordingListener()
 
     ran = toy.run(PASSING, listener=listener, registry=repository, precompile=precompile)
 
     assert ran.outcomes == {"plain": PASSED}
     assert image_of(ran).pulled is None
     told = f"{repository}:{tag} holds something else than its tag says: it is not used"
-    assert listener.told.count(told) == 1
+    assert listener.remarks.count(told) == 1
     # Ours has taken its place.
     docker("image", "rm", image_of(ran).tag, f"{repository}:{tag}")
     assert image_of(toy.run(PASSING, registry=repository, precompile=precompile)).pulled

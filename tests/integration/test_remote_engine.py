@@ -9,12 +9,8 @@ from pathlib import Path
 from signal import SIGKILL
 
 import pytest
-
-from matrixci.model import CellOutcome, Reason
-from matrixci.runs.folder import read_run
-
-from .certificates import Authority
-from .observed import (
+from certificates import Authority
+from engine_state import (
     PATIENCE_SECONDS,
     containers_begun,
     docker,
@@ -23,9 +19,12 @@ from .observed import (
     things_of,
     wait_until,
 )
-from .own_engine import OwnEngine, Uplink, connected_engine
-from .own_sshd import OwnSshd, own_sshd
-from .toy import PASSED, PASSING, Ran, Toy
+from own_engine import OwnEngine, Uplink, connected_engine
+from own_sshd import OwnSshd, own_sshd
+from toy import PASSED, PASSING, Ran, Toy
+
+from matrixci.model import CellOutcome, Reason
+from matrixci.runs.folder import read_run
 
 CHECKS = {
     "test_toy.py": """

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .observed import PATIENCE_SECONDS, docker, things_of, wait_until
-from .toy import PASSING, Ran, Toy
+from engine_state import PATIENCE_SECONDS, docker, things_of, wait_until
+from toy import PASSING, Ran, Toy
 
-INSIDE = Path(__file__).with_name("inside.py")
+INSIDE = Path(__file__).parents[1] / "support/sandbox_checks.py"
 MIXED = {
     "test_toy.py": """
         import pytest

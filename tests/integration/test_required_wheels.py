@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from engine_state import docker
+from factories import write_wheel
 from source_project import a_project, commit_all
 from tiny_index import serving
+from toy import PASSED, Toy
 
 from matrixci.model import CellOutcome
 from matrixci.runs.folder import read_run
 
-from .observed import docker
 from .test_fan_out import matrixci, plan, report, run_cell
-from .toy import PASSED, Toy, write_wheel
 
 CHECKS = {
     "test_toy.py": """
@@ -49,8 +50,8 @@ def sources(toy: Toy) -> Iterator[Sources]:
         project = a_project(folder / "toygit", "toygit", code=f"COMMIT = {tag!r}\n")
         commits[tag] = commit_all(project, tag)
     a_project(folder / "toyfolder", "toyfolder")
-    file = write_wheel(folder, "toyfile", {"toyfile.py": ""})
-    served = write_wheel(folder, "toyurl", {"toyurl.py": ""})
+    file = write_wheel(folder, "toyfile-1.0", files={"toyfile.py": ""})
+    served = write_wheel(folder, "toyurl-1.0", files={"toyurl.py": ""})
     modes = {
         tag: {
             "requires": f"toygit[extra] @ git+{folder.as_uri()}/toygit@{tag}",

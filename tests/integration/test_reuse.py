@@ -1,9 +1,9 @@
 """Which results of earlier runs still hold; what was started is asked of the engine."""
 
-from matrixci.model import CellOutcome, Reason, StepName
+from engine_state import containers_begun
+from toy import PASSING, PLAIN, Toy
 
-from .observed import containers_begun
-from .toy import PASSING, PLAIN, Toy
+from matrixci.model import CellOutcome, Reason, StepName
 
 FAILING = {"test_toy.py": "def test_fails():\n    assert False\n"}
 SAME = {"checks": PASSING, "modes": PLAIN}

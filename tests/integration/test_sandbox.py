@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
+from toy import Toy
+
 from matrixci.model import CellOutcome
 
-from .toy import Toy
-
-INSIDE = Path(__file__).with_name("inside.py")
+INSIDE = Path(__file__).parents[1] / "support/sandbox_checks.py"
 
 
 def test_a_check_is_shut_in(toy: Toy) -> None:

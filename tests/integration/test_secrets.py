@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engine_state import docker
+from factories import write_wheel
+from private_index import ClosedIndex, serving
+from toy import PASSED, Ran, Toy
 
 from matrixci.model import CellOutcome, Reason
-
-from .closed_index import ClosedIndex, serving
-from .observed import docker
-from .toy import PASSED, Ran, Toy, write_wheel
 
 CHECKS = {
     "test_toy.py": """
@@ -36,7 +36,7 @@ _OVERLAP_BYTES = 200
 @pytest.fixture
 def index(tmp_path: Path, engine: None) -> Iterator[ClosedIndex]:  # noqa: ARG001
     """Serve a dependency of the toy's to those who know the password."""
-    wheel = write_wheel(tmp_path, "toydependency", {"toydependency.py": ""})
+    wheel = write_wheel(tmp_path, "toydependency-1.0", files={"toydependency.py": ""})
     try:
         with serving(wheel) as server:
             yield server

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 import uv
 import yaml
+from own_engine import OwnEngine, own_engine
 from simulated_actions.github import GitHub
 from simulated_actions.machines import Machine
 from simulated_actions.workflows import Source, WorkflowRun
+from toy import PYTHON, Toy
 
 from matrixci.history.store import History
 from matrixci.model import CellOutcome
@@ -26,9 +28,7 @@ from matrixci.util.invocation import Caller
 from matrixci.verdict.judged import Verdict
 from matrixci.verdict.load import judge_folder
 
-from .own_engine import OwnEngine, own_engine
 from .test_fan_out import as_told, facts
-from .toy import PYTHON, Toy
 
 ROOT = Path(__file__).parents[2]
 DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)

@@ -2,13 +2,13 @@
 
 import asyncio
 import errno
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from factories import a_cell, a_check, a_run, an_engine
+from listeners import RecordingListener
 
 from matrixci.engine.client import Engine
 from matrixci.errors import (
@@ -26,7 +26,6 @@ from matrixci.images.buildx import BuildError
 from matrixci.locks.subject import ResolvedSubject
 from matrixci.matrix.definition import Matrix
 from matrixci.model import (
-    Cell,
     CellOutcome,
     CellResult,
     Reason,
@@ -37,27 +36,6 @@ from matrixci.model import (
 from matrixci.runs.folder import RunFolder, read_run
 
 GIB = 2**30
-
-
-class Heard:
-    """Hears how a run goes on."""
-
-    def __init__(self) -> None:
-        self.remarks: list[str] = []
-        self.results: list[CellResult] = []
-
-    def planned(self, cells: tuple[Cell, ...]) -> None: ...
-
-    def entered(self, cell: Cell, step: StepName) -> None: ...
-
-    def ended(self, result: CellResult) -> None:
-        self.results.append(result)
-
-    def stage(self, what: str) -> AbstractContextManager[None]:  # noqa: ARG002
-        return nullcontext()
-
-    def said(self, text: str) -> None:
-        self.remarks.append(text)
 
 
 class NoEngine(Engine):
@@ -101,7 +79,7 @@ def settings(home: Path, matrix: Matrix) -> Settings:
 
 def take(
     monkeypatch: pytest.MonkeyPatch, home: Path, *errors: Exception, retries: int = 2
-) -> tuple[CellResult, Heard]:
+) -> tuple[CellResult, RecordingListener]:
     """Return what a cell comes to whose attempts fail like this, and what was heard."""
 
     def at_once(*, retries: int) -> Patience:
@@ -113,7 +91,7 @@ def take(
     run = a_run([a_cell()])
     folder = RunFolder.create(home, run.id)
     folder.write_run(run)
-    heard = Heard()
+    heard = RecordingListener()
 
     async def execute() -> None:
         engine = NoEngine()
@@ -188,7 +166,7 @@ def test_a_file_that_can_not_be_written_is_no_fault_of_the_subject(
 
 
 def test_a_clock_that_was_set_back_makes_nothing_negative() -> None:
-    draft = Draft(run="run", cell=a_cell(), listener=Heard())
+    draft = Draft(run="run", cell=a_cell(), listener=RecordingListener())
     later = datetime(2026, 11, 21, 10, tzinfo=UTC)
     draft.add(StepName.CHECKS, later, later - timedelta(hours=1))
     assert [step.seconds for step in draft.steps] == [0]

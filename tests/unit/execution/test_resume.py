@@ -4,7 +4,6 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from factories import (
     digest_of_file,
     write_wheel,
 )
+from listeners import RecordingListener
 
 from matrixci.engine.cleanup import EngineCleanup
 from matrixci.engine.cleanup_plan import CurrentRun
@@ -364,27 +364,6 @@ class Passing(Pipeline):
         return draft.end(CellOutcome.PARTIAL, Reason.NEEDS, "made anew")
 
 
-class Silent:
-    """Hears how a run goes on; keeps what is said."""
-
-    def __init__(self) -> None:
-        self.cells: list[str] = []
-        self.remarks: list[str] = []
-
-    def planned(self, cells: tuple[Cell, ...]) -> None:
-        self.cells = [cell.id for cell in cells]
-
-    def entered(self, cell: Cell, step: StepName) -> None: ...
-
-    def ended(self, result: CellResult) -> None: ...
-
-    def stage(self, what: str) -> AbstractContextManager[None]:  # noqa: ARG002
-        return nullcontext()
-
-    def said(self, text: str) -> None:
-        self.remarks.append(text)
-
-
 def test_only_what_was_left_is_run_and_lands_in_the_same_folder(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -399,7 +378,7 @@ def test_only_what_was_left_is_run_and_lands_in_the_same_folder(
     damaged.write_text("{")
     before = kept.read_bytes()
     what = prepare(read_run(place.run), place.load(), place.checks, place.home)
-    heard = Silent()
+    heard = RecordingListener()
 
     asyncio.run(running.resume(what, heard))
 
@@ -462,7 +441,7 @@ def go_on_with_a_locked_cell(
         await asyncio.sleep(0)
         return NoEngine()
 
-    asked, heard = Asked(), Silent()
+    asked, heard = Asked(), RecordingListener()
     monkeypatch.setattr(Engine, "connect", connect)
     monkeypatch.setattr(running, "Pipeline", Locking)
     monkeypatch.setattr(running, "resolver_for", lambda *_: asked)

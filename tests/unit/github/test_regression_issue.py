@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from command_line import run_command
 from factories import a_check, a_lock, a_result, a_run, cells
-from hostile import EVIL_ID, the_run
+from hostile_runs import EVIL_ID, the_run
 from markdown_it import MarkdownIt
 
 from matrixci.errors import GitHubError

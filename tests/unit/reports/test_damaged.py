@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-import stored
+import stored_runs
 
 from matrixci.errors import ExitCode, RunFilesError
 from matrixci.reports.formats import FORMATS, write_all
@@ -25,41 +25,41 @@ TRUNCATED, VERSION, FOREIGN, MISSING, EMPTY = (
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Return the folder of a run of which each of five results is damaged in another way."""
-    copy = tmp_path / stored.AFTER.name
-    shutil.copytree(stored.AFTER, copy)
+    copy = tmp_path / stored_runs.AFTER.name
+    shutil.copytree(stored_runs.AFTER, copy)
     cells = copy / "cells"
     text = (cells / f"{TRUNCATED}.json").read_bytes()
     (cells / f"{TRUNCATED}.json").write_bytes(text[: text.index(b'"claim"') + 4])
     other = json.loads((cells / f"{VERSION}.json").read_text())
     (cells / f"{VERSION}.json").write_text(json.dumps({**other, "schema_version": 99}))
-    shutil.copy(stored.BEFORE / "cells" / f"{FOREIGN}.json", cells / f"{FOREIGN}.json")
+    shutil.copy(stored_runs.BEFORE / "cells" / f"{FOREIGN}.json", cells / f"{FOREIGN}.json")
     (cells / f"{MISSING}.json").unlink()
     (cells / f"{EMPTY}.json").write_bytes(b"")
     return copy
 
 
 def test_each_damage_is_a_reason(folder: Path) -> None:
-    judged = stored.judged(folder)
+    judged = stored_runs.judged(folder)
     assert judged.verdict is Verdict.NOT_READY
     assert exit_code(judged) is not ExitCode.READY
     reasons = "\n".join(judged.reasons)
     assert f"{TRUNCATED}.json: Unterminated string" in reasons
     assert f"{VERSION}.json: has schema version 99, and 1 is understood" in reasons
-    assert f"{FOREIGN}.json: is of cell {FOREIGN} in run {stored.BEFORE.name}" in reasons
+    assert f"{FOREIGN}.json: is of cell {FOREIGN} in run {stored_runs.BEFORE.name}" in reasons
     assert f"{EMPTY}.json: " in reasons
     assert "5 of 12 cells: missing" in reasons
 
 
 def test_a_missing_cell_alone_is_named(tmp_path: Path) -> None:
-    copy = tmp_path / stored.BEFORE.name
-    shutil.copytree(stored.BEFORE, copy)
-    assert stored.judged(copy).verdict is Verdict.READY
+    copy = tmp_path / stored_runs.BEFORE.name
+    shutil.copytree(stored_runs.BEFORE, copy)
+    assert stored_runs.judged(copy).verdict is Verdict.READY
     (copy / "cells" / f"{MISSING}.json").unlink()
-    assert stored.judged(copy).reasons == (f"{MISSING}: missing",)
+    assert stored_runs.judged(copy).reasons == (f"{MISSING}: missing",)
 
 
 def test_it_is_reported_in_every_format(folder: Path, tmp_path: Path) -> None:
-    report = stored.report(folder, whole=True)
+    report = stored_runs.report(folder, whole=True)
     paths = write_all(report, tmp_path / "report")
     assert len(paths) == len(FORMATS)
     for path in paths:
@@ -69,7 +69,7 @@ def test_it_is_reported_in_every_format(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_damaged_baseline_is_compared_with_as_far_as_it_goes(folder: Path) -> None:
-    judged = stored.judged(stored.AFTER, folder)
+    judged = stored_runs.judged(stored_runs.AFTER, folder)
     assert judged.comparison
     assert judged.comparison.before_verdict is Verdict.NOT_READY
 
@@ -78,7 +78,7 @@ def test_a_damaged_baseline_is_compared_with_as_far_as_it_goes(folder: Path) -> 
 def test_a_run_that_can_t_be_read_is_told(folder: Path, text: str) -> None:
     (folder / "run.json").write_text(text)
     with pytest.raises(RunFilesError, match=r"run\.json: "):
-        stored.judged(folder)
+        stored_runs.judged(folder)
 
 
 @pytest.mark.parametrize(
@@ -90,19 +90,19 @@ def test_a_run_whose_cells_have_no_place_in_its_table_is_told(
     run = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps({**run, "axes": axes}))
     with pytest.raises(RunFilesError, match=r"run\.json: its cell .* has other axes"):
-        stored.judged(folder)
+        stored_runs.judged(folder)
 
 
 def test_files_that_are_gone_are_left_out(folder: Path) -> None:
     shutil.rmtree(folder / "locks")
     shutil.rmtree(folder / "logs")
-    report = stored.report(folder)
+    report = stored_runs.report(folder)
     assert set(report.locks.values()) == {""}
     assert set(report.logs.values()) == {""}
 
 
 def test_locks_and_the_ends_of_logs_are_read() -> None:
-    report = stored.report()
+    report = stored_runs.report()
     assert report.locks["py3.12-numpy1-cpu"].startswith("# resolved for py3.12-numpy1-cpu\n")
     assert report.logs["py3.12-numpy1-cpu"].endswith("checks\nthe end\n")
     assert "py3.13-numpy1-cpu" not in report.locks
@@ -110,11 +110,11 @@ def test_locks_and_the_ends_of_logs_are_read() -> None:
 
 def test_what_is_not_verified_is_green_in_no_format(tmp_path: Path) -> None:
     """A run in which only some checks ran, all of them green, is no evidence for a release."""
-    copy = tmp_path / stored.BEFORE.name
-    shutil.copytree(stored.BEFORE, copy)
+    copy = tmp_path / stored_runs.BEFORE.name
+    shutil.copytree(stored_runs.BEFORE, copy)
     run = json.loads((copy / "run.json").read_text())
     (copy / "run.json").write_text(json.dumps({**run, "check_filter": "import"}))
-    report = stored.report(copy, baseline=None, whole=True)
+    report = stored_runs.report(copy, baseline=None, whole=True)
     assert {cell.outcome for cell in report.judged.cells} <= {"passed", "partial", "unsatisfiable"}
     for each in FORMATS.values():
         assert "NOT READY" in "".join(each.chunks(report)), each.name

@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 from factories import a_check, a_lock, a_result, a_run, an_issue, cells
-from stored import printed
+from stored_runs import printed
 
 from matrixci.history.streaks import Red
 from matrixci.model import CellOutcome, CheckOutcome, CheckResult, Reason

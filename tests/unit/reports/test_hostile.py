@@ -7,9 +7,9 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 
-import hostile
+import hostile_runs
 import pytest
-import stored
+import stored_runs
 import xmlschema
 from markdown_it import MarkdownIt
 
@@ -30,8 +30,8 @@ SCHEMA = xmlschema.XMLSchema(Path(__file__).parent / "junit.xsd")
 MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable("table").enable("strikethrough")
 ACTS = {"html_inline", "html_block", "link_open", "image", "s_open"}
 SVG = "{http://www.w3.org/2000/svg}"
-JUDGED = hostile.the_run()
-REPORT = Report(judged=JUDGED, folder=hostile.EVIL)
+JUDGED = hostile_runs.the_run()
+REPORT = Report(judged=JUDGED, folder=hostile_runs.EVIL)
 
 
 def texts() -> Iterator[tuple[str, str]]:
@@ -46,7 +46,7 @@ def texts() -> Iterator[tuple[str, str]]:
         ("compare", comparison.render_terminal(REPORT)),
     ):
         for width in (40, 80, 160):
-            yield f"{name}-{width}", stored.printed(made, width)
+            yield f"{name}-{width}", stored_runs.printed(made, width)
 
 
 TEXTS = dict(texts())
@@ -157,14 +157,14 @@ def test_markdown_holds_no_link_no_picture_and_no_html(name: str) -> None:
 
 
 def test_markdown_stays_below_what_is_shown_and_tells_what_is_left_out() -> None:
-    judged = hostile.the_run(count=400)
-    text = markdown.render(Report(judged=judged, folder=hostile.EVIL))
+    judged = hostile_runs.the_run(count=400)
+    text = markdown.render(Report(judged=judged, folder=hostile_runs.EVIL))
     assert len(text.encode()) < markdown.LIMIT
     assert re.search(r"… and \d+ more; the JSON report has all of them", text)
 
 
 def test_markdown_stays_below_it_where_every_section_is_full() -> None:
-    judged = hostile.the_run(count=100)
+    judged = hostile_runs.the_run(count=100)
     assert judged.comparison is not None
     long = tuple(f"{number} {'€' * 500}" for number in range(2000))
     changes = tuple(
@@ -203,7 +203,7 @@ def test_markdown_stays_below_it_where_every_section_is_full() -> None:
             "comparison": judged.comparison.model_copy(update={"cells": changes}),
         }
     )
-    text = markdown.render(Report(judged=full, folder=hostile.EVIL))
+    text = markdown.render(Report(judged=full, folder=hostile_runs.EVIL))
     told = text.count("the JSON report has all of them")
     assert told >= 10
     assert len(text.encode()) < markdown.LIMIT

@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 from factories import a_check, a_result, a_run, an_issue
-from stored import printed
+from stored_runs import printed
 
 from matrixci.model import CheckOutcome
 from matrixci.reports import markdown, terminal

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import stored
+import stored_runs
 
 from matrixci.reports import comparison, terminal
 from matrixci.reports.formats import FORMATS, write_all
@@ -17,32 +17,32 @@ ENDINGS = {"json": "json", "junit": "xml", "markdown": "md", "shields": "json"}
 @pytest.mark.parametrize("name", sorted(set(FORMATS) - {"html", "terminal"}))
 def test_a_report_is_as_it_was(name: str, same_as: SameAs) -> None:
     each = FORMATS[name]
-    same_as(SNAPSHOTS / each.file, "".join(each.chunks(stored.report(whole=True))))
+    same_as(SNAPSHOTS / each.file, "".join(each.chunks(stored_runs.report(whole=True))))
 
 
 def test_the_report_in_the_terminal_is_as_it_was(same_as: SameAs) -> None:
-    report = stored.report(whole=True, subject_version="5.23.0")
-    same_as(SNAPSHOTS / "readiness.txt", stored.printed(terminal.render_readiness(report)))
+    report = stored_runs.report(whole=True, subject_version="5.23.0")
+    same_as(SNAPSHOTS / "readiness.txt", stored_runs.printed(terminal.render_readiness(report)))
 
 
 def test_the_table_at_a_run_s_end_is_as_it_was(same_as: SameAs) -> None:
-    report = stored.report(baseline=None)
-    same_as(SNAPSHOTS / "matrix.txt", stored.printed(terminal.render(report)))
+    report = stored_runs.report(baseline=None)
+    same_as(SNAPSHOTS / "matrix.txt", stored_runs.printed(terminal.render(report)))
 
 
 @pytest.mark.parametrize("name", sorted(set(comparison.FORMATS) - {"html"}))
 def test_a_comparison_is_as_it_was(name: str, same_as: SameAs) -> None:
     path = SNAPSHOTS / f"compare-{name}.{ENDINGS.get(name, 'txt')}"
-    same_as(path, comparison.FORMATS[name](stored.report()))
+    same_as(path, comparison.FORMATS[name](stored_runs.report()))
 
 
 def test_a_comparison_in_the_terminal_is_as_it_was(same_as: SameAs) -> None:
-    made = stored.printed(comparison.render_terminal(stored.report()))
+    made = stored_runs.printed(comparison.render_terminal(stored_runs.report()))
     same_as(SNAPSHOTS / "compare.txt", made)
 
 
 def test_all_formats_are_written_into_a_folder(tmp_path: Path) -> None:
-    paths = write_all(stored.report(), tmp_path / "report")
+    paths = write_all(stored_runs.report(), tmp_path / "report")
     assert [path.name for path in paths] == [each.file for each in FORMATS.values()]
     assert all(path.stat().st_size for path in paths)
     assert sorted(tmp_path.rglob("*")) == sorted([tmp_path / "report", *paths])

@@ -11,7 +11,7 @@ from matrixci.runs.folder import read_run
 from matrixci.verdict.judge import judge
 from matrixci.verdict.judged import JudgedRun
 
-RUNS = Path(__file__).parent / "runs"
+RUNS = Path(__file__).parents[1] / "unit/reports/runs"
 BEFORE = RUNS / "20260821T100000Z-000001"
 AFTER = RUNS / "20261121T100000Z-000002"
 TODAY = date(2026, 11, 21)

@@ -7,8 +7,8 @@ import subprocess
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from .observed import processes_with, running_of, things_of
-from .toy import Toy
+from engine_state import processes_with, running_of, things_of
+from toy import Toy
 
 _GO = "/tmp/go"  # noqa: S108 (in a container)
 RESTING = {

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from .observed import lacking
+from engine_state import lacking
 
 _KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
 _DAYS = ["-days", "2"]

@@ -2,7 +2,7 @@
 
 import hashlib
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -183,23 +183,25 @@ def write_wheel(
     release: str,
     requires: Sequence[str] = (),
     *,
+    files: Mapping[str, str] | None = None,
     python: str | None = None,
     tag: str = "py3-none-any",
 ) -> Path:
-    """Write a wheel of a release, such as toy-1.0, that holds nothing but its metadata."""
+    """Write a wheel of a release, such as toy-1.0, without a build backend."""
     name, _, version = release.partition("-")
     wheel = folder / f"{name}-{version}-{tag}.whl"
     about = f"{name}-{version}.dist-info"
     metadata = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}"]
     metadata += [f"Requires-Python: {python}"] if python else []
     metadata += [f"Requires-Dist: {requirement}" for requirement in requires]
-    files = {
+    content = {
+        **(files or {}),
         f"{about}/METADATA": "\n".join(metadata) + "\n",
         f"{about}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n",
-        f"{about}/RECORD": "",
     }
+    record = "".join(f"{path},,\n" for path in [*content, f"{about}/RECORD"])
     with zipfile.ZipFile(wheel, "w") as archive:
-        for path, text in files.items():
+        for path, text in {**content, f"{about}/RECORD": record}.items():
             archive.writestr(path, text)
     return wheel
 

@@ -22,7 +22,7 @@ from matrixci.locks.held_back_reason import HeldBackRelease, conflict_reason, re
 from matrixci.locks.index_settings import index_environment
 from matrixci.locks.unsatisfiable import readable_reason
 
-FILE = Path(__file__).parent / "data/derivations.json"
+FILE = Path(__file__).parents[1] / "unit/data/derivations.json"
 PYTHON = "3.13"
 OLD_TAG = "cp312-cp312-manylinux_2_17_x86_64"
 

@@ -11,9 +11,8 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
-
-from .observed import PATIENCE_SECONDS, docker, lacking, wait_until
-from .own_network import OwnNetwork, own_network
+from engine_state import PATIENCE_SECONDS, docker, lacking, wait_until
+from own_network import OwnNetwork, own_network
 
 _NAME = "{{.Repository}}:{{.Tag}}"
 

@@ -42,7 +42,7 @@ class Result:
 class WorkflowRun:
     """A run of a workflow and of those that it calls."""
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         github: GitHub,
         source: Source,

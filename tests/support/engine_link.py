@@ -7,8 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-
-from .observed import docker
+from engine_state import docker
 
 _PIECE_BYTES = 2**16
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .observed import docker, lacking, wait_until
+from engine_state import docker, lacking, wait_until
 
 USER, PASSWORD = "toyuser", "geheim-toy"
 _HTPASSWD = f"{USER}:$2b$04$SIeOvACggHBJBScV39vmUOFygrT47Ouc1Q3Qh2Tj8IWyfqyIJcx6S\n"

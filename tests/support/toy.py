@@ -9,13 +9,22 @@ import os
 import signal
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
+
+from engine_state import (
+    PATIENCE_SECONDS,
+    processes_with,
+    remove_things_of,
+    things_of,
+    wait_until,
+)
+from factories import write_wheel
+from listeners import RecordingListener
 
 from matrixci.execution.execute import execute
 from matrixci.execution.listener import Listener
@@ -23,18 +32,10 @@ from matrixci.execution.pipeline import Settings
 from matrixci.locks.subject import resolve_subject
 from matrixci.matrix.cells import Selection, choose
 from matrixci.matrix.loader import load_matrix
-from matrixci.model import Cell, CellOutcome, CellResult, Reason, StepName
+from matrixci.model import CellOutcome, CellResult, Reason
 from matrixci.runs.folder import StoredRun, read_run
 from matrixci.verdict.judge import exit_code
 from matrixci.verdict.judged import JudgedRun
-
-from .observed import (
-    PATIENCE_SECONDS,
-    processes_with,
-    remove_things_of,
-    things_of,
-    wait_until,
-)
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 LIMITS = {
@@ -70,22 +71,6 @@ elif os.environ.get("TOY_LIE") == "version":
 """
 
 
-def write_wheel(folder: Path, name: str, files: Mapping[str, str]) -> Path:
-    """Write a wheel of pure Python by hand; no index and no build backend is asked."""
-    about = f"{name}-1.0.dist-info"
-    content = {
-        **files,
-        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
-        f"{about}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    record = "".join(f"{path},,\n" for path in [*content, f"{about}/RECORD"])
-    wheel = folder / f"{name}-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for path, text in {**content, f"{about}/RECORD": record}.items():
-            archive.writestr(path, text)
-    return wheel
-
-
 def write_toy_subject(folder: Path, token: str) -> Path:
     """Write the subject; the token makes it one that no image was ever built of."""
     files = {
@@ -93,22 +78,7 @@ def write_toy_subject(folder: Path, token: str) -> Path:
         "toysubject_lies.py": _LIES,
         "toysubject.pth": "import toysubject_lies\n",
     }
-    return write_wheel(folder, "toysubject", files)
-
-
-class Silent:
-    """Hears how a run goes on, and does nothing about it."""
-
-    def planned(self, cells: tuple[Cell, ...]) -> None: ...
-
-    def entered(self, cell: Cell, step: StepName) -> None: ...
-
-    def ended(self, result: CellResult) -> None: ...
-
-    def stage(self, what: str) -> AbstractContextManager[None]:  # noqa: ARG002
-        return nullcontext()
-
-    def said(self, text: str) -> None: ...
+    return write_wheel(folder, "toysubject-1.0", files=files)
 
 
 def by_mode(stored: StoredRun) -> dict[str, CellResult]:
@@ -228,7 +198,7 @@ class Toy:
         for name, source in checks.items():
             (self.checks / name).write_text(dedent(source))
 
-    def run(  # noqa: PLR0913
+    def run(
         self,
         checks: Mapping[str, str],
         modes: Mapping[str, Mapping[str, Any]] = PLAIN,
@@ -241,7 +211,7 @@ class Toy:
     ) -> Ran:
         """Run the matrix to its end; nothing may be left of it but its folder and its images."""
         self.write(checks, modes, limits, **more)
-        judged = asyncio.run(self._execute(listener or Silent(), registry, fresh=fresh))
+        judged = asyncio.run(self._execute(listener or RecordingListener(), registry, fresh=fresh))
         return self.ended(judged.run.id, exit_code(judged), judged)
 
     async def _execute(self, listener: Listener, registry: str | None, *, fresh: bool) -> JudgedRun:

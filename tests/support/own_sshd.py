@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .observed import lacking, wait_until
+from engine_state import lacking, wait_until
 
 
 class OwnSshd:

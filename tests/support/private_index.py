@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import IPv4Network, ip_address
 from pathlib import Path
 
-from .observed import docker
+from engine_state import docker
 
 USER = "toyuser"
 SLOW_SECONDS = 20

@@ -65,18 +65,19 @@ _EXITS: Final[Mapping[ExitCode, str]] = {
 def cell_outcomes() -> str:
     """Return the table of cell outcomes."""
     rows = [
-        (CELL_GLYPHS[each], code(each), _yes(each in GREEN), _CELLS[each]) for each in CellOutcome
+        (f"{CELL_GLYPHS[each]} {code(each)}", _yes(each in GREEN), _CELLS[each])
+        for each in CellOutcome
     ]
-    return table(("sign", "outcome", "green", "meaning"), rows)
+    return table(("outcome", "green", "meaning"), rows)
 
 
 def check_outcomes() -> str:
     """Return the table of check outcomes."""
     rows = [
-        (CHECK_GLYPHS[each], code(each), _yes(each in FAILING), _CHECKS[each])
+        (f"{CHECK_GLYPHS[each]} {code(each)}", _yes(each in FAILING), _CHECKS[each])
         for each in CheckOutcome
     ]
-    return table(("sign", "outcome", "fails the cell", "meaning"), rows)
+    return table(("outcome", "fails the cell", "meaning"), rows)
 
 
 def reasons() -> str:

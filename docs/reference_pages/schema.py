@@ -40,15 +40,18 @@ def _title(name: str, definition: Schema) -> str:
 def _keys(schema: Schema, root: Schema) -> str:
     required = schema.get("required", ())
     rows = [
-        (
-            code(key),
-            _type(value, root),
-            "required" if key in required else _default(value),
-            value.get("description", ""),
-        )
+        (code(key), _meaning(value, root, required=key in required))
         for key, value in schema["properties"].items()
     ]
-    return table(("key", "type", "default", "meaning"), rows)
+    return table(("key", "meaning"), rows)
+
+
+def _meaning(value: Schema, root: Schema, *, required: bool) -> str:
+    """Return the type and the default of a key on one line, and its description on the next."""
+    default = "required" if required else _default(value)
+    first = ", ".join(filter(None, (f"*{_type(value, root)}*", default)))
+    description = value.get("description", "")
+    return f"{first}<br>{description[:1].upper()}{description[1:]}" if description else first
 
 
 def _link(title: str) -> str:
@@ -93,11 +96,11 @@ def _default(value: Schema) -> str:
     default = value.get("default")
     if default is None or default in ("", [], {}):
         return ""
-    if isinstance(default, dict):
-        return "see below"
+    if isinstance(default, dict):  # the keys of its own table have the defaults
+        return ""
     if _is_size(value):
         unit, size = next(each for each in _UNITS if default % each[1] == 0)
-        return code(f"{default // size} {unit}")
+        return f"default `{default // size} {unit}`"
     if isinstance(default, float) and default.is_integer():
         default = int(default)
-    return code(json.dumps(default))
+    return f"default `{json.dumps(default)}`"

@@ -63,11 +63,11 @@ def test_options_are_described_with_default_and_range() -> None:
 
 def test_schema_tables_name_keys_types_and_defaults() -> None:
     text = schema_tables("matrix")
-    assert "| `subject` | string | required |" in text
-    assert "| `gates` | [Gates](#gates) | see below |" in text
+    assert "| `subject` | *string*, required<br>The package under test" in text
+    assert "| `gates` | *[Gates](#gates)*<br>" in text
     assert "### Gates" in text
-    assert "| `memory` | size | `6 GiB` |" in text
-    assert "| `exclude` | list of rule |" in text
+    assert "| `memory` | *size*, default `6 GiB`<br>" in text
+    assert "| `exclude` | *list of rule*<br>" in text
 
 
 @pytest.mark.parametrize("name", ["matrix", "run", "cell-result"])

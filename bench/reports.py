@@ -32,7 +32,7 @@ from matrixci.model import (
 from matrixci.reports.formats import FORMATS, write_all
 from matrixci.reports.report import read_report
 from matrixci.runs.folder import RunFolder, read_run
-from matrixci.verdict.judge import judge
+from matrixci.verdict.judge import JudgeOptions, judge
 
 BEGAN: Final = datetime(2026, 11, 21, 10, tzinfo=UTC)
 DISTRIBUTIONS: Final = {f"package-{number}": f"{number}.0.1" for number in range(60)}
@@ -175,7 +175,9 @@ def measure(folder: Path, baseline: Path | None) -> None:
         told("baseline")
     stored = read_run(folder)
     told("read")
-    judged = judge(stored.run, stored.results, stored.problems, today, before)
+    judged = judge(
+        stored.run, stored.results, stored.problems, today, JudgeOptions(baseline=before)
+    )
     del stored
     told("judge")
     report = read_report(judged, folder)

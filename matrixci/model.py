@@ -324,7 +324,7 @@ class Enforcement(StrEnum):
     REQUIRED = "required"
 
 
-class Gates(Frozen):
+class ReleaseGates(Frozen):
     """The conditions of a release."""
 
     require: tuple[dict[str, tuple[str, ...]], ...] = Field(
@@ -363,7 +363,7 @@ class EngineFacts(Frozen):
     )
 
 
-class Limits(Frozen):
+class CellLimits(Frozen):
     """What one cell may take; times are seconds, sizes bytes."""
 
     check: float
@@ -382,7 +382,7 @@ class Limits(Frozen):
 class Setup(Frozen):
     """What all containers and images of a run have in common: enough to make them again."""
 
-    limits: Limits
+    limits: CellLimits
     environment: dict[str, str] = Field(description="set in every container, under the cell's own")
     system: str = Field(description="base image of the operating system")
     python: str = Field(description="base image of the interpreter; {python} stands for X.Y")
@@ -428,7 +428,7 @@ class Run(Frozen):
         default=True, description="the matrix or the command names the checks that ran"
     )
     known_issues: tuple[KnownIssue, ...] = ()
-    gates: Gates = Gates()
+    gates: ReleaseGates = ReleaseGates()
     engine: EngineFacts | None = Field(
         default=None, description="None: not begun, or cells ran on several: engines"
     )

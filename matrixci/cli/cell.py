@@ -130,7 +130,7 @@ def report(  # noqa: PLR0913
         history=history,
         formats=formats,
         out=out,
-        whole=False,  # the verdict is the one of `matrix` on one machine
+        for_release=False,  # the verdict is the one of `matrix` on one machine
         keep=not no_history,
     )
 

@@ -124,7 +124,7 @@ def write_readiness(  # noqa: PLR0913 - options of the commands
     history: Path | None,
     formats: list[str] | None,
     out: Path | None,
-    whole: bool = True,
+    for_release: bool = True,
     keep: bool = False,
     fail_on: FailOn = FailOn.NOT_READY,
 ) -> NoReturn:
@@ -138,7 +138,7 @@ def write_readiness(  # noqa: PLR0913 - options of the commands
         history: the history's file; None: that of the home.
         formats: names of formats; None: all.
         out: where to write; None: report/ in the run's folder, or beside it for another question.
-        whole: what was not verified stands against the release.
+        for_release: what was not verified stands against the release.
         keep: add the run to the history first.
         fail_on: what the exit code tells as failures.
 
@@ -146,18 +146,18 @@ def write_readiness(  # noqa: PLR0913 - options of the commands
         UsageError: there is no such format, or no such baseline.
     """
     chosen = [FORMATS[name] for name in _named(formats or list(FORMATS), list(FORMATS))]
-    own = default_baseline(home, folder) if whole else None
+    own = default_baseline(home, folder) if for_release else None
     before = _baseline(home, baseline, folder, own)
     judged = judge_folder(
         folder,
         before,
-        whole=whole,
+        for_release=for_release,
         subject_version=subject_version,
     )
     if keep:
         record(judge_folder(folder), history or home / HISTORY, _say)
     report = read_report(judged, folder, _past(judged, home, history))
-    asked = _another_question(before, own, subject_version) if whole else []
+    asked = _another_question(before, own, subject_version) if for_release else []
     paths = write_all(report, out or folder / "-".join(["report", *asked]), chosen)
     out_to = console()
     out_to.print(render_readiness(report), crop=False)

@@ -12,7 +12,7 @@ from matrixci.locks.lock import Lock
 from matrixci.locks.own_wheels import OwnWheelResolver
 from matrixci.locks.resolver import Resolver
 from matrixci.matrix.definition import Matrix
-from matrixci.model import BaseOrigin, Cell, Limits, OwnWheel, Setup
+from matrixci.model import BaseOrigin, Cell, CellLimits, OwnWheel, Setup
 from matrixci.sandbox.container import ENVIRONMENT
 from matrixci.sandbox.files import Sources
 from matrixci.util.resources import data_folder
@@ -29,7 +29,7 @@ def setup_of(matrix: Matrix, checks: Sources, base_origin: BaseOrigin | None) ->
         base_origin: how base images must come to be; None: either way.
     """
     return Setup(
-        limits=Limits.model_validate(matrix.limits.model_dump(exclude={"free_disk"})),
+        limits=CellLimits.model_validate(matrix.limits.model_dump(exclude={"free_disk"})),
         environment=dict(ENVIRONMENT),
         system=matrix.base.os,
         python=matrix.base.python,

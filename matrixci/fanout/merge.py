@@ -12,7 +12,7 @@ from matrixci.errors import RunFilesError, UsageError
 from matrixci.fanout.plan import Plan, read_plan
 from matrixci.model import Cell, CellOutcome, CellResult, Reason, Run
 from matrixci.outcomes import CONCLUSIVE
-from matrixci.runs.documents import read_document
+from matrixci.runs.documents import read_json_document
 from matrixci.runs.folder import RUNS, RunFolder, StoredRun, read_run
 from matrixci.runs.stored_checks import checks_file
 from matrixci.util.files import keep_out_of_git
@@ -118,7 +118,7 @@ def _read_all(
             continue
         seen.add(place)
         try:
-            run = read_document(path, Run)
+            run = read_json_document(path, Run)
             if (run.id, run.plan) != (plan.run.id, plan.digest):
                 foreign.append(f"{path.parent}: of the run {run.id}")
                 continue

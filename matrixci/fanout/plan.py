@@ -18,7 +18,7 @@ from matrixci.locks.lock import Lock, Unsatisfiable, parse_lock
 from matrixci.locks.own_wheels import KeptWheel, place_of, with_wheels_of
 from matrixci.matrix.definition import Matrix
 from matrixci.model import SCHEMA_VERSION, Cell, Frozen, Run
-from matrixci.runs.documents import read_document
+from matrixci.runs.documents import read_json_document
 from matrixci.util.files import write_whole
 from matrixci.util.invocation import called
 from matrixci.util.text import did_you_mean
@@ -136,7 +136,7 @@ def read_plan(path: Path) -> Plan:
         UsageError: there is none, or it can't be read.
     """
     try:
-        return read_document(path, Plan)
+        return read_json_document(path, Plan)
     except FileNotFoundError as error:
         make = called("plan", "--output", str(path))
         msg = f"There is no plan {path}; make one: {make}"

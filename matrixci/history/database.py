@@ -78,7 +78,7 @@ def open_for_reading(path: Path, patience: float = PATIENCE_SECONDS) -> sqlite3.
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
+def readable_errors(path: Path) -> Iterator[None]:
     """Tell in plain words what SQLite reports of a file.
 
     Raises:
@@ -93,7 +93,7 @@ def told(path: Path) -> Iterator[None]:
 
 def _open(path: Path, mode: str, patience: float) -> sqlite3.Connection:
     _look_at_header(path)
-    with told(path):
+    with readable_errors(path):
         connection = sqlite3.connect(
             f"file:{quote(str(path.absolute()))}?mode={mode}",
             uri=True,
@@ -101,7 +101,7 @@ def _open(path: Path, mode: str, patience: float) -> sqlite3.Connection:
             isolation_level=None,  # transactions are begun and ended by hand
         )
     try:
-        with told(path):
+        with readable_errors(path):
             _prepare(connection, path, patience, immutable="immutable" in mode)
     except BaseException:
         connection.close()

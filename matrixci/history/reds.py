@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC
 from typing import Final
 
-from matrixci.history.database import told
+from matrixci.history.database import readable_errors
 from matrixci.history.rows import moment
 from matrixci.history.series import cell_series
 from matrixci.history.store import History
@@ -32,7 +32,7 @@ def reds(history: History, judged: JudgedRun) -> dict[str, Red]:
     earlier = _Earlier(history, judged)
     found = {}
     for blocker in judged.blockers[:_MOST_BLOCKERS]:
-        with told(history.path):
+        with readable_errors(history.path):
             red = longest(earlier.of(blocker))
         if red is not None:
             found[blocker.text] = red
@@ -49,7 +49,7 @@ class _Earlier:
         self._until = (
             moment(run.began, run.as_of).astimezone(UTC).isoformat(timespec="microseconds")
         )
-        with told(history.path):
+        with readable_errors(history.path):
             self._keys = {cell: key for key, cell in cells_of(history.connection, run).items()}
         self._outcomes = {cell.cell.id: cell.outcome for cell in judged.cells}
 

@@ -32,7 +32,7 @@ class RunRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CellRow:
+class CellResultRow:
     """A cell's result as the history keeps it."""
 
     id: str
@@ -66,11 +66,11 @@ def run_row(judged: JudgedRun) -> RunRow:
     )
 
 
-def cell_rows(judged: JudgedRun) -> Iterator[CellRow]:
+def cell_rows(judged: JudgedRun) -> Iterator[CellResultRow]:
     """Return the rows of a run's cells, once each."""
     for cell in {each.cell.id: each for each in judged.cells}.values():
         lock = cell.result.lock if cell.result else None
-        yield CellRow(
+        yield CellResultRow(
             id=cell.cell.id,
             definition=definition_of(cell.cell),
             outcome=str(cell.outcome),
@@ -99,7 +99,7 @@ def moment(began: datetime, as_of: date | None) -> datetime:
     return min(began, datetime.combine(as_of, time.max, UTC))
 
 
-def digest_of(run: RunRow, cells: Iterable[CellRow]) -> str:
+def digest_of(run: RunRow, cells: Iterable[CellResultRow]) -> str:
     """Return a digest of all that the history keeps of a run."""
     digest = hashlib.sha256(repr(run).encode())
     for cell in cells:

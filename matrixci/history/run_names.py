@@ -7,7 +7,7 @@ from typing import Final
 
 from matrixci.errors import RunFilesError, UsageError
 from matrixci.model import Run
-from matrixci.runs.documents import read_document
+from matrixci.runs.documents import read_json_document
 from matrixci.runs.folder import RUNS, find_run
 from matrixci.verdict.judged import JudgedRun, Verdict
 from matrixci.verdict.load import judge_folder
@@ -114,7 +114,7 @@ def _green_before(home: Path, of: Path, *, itself: bool, most: int | None = None
         RunFilesError: the run itself can't be read.
     """
     try:
-        like = read_document(of / "run.json", Run)
+        like = read_json_document(of / "run.json", Run)
     except (OSError, ValueError) as error:
         msg = f"{of / 'run.json'}: {error}"
         raise RunFilesError(msg) from error
@@ -129,7 +129,7 @@ def _green_before(home: Path, of: Path, *, itself: bool, most: int | None = None
 def _reads_as_green(path: Path, like: Run) -> bool:
     """Return whether a run like another one is READY; one that cannot be read proves nothing."""
     try:
-        alike = _is_alike(read_document(path / "run.json", Run), like)
+        alike = _is_alike(read_json_document(path / "run.json", Run), like)
         return alike and _is_green(judge_folder(path))
     except (RunFilesError, OSError, ValueError):
         return False

@@ -11,7 +11,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Final
 
-from matrixci.history.database import told
+from matrixci.history.database import readable_errors
 from matrixci.history.rows import SECONDS
 from matrixci.history.store import History
 from matrixci.model import CellOutcome, CheckOutcome
@@ -95,7 +95,7 @@ def cell_series(
         WHERE {_CHOSEN}
         ORDER BY cells.subject, cells.id, cells.key, runs.moment, runs.began, runs.id
     """  # noqa: S608 - our own words
-    with told(history.path):
+    with readable_errors(history.path):
         rows = history.connection.execute(query, {"subject": subject, "cell": cell}).fetchall()
     return tuple(
         CellSeries(
@@ -122,7 +122,7 @@ def check_series(
     Raises:
         HistoryError: the file can't be read.
     """
-    with told(history.path):
+    with readable_errors(history.path):
         ids = [row[0] for row in history.connection.execute("SELECT id FROM checks ORDER BY id")]
         found = frozenset(selected(check, ids))
         # As a function and not as JSON: an id may hold any character, NUL among them.
@@ -150,7 +150,7 @@ def package_changes(
         HistoryError: the file can't be read.
     """
     query = "SELECT name, version FROM packages WHERE lock = ?"
-    with told(history.path):
+    with readable_errors(history.path):
         old = dict(history.connection.execute(query, (before,)))
         new = dict(history.connection.execute(query, (after,)))
     return tuple(

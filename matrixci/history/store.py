@@ -11,8 +11,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from matrixci.history.database import PATIENCE_SECONDS, open_for_reading, open_for_writing, told
-from matrixci.history.rows import SECONDS, CellRow, RunRow, cell_rows, digest_of, run_row
+from matrixci.history.database import (
+    PATIENCE_SECONDS,
+    open_for_reading,
+    open_for_writing,
+    readable_errors,
+)
+from matrixci.history.rows import SECONDS, CellResultRow, RunRow, cell_rows, digest_of, run_row
 from matrixci.verdict.judged import JudgedRun
 
 
@@ -111,7 +116,7 @@ class History:
             FROM runs ORDER BY moment, began, id
         """
         names = ("id", "began", "subject", "version", "commit", "verdict", "as_of", "check_filter")
-        with told(self.path):
+        with readable_errors(self.path):
             rows = self.connection.execute(query).fetchall()
         return tuple(KeptRun(**dict(zip((*names, "cells"), row, strict=True))) for row in rows)
 
@@ -129,7 +134,7 @@ class History:
             old = dict(self._old(keep, before))
             self._remove(list(old))
             self._forget_unused()
-        with told(self.path):
+        with readable_errors(self.path):
             self.connection.execute("VACUUM")
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return tuple(old.values())
@@ -170,7 +175,7 @@ class History:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Return a context in which all is written, or nothing."""
-        with told(self.path):
+        with readable_errors(self.path):
             self.connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -181,7 +186,7 @@ class History:
 
 
 def _insert(
-    connection: sqlite3.Connection, run: RunRow, cells: Sequence[CellRow], digest: str
+    connection: sqlite3.Connection, run: RunRow, cells: Sequence[CellResultRow], digest: str
 ) -> None:
     values = (run.id, run.began, run.moment, run.subject, run.version, run.commit, run.verdict)
     key = connection.execute(
@@ -245,7 +250,7 @@ def _keys(
 
 
 def _cell_keys(
-    connection: sqlite3.Connection, subject: str, cells: Sequence[CellRow]
+    connection: sqlite3.Connection, subject: str, cells: Sequence[CellResultRow]
 ) -> dict[str, int]:
     wanted = {(cell.id, cell.definition) for cell in cells}
     connection.executemany(
@@ -257,7 +262,7 @@ def _cell_keys(
     return {cell: key for cell, definition, key in rows if (cell, definition) in wanted}
 
 
-def _lock_keys(connection: sqlite3.Connection, cells: Sequence[CellRow]) -> dict[str, int]:
+def _lock_keys(connection: sqlite3.Connection, cells: Sequence[CellResultRow]) -> dict[str, int]:
     """Return the numbers of locks by their content; of a new one the packages are kept."""
     keys: dict[str, int] = {}
     for content, cell in {c.lock_content: c for c in cells if c.lock is not None}.items():

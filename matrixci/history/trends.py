@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from matrixci.history.database import told
+from matrixci.history.database import readable_errors
 from matrixci.history.rows import definition_of, moment
 from matrixci.history.store import History
 from matrixci.history.trend import Trend, trend_key
@@ -31,7 +31,7 @@ def trends(
         HistoryError: the file can't be read.
     """
     connection = history.connection
-    with told(history.path):
+    with readable_errors(history.path):
         last = _last_runs(connection, run, runs)
         labels = _labels(connection, last)
         cells = cells_of(connection, run)

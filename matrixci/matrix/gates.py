@@ -1,4 +1,4 @@
-"""The gates of a release as matrix.yaml has them: model.Gates, with names looked up in the axes."""
+"""Release gates in matrix.yaml: model.ReleaseGates, with names looked up in the axes."""
 
 from collections.abc import Collection, Iterator, Sequence
 from typing import Annotated
@@ -7,11 +7,10 @@ from pydantic import BeforeValidator, Field
 
 from matrixci.matrix.axes import Entry, Rule, as_list
 from matrixci.matrix.mistakes import Mistake
-from matrixci.model import Enforcement
-from matrixci.model import Gates as PlainGates
+from matrixci.model import Enforcement, ReleaseGates
 from matrixci.util.text import did_you_mean
 
-_DEFAULT = PlainGates()
+_DEFAULT = ReleaseGates()
 
 
 class Gates(Entry):
@@ -44,9 +43,9 @@ class Gates(Entry):
         description="How many checks of the baseline may be gone; each counts once for each cell.",
     )
 
-    def plain(self) -> PlainGates:
+    def plain(self) -> ReleaseGates:
         """Return the gates as the model's own type, as a run keeps them."""
-        return PlainGates(**dict(self))
+        return ReleaseGates(**dict(self))
 
 
 def ends_mistakes(names: Collection[str], ends: Sequence[str]) -> Iterator[Mistake]:

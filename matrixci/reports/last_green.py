@@ -6,7 +6,7 @@ from matrixci.errors import RunFilesError
 from matrixci.model import CellResult, Run
 from matrixci.outcomes import GREEN
 from matrixci.reports.constraints import is_green
-from matrixci.runs.documents import read_document
+from matrixci.runs.documents import read_json_document
 from matrixci.runs.folder import RUNS
 from matrixci.verdict.judged import JudgedRun
 from matrixci.verdict.load import judge_folder
@@ -40,7 +40,7 @@ def last_green(home: Path, of: JudgedRun, cell: str) -> Run | None:
 def _may_be_green(path: Path) -> bool:
     """Return whether a cell's own result is green, so that its run is worth reading."""
     try:
-        result = read_document(path, CellResult)
+        result = read_json_document(path, CellResult)
     except (OSError, ValueError):
         return False
     return result.outcome in GREEN and result.lock is not None

@@ -28,7 +28,7 @@ class Shared:
         return self._kept.setdefault(tuple(mapping.items()), mapping)
 
 
-def read_document(path: Path, kind: type[Document], share: Shared | None = None) -> Document:
+def read_json_document(path: Path, kind: type[Document], share: Shared | None = None) -> Document:
     """Read a document.
 
     Raises:

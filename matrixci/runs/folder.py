@@ -14,7 +14,7 @@ from typing import Final
 
 from matrixci.errors import RunFilesError, UsageError
 from matrixci.model import CellResult, Run
-from matrixci.runs.documents import Shared, announce, read_document, without_collection
+from matrixci.runs.documents import Shared, announce, read_json_document, without_collection
 from matrixci.util.files import keep_out_of_git, write_whole
 from matrixci.util.invocation import called
 
@@ -227,7 +227,7 @@ def read_run(folder: Path) -> StoredRun:
 
 def _read_run(folder: Path) -> StoredRun:
     try:
-        run = read_document(folder / "run.json", Run)
+        run = read_json_document(folder / "run.json", Run)
         _refuse_other_axes(run)
     except (OSError, ValueError) as error:
         msg = f"{folder / 'run.json'}: {error}"
@@ -241,7 +241,7 @@ def _read_run(folder: Path) -> StoredRun:
         if index % _AHEAD == 0:
             announce(paths[index + _AHEAD : index + 2 * _AHEAD])
         try:
-            result = read_document(path, CellResult, share)
+            result = read_json_document(path, CellResult, share)
         except FileNotFoundError:
             continue  # it never reported: the judgement says so
         except (OSError, ValueError) as error:

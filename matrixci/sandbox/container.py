@@ -9,7 +9,7 @@ from matrixci.engine.container_spec import ContainerEnd, ContainerSpec
 from matrixci.engine.gpu import GpuAccess
 from matrixci.engine.labels import PROJECT_LABEL
 from matrixci.matrix.issue_scope import speaks_of
-from matrixci.model import SCHEMA_VERSION, Cell, KnownIssue, Limits, LockRecord
+from matrixci.model import SCHEMA_VERSION, Cell, CellLimits, KnownIssue, LockRecord
 from matrixci.sandbox import evidence
 from matrixci.sandbox import files as container_files
 
@@ -35,7 +35,7 @@ class Sandbox:
     """Which checks run, as pytest's -k."""
     only: Sequence[str] | None
     """Exact ids of the checks that run; None: all that are selected."""
-    limits: Limits
+    limits: CellLimits
     environment: Mapping[str, str]
     require_limits: bool = False
     folder: str = ""

@@ -32,12 +32,12 @@ class Standing:
         return cell.cell.id in self.against or (cell.cell.id, check_id) in self.new
 
 
-def blockers_of(judged: JudgedRun, standing: Standing, *, whole: bool) -> Iterator[Blocker]:
+def blockers_of(judged: JudgedRun, standing: Standing, *, for_release: bool) -> Iterator[Blocker]:
     """Return what stands against a release: each failing check, each cell, each other gate."""
     yield from _failures(judged, standing, held=True)
     yield from _cells_told(judged, standing, held=True)
     for gate in judged.gates:
-        if gate.required and _is_told_by_gate(judged, gate, whole=whole):
+        if gate.required and _is_told_by_gate(judged, gate, for_release=for_release):
             not_verified = ", not verified" if gate.outcome is GateOutcome.UNVERIFIED else ""
             text = f"gate {gate.name}{not_verified}: {gate.asks}; {_evidence(gate)}"
             yield Blocker(text=text)
@@ -93,13 +93,13 @@ def unverified_of(judged: JudgedRun) -> Iterator[str]:
             yield f"{gate.asks}: {_evidence(gate)}"
 
 
-def _is_told_by_gate(judged: JudgedRun, gate: Gate, *, whole: bool) -> bool:
+def _is_told_by_gate(judged: JudgedRun, gate: Gate, *, for_release: bool) -> bool:
     """Tell whether a gate is a reason of its own, beside the checks and cells that are."""
     match gate.outcome:
         case GateOutcome.MET:
             return False
         case GateOutcome.UNVERIFIED:
-            return whole
+            return for_release
         case GateOutcome.UNMET:
             everything = all(is_required(judged, cell.cell.axes) for cell in judged.cells)
             return gate.name not in {REQUIRE, NEW_FAILURES} and not (

@@ -28,21 +28,20 @@ APPLICABLE: Final = "applicable-checks"
 DISAPPEARED: Final = "disappeared-checks"
 SUBJECT_VERSION: Final = "subject-version"
 
-Rule = Mapping[str, Sequence[str]]
 Failure = tuple[str, str]
 """A cell's id and the id of a check that fails in it."""
 
 _LISTED: Final = 10
 
 
-def matches(rule: Rule, axes: Mapping[str, str]) -> bool:
-    """Tell whether a cell of these axes is one that a rule asks for."""
-    return all(axes.get(axis) in values for axis, values in rule.items())
+def has_values(axes: Mapping[str, str], values: Mapping[str, Sequence[str]]) -> bool:
+    """Return whether a cell with these axes has one of the given values on each given axis."""
+    return all(axes.get(axis) in allowed for axis, allowed in values.items())
 
 
 def is_required(judged: JudgedRun, axes: Mapping[str, str]) -> bool:
     """Tell whether the release needs a cell of these axes to be green."""
-    return any(matches(rule, axes) for rule in judged.run.gates.require)
+    return any(has_values(axes, values) for values in judged.run.gates.require)
 
 
 def excused(cell: JudgedCell, comparison: Comparison | None) -> bool:
@@ -67,7 +66,7 @@ def gates_of(
     judged: JudgedRun, new: Sequence[Failure], subject_version: str | None
 ) -> tuple[Gate, ...]:
     """Return every gate of a run with its outcome; the run has its comparison already."""
-    gates = [_require(judged, rule) for rule in judged.run.gates.require]
+    gates = [_require(judged, values) for values in judged.run.gates.require]
     gates.append(_new_failures(judged, new))
     if not judged.run.checks_chosen and (gate := _applicable(judged)):
         gates.append(gate)
@@ -88,14 +87,11 @@ def _gate(
     return Gate(name=name, asks=asks, outcome=outcome, required=required, evidence=tuple(lines))
 
 
-def _rule_words(rule: Rule) -> str:
-    return " and ".join(f"{axis} {' or '.join(values)}" for axis, values in rule.items())
-
-
-def _require(judged: JudgedRun, rule: Rule) -> Gate:
-    asks = f"each cell with {_rule_words(rule)} is green" if rule else "each cell is green"
+def _require(judged: JudgedRun, values: Mapping[str, Sequence[str]]) -> Gate:
+    names = " and ".join(f"{axis} {' or '.join(allowed)}" for axis, allowed in values.items())
+    asks = f"each cell with {names} is green" if names else "each cell is green"
     run = judged.run
-    cells = [cell for cell in judged.cells if matches(rule, cell.cell.axes)]
+    cells = [cell for cell in judged.cells if has_values(cell.cell.axes, values)]
     red = [
         cell for cell in cells if cell.outcome not in GREEN and not excused(cell, judged.comparison)
     ]
@@ -108,7 +104,7 @@ def _require(judged: JudgedRun, rule: Rule) -> Gate:
     left_out = [
         cell
         for cell in run.unselected
-        if cell not in run.unselected_axes or matches(rule, run.unselected_axes[cell])
+        if cell not in run.unselected_axes or has_values(run.unselected_axes[cell], values)
     ]
     if left_out:
         evidence.append(f"{several(len(left_out), 'cell')} not selected")

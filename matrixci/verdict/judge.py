@@ -5,6 +5,7 @@ baseline, the gates are looked at, and the verdict follows.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
@@ -32,28 +33,39 @@ _NOTHING: Final = "no check passed, so nothing is verified"
 _REASONS_FROM_CHECKS: Final = frozenset({Reason.CHECKS, Reason.NEEDS})
 
 
-def judge(  # noqa: PLR0913 - what a verdict depends on
+@dataclass(frozen=True, kw_only=True)
+class JudgeOptions:
+    """How a run is judged."""
+
+    baseline: JudgedRun | None = None
+    """An earlier run to compare with, already judged."""
+    for_release: bool = False
+    """Whether a required gate that was not verified blocks the release. If not, it is only listed
+    as not verified, which suits a run of a few cells."""
+    subject_version: str | None = None
+    """The version of the subject that most cells must have. None: any."""
+
+
+_DEFAULTS: Final = JudgeOptions()
+
+
+def judge(
     run: Run,
     results: Mapping[str, CellResult],
     problems: Sequence[str],
     today: date,
-    baseline: JudgedRun | None = None,
-    *,
-    whole: bool = False,
-    subject_version: str | None = None,
+    options: JudgeOptions = _DEFAULTS,
 ) -> JudgedRun:
     """Judge a run.
 
     Args:
-        run: the run; its cells are those that must have reported.
+        run: the run. Each of its cells must have a result.
         results: cell id to stored result.
-        problems: what was wrong with the run's files, one line each.
-        today: the day on which known issues are held against their expiry.
-        baseline: an earlier run to compare with, judged.
-        whole: a required gate that was not verified stands against the release, as it does where
-            one is about to be made; else it is only told, as it is where some cells are tried.
-        subject_version: the version that most cells must have.
+        problems: what is wrong with the run's files, one line each.
+        today: the day on which known issues are checked for expiry.
+        options: how the run is judged.
     """
+    baseline = options.baseline
     issues = KnownIssues(run.known_issues, today)
     cells = tuple(
         _judge_cell(cell, results[cell.id], issues, run)
@@ -65,7 +77,7 @@ def judge(  # noqa: PLR0913 - what a verdict depends on
     if baseline is not None:
         draft = draft.model_copy(update={"comparison": compare(baseline, draft)})
     new = new_failures(draft, _failing(baseline))
-    gates = gates_of(draft, new, subject_version)
+    gates = gates_of(draft, new, options.subject_version)
     draft = draft.model_copy(
         update={
             "gates": gates,
@@ -83,7 +95,7 @@ def judge(  # noqa: PLR0913 - what a verdict depends on
     told += [] if any(cell.count(*PASSING) for cell in cells) else [_NOTHING]
     blockers = (
         *(Blocker(text=problem) for problem in problems),
-        *blockers_of(draft, standing, whole=whole),
+        *blockers_of(draft, standing, for_release=options.for_release),
         *(Blocker(text=text) for text in told),
     )
     return draft.model_copy(

@@ -129,10 +129,5 @@ def _known(issue: KnownIssue) -> str:
     return f"{issue.reference}: {issue.reason}"
 
 
-def applies(issue: KnownIssue, cell: Cell, check: str, versions: Mapping[str, str]) -> bool:
-    """Return whether a known issue speaks of this check in this cell."""
-    return names(issue, check) and speaks_of(issue, cell, versions)
-
-
 def _versions(result: CellResult | None) -> Mapping[str, str]:
     return result.lock.versions if result and result.lock else {}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from matrixci.model import now
 from matrixci.runs.folder import read_run
-from matrixci.verdict.judge import judge
+from matrixci.verdict.judge import JudgeOptions, judge
 from matrixci.verdict.judged import JudgedRun
 
 
@@ -12,28 +12,24 @@ def judge_folder(
     folder: Path,
     baseline: Path | None = None,
     *,
-    whole: bool = False,
+    for_release: bool = False,
     subject_version: str | None = None,
 ) -> JudgedRun:
-    """Judge a run from its files alone.
+    """Judge a run, given only its files.
 
     Args:
-        folder: where they lie.
+        folder: the run's folder.
         baseline: the folder of an earlier run to compare with.
-        whole: as a release is judged, where what was not verified stands against it.
+        for_release: see `JudgeOptions`.
         subject_version: the version that most cells must have.
 
     Raises:
-        RunFilesError: the run itself can't be read.
+        RunFilesError: the run cannot be read.
     """
-    before = None if baseline is None else judge_folder(baseline)
-    stored = read_run(folder)
-    return judge(
-        stored.run,
-        stored.results,
-        stored.problems,
-        now().date(),
-        before,
-        whole=whole,
+    options = JudgeOptions(
+        baseline=None if baseline is None else judge_folder(baseline),
+        for_release=for_release,
         subject_version=subject_version,
     )
+    stored = read_run(folder)
+    return judge(stored.run, stored.results, stored.problems, now().date(), options)

@@ -5,7 +5,7 @@ from datetime import date
 from factories import a_cell, a_check, a_lock, a_result, a_run, an_image, an_issue
 
 from matrixci.model import CellOutcome, CellResult, CheckOutcome, Run
-from matrixci.verdict.judge import judge
+from matrixci.verdict.judge import JudgeOptions, judge
 from matrixci.verdict.judged import JudgedRun
 
 EVIL = (
@@ -84,9 +84,8 @@ def _judged(run: Run, results: dict[str, CellResult]) -> JudgedRun:
     before = {cell: _milder(result) for cell, result in results.items()}
     baseline = judge(run, before, (), date(2026, 11, 21))
     problems = [f"{EVIL}.json: {EVIL}"]
-    return judge(
-        run, results, problems, date(2026, 11, 21), baseline, whole=True, subject_version=EVIL
-    )
+    options = JudgeOptions(baseline=baseline, for_release=True, subject_version=EVIL)
+    return judge(run, results, problems, date(2026, 11, 21), options)
 
 
 def _milder(result: CellResult) -> CellResult:

@@ -1,6 +1,7 @@
 """The stored runs that the reports are tested with, judged on the day of the later one."""
 
 import io
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from rich.console import Console, RenderableType
 
 from matrixci.reports.report import Report, read_report
 from matrixci.runs.folder import read_run
-from matrixci.verdict.judge import judge
+from matrixci.verdict.judge import JudgeOptions, judge
 from matrixci.verdict.judged import JudgedRun
 
 RUNS = Path(__file__).parents[1] / "unit/reports/runs"
@@ -17,10 +18,11 @@ AFTER = RUNS / "20261121T100000Z-000002"
 TODAY = date(2026, 11, 21)
 
 
-def judged(folder: Path, baseline: Path | None = None, **options: object) -> JudgedRun:
+def judged(folder: Path, baseline: Path | None = None, **fields: object) -> JudgedRun:
     before = judged(baseline) if baseline else None
+    options = replace(JudgeOptions(baseline=before), **fields)  # type: ignore[arg-type]
     stored = read_run(folder)
-    return judge(stored.run, stored.results, stored.problems, TODAY, before, **options)  # type: ignore[arg-type]
+    return judge(stored.run, stored.results, stored.problems, TODAY, options)
 
 
 def report(folder: Path = AFTER, baseline: Path | None = BEFORE, **options: object) -> Report:

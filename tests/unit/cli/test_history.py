@@ -146,4 +146,7 @@ def test_a_damaged_history_is_set_aside_by_what_adds_alone(
     done = command("add", *runs)
     assert done.code == ExitCode.READY
     assert "It is set aside as" in done.err
-    assert len(done.out.splitlines()) == 3
+    assert done.out.splitlines() == [f"{run}: added" for run in runs]
+    listed = command("list")
+    assert listed.code == ExitCode.READY
+    assert [run for run in runs if run in listed.out] == runs

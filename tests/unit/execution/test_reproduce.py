@@ -45,11 +45,11 @@ from matrixci.locks.lock import Lock, Pin
 from matrixci.locks.own_wheels import place_of
 from matrixci.model import (
     Cell,
+    CellLimits,
     CellOutcome,
     CellResult,
     CheckOutcome,
     EngineFacts,
-    Limits,
     Reason,
     Run,
     Setup,
@@ -70,7 +70,7 @@ LOCK = Lock(
     torch_backend=None,
 )
 CHECKS = ("test_a.py::test_one", "test_a.py::test_x[a]", "test_a.py::test_x[b]")
-LIMITS = Limits(
+LIMITS = CellLimits(
     check=60,
     cell=300,
     build=600,

@@ -20,7 +20,7 @@ from matrixci.github.regression_issue import Close, Open, OpenIssue, Update, dec
 from matrixci.model import CellOutcome, CellResult, CheckOutcome, Reason
 from matrixci.reports.json_report import render
 from matrixci.reports.report import Report
-from matrixci.verdict.judge import judge
+from matrixci.verdict.judge import JudgeOptions, judge
 from matrixci.verdict.judged import JudgedRun, Verdict
 
 ONE, TWO = cells(("3.12", "3.13"))
@@ -43,7 +43,7 @@ def checked(*failing: str) -> list[CellResult]:
 
 def judged(results: Sequence[CellResult], before: JudgedRun | None = None) -> JudgedRun:
     by_id = {one.cell.id: one for one in results}
-    return judge(a_run([ONE, TWO]), by_id, (), date(2026, 11, 21), before)
+    return judge(a_run([ONE, TWO]), by_id, (), date(2026, 11, 21), JudgeOptions(baseline=before))
 
 
 GOOD = judged(checked())

@@ -59,7 +59,7 @@ def test_a_missing_cell_alone_is_named(tmp_path: Path) -> None:
 
 
 def test_it_is_reported_in_every_format(folder: Path, tmp_path: Path) -> None:
-    report = stored_runs.report(folder, whole=True)
+    report = stored_runs.report(folder, for_release=True)
     paths = write_all(report, tmp_path / "report")
     assert len(paths) == len(FORMATS)
     for path in paths:
@@ -114,7 +114,7 @@ def test_what_is_not_verified_is_green_in_no_format(tmp_path: Path) -> None:
     shutil.copytree(stored_runs.BEFORE, copy)
     run = json.loads((copy / "run.json").read_text())
     (copy / "run.json").write_text(json.dumps({**run, "check_filter": "import"}))
-    report = stored_runs.report(copy, baseline=None, whole=True)
+    report = stored_runs.report(copy, baseline=None, for_release=True)
     assert {cell.outcome for cell in report.judged.cells} <= {"passed", "partial", "unsatisfiable"}
     for each in FORMATS.values():
         assert "NOT READY" in "".join(each.chunks(report)), each.name

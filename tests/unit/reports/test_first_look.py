@@ -13,7 +13,7 @@ from matrixci.reports import markdown, terminal
 from matrixci.reports.first_look import Look, looks
 from matrixci.reports.page import html
 from matrixci.reports.report import Report
-from matrixci.verdict.judge import judge
+from matrixci.verdict.judge import JudgeOptions, judge
 from matrixci.verdict.judged import JudgedRun, Verdict
 
 FOUR = cells(("3.10", "3.11", "3.12", "3.13"))
@@ -38,7 +38,7 @@ def judged(
         for cell, check, lock in zip(FOUR, of_cells, locks, strict=False)
     }
     run = a_run(FOUR[: len(of_cells)], **of)
-    return judge(run, results, (), date(2026, 11, 21), before)
+    return judge(run, results, (), date(2026, 11, 21), JudgeOptions(baseline=before))
 
 
 def first(run: JudgedRun, red: Red | None = None) -> Look:

@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 from factories import a_check, a_result, a_run
 
-from matrixci.model import CellOutcome, CellResult, CheckOutcome, CheckResult, Limits, Reason, Setup
+from matrixci.model import (
+    CellLimits,
+    CellOutcome,
+    CellResult,
+    CheckOutcome,
+    CheckResult,
+    Reason,
+    Setup,
+)
 from matrixci.reports import annotations as github
 from matrixci.reports import junit, sarif
 from matrixci.reports.report import Report
@@ -20,7 +28,9 @@ UNKNOWN = a_check("test_a.py::test_one", FAILED)
 
 
 def setup(checks: str | None) -> Setup:
-    limits = Limits(check=1, cell=1, build=1, memory=1, pids=1, cpus=1, scratch=1, log=1, result=1)
+    limits = CellLimits(
+        check=1, cell=1, build=1, memory=1, pids=1, cpus=1, scratch=1, log=1, result=1
+    )
     return Setup(
         limits=limits,
         environment={},

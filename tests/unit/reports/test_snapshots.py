@@ -17,11 +17,11 @@ ENDINGS = {"json": "json", "junit": "xml", "markdown": "md", "shields": "json"}
 @pytest.mark.parametrize("name", sorted(set(FORMATS) - {"html", "terminal"}))
 def test_a_report_is_as_it_was(name: str, same_as: SameAs) -> None:
     each = FORMATS[name]
-    same_as(SNAPSHOTS / each.file, "".join(each.chunks(stored_runs.report(whole=True))))
+    same_as(SNAPSHOTS / each.file, "".join(each.chunks(stored_runs.report(for_release=True))))
 
 
 def test_the_report_in_the_terminal_is_as_it_was(same_as: SameAs) -> None:
-    report = stored_runs.report(whole=True, subject_version="5.23.0")
+    report = stored_runs.report(for_release=True, subject_version="5.23.0")
     same_as(SNAPSHOTS / "readiness.txt", stored_runs.printed(terminal.render_readiness(report)))
 
 

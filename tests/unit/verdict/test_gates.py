@@ -17,7 +17,7 @@ from matrixci.model import (
     Need,
     Reason,
 )
-from matrixci.verdict.judge import judge, selected_nothing
+from matrixci.verdict.judge import JudgeOptions, judge, selected_nothing
 from matrixci.verdict.judged import Gate, GateOutcome, JudgedRun, Verdict
 
 TODAY = date(2026, 11, 21)
@@ -39,13 +39,14 @@ def unsatisfiable(cell: Cell) -> CellResult:
 def judged(
     *results: CellResult,
     baseline: JudgedRun | None = None,
-    whole: bool = False,
+    for_release: bool = False,
     version: str | None = None,
     **fields: object,
 ) -> JudgedRun:
     run = a_run([result.cell for result in results], **fields)
     by_id = {result.cell.id: result for result in results}
-    return judge(run, by_id, (), TODAY, baseline, whole=whole, subject_version=version)
+    options = JudgeOptions(baseline=baseline, for_release=for_release, subject_version=version)
+    return judge(run, by_id, (), TODAY, options)
 
 
 def gate(run: JudgedRun, name: str) -> Gate:
@@ -67,7 +68,7 @@ def test_every_gate_of_the_defaults_is_there_with_evidence() -> None:
 
 
 def test_nothing_is_said_of_gpus_where_no_cell_asks_for_one() -> None:
-    run = judged(*map(a_result, FOUR), whole=True)
+    run = judged(*map(a_result, FOUR), for_release=True)
     assert "gpu" not in {one.name for one in run.gates}
     assert not any("GPU" in line for line in (*run.reasons, *run.remarks, *run.unverified))
 
@@ -106,16 +107,16 @@ def test_a_flaky_check_is_called_flaky_where_it_was_and_failing_where_it_failed(
 
 
 def test_a_required_gpu_that_no_cell_asks_for_is_not_verified() -> None:
-    run = judged(*map(a_result, FOUR), gates={"gpu": "required"}, whole=True)
+    run = judged(*map(a_result, FOUR), gates={"gpu": "required"}, for_release=True)
     assert gate(run, "gpu").outcome is UNVERIFIED
     assert gate(run, "gpu").evidence == ("no cell of the run asks for a GPU",)
     assert run.verdict is Verdict.NOT_READY
 
 
-@pytest.mark.parametrize("whole", [True, False])
-def test_what_is_not_required_is_not_held_against_the_release(*, whole: bool) -> None:
+@pytest.mark.parametrize("release", [True, False])
+def test_what_is_not_required_is_not_held_against_the_release(*, release: bool) -> None:
     gates = {"require": ({"device": ("cpu",)},), "new_failures": 1}
-    run = judged(a_result(BOTH[0]), red(BOTH[1]), gates=gates, whole=whole)
+    run = judged(a_result(BOTH[0]), red(BOTH[1]), gates=gates, for_release=release)
     assert run.verdict is Verdict.READY
     assert run.remarks == (
         "not held against the release: test_a.py::test_one fails in py3.12-numpy2-cuda",
@@ -153,34 +154,34 @@ def test_a_cell_that_never_reported_stands_against_it_whatever_is_required() -> 
 
 def test_an_unsatisfiable_cell_stands_against_it_only_where_it_could_be_had_before() -> None:
     results = [a_result(FOUR[0]), unsatisfiable(FOUR[1]), a_result(FOUR[3])]
-    assert judged(*results, whole=True).verdict is Verdict.READY
-    same = judged(*results, baseline=judged(*results), whole=True)
+    assert judged(*results, for_release=True).verdict is Verdict.READY
+    same = judged(*results, baseline=judged(*results), for_release=True)
     assert same.verdict is Verdict.READY
     before = judged(*map(a_result, (FOUR[0], FOUR[1], FOUR[3])))
-    newly = judged(*results, baseline=before, whole=True)
+    newly = judged(*results, baseline=before, for_release=True)
     assert newly.reasons == ("py3.11-numpy2-cpu: newly unsatisfiable",)
     assert gate(newly, "require").outcome is UNMET
 
 
-@pytest.mark.parametrize("whole", [True, False])
-def test_a_required_cell_that_was_not_selected_is_unverified(*, whole: bool) -> None:
+@pytest.mark.parametrize("release", [True, False])
+def test_a_required_cell_that_was_not_selected_is_unverified(*, release: bool) -> None:
     left_out: dict[str, Any] = {
         "unselected": (BOTH[1].id,),
         "unselected_axes": {BOTH[1].id: BOTH[1].axes},
     }
-    run = judged(a_result(BOTH[0]), whole=whole, **left_out)
+    run = judged(a_result(BOTH[0]), for_release=release, **left_out)
     assert gate(run, "require").outcome is UNVERIFIED
-    assert (run.verdict is Verdict.READY) is not whole
+    assert (run.verdict is Verdict.READY) is not release
     assert "1 cell of the matrix not selected" in run.unverified
     cpu = {"require": ({"device": ("cpu",)},)}
-    other = judged(a_result(BOTH[0]), whole=True, gates=cpu, **left_out)
+    other = judged(a_result(BOTH[0]), for_release=True, gates=cpu, **left_out)
     assert gate(other, "require").outcome is MET
     assert other.verdict is Verdict.READY
 
 
 def test_where_only_some_checks_ran_a_release_is_not_verified() -> None:
     assert judged(a_result(BOTH[0]), check_filter="one").verdict is Verdict.READY
-    run = judged(a_result(BOTH[0]), check_filter="one", whole=True)
+    run = judged(a_result(BOTH[0]), check_filter="one", for_release=True)
     assert run.verdict is Verdict.NOT_READY
     assert "only checks that match 'one' ran" in run.unverified
 
@@ -223,7 +224,7 @@ def test_a_gpu_counts_where_the_container_saw_one(
         python="3.12.4", machine="x86_64", distributions={}, modules={}, torch_cuda="12", gpus=gpus
     )
     results = [a_result(BOTH[0]), a_result(BOTH[1], attestation=attestation)]
-    run = judged(*results, gates={"gpu": enforcement}, whole=True)
+    run = judged(*results, gates={"gpu": enforcement}, for_release=True)
     assert gate(run, "gpu").outcome is outcome
     ready = outcome is MET or enforcement == "advisory"
     assert (run.verdict is Verdict.READY) == ready
@@ -269,7 +270,9 @@ def test_the_version_that_most_cells_have_is_the_one_asked_for(
 
 def test_a_warning_is_told_and_not_held_against_the_release() -> None:
     warned = a_check(outcome=CheckOutcome.FAILED, severity="warning")
-    run = judged(a_result(FOUR[0], checks=[a_check("test_b.py::test_two"), warned]), whole=True)
+    run = judged(
+        a_result(FOUR[0], checks=[a_check("test_b.py::test_two"), warned]), for_release=True
+    )
     assert run.verdict is Verdict.READY
     assert run.cells[0].outcome is CellOutcome.PASSED
     assert run.cells[0].message == "1 warning: test_a.py::test_one"

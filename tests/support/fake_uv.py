@@ -11,7 +11,7 @@ from matrixci.locks.lock import Lock, Unsatisfiable
 from matrixci.locks.resolver import Resolver
 from matrixci.locks.uv_command import ResolutionRequest
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "unit/data"
 PLATFORM = "x86_64-manylinux_2_36"
 
 ATTRS = "attrs==26.1.0 \\\n    --hash=sha256:c6\n    # via pytest\n"

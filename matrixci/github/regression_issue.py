@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from matrixci.outcomes import RED
+from matrixci.reports.cell_words import run_title
 from matrixci.reports.change_groups import change_groups
 from matrixci.reports.escape import cut, markdown, markdown_code, visible
 from matrixci.reports.grouping import alike, failures, other_cells
-from matrixci.reports.terminal_table import title
 from matrixci.util.text import several
 from matrixci.verdict.judged import Comparison, JudgedRun, Verdict
 
@@ -186,7 +186,7 @@ def _body(judged: JudgedRun, found: Sequence[_Regression], about: str, link: str
 
 
 def _head(judged: JudgedRun, link: str) -> str:
-    return f"{markdown(cut(title(judged), _LINE))}, {link}"
+    return f"{markdown(cut(run_title(judged), _LINE))}, {link}"
 
 
 def _lines(found: Sequence[_Regression]) -> str:

@@ -46,10 +46,10 @@ def change_groups(comparison: Comparison) -> list[ChangeGroup]:
     groups: dict[tuple[str | None, Change, str], list[CellChange]] = {}
     for cell in comparison.cells:
         for check in cell.checks:
-            words = outcome_words(check.before, check.after)
+            words = transition(check.before, check.after)
             groups.setdefault((check.check, check.change, words), []).append(cell)
         if cell.change is not None and not _is_told_by_checks(cell):
-            words = outcome_words(cell.before, cell.after)
+            words = transition(cell.before, cell.after)
             groups.setdefault((None, cell.change, words), []).append(cell)
     made = [
         ChangeGroup(check=check, change=change, words=words, cells=tuple(cells))
@@ -64,7 +64,7 @@ def _is_told_by_checks(cell: CellChange) -> bool:
     return any(check.change is cell.change for check in cell.checks)
 
 
-def outcome_words(before: str | None, after: str | None) -> str:
+def transition(before: str | None, after: str | None) -> str:
     """Say what something came to before and after."""
     if before is None:
         return f"now {after}"

@@ -18,8 +18,8 @@ from matrixci.reports.change_groups import (
     change_groups,
     figure_groups,
     is_worse,
-    outcome_words,
     package_words,
+    transition,
 )
 from matrixci.reports.escape import (
     command_data,
@@ -168,10 +168,10 @@ def _changes(change: CellChange) -> list[tuple[str, Change, str]]:
     """Return what changed in a cell: its name, how, and in words; the cell itself comes first."""
     found = []
     if change.change is not None:
-        words = f"{change.change}, {outcome_words(change.before, change.after)}"
+        words = f"{change.change}, {transition(change.before, change.after)}"
         found.append(("(cell)", change.change, words))
     found += [
-        (one.check, one.change, f"{one.change}, {outcome_words(one.before, one.after)}")
+        (one.check, one.change, f"{one.change}, {transition(one.before, one.after)}")
         for one in change.checks
     ]
     return found

@@ -7,6 +7,7 @@ reason, and what is flaky has failed.
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC
 from functools import cache
 from typing import assert_never
@@ -20,6 +21,18 @@ from matrixci.verdict.judged import GateOutcome, JudgedCell, JudgedRun, Verdict
 from matrixci.verdict.reproduce_command import of_check
 
 _NO_CHECK = "(cell)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Suite:
+    """A test suite, with its cases as XML."""
+
+    name: str
+    cases: Sequence[str]
+    """cases that may have failed; they are counted by their elements"""
+    passed: Sequence[str] = ()
+    seconds: float = 0
+    properties: Sequence[tuple[str, str]] = ()
 
 
 def chunks(report: Report) -> Iterator[str]:
@@ -60,7 +73,7 @@ def _gates(judged: JudgedRun, stamp: str) -> str:
                 cases.append(f"{case}>{_skipped(f'{gate.outcome}: {evidence}')}")
             case _ as never:
                 assert_never(never)
-    return _suite_of("gates", stamp, cases, [], 0, ())
+    return _suite_element(_Suite(name="gates", cases=cases), stamp)
 
 
 def _suite(cell: JudgedCell, stamp: str, attributes: Callable[[str], str]) -> str:
@@ -78,31 +91,32 @@ def _suite(cell: JudgedCell, stamp: str, attributes: Callable[[str], str]) -> st
             passed.append(f"{begin}/>\n")
         else:
             cases.append(f"{begin}{_rest(check, cell.reproduce)}")
-    properties = (*cell.cell.axes.items(), ("outcome", str(cell.outcome)))
-    return _suite_of(cell.cell.id, stamp, cases, passed, seconds, properties)
+    suite = _Suite(
+        name=cell.cell.id,
+        cases=cases,
+        passed=passed,
+        seconds=seconds,
+        properties=(*cell.cell.axes.items(), ("outcome", str(cell.outcome))),
+    )
+    return _suite_element(suite, stamp)
 
 
-def _suite_of(
-    name: str,
-    stamp: str,
-    cases: list[str],
-    passed: list[str],
-    seconds: float,
-    properties: tuple[tuple[str, str], ...],
-) -> str:
+def _suite_element(suite: _Suite, stamp: str) -> str:
+    cases = suite.cases
     count = {
         kind: sum(f"<{tag}" in case for case in cases)
         for kind, tag in (("failures", "failure "), ("errors", "error "), ("skipped", "skipped "))
     }
-    counts = " ".join(f'{kind}="{number}"' for kind, number in count.items())
-    told = "".join(
-        f'      <property name="{xml(key)}" value="{xml(value)}"/>\n' for key, value in properties
+    outcomes = " ".join(f'{kind}="{number}"' for kind, number in count.items())
+    properties = "".join(
+        f'      <property name="{xml(key)}" value="{xml(value)}"/>\n'
+        for key, value in suite.properties
     )
-    within = f"    <properties>\n{told}    </properties>\n" if told else ""
-    counts = f'tests="{len(cases) + len(passed)}" {counts} time="{seconds:.3f}"'
+    header = f"    <properties>\n{properties}    </properties>\n" if properties else ""
+    total = f'tests="{len(cases) + len(suite.passed)}" {outcomes} time="{suite.seconds:.3f}"'
     return (
-        f'  <testsuite name="{xml(name)}" {counts} '
-        f'timestamp="{stamp}">\n{within}{"".join(cases)}{"".join(passed)}  </testsuite>\n'
+        f'  <testsuite name="{xml(suite.name)}" {total} timestamp="{stamp}">\n'
+        f"{header}{''.join(cases)}{''.join(suite.passed)}  </testsuite>\n"
     )
 
 

@@ -10,6 +10,14 @@ from typing import Final, TypeVar
 
 from matrixci.model import CellOutcome
 from matrixci.outcomes import outcome_words
+from matrixci.reports.cell_words import (
+    axis_label,
+    cell_counts,
+    column_title,
+    is_reused,
+    row_note,
+    run_title,
+)
 from matrixci.reports.change_groups import ChangeGroup, change_groups, figure_groups, package_groups
 from matrixci.reports.escape import (
     cut,
@@ -33,14 +41,6 @@ from matrixci.reports.known import KnownRow, known_rows
 from matrixci.reports.provenance import environment, reproduce_all
 from matrixci.reports.report import Report
 from matrixci.reports.symbols import CELL_GLYPHS, CHECK_GLYPHS
-from matrixci.reports.terminal_table import (
-    column_title,
-    count_words,
-    is_reused,
-    label,
-    row_note,
-    title,
-)
 from matrixci.util.text import several
 from matrixci.verdict.judged import Gate, GateOutcome, JudgedCell, JudgedRun
 from matrixci.verdict.reproduce_command import of_check
@@ -104,7 +104,7 @@ def _section(
 
 def _opening(report: Report) -> str:
     judged = report.judged
-    lines = [f"# {judged.verdict}: {markdown(cut(title(judged), _LINE))}", ""]
+    lines = [f"# {judged.verdict}: {markdown(cut(run_title(judged), _LINE))}", ""]
     lines += [f"**{several(len(judged.cells), 'cell')}: {counted(judged)}**", ""]
     reasons = [look.line for look in looks(report)]
     shown = reasons if len(reasons) <= _OPENING else reasons[: _OPENING - 1]
@@ -130,7 +130,7 @@ def _matrix(judged: JudgedRun) -> str:
 
     def row(item: tuple[tuple[str, ...], Mapping[str, JudgedCell]]) -> str:
         key, cells = item
-        labels = [label(axis, value) for axis, value in zip(laid.down, key, strict=True)]
+        labels = [axis_label(axis, value) for axis, value in zip(laid.down, key, strict=True)]
         entries = [_entry(cells[value]) if value in cells else "" for value in laid.columns]
         note = row_note(judged, cells, versions)
         return _row([*map(markdown, labels), *entries, markdown(cut(note, _LINE))])
@@ -145,7 +145,7 @@ def _row(entries: Iterable[str]) -> str:
 
 def _entry(cell: JudgedCell) -> str:
     reused = " ↺ reused" if is_reused(cell) else ""
-    return f"{CELL_GLYPHS[cell.outcome]} {markdown(count_words(cell))}{reused}"
+    return f"{CELL_GLYPHS[cell.outcome]} {markdown(cell_counts(cell))}{reused}"
 
 
 def _groups(judged: JudgedRun) -> list[CheckGroup | CellGroup]:

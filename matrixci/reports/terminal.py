@@ -7,9 +7,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from matrixci.reports import terminal_parts as parts
+from matrixci.reports.cell_words import line
 from matrixci.reports.first_look import looks
 from matrixci.reports.report import Report
-from matrixci.reports.terminal_table import header, headline, line, matrix, render_matrix
+from matrixci.reports.terminal_table import header, headline, matrix, render_matrix
 from matrixci.verdict.judged import JudgedRun
 
 _OPENING: Final = 5

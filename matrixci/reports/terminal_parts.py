@@ -11,6 +11,7 @@ from rich.text import Text
 
 from matrixci.model import CellOutcome, CheckOutcome
 from matrixci.outcomes import PASSING, outcome_words
+from matrixci.reports.cell_words import line
 from matrixci.reports.change_groups import ChangeGroup, change_groups, figure_groups, package_groups
 from matrixci.reports.escape import visible
 from matrixci.reports.evidence_lines import key_lines
@@ -27,7 +28,6 @@ from matrixci.reports.known import known_rows
 from matrixci.reports.provenance import environment, reproduce_all
 from matrixci.reports.report import Report
 from matrixci.reports.symbols import CELL_GLYPHS, CHECK_GLYPHS, STYLES, WARNING_GLYPH
-from matrixci.reports.terminal_table import line
 from matrixci.util.text import several
 from matrixci.verdict.judged import GateOutcome, JudgedRun
 from matrixci.verdict.reproduce_command import of_check

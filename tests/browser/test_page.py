@@ -8,9 +8,10 @@ from importlib.resources import files
 from typing import Final, Literal
 
 import pytest
-from page_runs import FOLDER, ISOLATION, STATE, demo_report, hostile_report, large_report
+from page_demo import FOLDER, ISOLATION, STATE, demo_report
+from page_hostile import hostile_report
+from page_large import large_report
 
-from matrixci.reports.page import data as page_data
 from matrixci.reports.page.html import render
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -494,10 +495,9 @@ def test_page_without_script_still_tells_the_verdict(browser: Browser, demo: str
 
 
 def test_failure_that_only_warns_is_told_as_a_warning(
-    open_page: Open, monkeypatch: pytest.MonkeyPatch
+    open_page: Open,
 ) -> None:
-    monkeypatch.setattr(page_data, "is_warning", lambda check: check.id == STATE)
-    page = open_page(render(demo_report()))
+    page = open_page(render(demo_report(warnings=(STATE,))))
     expect(cell(page)).to_contain_text("6 passed · 1 failed · 1 crashed · 1 known · 1 warning")
     group = page.locator("#failures-list article").filter(has_text=STATE)
     expect(group).to_contain_text("failed (warning)")

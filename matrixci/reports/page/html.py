@@ -1,8 +1,8 @@
-"""The page: one self-contained file that is opened anywhere and asks for nothing from a network.
+"""The HTML report: one self-contained file that makes no network requests.
 
-What is read first (verdict, reasons, gates, lists) is in the page's HTML; the cells are compact
-data that its script renders as text, on demand. Each string may come from a container and is
-never anything but text: Jinja2 escapes it here, the script knows only text nodes.
+The verdict, its reasons, the gates and the lists are plain HTML. The cells are compact data that
+the page's script renders on demand. Any string may come from a container, so all strings are
+rendered as text: Jinja2 escapes them here, and the script creates only text nodes.
 """
 
 import base64
@@ -18,7 +18,7 @@ from markupsafe import Markup
 from matrixci.model import CellOutcome
 from matrixci.reports.first_look import looks
 from matrixci.reports.known import known_rows
-from matrixci.reports.page.data import PageData, as_script
+from matrixci.reports.page.data import as_script, page_data
 from matrixci.reports.page.words import GATE_GLYPHS, cell_tone, check_tone, gate_tone, link_of
 from matrixci.reports.provenance import environment, reproduce_all
 from matrixci.reports.report import Report
@@ -44,10 +44,9 @@ _REASONS: Final = 5
 
 
 def render(report: Report) -> str:
-    """Return the page of a report."""
+    """Return the HTML report as a string."""
     judged = report.judged
-    data = PageData(report)
-    document = data.document()
+    data = page_data(report)
     style, script = _style(), _script()
     return (
         _templates()
@@ -66,13 +65,13 @@ def render(report: Report) -> str:
                 name: printable(value)
                 for name, value in [*environment(judged), ("files", report.folder)]
             },
-            cuts=data.cuts(),
+            cuts=data.left_out,
             folder=report.folder,
             command=printable(reproduce_all(judged)),
             policy=_policy(style, script),
-            style=Markup(style),  # noqa: S704 - files of this package, no text of a run
+            style=Markup(style),  # noqa: S704 - from files of this package
             script=Markup(script),  # noqa: S704
-            data=Markup(as_script(document)),  # noqa: S704 - escaped for a script element there
+            data=Markup(as_script(data.document)),  # noqa: S704 - escaped by as_script
         )
     )
 
@@ -80,7 +79,7 @@ def render(report: Report) -> str:
 @cache
 def _templates() -> Environment:
     environment = Environment(
-        loader=PackageLoader("matrixci.reports", _TEMPLATES),
+        loader=PackageLoader("matrixci.reports.page", _TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -98,7 +97,7 @@ def _templates() -> Environment:
 
 @cache
 def _file(name: str) -> str:
-    return files("matrixci.reports").joinpath(_TEMPLATES, name).read_text(encoding="utf-8")
+    return files("matrixci.reports.page").joinpath(_TEMPLATES, name).read_text(encoding="utf-8")
 
 
 @cache
@@ -108,13 +107,13 @@ def _style() -> str:
 
 @cache
 def _script() -> str:
-    """Return the scripts as one, so that their names are nobody else's."""
+    """Return all scripts in one function, so that their names are not global."""
     parts = "\n".join(_file(name) for name in _SCRIPTS)
     return f'"use strict";\n(() => {{\n{parts}\n}})();\n'
 
 
 def _policy(style: str, script: str) -> str:
-    """Return the content security policy: this style, this script, and nothing from anywhere."""
+    """Return the content security policy, which allows this style and this script only."""
     return (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
         "base-uri 'none'; form-action 'none'"

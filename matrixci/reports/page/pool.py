@@ -1,4 +1,4 @@
-"""What many cells share is embedded in a page once, and what is large within a bound."""
+"""Tables of distinct values, so that a page embeds each shared value only once."""
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
@@ -13,13 +13,13 @@ _ESCAPED: Final = len(r"\u003c") - 1
 
 @dataclass
 class Pool(Generic[Item]):
-    """Distinct items in the order in which they came; an item is spoken of by its index."""
+    """Distinct items in the order of their first use, addressed by index."""
 
     items: list[Item] = field(default_factory=list)
     _index: dict[Item, int] = field(default_factory=dict)
 
     def add(self, item: Item) -> int:
-        """Return the index of an item, which is taken in where it is new."""
+        """Add an item unless it is present, and return its index."""
         index = self._index.get(item)
         if index is None:
             index = self._index[item] = len(self.items)
@@ -29,34 +29,37 @@ class Pool(Generic[Item]):
 
 @dataclass(kw_only=True)
 class Texts:
-    """Long texts, each cut to a length, all together within a budget."""
+    """Long texts with a maximum length each and a budget for all of them."""
 
     budget: int
-    """characters left, counted as they are written into the page"""
+    """remaining characters, counted as they are escaped in the page"""
     longest: int
     items: list[tuple[str, int]] = field(default_factory=list)
-    """a text, and how many characters of it were left out"""
+    """each text, and how many of its characters were cut"""
     left_out: int = 0
-    """how many texts there was no room for"""
+    """number of texts left out because the budget was spent"""
     _index: dict[Hashable, int | None] = field(default_factory=dict)
 
     def add(self, key: Hashable, read: Callable[[], str], *, end: bool = False) -> int | None:
-        """Return the index of a text, None where the budget is spent.
+        """Add a text unless its key is present, and return its index.
 
         Args:
-            key: what it is known by: texts of one key are one text.
-            read: returns the text; called where there is room for it, and it isn't there yet.
-            end: where it has to be cut, its end is kept and not its beginning.
+            key: identifies the text.
+            read: returns the text. Only called for a new key while there is budget left.
+            end: keep the end of a long text instead of its beginning.
+
+        Returns:
+            The index, or None if the budget is spent.
         """
         if key not in self._index:
-            self._index[key] = self._take(read, end=end)
+            self._index[key] = self._read_and_keep(read, end=end)
         return self._index[key]
 
     def index(self, key: Hashable) -> int | None:
-        """Return the index of a text that was added, None where it wasn't."""
+        """Return the index of the text with this key, or None if there is none."""
         return self._index.get(key)
 
-    def _take(self, read: Callable[[], str], *, end: bool) -> int | None:
+    def _read_and_keep(self, read: Callable[[], str], *, end: bool) -> int | None:
         room = min(self.longest, self.budget)
         if room <= 0:
             self.left_out += 1

@@ -1,34 +1,39 @@
-"""The rows of a page's data: indexes into tables wherever many cells have the same."""
+"""Row types of the page's data.
 
-from typing import NamedTuple
+A row is written as a JSON array. FIELDS is embedded in the page, so the script reads each row by
+field name and the order of the fields is defined here only. Most integers are indexes into the
+page's tables, because many cells share the same value.
+"""
+
+from typing import Final, NamedTuple
 
 
-class CheckRow(NamedTuple):
-    """A check, wherever it ran."""
+class PageCheck(NamedTuple):
+    """A check, in whichever cells it ran."""
 
     id: str
     claim: str
     reference: str | None
     link: str | None
     command: str
-    """what the command of a cell needs beside, to run this check alone"""
+    """appended to a cell's command to run this check alone"""
 
 
-class DeviationRow(NamedTuple):
-    """A check of a cell that came to something else than passed."""
+class PageDeviation(NamedTuple):
+    """A check of a cell with an outcome other than passed."""
 
     place: int
-    """among the cell's checks"""
+    """position among the cell's checks"""
     reason: int
     message: int | None
     detail: int | None
     need: str | None
     warns: int
-    """1: it only warns, and doesn't stand against its cell"""
+    """1 if the failure is only a warning and does not fail the cell"""
 
 
-class ChangeRow(NamedTuple):
-    """How a cell differs from the baseline's."""
+class PageChange(NamedTuple):
+    """How a cell differs from the same cell of the baseline."""
 
     change: str | None
     before: str | None
@@ -39,8 +44,8 @@ class ChangeRow(NamedTuple):
     figures: tuple[tuple[str, float | None, float | None], ...]
 
 
-class CellRow(NamedTuple):
-    """A cell: indexes into the page's tables wherever others may have the same."""
+class PageCell(NamedTuple):
+    """A cell of the matrix with its result."""
 
     id: str
     axes: tuple[int, ...]
@@ -50,15 +55,15 @@ class CellRow(NamedTuple):
     detail: int | None
     gpu: bool
     checks: int
-    """its checks' ids"""
+    """index of the list of its checks' ids"""
     outcomes: int
-    """a character for each of its checks"""
+    """index of a string with one character per check"""
     seconds: str
-    """two characters for each of its checks"""
+    """two characters per check"""
     deviations: int
     figures: int | None
     note: int
-    """where its versions are not those of most cells"""
+    """where its versions differ from those of most cells"""
     command: int
     requires: int
     environment: int
@@ -72,4 +77,13 @@ class CellRow(NamedTuple):
     reused_from: str | None
     attempts: int
     sbom_file: str | None
-    change: ChangeRow | None
+    change: PageChange | None
+
+
+FIELDS: Final = {
+    "cell": PageCell._fields,
+    "check": PageCheck._fields,
+    "deviation": PageDeviation._fields,
+    "change": PageChange._fields,
+}
+"""Field names of each kind of row, in order."""

@@ -1,6 +1,6 @@
-"""Durations in two characters each: a place on a scale that is as fine everywhere.
+"""Durations as two characters each: a place on a logarithmic scale.
 
-A large run has hundreds of thousands of them, and nobody reads more than two digits of one.
+A large run has hundreds of thousands of durations, and two digits of each are enough to read.
 """
 
 import math
@@ -14,11 +14,11 @@ _TO_A_DECADE: Final = 500
 _PLACES: Final = tuple(high + low for high in _DIGITS for low in _DIGITS)
 
 SCALE: Final = {"digits": _DIGITS, "decade": _TO_A_DECADE, "least": 0.001}
-"""What a page has to know to read a duration; its first place is less than the least."""
+"""Parameters with which the page decodes a duration; the first place means "less than least"."""
 
 
-def length(began: datetime | None, ended: datetime | None) -> str:
-    """Return how long something took; the least where it isn't known."""
+def encode_duration(began: datetime | None, ended: datetime | None) -> str:
+    """Return a duration as two characters; the lowest place if it is not known."""
     if began is None or ended is None:
         return _PLACES[0]
     return _place((ended - began) // _MILLISECOND)

@@ -1,4 +1,4 @@
-"""The words, signs and tones of outcomes on the page, and what of a text may be a link."""
+"""Words, symbols and tones of outcomes on the page, and links to issues."""
 
 import re
 from typing import Final, Literal, assert_never
@@ -8,7 +8,7 @@ from matrixci.reports.symbols import CELL_GLYPHS, CHECK_GLYPHS
 from matrixci.verdict.judged import Change, GateOutcome
 
 Tone = Literal["good", "info", "warn", "bad", "mute"]
-"""How an outcome is coloured, beside the glyph and the word that tell it."""
+"""Colour of an outcome, in addition to its symbol and its word."""
 
 GATE_GLYPHS: Final = {GateOutcome.MET: "✓", GateOutcome.UNMET: "✗", GateOutcome.UNVERIFIED: "?"}
 
@@ -18,7 +18,7 @@ _REFERENCE: Final = re.compile(
 
 
 def link_of(reference: str | None) -> str | None:
-    """Return the address that a reference such as owner/repo#1 stands for; None for any other."""
+    """Return the URL of an issue reference such as owner/repo#1, or None for any other text."""
     match = _REFERENCE.fullmatch(reference or "")
     return f"https://github.com/{match[1]}/issues/{match[2]}" if match else None
 
@@ -49,7 +49,7 @@ def _check_code(outcome: CheckOutcome) -> str:
 
 
 CHECK_CODES: Final = {each: _check_code(each) for each in CheckOutcome}
-"""The character that stands for a check's outcome in the page's data."""
+"""Check outcome to the character that represents it in the page's data."""
 
 
 def check_tone(outcome: CheckOutcome) -> Tone:
@@ -93,7 +93,7 @@ def cell_tone(outcome: CellOutcome) -> Tone:
 
 
 def change_tone(change: Change) -> Tone:
-    """Return the tone of a difference to the baseline."""
+    """Return the tone of a change against the baseline."""
     match change:
         case Change.REGRESSED | Change.DISAPPEARED | Change.NEWLY_UNSATISFIABLE:
             return "bad"
@@ -108,7 +108,7 @@ def change_tone(change: Change) -> Tone:
 
 
 def gate_tone(outcome: GateOutcome, *, required: bool) -> Tone:
-    """Return the tone of a gate, which is quieter where it only advises."""
+    """Return the tone of a gate. An advisory gate is never bad."""
     match outcome:
         case GateOutcome.MET:
             return "good"
@@ -118,8 +118,8 @@ def gate_tone(outcome: GateOutcome, *, required: bool) -> Tone:
             assert_never(never)
 
 
-def outcome_words() -> dict[str, list[list[str]]]:
-    """Return every outcome as code, word, glyph and tone, in the order of the reports."""
+def outcome_legend() -> dict[str, list[list[str]]]:
+    """Return every outcome and change as [code, word, symbol, tone], in report order."""
     return {
         "cellOutcomes": [[str(o), str(o), CELL_GLYPHS[o], cell_tone(o)] for o in CellOutcome],
         "checkOutcomes": [

@@ -1,9 +1,9 @@
-"""Synthetic reports for the page: one as of a real release, a hostile one, and very large ones."""
+"""A synthetic report for the page with every kind of outcome."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from factories import RUN, a_cell, a_lock, a_run, an_engine, an_image
 
@@ -18,6 +18,7 @@ from matrixci.model import (
     CheckResult,
     Need,
     Reason,
+    Severity,
     Step,
     StepName,
 )
@@ -103,10 +104,15 @@ DEMO_BLOCKERS: Final = (
 )
 
 
-def demo_report(*, trends: bool = True) -> Report:
-    """Return a report with every kind of outcome that a release manager may meet."""
+def demo_report(*, trends: bool = True, warnings: Collection[str] = ()) -> Report:
+    """Return a report with every kind of outcome.
+
+    Args:
+        trends: whether the history of the cells is known.
+        warnings: the checks whose failures are only warnings.
+    """
     cells = [
-        _demo_cell(python, numpy, device)
+        _demo_cell(python, numpy, device, warnings)
         for python in ("3.10", "3.11", "3.12", "3.13")
         for numpy in ("1.x", "2.x")
         for device in ("cpu", "cuda")
@@ -251,7 +257,7 @@ def _demo_trends(cells: Sequence[JudgedCell]) -> dict[str, Trend]:
     return trends
 
 
-def _demo_cell(python: str, numpy: str, device: str) -> JudgedCell:
+def _demo_cell(python: str, numpy: str, device: str, warnings: Collection[str]) -> JudgedCell:
     cell = a_cell(python, numpy, device)
     if (python, numpy) == ("3.13", "1.x"):
         return _without_checks(cell, CellOutcome.UNSATISFIABLE, Reason.RESOLVER, NO_WHEEL)
@@ -278,6 +284,7 @@ def _demo_cell(python: str, numpy: str, device: str) -> JudgedCell:
         CheckResult(
             id=check,
             claim=claim,
+            severity=Severity.WARNING if check in warnings else Severity.ERROR,
             outcome=failing.get(check, (CheckOutcome.PASSED, ""))[0],
             reason=failing.get(check, (CheckOutcome.PASSED, ""))[1],
             need=Need.GPU if check in GPU_CHECKS and device == "cuda" else None,
@@ -318,16 +325,17 @@ def _demo_cell(python: str, numpy: str, device: str) -> JudgedCell:
                 torch_cuda=None,
                 gpus=0,
             ),
-            steps=_steps(),
+            steps=cell_steps(),
             log=f"logs/{cell.id}.log",
             sbom=f"sboms/{cell.id}.cdx.json",
             attempts=2 if cell.id == "py3.12-numpy2-cpu" else 1,
         ),
-        reproduce=_command(cell),
+        reproduce=cell_command(cell),
     )
 
 
-def _steps() -> tuple[Step, ...]:
+def cell_steps() -> tuple[Step, ...]:
+    """Return the steps of a cell, which begin at START."""
     edges = (0.0, 1.2, 4.0, 31.5, 33.0, 33.4, 71.0, 71.3)
     return tuple(
         Step(
@@ -337,7 +345,8 @@ def _steps() -> tuple[Step, ...]:
     )
 
 
-def _command(cell: Cell) -> tuple[str, ...]:
+def cell_command(cell: Cell) -> tuple[str, ...]:
+    """Return the command that reproduces a cell."""
     return ("python3", "-m", "nox", "-s", "matrix", "--", "--cell", cell.id)
 
 
@@ -349,257 +358,12 @@ def _without_checks(cell: Cell, outcome: CellOutcome, reason: Reason, message: s
         message=message,
         checks=(),
         result=CellResult(
-            run=RUN, cell=cell, outcome=outcome, reason=reason, message=message, steps=_steps()[:2]
-        ),
-        reproduce=_command(cell),
-    )
-
-
-ATTACKS: Final = (
-    "<img src=x onerror=window.pwned=1>",
-    "</script><script>window.pwned=2</script>",
-    "<!--<script>window.pwned=3",
-    "'\"><svg onload=window.pwned=4>",
-    "javascript:window.pwned=5",
-    "{{ 7*7 }}{% raw %}${window.pwned=6}`",
-    "\x1b]0;title\x07\x1b[2J\x1b[31mred\x00\r\x08",
-    "\u202eevil\u2066 \u2028\u2029 \ufeff\u200b",
-    "\ud800 lone",
-    "a&b &lt;i&gt; \\u003cscript\\u003e",
-    "toString __proto__ constructor",
-)
-
-
-def hostile_report() -> Report:
-    """Return a report of which every string that a run may decide is an attack."""
-    evil = " ".join(ATTACKS)
-    cells = [_hostile_cell(n, attack) for n, attack in enumerate([*ATTACKS, evil])]
-    comparison = Comparison(
-        before=evil,
-        before_began=START,
-        before_day="as of 2026-08-21",
-        before_subject=evil,
-        before_commit=evil,
-        before_verdict=Verdict.READY,
-        cells=tuple(
-            CellChange(
-                cell=one.cell.id,
-                change=Change.REGRESSED,
-                before=CellOutcome.PASSED,
-                after=CellOutcome.FAILED,
-                checks=(
-                    CheckChange(
-                        check=evil,
-                        change=Change.DISAPPEARED,
-                        before=CheckOutcome.PASSED,
-                        after=None,
-                    ),
-                ),
-                packages=(PackageChange(name=evil, before=evil, after=None),),
-                python=(evil, evil),
-                figures={evil: (1.0, float("nan"))},
-            )
-            for one in cells
-        ),
-    )
-    subject = {"name": evil, "spec": evil, "requirement": evil}
-    judged = JudgedRun(
-        run=a_run(
-            [one.cell for one in cells],
-            subject=subject,
-            companions=(evil, *ATTACKS),
-            engine=ENGINE.model_copy(update={"version": evil, "storage": evil}),
-            resolver=evil,
-            commit=evil,
-            matrixci=evil,
-            command=("matrixci", *ATTACKS),
-            id=evil,
-        ),
-        cells=tuple(cells),
-        verdict=Verdict.NOT_READY,
-        reasons=ATTACKS,
-        blockers=tuple(
-            Blocker(
-                text=attack,
-                check=attack,
-                claim=attack,
-                outcome=CheckOutcome.FAILED,
-                message=attack,
-                note=attack,
-                cells=(attack,),
-            )
-            for attack in ATTACKS
-        ),
-        remarks=ATTACKS,
-        gates=tuple(
-            Gate(
-                name=attack,
-                asks=attack,
-                outcome=GateOutcome.UNMET,
-                required=True,
-                evidence=(attack,),
-            )
-            for attack in ATTACKS
-        ),
-        unverified=ATTACKS,
-        known=tuple(
-            KnownFailure(
-                check=attack,
-                reference=attack,
-                reason=attack,
-                expires=attack,
-                days_left=0,
-                checks=(attack,),
-                cells=(attack,),
-            )
-            for attack in ATTACKS
-        ),
-        comparison=comparison,
-    )
-    ids = [one.cell.id for one in cells]
-    return Report(
-        judged=judged,
-        folder=evil,
-        locks={cell: f"{evil}\n{cell}" for cell in ids},
-        logs={cell: f"{evil}\n{cell}" for cell in ids},
-        reds={attack: Red(since=attack, last_green=attack) for attack in ATTACKS},
-        trends={
-            **{cell: Trend(outcomes=ATTACKS, figures={evil: (1.0, 2.0)}) for cell in ids},
-            **{f"{cell}\t{evil}": Trend(outcomes=ATTACKS, figures={}) for cell in ids},
-        },
-    )
-
-
-def _hostile_cell(number: int, attack: str) -> JudgedCell:
-    cell = a_cell(
-        id=f"{attack} {number}",
-        axes={"python": "3.12", attack: attack, "device": attack},
-        environment={attack: attack},
-        requires=(attack,),
-    )
-    checks = tuple(
-        CheckResult(
-            id=each,
-            claim=each,
-            outcome=outcome,
-            reason=each,
-            reference=each,
-            message=each,
-            detail=each,
-            figures={each: float("inf")},
-        )
-        for each, outcome in zip(
-            [*ATTACKS, " ".join(ATTACKS)], itertools.cycle(CheckOutcome), strict=False
-        )
-    )
-    return JudgedCell(
-        cell=cell,
-        outcome=CellOutcome.FAILED,
-        reason=Reason.CHECKS,
-        message=attack,
-        checks=checks,
-        result=CellResult(
             run=RUN,
             cell=cell,
-            outcome=CellOutcome.FAILED,
-            detail=attack,
-            lock=a_lock(dict.fromkeys([attack, *ATTACKS], attack), file=attack, digest=attack),
-            image=an_image(tag=attack, base=attack, log=attack),
-            attestation=Attestation(
-                python=attack,
-                machine=attack,
-                distributions={attack: attack},
-                modules={attack: attack},
-                torch_cuda=attack,
-                gpus=1,
-            ),
-            log=attack,
-            reused_from=attack,
+            outcome=outcome,
+            reason=reason,
+            message=message,
+            steps=cell_steps()[:2],
         ),
-        reproduce=("run", attack, cell.id),
-    )
-
-
-def large_report(cells: int, checks: int) -> Report:
-    """Return a run of many cells, one in seven of which fails, in ten different ways."""
-    axes = ([f"3.{9 + n}" for n in range(5)], ["1.x", "2.x"], ["cpu", "cuda", "rocm", "xpu"])
-    combinations = itertools.cycle(itertools.product(*axes))
-    judged = tuple(
-        _large_cell(number, next(combinations), number // 40, checks) for number in range(cells)
-    )
-    run = a_run([one.cell for one in judged], engine=ENGINE, companions=("torch",))
-    ids = [one.cell.id for one in judged]
-    return Report(
-        judged=JudgedRun.model_construct(
-            run=run,
-            cells=judged,
-            verdict=Verdict.NOT_READY,
-            reasons=("many checks fail",),
-            remarks=(),
-        ),
-        folder=FOLDER,
-        locks={
-            cell: f"torch==2.{n % 50} --hash=sha256:{n % 50:064x}\n" * 80
-            for n, cell in enumerate(ids)
-        },
-        logs={cell: f"{cell} said\n" * 400 for cell in ids},
-    )
-
-
-def _large_cell(number: int, values: tuple[str, str, str], build: int, checks: int) -> JudgedCell:
-    python, numpy, device = values
-    cell = a_cell(
-        python,
-        numpy,
-        device,
-        id=f"py{python}-numpy{numpy[0]}-build{build}-{device}",
-        axes={"python": python, "numpy": numpy, "build": str(build), "device": device},
-    )
-    fails = number % 7 == 0
-    results = tuple(_large_check(number, place, fails=fails) for place in range(checks))
-    outcome = CellOutcome.FAILED if fails else CellOutcome.PASSED
-    result: dict[str, Any] = {
-        "run": RUN,
-        "cell": cell,
-        "outcome": outcome,
-        "lock": a_lock(
-            {"transformers": "5.23.0", "torch": f"2.{number % 50}"}, digest=f"{number % 50:064x}"
-        ),
-        "image": an_image(),
-        "attestation": None,
-        "steps": _STEPS,
-        "detail": "",
-        "log": f"logs/{cell.id}.log",
-        "reused_from": None,
-    }
-    return JudgedCell.model_construct(
-        cell=cell,
-        outcome=outcome,
-        reason=Reason.CHECKS if fails else None,
-        message="1 failed" if fails else "",
-        checks=results,
-        result=CellResult.model_construct(**result),
-        reproduce=_command(cell),
-    )
-
-
-_STEPS: Final = _steps()
-
-
-def _large_check(number: int, place: int, *, fails: bool) -> CheckResult:
-    failed = fails and place == number % 10
-    began = START + timedelta(seconds=place)
-    name = f"test_large_{place % 6}.py::test_holds[{place}]"
-    return CheckResult(
-        id=name,
-        claim=f"Claim {place} holds in every cell of the matrix.",
-        outcome=CheckOutcome.FAILED if failed else CheckOutcome.PASSED,
-        reason="",
-        need=None,
-        reference=None,
-        message=f"expected: {place}\nseen: nothing at 0x7fff{number:06x}" if failed else "",
-        detail=f"Traceback of {name}\n" * 20 if failed else "",
-        figures={},
-        began=began,
-        ended=began + timedelta(seconds=0.01 + (number * 7 + place) % 311 / 100),
+        reproduce=cell_command(cell),
     )

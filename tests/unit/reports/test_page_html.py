@@ -13,24 +13,17 @@ from typing import Any
 
 import pytest
 from factories import a_cell, a_check, a_result, a_run
-from page_runs import (
-    ATTACKS,
-    CLAIMS,
-    FOLDER,
-    GPU_CHECKS,
-    START,
-    STATE,
-    demo_report,
-    hostile_report,
-    large_report,
-)
+from page_demo import CLAIMS, FOLDER, GPU_CHECKS, START, STATE, demo_report
+from page_hostile import ATTACKS, hostile_report
+from page_large import large_report
 
 from matrixci.history.trend import Trend, trend_key
 from matrixci.model import CellOutcome, CheckOutcome, CheckResult
-from matrixci.reports.page import data as page_data
+from matrixci.reports.page.data import as_script, page_data
 from matrixci.reports.page.html import render
 from matrixci.reports.page.pool import Pool, Texts
-from matrixci.reports.page.words import GATE_GLYPHS, link_of, outcome_words
+from matrixci.reports.page.tables import Budgets
+from matrixci.reports.page.words import GATE_GLYPHS, link_of, outcome_legend
 from matrixci.reports.report import Report
 from matrixci.util.text import printable
 from matrixci.verdict.judge import judge
@@ -47,7 +40,7 @@ from matrixci.verdict.judged import (
 
 GOLDEN = Path(__file__).parent / "snapshots" / "page.txt"
 VOID = {"meta", "br", "input", "link", "img", "hr", "base"}
-TEMPLATES = files("matrixci.reports") / "templates"
+TEMPLATES = files("matrixci.reports.page") / "templates"
 SCRIPTS = sorted(path.name for path in TEMPLATES.iterdir() if path.name.endswith(".js"))
 
 
@@ -249,17 +242,14 @@ def test_same_lock_is_embedded_once() -> None:
     assert len(document["cells"]) == 200
 
 
-def test_there_is_no_room_for_every_log_and_the_page_says_so(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(page_data, "LOGS", 30_000)
-    page = render(large_report(70, 2))
-    assert "This page has no room for" in page
-    document = data_of(page)
+def test_logs_beyond_the_budget_are_left_out_and_counted() -> None:
+    page = page_data(large_report(70, 2), Budgets(logs=30_000))
+    document = json.loads(as_script(page.document))
     with_log = [row for row in document["cells"] if named(document, "cell", row)["log"] is not None]
     failed = [row for row in with_log if named(document, "cell", row)["outcome"] == "failed"]
     assert 0 < len(with_log) < 70
-    assert failed == with_log  # these are the ones that are read
+    assert failed == with_log  # the logs of failed cells are kept first
+    assert page.left_out == (f"{70 - len(with_log)} logs",)
 
 
 def test_text_is_cut_and_says_how_much_is_missing() -> None:
@@ -310,7 +300,7 @@ def test_only_an_issue_of_a_repository_is_a_link(reference: str | None, link: st
 
 
 def test_every_outcome_has_a_word_a_glyph_and_a_tone() -> None:
-    words = outcome_words()
+    words = outcome_legend()
     assert [row[1] for row in words["cellOutcomes"]] == list(CellOutcome)
     assert [row[1] for row in words["checkOutcomes"]] == list(CheckOutcome)
     assert [row[1] for row in words["changes"]] == list(Change)
@@ -414,9 +404,11 @@ def test_how_long_a_check_took_is_no_figure_beside() -> None:
     assert cell_of(document, a_cell().id)["figures"] is None
 
 
-def test_failure_that_only_warns_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page_data, "is_warning", lambda check: "one" in check.id)
-    checks = [a_check(f"test_a.py::test_{n}", CheckOutcome.FAILED) for n in ("one", "two")]
+def test_failure_that_only_warns_is_marked() -> None:
+    checks = [
+        a_check("test_a.py::test_one", CheckOutcome.FAILED, severity="warning"),
+        a_check("test_a.py::test_two", CheckOutcome.FAILED),
+    ]
     document = data_of(render(a_report(*checks)))
     deviations = document["lists"][cell_of(document, a_cell().id)["deviations"]]
     assert [named(document, "deviation", row)["warns"] for row in deviations] == [1, 0]

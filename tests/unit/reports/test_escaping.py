@@ -32,7 +32,8 @@ from matrixci.reports import badge, json_report, junit, sarif
 from matrixci.reports.constraints import constraints
 from matrixci.reports.escape import cut, markdown_code, visible
 from matrixci.reports.page import html
-from matrixci.reports.page.data import _quoted, as_script
+from matrixci.reports.page.data import as_script
+from matrixci.reports.page.tables import quoted
 from matrixci.reports.page.words import link_of
 from matrixci.reports.provenance import reproduce_all
 from matrixci.reports.report import Report
@@ -134,7 +135,7 @@ def test_a_command_that_is_shown_has_its_words_in_a_shell(words: list[str]) -> N
 @QUICK
 @given(st.lists(TEXTS, min_size=1, max_size=6))
 def test_a_command_on_the_page_has_its_words_in_a_shell(words: list[str]) -> None:
-    assert shlex.split(" ".join(map(_quoted, words))) == [printable(word) for word in words]
+    assert shlex.split(" ".join(map(quoted, words))) == [printable(word) for word in words]
 
 
 @QUICK

@@ -1,4 +1,4 @@
-"""The accelerator's state: what an `Accelerator` configured stays as it was."""
+"""Checks that TrainingArguments and Trainer keep the state that an `Accelerator` configured."""
 
 from __future__ import annotations
 
@@ -6,8 +6,18 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
-from claims import imported, refute, reported
-from stories import ANSWERS, IMPORTS, STATES, Story, changes, holds_state, looks, run, trainers
+from support.claims import imported, refute, reported
+from support.state_scenarios import (
+    ATTRIBUTES,
+    IMPORTS,
+    STATES,
+    Scenario,
+    assert_state_is_kept,
+    changes,
+    run,
+    snapshots,
+    trainers,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,53 +35,53 @@ PATHS = pytest.mark.parametrize(
 
 
 def accelerator(device: str, **kwargs: object) -> str:
-    """Return the statement that makes an accelerator for the cell's device."""
+    """Return a statement that creates an accelerator for the cell's device."""
     given: dict[str, object] = {**({"cpu": True} if device == "cpu" else {}), **kwargs}
     return f"accelerator = Accelerator({', '.join(f'{k}={v!r}' for k, v in given.items())})"
 
 
 def configured(device: str) -> str:
-    """Return the statement that configures what is easily told from the defaults."""
+    """Return a statement that configures an accelerator with values that are no defaults."""
     return accelerator(device, mixed_precision="bf16", gradient_accumulation_steps=4)
 
 
 def test_default_keeps_accelerator_state(device: str, tmp_path: Path) -> None:
     """TrainingArguments() keeps a configured AcceleratorState."""
-    holds_state(Story(configured(device), DEFAULT), ["AcceleratorState"], tmp_path)
+    assert_state_is_kept(Scenario(configured(device), DEFAULT), ["AcceleratorState"], tmp_path)
 
 
 def test_configured_keeps_accelerator_state(device: str, tmp_path: Path) -> None:
     """TrainingArguments() with use_configured_state keeps a configured AcceleratorState."""
-    holds_state(Story(configured(device), CONFIGURED), ["AcceleratorState"], tmp_path)
+    assert_state_is_kept(Scenario(configured(device), CONFIGURED), ["AcceleratorState"], tmp_path)
 
 
 def test_configured_keeps_partial_state(device: str, tmp_path: Path) -> None:
-    """TrainingArguments() with use_configured_state keeps the PartialState."""
+    """TrainingArguments() with use_configured_state keeps a configured PartialState."""
     show = "PartialState._shared_state"
-    holds_state(Story(configured(device), CONFIGURED, show), ["PartialState"], tmp_path)
+    assert_state_is_kept(Scenario(configured(device), CONFIGURED, show), ["PartialState"], tmp_path)
 
 
 @PATHS
 def test_keeps_gradient_state(device: str, arguments: str, tmp_path: Path) -> None:
-    """TrainingArguments() keeps the GradientState."""
+    """TrainingArguments() keeps a configured GradientState."""
     show = "GradientState._shared_state"
-    holds_state(Story(configured(device), arguments, show), ["GradientState"], tmp_path)
+    assert_state_is_kept(Scenario(configured(device), arguments, show), ["GradientState"], tmp_path)
 
 
 @PATHS
 def test_earlier_accelerator_keeps_attributes(device: str, arguments: str, tmp_path: Path) -> None:
-    """An Accelerator made before TrainingArguments() still answers as it did."""
-    show = ", ".join(f"accelerator.{name}" for name in ANSWERS)
-    story = Story(configured(device), arguments, show)
-    expected = f"the accelerator's {', '.join(ANSWERS)} are as before"
-    before, after = looks(story, tmp_path, expected)
-    if lost := changes(before.answers, after.answers):
-        refute(expected=expected, seen="\n  ".join(lost), script=story.script)
+    """An Accelerator created before TrainingArguments() keeps its attributes."""
+    show = ", ".join(f"accelerator.{name}" for name in ATTRIBUTES)
+    scenario = Scenario(configured(device), arguments, show)
+    expected = f"the accelerator's {', '.join(ATTRIBUTES)} are unchanged"
+    before, after = snapshots(scenario, tmp_path, expected)
+    if lost := changes(before.attributes, after.attributes):
+        refute(expected=expected, seen="\n  ".join(lost), script=scenario.script)
 
 
 @PATHS
 def test_earlier_accelerator_prepares(device: str, arguments: str, tmp_path: Path) -> None:
-    """An Accelerator made before TrainingArguments() still prepares a model and an optimizer."""
+    """An Accelerator created before TrainingArguments() prepares a model and an optimizer."""
     prepare = (
         f"{arguments}\n"
         "import torch\n"
@@ -81,12 +91,12 @@ def test_earlier_accelerator_prepares(device: str, arguments: str, tmp_path: Pat
         "accelerator.backward(model(torch.ones(1, 2, device=accelerator.device)).sum())\n"
         "optimizer.step()"
     )
-    story = Story(configured(device), prepare, "model")
-    looks(story, tmp_path, "accelerator.prepare() and a step work")
+    scenario = Scenario(configured(device), prepare, "model")
+    snapshots(scenario, tmp_path, "accelerator.prepare() and an optimizer step succeed")
 
 
 @pytest.mark.parametrize(
-    "again",
+    "second",
     [
         pytest.param(CONFIGURED, id="new"),
         pytest.param(
@@ -95,8 +105,8 @@ def test_earlier_accelerator_prepares(device: str, arguments: str, tmp_path: Pat
         pytest.param("dataclasses.replace(arguments, output_dir='other')", id="replace"),
     ],
 )
-def test_second_arguments_keep_state(device: str, again: str, tmp_path: Path) -> None:
-    """A second TrainingArguments() with use_configured_state keeps the state too."""
+def test_second_arguments_keep_state(device: str, second: str, tmp_path: Path) -> None:
+    """A second TrainingArguments() with use_configured_state keeps the state."""
     configure = (
         f"{configured(device)}\n"
         "import dataclasses\n"
@@ -104,7 +114,7 @@ def test_second_arguments_keep_state(device: str, again: str, tmp_path: Path) ->
         "config = AcceleratorConfig(use_configured_state=True)\n"
         "arguments = TrainingArguments('out', report_to=[], accelerator_config=config)"
     )
-    holds_state(Story(configure, again), STATES, tmp_path)
+    assert_state_is_kept(Scenario(configure, second), STATES, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -118,12 +128,12 @@ def test_second_arguments_keep_state(device: str, again: str, tmp_path: Path) ->
 def test_copies_keep_state(device: str, copy: str, tmp_path: Path) -> None:
     """Copying TrainingArguments with use_configured_state keeps the state."""
     act = f"import copy, pickle\narguments = {CONFIGURED}\n{copy}"
-    holds_state(Story(configured(device), act), STATES, tmp_path)
+    assert_state_is_kept(Scenario(configured(device), act), STATES, tmp_path)
 
 
 @PATHS
 @pytest.mark.parametrize(
-    "ask",
+    "read",
     [
         pytest.param("repr(arguments)", id="repr"),
         pytest.param("arguments.to_dict()", id="to_dict"),
@@ -135,14 +145,14 @@ def test_copies_keep_state(device: str, copy: str, tmp_path: Path) -> None:
     ],
 )
 def test_reading_arguments_keeps_state(
-    device: str, arguments: str, ask: str, tmp_path: Path
+    device: str, arguments: str, read: str, tmp_path: Path
 ) -> None:
-    """Asking TrainingArguments for what they hold leaves the state as it is."""
-    # On either path: what the arguments left there must outlive the question.
+    """Reading values of TrainingArguments keeps the state."""
+    # In both cases, the state as the arguments leave it must survive the read.
     configure = f"arguments = {arguments}\n{configured(device)}"
     if arguments == CONFIGURED:
         configure = f"{configured(device)}\narguments = {arguments}"
-    holds_state(Story(configure, ask), STATES, tmp_path)
+    assert_state_is_kept(Scenario(configure, read), STATES, tmp_path)
 
 
 LEARNER = """\
@@ -165,13 +175,13 @@ STEPS = {"max_steps": 2, "save_strategy": "no", "disable_tqdm": True}
 
 
 def with_more(arguments: str, more: str) -> str:
-    """Return the statement that makes the arguments, with more of them."""
+    """Return the statement that creates the arguments, with additional ones."""
     return f"{arguments.removesuffix(')')}, {more})"
 
 
 def test_training_keeps_mixed_precision(device: str, tmp_path: Path) -> None:
     """A Trainer with use_configured_state and bf16 trains, evaluates and keeps the state."""
-    # Without use_cpu a machine without a GPU refuses bf16: its limit, and no defect.
+    # Without a GPU, bf16 is refused unless use_cpu is set. That is no defect.
     precision = "bf16=True" + (", use_cpu=True" if device == "cpu" else "")
     act = (
         f"arguments = {with_more(CONFIGURED, f'{precision}, **STEPS')}\n"
@@ -180,27 +190,27 @@ def test_training_keeps_mixed_precision(device: str, tmp_path: Path) -> None:
         "trainer.evaluate(DATA)\n"
         "trainer.predict(DATA)"
     )
-    story = Story(f"{LEARNER}{configured(device)}", act, "accelerator.mixed_precision")
-    expected = "mixed_precision stays bf16, and the state what it was"
-    before, after = looks(story, tmp_path, expected)
-    if before.answers["mixed_precision"] != "bf16":
-        refute(expected="Accelerator(mixed_precision='bf16') is bf16", seen=str(before.answers))
-    lost = changes(before.answers, after.answers)
+    scenario = Scenario(f"{LEARNER}{configured(device)}", act, "accelerator.mixed_precision")
+    expected = "mixed_precision stays bf16, and the state is unchanged"
+    before, after = snapshots(scenario, tmp_path, expected)
+    if before.attributes["mixed_precision"] != "bf16":
+        refute(expected="Accelerator(mixed_precision='bf16') is bf16", seen=str(before.attributes))
+    lost = changes(before.attributes, after.attributes)
     for name in ("AcceleratorState", "PartialState"):
         lost += changes(before.states[name], after.states[name])
     if lost:
-        refute(expected=expected, seen="\n  ".join(lost), script=story.script)
+        refute(expected=expected, seen="\n  ".join(lost), script=scenario.script)
 
 
 def test_training_computes_in_mixed_precision(device: str, tmp_path: Path) -> None:
-    """A Trainer with bf16 computes in bfloat16, and not only says so."""
+    """A Trainer with bf16 computes in bfloat16."""
     precision = "bf16=True" + (", use_cpu=True" if device == "cpu" else "")
     train = (
         f"arguments = {with_more(DEFAULT, f'{precision}, **STEPS')}\n"
         "Trainer(model=Learner(), args=arguments, train_dataset=DATA).train()"
     )
     source = f"{IMPORTS}{LEARNER}{train}\nreport(COMPUTED)"
-    expected = "each step's layers give torch.bfloat16"
+    expected = "the layers return torch.bfloat16 in each step"
     script = source.replace("report(", "print(")
     observation = trainers().run(source, folder=tmp_path)
     computed = reported(observation, expected=expected, script=script).value
@@ -217,7 +227,7 @@ register_optimizer_step_post_hook(lambda *_: after.append(len(COMPUTED)))
 
 @PATHS
 def test_training_accumulates(device: str, arguments: str, tmp_path: Path) -> None:
-    """A Trainer steps its optimizer after as many batches as its arguments accumulate."""
+    """A Trainer accumulates gradients over the number of batches that its arguments set."""
     more = "gradient_accumulation_steps=2, per_device_train_batch_size=1, **STEPS"
     train = (
         f"{accelerator(device)}\n"
@@ -225,7 +235,7 @@ def test_training_accumulates(device: str, arguments: str, tmp_path: Path) -> No
         "Trainer(model=Learner(), args=arguments, train_dataset=DATA).train()"
     )
     source = f"{IMPORTS}{LEARNER}{STEPPED}{train}\nreport(after)"
-    expected = "with gradient_accumulation_steps=2 a step after batches 2 and 4"
+    expected = "with gradient_accumulation_steps=2, steps after batches 2 and 4"
     script = source.replace("report(", "print(")
     observation = trainers().run(source, folder=tmp_path)
     steps = reported(observation, expected=expected, script=script).value
@@ -236,74 +246,76 @@ def test_training_accumulates(device: str, arguments: str, tmp_path: Path) -> No
 
 @PATHS
 def test_accumulation_is_not_lost_silently(device: str, arguments: str, tmp_path: Path) -> None:
-    """A Trainer whose arguments don't repeat the accumulation keeps it, or refuses."""
+    """A Trainer keeps a configured gradient accumulation, or raises ValueError."""
     precision = "bf16=True" + (", use_cpu=True" if device == "cpu" else "")
     act = (
         f"arguments = {with_more(arguments, precision)}\n"
         "import torch\n"
         "Trainer(model=torch.nn.Linear(2, 1), args=arguments)"
     )
-    story = Story(configured(device), act, "GradientState._shared_state")
-    observation = run(story, tmp_path)
+    scenario = Scenario(configured(device), act, "GradientState._shared_state")
+    observation = run(scenario, tmp_path)
     if observation.raised is not None and observation.raised.type == "ValueError":
         return
-    expected = "the accumulation of 4 steps is kept, or ValueError is raised"
-    before, after = looks(story, tmp_path, expected)
+    expected = "gradient accumulation over 4 steps is kept, or ValueError is raised"
+    before, after = snapshots(scenario, tmp_path, expected)
     lost = changes(before.states["GradientState"], after.states["GradientState"], ["plugin_kwargs"])
     if lost:
-        refute(expected=expected, seen="\n  ".join(lost), script=story.script)
+        refute(expected=expected, seen="\n  ".join(lost), script=scenario.script)
 
 
 @PATHS
 def test_mixed_precision_is_not_lost_silently(device: str, arguments: str, tmp_path: Path) -> None:
-    """A Trainer whose arguments don't repeat the mixed precision keeps it, or refuses."""
+    """A Trainer keeps a configured mixed precision, or raises ValueError."""
     act = (
         f"arguments = {arguments}\n"
         "import torch\n"
         "Trainer(model=torch.nn.Linear(2, 1), args=arguments)"
     )
-    story = Story(configured(device), act, "accelerator.mixed_precision")
-    observation = run(story, tmp_path)
+    scenario = Scenario(configured(device), act, "accelerator.mixed_precision")
+    observation = run(scenario, tmp_path)
     if observation.raised is not None and observation.raised.type == "ValueError":
         return
-    _before, after = looks(story, tmp_path, "it is kept, or ValueError is raised")
-    if after.answers["mixed_precision"] != "bf16":
+    _before, after = snapshots(
+        scenario, tmp_path, "mixed_precision stays bf16, or ValueError is raised"
+    )
+    if after.attributes["mixed_precision"] != "bf16":
         refute(
             expected="mixed_precision stays bf16, or ValueError is raised",
-            seen=f"mixed_precision is {after.answers['mixed_precision']}, and nothing was said",
-            script=story.script,
+            seen=f"mixed_precision is {after.attributes['mixed_precision']}, without any error",
+            script=scenario.script,
         )
 
 
 def test_configured_needs_a_state(tmp_path: Path) -> None:
-    """TrainingArguments() with use_configured_state and no state before raises ValueError."""
-    story = Story("", CONFIGURED)
-    observation = run(story, tmp_path)
+    """TrainingArguments() with use_configured_state raises ValueError without a state."""
+    scenario = Scenario("", CONFIGURED)
+    observation = run(scenario, tmp_path)
     error = observation.raised
     if error is None or error.type != "ValueError" or "use_configured_state" not in error.message:
         refute(
-            expected="ValueError that names use_configured_state",
+            expected="a ValueError that names use_configured_state",
             seen=f"the probe {observation.ending}",
-            script=story.script,
+            script=scenario.script,
         )
 
 
 @PATHS
 @pytest.mark.reference("huggingface/transformers#29510")
 def test_environment_is_not_leaked(device: str, arguments: str, tmp_path: Path) -> None:
-    """TrainingArguments() leaves the ACCELERATE_* environment as it was."""
+    """TrainingArguments() does not change ACCELERATE_* environment variables."""
     show = "{k: v for k, v in __import__('os').environ.items() if k.startswith('ACCELERATE_')}"
-    story = Story(configured(device), arguments, show)
+    scenario = Scenario(configured(device), arguments, show)
     expected = "no ACCELERATE_* variable is set, changed or removed"
     own = {"ACCELERATE_OF_THE_USER": "1"}
-    before, after = looks(story, tmp_path, expected, own)
+    before, after = snapshots(scenario, tmp_path, expected, own)
     old, new = before.environment, after.environment
-    came = [f"{name}: was not set, is {new[name]}" for name in new if name not in old]
-    if leaks := [*changes(old, new), *came]:
-        refute(expected=expected, seen="\n  ".join(leaks), script=story.script)
+    added = [f"{name}: was not set, is {new[name]}" for name in new if name not in old]
+    if leaks := [*changes(old, new), *added]:
+        refute(expected=expected, seen="\n  ".join(leaks), script=scenario.script)
 
 
-# Distributed jobs, on the loopback of this machine
+# Distributed jobs, over the loopback interface
 
 FORMS = pytest.mark.parametrize(
     "arguments",
@@ -318,7 +330,7 @@ PLACE = ("distributed_type", "num_processes", "process_index", "local_process_in
 
 
 def job(processes: int) -> dict[str, str | None]:
-    """Return the environment of a distributed job, as its first process has it."""
+    """Return the environment of the first process of a distributed job."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -330,36 +342,36 @@ def job(processes: int) -> dict[str, str | None]:
 @pytest.mark.needs("distributed")
 def test_distributed_state_is_kept(device: str, tmp_path: Path) -> None:
     """TrainingArguments() with use_configured_state keeps a distributed PartialState."""
-    story = Story(accelerator(device), CONFIGURED, "PartialState._shared_state")
-    expected = "PartialState stays that of the distributed job"
-    before, after = looks(story, tmp_path, expected, job(1))
+    scenario = Scenario(accelerator(device), CONFIGURED, "PartialState._shared_state")
+    expected = "the PartialState of the distributed job is kept"
+    before, after = snapshots(scenario, tmp_path, expected, job(1))
     state = before.states["PartialState"]
     if "MULTI_" not in state.get("distributed_type", ""):
-        refute(expected="with LOCAL_RANK set an Accelerator is distributed", seen=str(state))
+        refute(expected="an Accelerator is distributed if LOCAL_RANK is set", seen=str(state))
     if lost := changes(state, after.states["PartialState"]):
-        refute(expected=expected, seen="\n  ".join(lost), script=story.script)
+        refute(expected=expected, seen="\n  ".join(lost), script=scenario.script)
 
 
 DEEPSPEED = """\
 import deepspeed.ops
-deepspeed.ops.__compatible_ops__.clear()  # there may be no compiler; the state needs none of them
+deepspeed.ops.__compatible_ops__.clear()  # there may be no compiler; the state does not need one
 from accelerate import DeepSpeedPlugin
 """
 
 
 @pytest.mark.needs("deepspeed")
 def test_deepspeed_state_is_kept(device: str, tmp_path: Path) -> None:
-    """TrainingArguments() with use_configured_state keeps a PartialState of DeepSpeed."""
+    """TrainingArguments() with use_configured_state keeps a DeepSpeed PartialState."""
     configure = f"{DEEPSPEED}accelerator = Accelerator(deepspeed_plugin=DeepSpeedPlugin())"
-    story = Story(configure, CONFIGURED, "PartialState._shared_state")
+    scenario = Scenario(configure, CONFIGURED, "PartialState._shared_state")
     backend = {"DS_ACCELERATOR": "cpu"} if device == "cpu" else {}
-    expected = "PartialState stays that of DeepSpeed"
-    before, after = looks(story, tmp_path, expected, {**job(1), **backend})
+    expected = "the PartialState of DeepSpeed is kept"
+    before, after = snapshots(scenario, tmp_path, expected, {**job(1), **backend})
     state = before.states["PartialState"]
     if state.get("distributed_type") != "DistributedType.DEEPSPEED":
         refute(expected="an Accelerator with a DeepSpeedPlugin is DEEPSPEED", seen=str(state))
     if lost := changes(state, after.states["PartialState"]):
-        refute(expected=expected, seen="\n  ".join(lost), script=story.script)
+        refute(expected=expected, seen="\n  ".join(lost), script=scenario.script)
 
 
 TWO = f"""\
@@ -401,27 +413,27 @@ report([seen, json.loads(pathlib.Path("second.json").read_text())])
 @FORMS
 @pytest.mark.needs("distributed")
 def test_two_processes_stay_two(arguments: str, tmp_path: Path) -> None:
-    """TrainingArguments() leaves two processes on the CPU what they are, and says so."""
+    """TrainingArguments() keeps a job of two CPU processes, and reports both."""
     if arguments == DEFAULT and imported("torch").run(HAS_GPU).value:
-        pytest.skip("without use_cpu the arguments take the GPU that is here")
-    two_stay_two(arguments, "MULTI_CPU", tmp_path)
+        pytest.skip("without use_cpu, TrainingArguments() uses the GPU of this machine")
+    assert_two_processes(arguments, "MULTI_CPU", tmp_path)
 
 
 @PATHS
 @pytest.mark.needs("gpu", count=2)
 def test_two_gpus_stay_two(arguments: str, tmp_path: Path) -> None:
-    """TrainingArguments() leaves two processes on two GPUs what they are, and says so."""
-    two_stay_two(arguments, "MULTI_GPU", tmp_path)
+    """TrainingArguments() keeps a job of two GPU processes, and reports both."""
+    assert_two_processes(arguments, "MULTI_GPU", tmp_path)
 
 
-def two_stay_two(arguments: str, kind: str, tmp_path: Path) -> None:
-    """Assert that two processes of a kind stay two, each with its place, in all that tells it."""
+def assert_two_processes(arguments: str, kind: str, tmp_path: Path) -> None:
+    """Fail the check unless the state and the arguments of both processes report the job."""
     entries = ("torch", "accelerate", "transformers.TrainingArguments")
     interpreter = imported(*entries)
     source = f"CPU = {kind == 'MULTI_CPU'}\n{TWO.replace('ARGUMENTS', arguments)}"
     environment = job(2)
     variables = " ".join(f"{name}={value}" for name, value in environment.items() if value)
-    expected = "two processes, each with its own index, in the state and in the arguments"
+    expected = "the state and the arguments report two processes, each with its own index"
     script = source.replace("report(", "print(")
     observation = interpreter.run(source, folder=tmp_path, environment=environment)
     reported(observation, expected=expected, script=script)
@@ -431,8 +443,8 @@ def two_stay_two(arguments: str, kind: str, tmp_path: Path) -> None:
             refute(expected=f"the Accelerator joins the job as {kind}", seen=str(seen["before"]))
         lines += [f"process {rank}: {line}" for line in changes(seen["before"], seen["after"])]
         if seen["arguments"] != seen["group"]:
-            said, held = ("{1} of {0}".format(*seen[name]) for name in ("arguments", "group"))
-            lines.append(f"process {rank}: {said} in the arguments, {held} in the process group")
+            own, group = ("{1} of {0}".format(*seen[name]) for name in ("arguments", "group"))
+            lines.append(f"process {rank}: {own} in the arguments, {group} in the process group")
         if seen["mode"] != "distributed":
             lines.append(f"process {rank}: the arguments' parallel_mode is {seen['mode']}")
     if lines:

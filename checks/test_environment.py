@@ -1,4 +1,4 @@
-"""The environment: what is declared is what is installed, and it fits together."""
+"""Checks that the declared versions are installed, and that they are compatible."""
 
 from __future__ import annotations
 
@@ -8,30 +8,23 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from claims import (
-    applies_to,
-    imported,
-    installed,
-    refute,
-    reported,
-    subject,
-)
+from support.claims import applies_to, imported, installed, refute, reported, subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from claims import Cell
     from packaging.requirements import Requirement
+    from support.claims import Cell
 
 
 def normalised(name: str) -> str:
-    """Return a distribution's name as locks have it."""
+    """Return the normalised name of a distribution, as in locks."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def distributions() -> dict[str, importlib.metadata.Distribution]:
-    """Return what is installed, by normalised name; the first on the path counts."""
+    """Return normalised name to installed distribution; the first on sys.path wins."""
     found: dict[str, importlib.metadata.Distribution] = {}
     for distribution in importlib.metadata.distributions():
         name = distribution.metadata["Name"]
@@ -41,7 +34,7 @@ def distributions() -> dict[str, importlib.metadata.Distribution]:
 
 
 def same_version(one: str, other: str, *, local: bool = True) -> bool:
-    """Tell whether two versions are the same one, with or without their local parts."""
+    """Return whether two versions are equal, with or without their local parts."""
     from packaging.version import Version
 
     first, second = Version(one), Version(other)
@@ -49,7 +42,7 @@ def same_version(one: str, other: str, *, local: bool = True) -> bool:
 
 
 def unmet(requirement: Requirement, there: Mapping[str, str]) -> str | None:
-    """Say why a requirement isn't met by what is installed; None where it is."""
+    """Return why a requirement is not met by the installed versions; None if it is met."""
     version = there.get(normalised(requirement.name))
     if version is None:
         return f"{requirement}: not installed"
@@ -61,7 +54,7 @@ def unmet(requirement: Requirement, there: Mapping[str, str]) -> str | None:
 def requirements_of(
     distribution: importlib.metadata.Distribution, extra: str = ""
 ) -> Iterator[Requirement]:
-    """Yield what a distribution requires here: without an extra, or by that extra alone."""
+    """Yield the requirements of a distribution that apply here, or only those of one extra."""
     from packaging.requirements import Requirement
 
     for text in distribution.requires or []:
@@ -74,19 +67,19 @@ def requirements_of(
 
 
 def versions() -> dict[str, str]:
-    """Return name to version of what is installed."""
+    """Return normalised name to installed version."""
     return {name: distribution.version for name, distribution in distributions().items()}
 
 
 def own_distribution() -> importlib.metadata.Distribution:
     """Return the subject's distribution."""
     if not installed(subject()):
-        refute(expected=f"{subject()} is installed", seen="it is not")
+        refute(expected=f"{subject()} is installed", seen="it is not installed")
     return importlib.metadata.distribution(subject())
 
 
 def test_python_is_as_declared(cell: Cell) -> None:
-    """The declared Python is the one that runs."""
+    """The running Python is the declared one."""
     runs = f"{sys.version_info.major}.{sys.version_info.minor}"
     declared = cell.axes.get("python")
     if declared is None:
@@ -96,7 +89,7 @@ def test_python_is_as_declared(cell: Cell) -> None:
 
 
 def test_lock_is_installed(cell: Cell) -> None:
-    """The locked versions are the installed ones."""
+    """The locked versions are installed."""
     there = versions()
     wrong = [
         f"{name} {version}: {there.get(normalised(name), 'nothing')} is installed"
@@ -106,24 +99,24 @@ def test_lock_is_installed(cell: Cell) -> None:
     if not cell.lock:
         refute(expected="the cell has a lock", seen="it is empty")
     if wrong:
-        refute(expected="what is installed is what is locked", seen="\n".join(wrong))
+        refute(expected="the locked versions are installed", seen="\n".join(wrong))
 
 
 def test_declared_requirements_are_met(cell: Cell) -> None:
-    """The requirements that the axes declare are met by what is installed."""
+    """The requirements that the axes declare are met by the installed versions."""
     from packaging.requirements import Requirement
 
     there = versions()
     declared = [Requirement(text) for text in cell.requires]
-    here = [one for one in declared if one.marker is None or one.marker.evaluate()]
-    wrong = [problem for one in here if (problem := unmet(one, there))]
+    here = [each for each in declared if each.marker is None or each.marker.evaluate()]
+    wrong = [problem for each in here if (problem := unmet(each, there))]
     if wrong:
         refute(expected=f"{', '.join(cell.requires)}", seen="\n".join(wrong))
 
 
 @pytest.mark.parametrize("module", ["numpy", "torch"])
 def test_imported_version_is_the_installed_one(module: str) -> None:
-    """What is imported is the version that is installed."""
+    """The imported version of numpy and torch is the installed one."""
     applies_to(module)
     interpreter = imported(module)
     observation = reported(
@@ -132,20 +125,20 @@ def test_imported_version_is_the_installed_one(module: str) -> None:
     )
     seen, file = observation.value
     declared = importlib.metadata.version(module)
-    # A build's local part may be in one of the two alone.
+    # Only one of the two versions may have the local part of a build.
     if not same_version(seen, declared, local=False):
         refute(
-            expected=f"{module} {declared}, as its distribution says",
+            expected=f"{module} {declared}, the version of its distribution",
             seen=f"{module} {seen} from {file}",
             script=f"import {module}; print({module}.__version__, {module}.__file__)",
         )
 
 
 def test_torch_build_is_as_declared(cell: Cell) -> None:
-    """The build of torch is the one for the cell's device."""
+    """The build of torch fits the cell's device."""
     applies_to("torch")
     source = "import torch\nreport([torch.__version__, torch.version.cuda, torch.version.hip])"
-    observation = reported(imported("torch").run(source), expected="torch tells its build")
+    observation = reported(imported("torch").run(source), expected="torch reports its build")
     version, cuda, hip = observation.value
     seen = f"torch {version}, CUDA {cuda}, ROCm {hip}"
     script = "import torch; print(torch.__version__, torch.version.cuda, torch.version.hip)"
@@ -153,15 +146,15 @@ def test_torch_build_is_as_declared(cell: Cell) -> None:
     if wanted == "gpu" and cuda is None and hip is None:
         refute(expected="a build for a GPU", seen=seen, script=script)
     if wanted == "cpu" and (cuda is not None or hip is not None):
-        refute(expected="a build for the CPU alone", seen=seen, script=script)
+        refute(expected="a build for the CPU only", seen=seen, script=script)
     if wanted not in {"gpu", "cpu", "any"} and wanted != cuda:
         refute(expected=f"a build for CUDA {wanted}", seen=seen, script=script)
 
 
 def wanted_build(cell: Cell) -> str:
-    """Return "cpu", "gpu", "any", or the version of CUDA that the build is to be for."""
+    """Return the wanted build: "cpu", "gpu", "any", or a version of CUDA."""
     backend = cell.torch_backend
-    if backend is None or cell.torch_fallback:  # the default index's build serves any device
+    if backend is None or cell.torch_fallback:  # the build of the default index supports any device
         return "gpu" if cell.device == "cuda" else "any"
     if number := re.fullmatch(r"cu(\d+)(\d)", backend):
         return f"{number[1]}.{number[2]}"
@@ -169,7 +162,7 @@ def wanted_build(cell: Cell) -> str:
 
 
 def test_python_is_in_range() -> None:
-    """The Python that runs is one that the subject declares."""
+    """The running Python is in the range that the subject declares."""
     from packaging.specifiers import SpecifierSet
 
     declared = own_distribution().metadata["Requires-Python"]
@@ -179,7 +172,7 @@ def test_python_is_in_range() -> None:
 
 
 def test_subject_requirements_are_met() -> None:
-    """What the subject requires is installed, in the versions it requires."""
+    """The requirements of the subject are met by the installed versions."""
     there = versions()
     wrong = [
         problem
@@ -191,21 +184,21 @@ def test_subject_requirements_are_met() -> None:
 
 
 def test_torch_extra_is_met() -> None:
-    """The installed torch and accelerate are in the ranges of the subject's torch extra."""
+    """The requirements of the subject's torch extra are met by the installed versions."""
     there = versions()
     distribution = own_distribution()
     if "torch" not in (distribution.metadata.get_all("Provides-Extra") or []):
         pytest.skip(f"{subject()} has no torch extra")
     requirements = list(requirements_of(distribution, "torch"))
-    here = [one for one in requirements if normalised(one.name) in there]
+    here = [each for each in requirements if normalised(each.name) in there]
     if not here:
-        pytest.skip("nothing of the torch extra is installed")
-    if wrong := [problem for one in here if (problem := unmet(one, there))]:
+        pytest.skip("no package of the torch extra is installed")
+    if wrong := [problem for each in here if (problem := unmet(each, there))]:
         refute(expected=f"the torch extra of {subject()} is met", seen="\n".join(wrong))
 
 
 def test_installed_requirements_are_met() -> None:
-    """What any installed distribution requires is installed, in the versions it requires."""
+    """The requirements of all installed distributions are met."""
     there = versions()
     wrong = [
         f"{name}: {problem}"
@@ -214,7 +207,10 @@ def test_installed_requirements_are_met() -> None:
         if (problem := unmet(requirement, there))
     ]
     if wrong:
-        refute(expected="the requirements of all that is installed are met", seen="\n".join(wrong))
+        refute(
+            expected="the requirements of all installed distributions are met",
+            seen="\n".join(wrong),
+        )
 
 
 TABLE = """\
@@ -224,22 +220,22 @@ report(deps)
 
 
 def own_table() -> dict[str, Requirement]:
-    """Return the subject's own table of ranges, by name; skip where it has none."""
+    """Return the table of version ranges of Transformers, by name; skip if there is none."""
     from packaging.requirements import Requirement
 
     applies_to("transformers")
     observation = imported("transformers").run(TABLE)
     if observation.raised and "ModuleNotFoundError" in observation.raised.bases:
-        pytest.skip("the installed release has no table of ranges")
-    reported(observation, expected="the release tells its ranges")
+        pytest.skip("the installed release has no table of version ranges")
+    reported(observation, expected="the release has a table of version ranges")
     return {normalised(name): Requirement(text) for name, text in observation.value.items()}
 
 
 def test_table_agrees_with_metadata() -> None:
-    """The ranges in the table that Transformers carries are those of its metadata."""
+    """The version ranges in Transformers' own table are those of its metadata."""
     table = own_table()
     distribution = importlib.metadata.distribution("transformers")
-    declared = {normalised(one.name): one.specifier for one in requirements_of(distribution)}
+    declared = {normalised(each.name): each.specifier for each in requirements_of(distribution)}
     for requirement in requirements_of(distribution, "torch"):
         declared.setdefault(normalised(requirement.name), requirement.specifier)
     from packaging.specifiers import SpecifierSet
@@ -252,16 +248,20 @@ def test_table_agrees_with_metadata() -> None:
         if name in table and table[name].specifier != specifier
     ]
     if wrong:
-        refute(expected="one range for each requirement", seen="\n".join(wrong), script=TABLE)
+        refute(
+            expected="the same range in the table and in the metadata",
+            seen="\n".join(wrong),
+            script=TABLE,
+        )
 
 
 @pytest.mark.parametrize("optional", ["datasets", "jinja2", "peft", "sentencepiece"])
 def test_optional_package_is_in_range(optional: str) -> None:
-    """An optional package that is installed is in the range that the release asks for."""
+    """An installed optional package is in the version range of the release."""
     applies_to(optional)
     requirement = own_table().get(optional)
     if requirement is None:
-        pytest.skip(f"the release names no range for {optional}")
+        pytest.skip(f"the release has no version range for {optional}")
     if problem := unmet(requirement, versions()):
         refute(expected=str(requirement), seen=problem, script=TABLE)
 
@@ -282,17 +282,17 @@ report([status, printed.getvalue()])
 
 @pytest.mark.severity("warning")
 def test_environment_command_runs(tmp_path: Path) -> None:
-    """`transformers env`, which a bug report asks for, tells the installed versions."""
+    """`transformers env` prints the installed versions."""
     applies_to("transformers", "torch")
     entry_points = importlib.metadata.entry_points(group="console_scripts", name="transformers")
     if not list(entry_points):
-        pytest.skip("the installed release has no command of this name")
-    expected = "`transformers env` ends with status 0 and names the versions"
+        pytest.skip("the installed release has no `transformers` command")
+    expected = "`transformers env` exits with status 0 and prints the versions"
     observation = imported("transformers").run(COMMAND, folder=tmp_path)
     shown = "import subprocess; print(subprocess.run(['transformers', 'env']))"
     status, printed = reported(observation, expected=expected, script=shown).value
-    told = [importlib.metadata.version("transformers"), sys.version.split()[0]]
-    if status != 0 or any(version not in printed for version in told):
+    wanted = [importlib.metadata.version("transformers"), sys.version.split()[0]]
+    if status != 0 or any(version not in printed for version in wanted):
         refute(expected=expected, seen=f"status {status}\n{printed}", script=shown)
 
 
@@ -310,16 +310,17 @@ def test_enforced_ranges_hold() -> None:
     applies_to("transformers")
     observation = imported("transformers").run(ENFORCED)
     if observation.raised and "ModuleNotFoundError" in observation.raised.bases:
-        pytest.skip("the installed release has no table of the ranges that it enforces")
-    reported(observation, expected="the release tells which ranges it enforces")
+        pytest.skip("the installed release has no table of enforced version ranges")
+    reported(observation, expected="the release has a table of enforced version ranges")
     runs = {"python": ".".join(map(str, sys.version_info[:3]))}
     there = {**versions(), **runs}
     requirements = [Requirement(text) for text in observation.value.values()]
-    optional = {"accelerate", "tokenizers"}  # the release looks at them only if they are there
+    optional = {"accelerate", "tokenizers"}  # checked by the release only if they are installed
     wrong = [
         problem
-        for one in requirements
-        if not (one.name in optional and one.name not in there) and (problem := unmet(one, there))
+        for each in requirements
+        if not (each.name in optional and each.name not in there)
+        and (problem := unmet(each, there))
     ]
     if not requirements:
         refute(expected="the release enforces at least one range", seen="its table is empty")

@@ -1,23 +1,25 @@
-"""What a user meets when a part is missing or doesn't fit: judged by type and message."""
+"""Checks of the errors that a user gets when a part is missing or has an unsupported version."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
-from claims import applies_to, foundation, imported, refute, reported, seen_of
-from decoy import add_metadata
-from probe import Observation, environment, run_fresh
-from tiny import TINY
+from support.claims import applies_to, foundation, imported, refute, reported, seen_of
+from support.decoys import add_metadata
+from support.probe import environment, run_fresh
+from support.tiny_model import TINY
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-UNFIT = "0.0.1"  # made up: below any range
+    from support.observation import Observation
+
+UNSUPPORTED = "0.0.1"  # invented: below any range
 
 ABSENT = """\
 AutoModel.from_pretrained("matrixci-nowhere")
-report("it was loaded")
+report("the model was loaded")
 """
 MISSING = """\
 tiny_model().save_pretrained("tiny")
@@ -26,30 +28,32 @@ report(f"{type(tokenizer).__name__} of {len(tokenizer)} tokens: 'good' is {token
 """
 
 
-def told(source: str, folder: Path, *, named: str = "") -> None:
-    """Assert that a snippet ends in an OSError, and that its message names something."""
+def assert_os_error(source: str, folder: Path, *, named: str = "") -> None:
+    """Fail the check unless a snippet raises an OSError whose message contains a name."""
     applies_to("transformers", "tokenizers", "torch")
     observation = imported("transformers.AutoModel").run(TINY + source, folder=folder)
     error = observation.raised
     if error is None or "OSError" not in error.bases or named not in error.message:
-        seen = f"it {observation.ending}" + (f": {observation.value}" if observation.well else "")
+        seen = f"it {observation.ending}"
+        if observation.succeeded:
+            seen += f": {observation.value}"
         script = TINY + source.replace("report(", "print(")
-        refute(expected=f"an OSError that names {named or 'it'}", seen=seen, script=script)
+        refute(expected=f"an OSError that names {named or 'the model'}", seen=seen, script=script)
 
 
 def test_absent_model_is_reported(tmp_path: Path) -> None:
-    """A model that is neither here nor in the cache is told as an OSError."""
-    told(ABSENT, tmp_path)
+    """Loading a model that is neither local nor cached raises OSError."""
+    assert_os_error(ABSENT, tmp_path)
 
 
 @pytest.mark.reference("huggingface/transformers#45538")
 @pytest.mark.severity("warning")
 def test_missing_tokenizer_is_reported(tmp_path: Path) -> None:
-    """A model's folder without tokenizer files is told as an OSError that names it."""
-    told(MISSING, tmp_path, named="tiny")
+    """Loading a tokenizer from a folder without tokenizer files raises OSError with its name."""
+    assert_os_error(MISSING, tmp_path, named="tiny")
 
 
-# Hides a distribution from imports, from find_spec and from importlib.metadata alike.
+# Hides a distribution from imports, find_spec and importlib.metadata.
 HIDDEN = """\
 import importlib.machinery, sys
 
@@ -63,21 +67,25 @@ class Hiding:
 
     def find_distributions(self, *context):
         found = self.finder.find_distributions(*context)
-        return (one for one in found if one.metadata["Name"] != HIDE)
+        return (each for each in found if each.metadata["Name"] != HIDE)
 
     def invalidate_caches(self):
         self.finder.invalidate_caches()
 
 finder = importlib.machinery.PathFinder
-sys.meta_path[:] = [Hiding(one) if one is finder else one for one in sys.meta_path]
+sys.meta_path[:] = [Hiding(each) if each is finder else each for each in sys.meta_path]
 """
 
 
-def import_error(observation: Observation, script: str, *named: str) -> None:
-    """Assert that a probe ended in an ImportError whose message names some things."""
+def assert_import_error(observation: Observation, script: str, *named: str) -> None:
+    """Fail the check unless a probe raised an ImportError whose message contains some names."""
     error = observation.raised
     bases = error.bases if error else ()
-    if error is None or "ImportError" not in bases or any(n not in error.message for n in named):
+    if (
+        error is None
+        or "ImportError" not in bases
+        or any(name not in error.message for name in named)
+    ):
         refute(
             expected=f"an ImportError that names {' and '.join(named)}",
             seen=seen_of(observation),
@@ -86,12 +94,12 @@ def import_error(observation: Observation, script: str, *named: str) -> None:
 
 
 def test_absent_torch_is_reported(tmp_path: Path) -> None:
-    """Without torch, a Trainer is refused with an ImportError that names PyTorch."""
+    """Trainer() without torch raises an ImportError that names PyTorch."""
     applies_to("transformers", "torch")
     use = "from transformers import Trainer\nTrainer()\nreport(1)"
     source = f"HIDE = 'torch'\n{HIDDEN}{use}"
     observation = run_fresh(source, environment=environment(), folder=tmp_path)
-    import_error(observation, source.replace("report(", "print("), "PyTorch")
+    assert_import_error(observation, source.replace("report(", "print("), "PyTorch")
 
 
 WITHOUT_TORCH = f"""\
@@ -108,7 +116,7 @@ report([ids.tolist(), AutoConfig.from_pretrained("tiny").hidden_size])
 
 
 def test_tokenizer_works_without_torch(tmp_path: Path) -> None:
-    """Without torch, the package is imported, and a tokenizer and a configuration are loaded."""
+    """A tokenizer and a configuration can be loaded without torch."""
     applies_to("transformers", "torch", "tokenizers")
     source = f"HIDE = 'torch'\n{WITHOUT_TORCH}"
     expected = "the tokens 1 and 2, and the configuration that was saved"
@@ -120,18 +128,20 @@ def test_tokenizer_works_without_torch(tmp_path: Path) -> None:
 
 
 def test_absent_accelerate_is_reported(tmp_path: Path) -> None:
-    """Without accelerate, TrainingArguments are refused with an ImportError that names it."""
+    """TrainingArguments() without accelerate raises an ImportError that names it."""
     applies_to("transformers", "accelerate", "torch")
     use = "from transformers import TrainingArguments\nTrainingArguments('out', report_to=[])"
     source = f"HIDE = 'accelerate'\n{HIDDEN}{use}\nreport(1)"
     observation = foundation().run(source, folder=tmp_path)
-    import_error(observation, source.replace("report(", "print("), "accelerate")
+    assert_import_error(observation, source.replace("report(", "print("), "accelerate")
 
 
 def test_unsupported_tokenizers_is_reported(tmp_path: Path) -> None:
-    """A tokenizers outside the range is told at import, with the range and the version found."""
+    """Importing Transformers with an unsupported tokenizers raises an ImportError that names it."""
     applies_to("transformers", "tokenizers")
-    add_metadata(tmp_path, "tokenizers", UNFIT)
+    add_metadata(tmp_path, "tokenizers", UNSUPPORTED)
     source = "import transformers\nreport(1)"
     observation = foundation().run(source, paths=[tmp_path])
-    import_error(observation, source.replace("report(1)", ""), "tokenizers", f"=={UNFIT}")
+    assert_import_error(
+        observation, source.replace("report(1)", ""), "tokenizers", f"=={UNSUPPORTED}"
+    )

@@ -1,11 +1,11 @@
-"""What it is for: a tiny model is made, saved, loaded, trained and asked, without a network."""
+"""Checks that create, save, load, train and call a tiny model without a network."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from claims import Figure, applies_to, foundation, imported, refute, reported
-from tiny import SENTENCES, agreed, tried
+from support.claims import Figure, applies_to, foundation, imported, refute, reported
+from support.tiny_model import SENTENCES, assert_no_problems, run_tiny
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ for text in {SENTENCES}:
     one, other = tokenizer(text)["input_ids"], loaded(text)["input_ids"]
     wanted = [words.index(word) if word in words else 1 for word in text.split()]
     if not one == other == wanted:
-        problems.append(f"{{text!r}}: {{one}} before, {{other}} after, and it should be {{wanted}}")
+        problems.append(f"{{text!r}}: {{one}} before, {{other}} after, expected {{wanted}}")
 batch = loaded({SENTENCES}, padding=True, return_tensors="pt")
 if batch["attention_mask"].sum(dim=1).tolist() != [4, 2, 2]:
     problems.append(f"padding: {{batch['attention_mask'].tolist()}}")
@@ -30,9 +30,11 @@ report(problems)
 
 
 def test_tokenizer_round_trip(tmp_path: Path) -> None:
-    """A tokenizer that was saved and loaded gives the same tokens."""
+    """A saved and reloaded tokenizer returns the same tokens."""
     expected = "the tokens are the same before and after"
-    agreed(tried(TOKENIZER, tmp_path, expected=expected), TOKENIZER, expected=expected)
+    assert_no_problems(
+        run_tiny(TOKENIZER, tmp_path, expected=expected), TOKENIZER, expected=expected
+    )
 
 
 MODEL = """\
@@ -41,30 +43,30 @@ model.save_pretrained("tiny")
 files = sorted(file.name for file in pathlib.Path("tiny").iterdir())
 problems = []
 if "model.safetensors" not in files:
-    problems.append(f"no safetensors file was written, but {files}")
+    problems.append(f"no safetensors file was written, only {files}")
 loaded = AutoModelForSequenceClassification.from_pretrained("tiny").eval()
 before, after = model.state_dict(), loaded.state_dict()
 if before.keys() != after.keys():
-    problems.append(f"other weights: {before.keys() ^ after.keys()}")
+    problems.append(f"missing or additional weights: {before.keys() ^ after.keys()}")
 changed = [name for name in before if name in after and not before[name].equal(after[name])]
-problems += [f"weight {name} is another" for name in changed]
+problems += [f"weight {name} differs" for name in changed]
 ids = torch.tensor([[9, 8, 5, 7]])
 with torch.no_grad():
     one, other = model(input_ids=ids).logits, loaded(input_ids=ids).logits
     bare = AutoModel.from_pretrained("tiny").eval()(input_ids=ids).last_hidden_state
     hidden = model.base_model(input_ids=ids).last_hidden_state
 if not torch.allclose(one, other, atol=1e-6):
-    problems.append(f"the outputs were {one.tolist()}, and are {other.tolist()}")
+    problems.append(f"the outputs were {one.tolist()}, now {other.tolist()}")
 if not torch.allclose(hidden, bare, atol=1e-6):
-    problems.append("AutoModel gives other hidden states")
+    problems.append("AutoModel returns different hidden states")
 report(problems)
 """
 
 
 def test_model_round_trip(tmp_path: Path) -> None:
-    """A model that was saved and loaded has the same weights and outputs, from safetensors."""
+    """A saved and reloaded model has the same weights and outputs, and uses safetensors."""
     expected = "weights and outputs are the same before and after"
-    agreed(tried(MODEL, tmp_path, expected=expected), MODEL, expected=expected)
+    assert_no_problems(run_tiny(MODEL, tmp_path, expected=expected), MODEL, expected=expected)
 
 
 SAVED = (
@@ -94,10 +96,10 @@ report(problems)
 
 
 def test_safetensors_round_trip(device: str, tmp_path: Path) -> None:
-    """Tensors that were saved and loaded with safetensors are the same."""
+    """Tensors saved and reloaded with safetensors are equal."""
     applies_to("safetensors", "torch")
     source = f"NAMES, DEVICE = {SAVED!r}, {device!r}\n{SAFETENSORS}"
-    expected = "every tensor comes back with its values, shape and dtype"
+    expected = "every tensor keeps its values, shape and dtype"
     script = source.replace("report(", "print(")
     observation = imported("torch").run(source, folder=tmp_path)
     if problems := reported(observation, expected=expected, script=script).value:
@@ -122,11 +124,11 @@ report({
 
 
 def test_training_reduces_the_loss(device: str, figure: Figure, tmp_path: Path) -> None:
-    """A few steps of a Trainer reduce the loss on the cell's device."""
+    """Training with a Trainer on the cell's device reduces the loss."""
     applies_to("accelerate")
-    expected = "10 steps on separable data, each with its loss, the last below half of the first"
+    expected = "10 training steps report their losses, the last below half of the first"
     source = f"DEVICE = {device!r}\n{TRAINING}"
-    value = tried(source, tmp_path, expected=expected, finalise=True)
+    value = run_tiny(source, tmp_path, expected=expected, finalise=True)
     losses = [float(loss) for loss in value["losses"]]
     problems = []
     if value["device"] != device:
@@ -135,7 +137,7 @@ def test_training_reduces_the_loss(device: str, figure: Figure, tmp_path: Path) 
         problems.append(f"{len(losses)} losses: {losses}")
     elif not losses[-1] < losses[0] / 2:
         problems.append(f"the loss goes from {losses[0]} to {losses[-1]}: {losses}")
-    agreed(problems, source, expected=expected)
+    assert_no_problems(problems, source, expected=expected)
     figure("first_loss", losses[0])
     figure("last_loss", losses[-1])
 
@@ -154,16 +156,16 @@ for text, answer in zip({SENTENCES}, classify({SENTENCES})):
         score, label = model(input_ids=ids).logits.softmax(-1)[0].max(-1)
     wanted = model.config.id2label[int(label)]
     if answer["label"] != wanted or abs(answer["score"] - float(score)) > 1e-3:
-        problems.append(f"{{text!r}}: {{answer}}, and it should be {{wanted}} {{float(score)}}")
+        problems.append(f"{{text!r}}: {{answer}}, expected {{wanted}} {{float(score)}}")
 report(problems)
 """
 
 
 def test_pipeline_agrees_with_model(device: str, tmp_path: Path) -> None:
-    """A pipeline on the cell's device answers as its model does."""
-    expected = "label and score are those of the model"
+    """A pipeline on the cell's device returns the prediction of its model."""
+    expected = "the label and the score of the model"
     source = f"DEVICE = {device!r}\n{PIPELINE}"
-    agreed(tried(source, tmp_path, expected=expected), source, expected=expected)
+    assert_no_problems(run_tiny(source, tmp_path, expected=expected), source, expected=expected)
 
 
 CACHE = """\
@@ -181,7 +183,7 @@ report(AutoConfig.from_pretrained("matrixci/tiny").hidden_size)
 
 
 def test_hf_home_moves_the_cache(tmp_path: Path) -> None:
-    """HF_HOME moves the cache: what lies there is loaded without a network."""
+    """A model in the cache of HF_HOME is loaded without a network."""
     applies_to("transformers")
     moved = {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
     unset = dict.fromkeys(("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE"))
@@ -190,4 +192,4 @@ def test_hf_home_moves_the_cache(tmp_path: Path) -> None:
     observation = foundation().run(CACHE, folder=tmp_path, environment={**unset, **moved})
     value = reported(observation, expected=expected, script=script).value
     if value != 24:
-        refute(expected=expected, seen=f"it loaded something else: {value}", script=script)
+        refute(expected=expected, seen=f"hidden_size is {value}, not 24", script=script)

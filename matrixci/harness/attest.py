@@ -1,7 +1,7 @@
-"""What is installed here, as a fresh interpreter finds it.
+"""Attest which versions a fresh interpreter finds installed.
 
-Usage: python attest.py SAY_FD; see child.py. Lines of JSON are written to the descriptor, each more
-complete than the one before: an import that takes the process down loses nothing that was known.
+Usage: python attest.py EVENT_FD; see child_process.py. Writes lines of JSON to the descriptor, each
+more complete than the one before, so that an import that crashes loses no earlier facts.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import network
-import wire
+import protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ class Results:
             ValueError: it can't be written as one line of JSON.
         """
         at = datetime.now(timezone.utc).isoformat()
-        data = wire.encode({"kind": kind, "at": at, **fields})
+        data = protocol.encode({"kind": kind, "at": at, **fields})
         while data:
             data = data[os.write(self._descriptor, data) :]
 
@@ -125,14 +125,14 @@ class Ledger:
         try:
             self._act(_parsed(line), output)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            wire.note(f"dropped a line: {type(error).__name__}: {error}: {line[:200]!r}")
+            protocol.note(f"dropped a line: {type(error).__name__}: {error}: {line[:200]!r}")
         return self.under_way not in (None, before)
 
     def lose(self, outcome: str, reason: str, message: str, detail: str) -> None:
         """Record that the check or import under way crashed its process, or was killed."""
         if self.under_way is None:
             return
-        wire.note(f"{self.under_way}: {outcome} ({reason})")
+        protocol.note(f"{self.under_way}: {outcome} ({reason})")
         figures = {"seconds": round(monotonic() - self.since, 3)}
         message = network.hinted(message) if network.is_named(detail) else message
         fields = {
@@ -185,7 +185,7 @@ class Ledger:
         self._list(self._found)
 
     def _list(self, found: list[dict[str, Any]]) -> None:
-        plain = {"claim": wire.FILE_CLAIM, "reference": None, "severity": "error"}
+        plain = {"claim": protocol.FILE_CLAIM, "reference": None, "severity": "error"}
         broken = ({"id": file, **plain, "line": self._broken[file]["line"]} for file in self.broken)
         listed = [*found, *broken]
         for first in range(0, max(len(listed), 1), COLLECTED_PER_LINE):
@@ -209,7 +209,7 @@ class Ledger:
             msg = "an end of what is not under way, or with an outcome that can't be"
             raise ValueError(msg)
         printed = output() if event["outcome"] == "failed" else ""
-        detail = wire.joined(event["detail"], printed)
+        detail = protocol.joined(event["detail"], printed)
         message = event["message"]
         if network.is_named(printed):  # of a child process, most likely
             message = network.hinted(message)
@@ -221,9 +221,9 @@ class Ledger:
             "end",
             id=check,
             outcome=fields["outcome"],
-            reason=wire.bounded(fields["reason"], wire.REASON_CHARACTERS),
+            reason=protocol.bounded(fields["reason"], protocol.REASON_CHARACTERS),
             need=fields.get("need"),
-            message=wire.bounded(fields["message"], wire.MESSAGE_CHARACTERS),
+            message=protocol.bounded(fields["message"], protocol.MESSAGE_CHARACTERS),
             detail=fields["detail"],
             figures={name: float(value) for name, value in fields["figures"].items()},
         )
@@ -242,8 +242,8 @@ def _line_in(stacks: str, file: str | None) -> int | None:
 
 def _parsed(line: bytes) -> dict[str, Any]:
     """Return what a line says; raise ValueError if it is too long or not JSON."""
-    if len(line) > wire.LINE_BYTES:
-        msg = f"more than {wire.LINE_BYTES:,} bytes"
+    if len(line) > protocol.LINE_BYTES:
+        msg = f"more than {protocol.LINE_BYTES:,} bytes"
         raise ValueError(msg)
     event: dict[str, Any] = json.loads(line)
     return event
@@ -258,5 +258,5 @@ def _described(event: dict[str, Any]) -> dict[str, Any]:
     if check["line"] is not None and int(check["line"]) < 1:
         msg = f"line {check['line']!r}"
         raise ValueError(msg)
-    check["claim"] = wire.bounded(check["claim"], wire.REASON_CHARACTERS)
+    check["claim"] = protocol.bounded(check["claim"], protocol.REASON_CHARACTERS)
     return check

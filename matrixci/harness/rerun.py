@@ -5,7 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-import wire
+import protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,5 +35,5 @@ def to_run_again(failed: Sequence[str], known: Sequence[str], most: int) -> list
     patterns = [glob.replace("[", "[[]") for glob in known]
     new = [one for one in failed if not any(fnmatchcase(one, pattern) for pattern in patterns)]
     if len(new) > most > 0:
-        wire.note(f"{len(new)} checks failed, more than the {most} that would be run again")
+        protocol.note(f"{len(new)} checks failed, more than the {most} that would be run again")
     return new if len(new) <= most else []

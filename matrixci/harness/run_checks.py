@@ -16,10 +16,12 @@ from typing import Any
 for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
     os.environ.pop(name, None)
 
+import protocol  # noqa: E402
 import pytest  # noqa: E402
-import wire  # noqa: E402
-from plugin import Plugin, session_fixtures  # noqa: E402
+from pytest_collection import CollectionPlugin  # noqa: E402
+from pytest_plugin import CheckPlugin, session_fixtures  # noqa: E402
 from selection import is_by_id  # noqa: E402
+from supervisor_channel import SupervisorChannel  # noqa: E402
 
 
 def options(orders: dict[str, Any]) -> list[str]:
@@ -67,9 +69,14 @@ def main() -> int:
         # (anyio brings one). A user's own checks have the plugins that they require.
         os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     faulthandler.enable(stacks)
-    faulthandler.register(wire.STACKS_SIGNAL, stacks)
+    faulthandler.register(protocol.STACKS_SIGNAL, stacks)
     set_import_path(orders)
-    plugins = [Plugin(orders, descriptor), session_fixtures(orders["cell"])]
+    channel = SupervisorChannel(descriptor)
+    plugins = [
+        CollectionPlugin(orders, channel),
+        CheckPlugin(orders, channel),
+        session_fixtures(orders["cell"]),
+    ]
     return int(pytest.main(options(orders), plugins=plugins))
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-import wire
-from child import Child
+import protocol
+from child_process import Child
 from ledger import Ledger, Results
 from rerun import Heard, to_run_again
 
@@ -86,10 +86,10 @@ class Supervisor:
             if self.ledger.checks is not None:
                 only = self.ledger.left
         if only != []:
-            wire.note("pytest ended and had begun nothing; what is left stays unreported")
+            protocol.note("pytest ended and had begun nothing; what is left stays unreported")
         self.run_again()
         self.ledger.close()
-        wire.note(self.ledger.summary)
+        protocol.note(self.ledger.summary)
 
     def run_again(self) -> None:
         """Run each check that failed once more, in a process of its own: it may be flaky.
@@ -102,11 +102,11 @@ class Supervisor:
         for check in to_run_again(self.ledger.failed, self.cell.get("known", ()), most):
             heard = Heard()
             if monotonic() < self.until:
-                wire.note(f"{check}: once more, alone")
+                protocol.note(f"{check}: once more, alone")
                 self.start(Ledger(heard), [check])
             outcome = heard.outcome if monotonic() < self.until else None
             if outcome is None:
-                wire.note(f"{check}: not run once more, the cell's time was over")
+                protocol.note(f"{check}: not run once more, the cell's time was over")
             self.results.write("again", id=check, outcome=outcome)
 
     def attest(self) -> None:
@@ -118,10 +118,10 @@ class Supervisor:
                 lines.extend(child.pump(TICK_SECONDS))
             status, left = child.end()
         if hung or status != 0:
-            wire.note(f"the attestation {'hung' if hung else f'died: {death(status)}'}")
+            protocol.note(f"the attestation {'hung' if hung else f'died: {death(status)}'}")
         told = next(filter(None, map(attested, reversed(lines + left))), None)
         if told is None:
-            wire.note("nothing was attested")
+            protocol.note("nothing was attested")
         else:
             self.results.write("attestation", **told)
             self.gpus = told["gpus"]
@@ -163,10 +163,10 @@ class Supervisor:
         """Record what was under way when the child ended: a check, a file's import, or neither."""
         if ledger.under_way is None:
             if hung or status not in (0, 1, 5):  # pytest's own: all well, failures, no checks
-                wire.note(f"pytest {'hung' if hung else death(status)} outside of any check")
+                protocol.note(f"pytest {'hung' if hung else death(status)} outside of any check")
             return
         stacks = child.stacks()
-        detail = wire.joined(stacks, child.output())
+        detail = protocol.joined(stacks, child.output())
         if hung:
             limit = f"{self.check_seconds:g} s"
             message = f"It did not end within {limit}{self.where(stacks)}."

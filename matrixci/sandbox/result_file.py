@@ -154,7 +154,7 @@ class ResultFile:
     """what is wrong with the file, None where nothing is"""
 
     @property
-    def under_way(self) -> str | None:
+    def running(self) -> str | None:
         """The check that began last and never ended."""
         return next((check for check in reversed(self.begun) if check not in self.ended), None)
 

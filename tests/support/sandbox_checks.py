@@ -64,7 +64,9 @@ def test_the_root_is_mounted_read_only() -> None:
     assert [options.split(",")[0] for _, at, _, options, *_ in mounts if at == "/"] == ["ro"]
 
 
-@pytest.mark.parametrize("name", ["cell.json", "checks/checks/test_inside.py", "harness/wire.py"])
+@pytest.mark.parametrize(
+    "name", ["cell.json", "checks/checks/test_inside.py", "harness/protocol.py"]
+)
 def test_what_it_was_given_can_not_be_changed(name: str) -> None:
     given = Path("/matrixci", name)
     assert given.read_text()

@@ -9,9 +9,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "checks"))
 
-import decoy
-import probe
-from probe import Ended, Interpreter, environment, run_fresh
+from support import channel, decoys, probe
+from support.observation import Ended
+from support.probe import Interpreter, environment, run_fresh
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,7 @@ def run(request: pytest.FixtureRequest) -> probe.Run:
 
 def test_a_report_is_observed(run: probe.Run) -> None:
     seen = run("note(1)\nnote([2])\nprint('said')\nreport({'a': [None, 1.5]})")
-    assert seen.well
+    assert seen.succeeded
     assert (seen.value, seen.notes, seen.status) == ({"a": [None, 1.5]}, (1, [2]), 0)
     assert seen.output == "said\n"
     assert seen.seconds > 0
@@ -63,7 +63,7 @@ def test_no_other_ending_is_a_report(
 ) -> None:
     seen = run(source)
     assert (seen.ended, seen.status) == (ended, status)
-    assert not seen.well
+    assert not seen.succeeded
 
 
 def test_an_exception_is_told(run: probe.Run) -> None:
@@ -89,26 +89,26 @@ def test_a_hang_that_ignores_signals_is_ended(run: probe.Run) -> None:
 
 def test_a_flood_of_output_is_bounded(run: probe.Run) -> None:
     seen = run("for _ in range(300): print('x' * 100_000)\nprint('last')\nreport(1)")
-    assert seen.well
-    assert len(seen.output) <= probe.TAIL
+    assert seen.succeeded
+    assert len(seen.output) <= channel.TAIL
     assert seen.output.endswith("last\n")
 
 
 def test_an_endless_flood_is_ended(run: probe.Run) -> None:
     seen = run("while True: print('x' * 10_000)", limit=0.5)
     assert seen.ended is Ended.TIMED_OUT
-    assert len(seen.output) <= probe.TAIL
+    assert len(seen.output) <= channel.TAIL
 
 
 def test_a_flood_of_notes_is_no_report(run: probe.Run) -> None:
-    seen = run(f"note('x' * {probe.MOST})\nreport(1)")
-    assert not seen.well
+    seen = run(f"note('x' * {channel.MOST})\nreport(1)")
+    assert not seen.succeeded
 
 
 def test_a_process_left_behind_is_not_waited_for(run: probe.Run) -> None:
     source = "import os, time\npid = os.fork()\nif pid == 0:\n    time.sleep(60)\nreport(pid)"
     seen = run(source)
-    assert seen.well
+    assert seen.succeeded
     assert seen.seconds < 5
     stat = Path(f"/proc/{seen.value}/stat")
     deadline = time.monotonic() + 5
@@ -133,7 +133,7 @@ def test_another_token_is_not_believed(shared: Interpreter) -> None:
 
 def test_a_fork_leaves_the_next_one_alone(shared: Interpreter) -> None:
     change = "import os, sys, json\njson.gone = 1\nos.environ['LEFT'] = '1'\nsys.path.clear()"
-    assert shared.run(f"{change}\nreport(1)").well
+    assert shared.run(f"{change}\nreport(1)").succeeded
     look = "import os, sys, json\nreport([hasattr(json, 'gone'), 'LEFT' in os.environ, sys.path])"
     gone, left, path = shared.run(look).value
     assert (gone, left) == (False, False)
@@ -164,7 +164,7 @@ def test_a_preload_that_hangs_is_told(tmp_path: Path) -> None:
         environment(), preload=["hanging"], paths=[tmp_path], limit=0.5
     ) as interpreter:
         assert interpreter.failure is not None
-        assert "while importing hanging the interpreter wasn't ready" in interpreter.failure
+        assert "while importing hanging the interpreter was not ready" in interpreter.failure
 
 
 def test_a_lost_interpreter_is_told() -> None:
@@ -214,7 +214,7 @@ def package(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def front(package: Path) -> Path:
-    return decoy.make_decoys(package / "decoys", "tensorflow", "jax", "flax")
+    return decoys.make_decoys(package / "decoys", "tensorflow", "jax", "flax")
 
 
 def test_asking_is_allowed(run: probe.Run, package: Path, front: Path) -> None:
@@ -240,7 +240,7 @@ def test_an_import_by_name_is_told(run: probe.Run, package: Path, front: Path) -
 
 
 def test_an_import_is_told_though_it_crashes(run: probe.Run, package: Path) -> None:
-    front = decoy.make_decoys(package / "d", "tensorflow", manner=decoy.Manner.ABORTS)
+    front = decoys.make_decoys(package / "d", "tensorflow", manner=decoys.Manner.ABORTS)
     seen = run("import fake.outer; report(1)", paths=[front, package])
     assert seen.ended is Ended.SIGNALLED
     assert len(seen.chains["tensorflow"]) == 3
@@ -276,20 +276,20 @@ def test_an_entry_that_fails_is_not_absent(run: probe.Run, package: Path, entry:
 
 def test_a_decoy_is_believed(run: probe.Run, front: Path) -> None:
     names = ["tensorflow", "jax", "flax"]
-    source = f"{decoy.BELIEVED}\nreport(believed({str(front)!r}, {names}))"
+    source = f"{decoys.DETECTED}\nreport(undetected({str(front)!r}, {names}))"
     seen = run(source, paths=[front])
     assert (seen.value, seen.seen) == ([], ())
 
 
 def test_a_decoy_without_metadata_is_not_believed(run: probe.Run, front: Path) -> None:
-    (front / f"tensorflow-{decoy.VERSION}.dist-info").rename(front / "elsewhere")
-    source = f"{decoy.BELIEVED}\nreport(believed({str(front)!r}, ['tensorflow', 'jax']))"
+    (front / f"tensorflow-{decoys.VERSION}.dist-info").rename(front / "elsewhere")
+    source = f"{decoys.DETECTED}\nreport(undetected({str(front)!r}, ['tensorflow', 'jax']))"
     seen = run(source, paths=[front])
     assert seen.value == ["importlib.metadata knows no distribution 'tensorflow'"]
 
 
 def test_a_decoy_elsewhere_on_the_path_is_not_believed(run: probe.Run, front: Path) -> None:
-    source = f"{decoy.BELIEVED}\nreport(believed({str(front)!r}, ['tensorflow']))"
+    source = f"{decoys.DETECTED}\nreport(undetected({str(front)!r}, ['tensorflow']))"
     assert len(run(source).value) == 2
 
 
@@ -301,12 +301,12 @@ def test_an_inert_decoy_lets_the_importer_go_on(run: probe.Run, front: Path) -> 
         "tf.Tensor(), Layer()\n"
         "report([tf.__version__, hasattr(tf, '__wrapped__')])"
     )
-    assert run(source, paths=[front]).value == [decoy.VERSION, False]
+    assert run(source, paths=[front]).value == [decoys.VERSION, False]
 
 
 def test_a_raising_decoy_says_what_numpy_says(run: probe.Run, tmp_path: Path) -> None:
-    manner = decoy.Manner.RAISES_NUMPY_ABI
-    front = decoy.make_decoys(tmp_path / "d", "tensorflow", manner=manner)
+    manner = decoys.Manner.RAISES_NUMPY_ABI
+    front = decoys.make_decoys(tmp_path / "d", "tensorflow", manner=manner)
     seen = run("import tensorflow; report(1)", paths=[front])
     assert seen.raised is not None
     assert seen.raised.type == "ImportError"

@@ -46,7 +46,7 @@ from matrixci.verdict.judge import judge
 from matrixci.verdict.judged import JudgedRun
 from matrixci.verdict.reproduce_command import anew_command, of_check, reproduce_command
 
-wire = runpy.run_path(str(data_folder("harness") / "wire.py"))  # plain files, in no package
+protocol = runpy.run_path(str(data_folder("harness") / "protocol.py"))  # plain files, in no package
 QUICK = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 SLOW = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 PIECES = st.sampled_from(
@@ -256,7 +256,7 @@ def test_a_link_goes_to_an_issue_and_nowhere_else(reference: str) -> None:
 @QUICK
 @given(st.dictionaries(st.text(max_size=5), TEXTS, max_size=3))
 def test_a_record_of_the_harness_is_one_line(record: dict[str, str]) -> None:
-    line = wire["encode"](record)
+    line = protocol["encode"](record)
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
     if json.dumps(record, ensure_ascii=False).encode("utf-8", "ignore") + b"\n" == line:
@@ -267,7 +267,7 @@ def test_a_record_of_the_harness_is_one_line(record: dict[str, str]) -> None:
 @given(TEXTS)
 def test_what_a_result_file_says_is_read_as_it_was_said(text: str) -> None:
     begin = {"kind": "begin", "id": text, "at": "2026-11-21T10:00:00+00:00"}
-    found = result_file._parsed(wire["encode"](begin).rstrip(b"\n"))
+    found = result_file._parsed(protocol["encode"](begin).rstrip(b"\n"))
     assert found.kind == "begin"
     assert found.id == text.encode("utf-8", "replace").decode()
 

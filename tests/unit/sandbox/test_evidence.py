@@ -18,7 +18,7 @@ from matrixci.model import (
 )
 from matrixci.outcomes import Problem, cell_outcome
 from matrixci.sandbox.evidence import (
-    NOT_RUN_AGAIN,
+    NOT_RERUN,
     Evidence,
     Exit,
     Expected,
@@ -186,9 +186,9 @@ def test_the_severity_of_a_check_is_kept() -> None:
     [
         (Exit(status=0, oom_killed=True), Reason.OOM, "out of memory"),
         (Exit(status=137, oom_killed=True), Reason.OOM, "out of memory"),
-        (Exit(status=137, timed_out=True), Reason.TIMED_OUT, "time was over"),
+        (Exit(status=137, timed_out=True), Reason.TIMED_OUT, "exceeded its time limit"),
         (Exit(status=137, silent=True), Reason.TIMED_OUT, "printed nothing for too long"),
-        (Exit(status=1), Reason.EXIT_STATUS, "exit status 1"),
+        (Exit(status=1), Reason.EXIT_STATUS, "exited with status 1"),
         (Exit(status=None), Reason.EXIT_STATUS, "no exit status"),
     ],
 )
@@ -230,7 +230,7 @@ def test_what_was_known_before_the_end_is_kept() -> None:
         CheckOutcome.MISSING,
         CheckOutcome.MISSING,
     ]
-    assert [check.reason for check in evidence.checks] == ["", "never ended", "never began"]
+    assert [check.reason for check in evidence.checks] == ["", "never ended", "never started"]
 
 
 @pytest.mark.parametrize(
@@ -369,7 +369,7 @@ def test_foreign_check_is_not_named() -> None:
 
     assert evidence.problem == (
         Reason.EXIT_STATUS,
-        "The container ended with exit status 137.",
+        "The container exited with status 137.",
     )
 
 
@@ -464,8 +464,8 @@ FALLBACK_TOLD = {**CUDA_TOLD, "distributions": FALLBACK_LOCK["versions"]}
         ({"python": "3.120.1"}, {}, {}, "Python is 3.120.1, not 3.12"),
         ({}, {"requires": ("numpy<2",)}, {}, "numpy<2 is declared, 2.5.5 is installed"),
         ({}, {"requires": ("tensorflow",)}, {}, "tensorflow is declared, tensorflow is not"),
-        ({"modules": {"numpy": None, "torch": "2.15.0"}}, {}, {}, "numpy 2.5.5 can't be imported"),
-        ({"modules": {"torch": "2.15.0+cpu"}}, {}, {}, "numpy 2.5.5 can't be imported"),
+        ({"modules": {"numpy": None, "torch": "2.15.0"}}, {}, {}, "numpy 2.5.5 cannot be imported"),
+        ({"modules": {"torch": "2.15.0+cpu"}}, {}, {}, "numpy 2.5.5 cannot be imported"),
         (
             {"modules": {"numpy": "1.26.4", "torch": "2.15.0+cpu"}},
             {},
@@ -478,7 +478,7 @@ FALLBACK_TOLD = {**CUDA_TOLD, "distributions": FALLBACK_LOCK["versions"]}
             {},
             "torch 2.15.0+cpu is installed, 2.15.0+cu130 is imported",
         ),
-        ({"modules": {"numpy": "2.5.5", "torch": None}}, {}, {}, "can't be imported"),
+        ({"modules": {"numpy": "2.5.5", "torch": None}}, {}, {}, "cannot be imported"),
         ({}, {}, {"versions": LOCK.versions | {"six": "1"}}, "six 1 is locked, but not installed"),
         (
             {"distributions": LOCK.versions | {"pip": "25"}},
@@ -505,7 +505,7 @@ FALLBACK_TOLD = {**CUDA_TOLD, "distributions": FALLBACK_LOCK["versions"]}
             "numpy>=2 is declared, unknown is installed",
         ),
         ({"torch_cuda": "13.0"}, {}, {}, "torch's backend is cpu, torch is built for CUDA 13.0"),
-        ({}, {"gpu": True}, {}, "the cell asks for a GPU, torch is built without CUDA"),
+        ({}, {"gpu": True}, {}, "the cell requests a GPU, but torch is built without CUDA"),
         ({**FALLBACK_TOLD, "torch_cuda": None}, {"gpu": True}, FALLBACK_LOCK, "without CUDA"),
         (
             {**CUDA_TOLD, "torch_cuda": "12.8"},
@@ -777,7 +777,7 @@ def test_a_check_that_no_time_was_left_for_says_so() -> None:
     (check,) = (one for one in examined(lines).checks if one.id == "b")
 
     assert check.outcome is CheckOutcome.FAILED
-    assert check.reason.endswith(NOT_RUN_AGAIN)
+    assert check.reason.endswith(NOT_RERUN)
 
 
 def test_what_a_suite_expects_to_fail_is_known() -> None:

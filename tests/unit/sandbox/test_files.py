@@ -114,6 +114,27 @@ def test_what_is_changed_after_the_reading_changes_nothing(checks: Path) -> None
     assert read_sources(checks).digest != sources.digest
 
 
+@pytest.mark.parametrize("file", ["test_a.py", "deep/test_b.py", "deep/er/helper.py"])
+def test_digest_covers_files_in_subfolders(checks: Path, file: str) -> None:
+    path = checks / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("before = 1\n")
+    before = read_sources(checks).digest
+
+    path.write_text("after = 1\n")
+    changed = read_sources(checks).digest
+    path.rename(path.with_name("renamed.py"))
+    renamed = read_sources(checks).digest
+    path.with_name("renamed.py").unlink()
+
+    assert len({before, changed, renamed, read_sources(checks).digest}) == 4
+
+
+def test_builtin_checks_come_with_their_helpers() -> None:
+    files = read_sources(data_folder("checks")).files["checks"]
+    assert {"test_import.py", "support/__init__.py", "support/probe_inside.py"} <= set(files)
+
+
 def test_a_check_that_can_not_be_read_is_told(
     checks: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""What the claims share: interpreters that are started once, skips, and evidence."""
+"""Shared parts of the checks: the cell, shared interpreters, skips, and failure messages."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import pytest
-from probe import Interpreter, Observation, environment
+
+from support.probe import Interpreter, environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-STACK = {  # what the shared interpreter imports: entry to the distribution it needs, in this order
+    from support.observation import Observation
+
+CHECKS = Path(__file__).resolve().parents[1]
+STACK = {  # imports of the shared interpreter, in this order: entry to the distribution it needs
     "numpy": "numpy",
     "torch": "torch",
     "accelerate": "accelerate",
@@ -25,8 +29,8 @@ STACK = {  # what the shared interpreter imports: entry to the distribution it n
     "transformers.pipeline": "transformers",
     "transformers.AutoModel": "transformers",
 }
-FOUNDATION = {  # the slowest imports below the subject; none of them asks for another framework
-    "torch": "torch",  # first, as it is nowhere else
+FOUNDATION = {  # the slowest imports below the subject; none of them looks for another framework
+    "torch": "torch",  # first, as test_import_order_does_not_matter expects
     "numpy": "numpy",
     "torch.distributed.fsdp": "torch",
     "torch._dynamo": "torch",
@@ -34,7 +38,7 @@ FOUNDATION = {  # the slowest imports below the subject; none of them asks for a
 
 
 class Cell(Protocol):
-    """What the claims use of cell.json."""
+    """The keys of cell.json that the checks use."""
 
     axes: Mapping[str, str]
     device: str
@@ -46,14 +50,14 @@ class Cell(Protocol):
 
 
 class Figure(Protocol):
-    """Records a number for the report; its unit is in its name."""
+    """Records a number for the report; its name ends with the unit."""
 
     def __call__(self, name: str, value: float, /) -> None:
-        """Record it."""
+        """Record a number."""
 
 
 def installed(distribution: str) -> bool:
-    """Tell whether a distribution is installed."""
+    """Return whether a distribution is installed."""
     try:
         importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
@@ -62,9 +66,9 @@ def installed(distribution: str) -> bool:
 
 
 @functools.cache
-def told() -> Mapping[str, Any]:
-    """Return what the container was told of its cell; also while the checks are collected."""
-    file = Path(__file__).resolve().parent.parent / "cell.json"
+def cell_values() -> Mapping[str, Any]:
+    """Return the content of cell.json; unlike the fixture, also available during collection."""
+    file = CHECKS.parent / "cell.json"
     if not file.exists():
         return {"subject": "transformers"}
     cell: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
@@ -73,18 +77,19 @@ def told() -> Mapping[str, Any]:
 
 def subject() -> str:
     """Return the name of the distribution under test."""
-    name: str = told()["subject"]
+    name: str = cell_values()["subject"]
     return name
 
 
 def listed_entries() -> list[str]:
-    """Return what the matrix says that users import of the subject; nothing of another's."""
-    return [one for one in told().get("entries", ()) if one.partition(".")[0] in subject_modules()]
+    """Return the imports of the subject that the matrix lists."""
+    entries: list[str] = cell_values().get("entries", [])
+    return [entry for entry in entries if entry.partition(".")[0] in subject_modules()]
 
 
 @functools.cache
 def subject_modules() -> list[str]:
-    """Return the top-level modules of the subject, by its distribution's metadata."""
+    """Return the top-level modules of the subject, according to its metadata."""
     plain = subject().replace("-", "_")
     try:
         files = importlib.metadata.files(subject()) or []
@@ -96,7 +101,7 @@ def subject_modules() -> list[str]:
 
 
 def applies_to(*distributions: str) -> None:
-    """Skip a claim about something that the cell doesn't have."""
+    """Skip the check if a distribution is not installed."""
     for distribution in distributions:
         if not installed(distribution):
             pytest.skip(f"{distribution} is not installed")
@@ -104,20 +109,20 @@ def applies_to(*distributions: str) -> None:
 
 @functools.cache
 def stack() -> Interpreter:
-    """Return an interpreter that has imported the stack under test, to be forked by the claims."""
+    """Return the shared interpreter that has imported the whole stack."""
     own = {name: subject() for name in subject_modules() if name not in STACK}
     return _shared({**STACK, **own})
 
 
 @functools.cache
 def foundation() -> Interpreter:
-    """Return an interpreter that has imported what lies below the subject, and not the subject."""
+    """Return the shared interpreter that has imported the subject's dependencies only."""
     return _shared(FOUNDATION)
 
 
 def _shared(entries: Mapping[str, str]) -> Interpreter:
     preload = [entry for entry, distribution in entries.items() if installed(distribution)]
-    # is_available() then asks the driver's library, and leaves CUDA usable in the forks.
+    # torch.cuda.is_available() then asks NVML, which leaves CUDA usable in forks.
     fork_safe = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
     interpreter = Interpreter(environment(fork_safe, without=()), preload=preload)
     atexit.register(interpreter.close)
@@ -125,12 +130,12 @@ def _shared(entries: Mapping[str, str]) -> Interpreter:
 
 
 def imported(*entries: str) -> Interpreter:
-    """Return the interpreter of the stack; the claim fails where an entry couldn't be imported."""
+    """Return a shared interpreter that has imported some entries; fail the check otherwise."""
     applies_to(*(STACK.get(entry, subject()) for entry in entries))
-    # A claim about what lies below the subject neither waits for the subject, nor falls with it.
+    # A check of a dependency neither waits for the subject nor fails with it.
     below = set(entries) <= set(FOUNDATION)
-    stands = stack.cache_info().currsize > 0 and stack().failure is None
-    interpreter = foundation() if below and not stands else stack()
+    stack_is_up = stack.cache_info().currsize > 0 and stack().failure is None
+    interpreter = foundation() if below and not stack_is_up else stack()
     if interpreter.failure is not None:
         refute(expected="the stack can be imported", seen=interpreter.failure)
     for entry in entries:
@@ -148,39 +153,47 @@ def refute(
     script: str = "",
     command: str = "python",
 ) -> NoReturn:
-    """Fail a claim with the evidence, and with the smallest script that shows it again."""
+    """Fail the check.
+
+    Args:
+        expected: what the check expects.
+        seen: what was observed.
+        chain: modules that led to an import, outermost first.
+        script: smallest script that reproduces the failure.
+        command: command that runs the script.
+    """
     parts = [f"expected: {expected}", f"seen: {bounded(seen)}"]
     if chain:
         parts.append("imported by:\n" + "\n".join(f"  {link}" for link in middle_out(chain)))
     if script:
-        parts.append(f"to see it again:\n{command} - <<'EOF'\n{script.strip()}\nEOF")
+        parts.append(f"to reproduce:\n{command} - <<'EOF'\n{script.strip()}\nEOF")
     pytest.fail("\n".join(parts), pytrace=False)
 
 
 def bounded(text: str, most: int = 1800) -> str:
-    """Return the text without its middle where it is long."""
+    """Return the text, with its middle cut out if it is long."""
     if len(text) <= most:
         return text
     half = most // 2
-    return f"{text[:half]}\n... {len(text) - 2 * half} characters left out ...\n{text[-half:]}"
+    return f"{text[:half]}\n... {len(text) - 2 * half} characters omitted ...\n{text[-half:]}"
 
 
 def middle_out(chain: Sequence[str], most: int = 10) -> list[str]:
-    """Return a chain without its middle where it is long."""
+    """Return a chain, with its middle cut out if it is long."""
     if len(chain) <= most:
         return list(chain)
     return [*chain[:2], f"... {len(chain) - most} more ...", *chain[2 - most :]]
 
 
 def seen_of(observation: Observation) -> str:
-    """Say how a probe ended, with the end of what it printed."""
+    """Describe how a probe ended, with the end of its output."""
     if observation.raised is not None:
         return f"the probe raised\n{observation.raised.traceback.strip()[-1500:]}"
     return f"the probe {observation.ending}\n{observation.output.strip()[-1500:]}".strip()
 
 
 def reported(observation: Observation, *, expected: str, script: str = "") -> Observation:
-    """Return the observation if it ended well; the claim fails otherwise."""
-    if not observation.well:
+    """Return the observation if the probe succeeded; fail the check otherwise."""
+    if not observation.succeeded:
         refute(expected=expected, seen=seen_of(observation), script=script)
     return observation

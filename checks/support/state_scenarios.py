@@ -1,8 +1,9 @@
-"""Stories about the accelerator's state: what was configured, what was done, what was seen.
+"""Scenarios that configure the accelerator's state, act, and compare the state before and after.
 
 The three singletons of `accelerate.state` are observed by copying their shared dicts. Their
-identity says nothing (a reset clears them in place), and `AcceleratorState()` must not be called to
-look: after a reset the second call returns a half-built state that looks like a plain one.
+identity is no evidence, because a reset clears them in place. `AcceleratorState()` must not be
+called to read the state: after a reset, the second call returns a half-initialised state that looks
+like a default one.
 """
 
 from __future__ import annotations
@@ -10,19 +11,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from claims import imported, refute, reported
+from support.claims import imported, refute, reported
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from probe import Interpreter, Observation
+    from support.observation import Observation
+    from support.probe import Interpreter
 
 IMPORTS = (
     "from accelerate import Accelerator\nfrom transformers import Trainer, TrainingArguments\n"
 )
 STATES = ("PartialState", "AcceleratorState", "GradientState")
-ANSWERS = (
+ATTRIBUTES = (
     *("distributed_type", "device", "mixed_precision"),
     *("num_processes", "process_index", "local_process_index", "is_main_process"),
 )
@@ -31,7 +33,7 @@ OBSERVER = f"""\
 import enum, os
 import accelerate.state, torch
 
-kept = []  # an object that is gone would lend its address to the next one
+kept = []  # keeps objects alive, so that no address is reused
 
 def plain(value):
     kept.append(value)
@@ -50,7 +52,7 @@ def states():
         for name in {STATES!r}
     }}
 
-def answer(accelerator, name):
+def attribute(accelerator, name):
     try:
         return plain(getattr(accelerator, name))
     except Exception as error:
@@ -59,24 +61,26 @@ def answer(accelerator, name):
 def observed(accelerator=None):
     return {{
         "states": states(),
-        "answers": {{n: answer(accelerator, n) for n in {ANSWERS!r}}} if accelerator else {{}},
+        "attributes": {{
+            n: attribute(accelerator, n) for n in ({ATTRIBUTES!r} if accelerator else ())
+        }},
         "environment": {{k: v for k, v in os.environ.items() if k.startswith("ACCELERATE_")}},
     }}
 """
 
 
 @dataclass(frozen=True)
-class Look:
-    """What was seen at one moment."""
+class Snapshot:
+    """The observed state at one moment."""
 
     states: Mapping[str, Mapping[str, str]]
-    answers: Mapping[str, str]
+    attributes: Mapping[str, str]
     environment: Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Story:
-    """What a user's script does: what was configured, and what was done after it."""
+class Scenario:
+    """A user's script: it configures an accelerator, then does something."""
 
     configure: str
     act: str
@@ -84,50 +88,50 @@ class Story:
 
     @property
     def script(self) -> str:
-        """The smallest script that shows what the claim is about."""
+        """The smallest script that reproduces the behaviour."""
         shown = f"from accelerate.state import *\nprint({self.show})"
         return f"{IMPORTS}{self.configure}\n{self.act}\n{shown}"
 
     @property
     def source(self) -> str:
-        """The same between two looks."""
-        look = "observed(globals().get('accelerator'))"
-        act = f"before = {look}\n{self.act}\nreport([before, {look}])"
+        """The snippet that takes a snapshot before and after the action."""
+        snapshot = "observed(globals().get('accelerator'))"
+        act = f"before = {snapshot}\n{self.act}\nreport([before, {snapshot}])"
         return f"{OBSERVER}{IMPORTS}{self.configure}\n{act}"
 
 
 def run(
-    story: Story, folder: Path, environment: Mapping[str, str | None] | None = None
+    scenario: Scenario, folder: Path, environment: Mapping[str, str | None] | None = None
 ) -> Observation:
-    """Live the story in a fork of the interpreter that has the stack imported."""
-    return trainers().run(story.source, folder=folder, environment=environment)
+    """Run a scenario in a fork of the shared interpreter."""
+    return trainers().run(scenario.source, folder=folder, environment=environment)
 
 
 def trainers() -> Interpreter:
-    """Return the interpreter that has all imported that a story needs."""
+    """Return the shared interpreter with all imports that a scenario needs."""
     return imported("accelerate", "transformers.Trainer", "transformers.TrainingArguments")
 
 
-def looks(
-    story: Story,
+def snapshots(
+    scenario: Scenario,
     folder: Path,
     expected: str,
     environment: Mapping[str, str | None] | None = None,
-) -> tuple[Look, Look]:
-    """Return what was seen before and after; the claim fails where the script didn't end well."""
+) -> tuple[Snapshot, Snapshot]:
+    """Return the state before and after the action; fail the check if the script fails."""
     observation = reported(
-        run(story, folder, environment),
+        run(scenario, folder, environment),
         expected=expected,
-        script=story.script,
+        script=scenario.script,
     )
-    before, after = (Look(**look) for look in observation.value)
+    before, after = (Snapshot(**values) for values in observation.value)
     return before, after
 
 
 def changes(
     before: Mapping[str, str], after: Mapping[str, str], keys: Sequence[str] = ()
 ) -> list[str]:
-    """Return what a state lost or has otherwise, key by key; what came in addition is no loss."""
+    """Return the keys that a state lost or changed; additional keys are no change."""
     lines: list[str] = []
     for key in keys or before:
         if key not in after:
@@ -137,21 +141,21 @@ def changes(
     return lines
 
 
-def holds_state(
-    story: Story,
+def assert_state_is_kept(
+    scenario: Scenario,
     names: Sequence[str],
     folder: Path,
     environment: Mapping[str, str | None] | None = None,
 ) -> None:
-    """Assert that some of the states are after the story what they were before."""
+    """Fail the check if the action changes some of the states."""
     expected = f"{' and '.join(names)} as configured"
-    before, after = looks(story, folder, expected, environment)
+    before, after = snapshots(scenario, folder, expected, environment)
     found: list[str] = []
     for name in names:
         if not before.states[name]:
-            refute(expected=f"{name} is configured", seen="it is empty", script=story.script)
+            refute(expected=f"{name} is configured", seen="it is empty", script=scenario.script)
         if lost := changes(before.states[name], after.states[name]):
             count = f"{name}: {len(lost)} of {len(before.states[name])} keys changed"
             found.append("\n  ".join([count, *lost]))
     if found:
-        refute(expected=expected, seen="\n".join(found), script=story.script)
+        refute(expected=expected, seen="\n".join(found), script=scenario.script)

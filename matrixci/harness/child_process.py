@@ -13,7 +13,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import wire
+import protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,14 +90,14 @@ class Child:
         ready, _, _ = select.select(self._open, [], [], seconds)
         if self._said in ready:
             *lines, rest = (self._rest + self._read(self._said)).split(b"\n")
-            self._rest = rest[: wire.LINE_BYTES + 1]  # enough to tell that it is too long
+            self._rest = rest[: protocol.LINE_BYTES + 1]  # enough to tell that it is too long
             yield from lines
         if self._printed in ready:
             self._print(self._read(self._printed))
 
     def ask_stacks(self) -> None:
         """Have the process write where each of its threads is; wait a moment for it."""
-        os.kill(self._process.pid, wire.STACKS_SIGNAL)
+        os.kill(self._process.pid, protocol.STACKS_SIGNAL)
         deadline = time.monotonic() + STACKS_SECONDS
         size = 0
         while time.monotonic() < deadline:

@@ -1,11 +1,11 @@
-"""Decoys: folders with a believable package of a framework that must stay out.
+"""Decoys: fake packages of frameworks that must not be imported.
 
-Whether a framework is there is judged by `find_spec` and by the distribution's metadata. A package
-without a `.dist-info` folder is never believed, and every claim in front of it passes falsely; so a
-decoy has both, and the claims ask whether it is believed before they believe their own answer.
+Libraries detect a framework with `find_spec` and the distribution's metadata. Without a
+`.dist-info` folder they would not detect the decoy, and every check would pass for the wrong
+reason. So a decoy has both, and the checks verify first that it is detected.
 
-A decoy writes down itself that it is executed, and by whom: so it is also noticed in a process that
-the import started, and where it was executed past the import system.
+A decoy records that it is executed, and by which modules. That also works in a process started by
+the import, and if it is executed without the import system.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-VERSION = "2.99.0"  # made up: new enough for any lower bound
-SEEN = "MATRIXCI_DECOYS_SEEN"  # the file that the decoys write to
+VERSION = "2.99.0"  # invented: high enough for any lower bound
+SEEN = "MATRIXCI_DECOYS_SEEN"  # variable with the file that the decoys write to
 
 
 class Manner(enum.Enum):
-    """What a decoy does when it is executed."""
+    """Behaviour of a decoy when it is executed."""
 
     INERT = "inert"
     RAISES_NUMPY_ABI = "raises the NumPy ABI error"
     ABORTS = "aborts"
 
 
-# Written as one line, so that several processes can do it at once.
+# Writes a single line, so that several processes can write at once.
 WITNESS = f"""\
 def _witness(name):
     import json, os, sys
@@ -51,7 +51,7 @@ def _witness(name):
 
 """
 
-# Any public name is there, so that an importer goes on and the rest is seen as well.
+# Has every public name, so that the importer continues and the rest is observed as well.
 INERT = """\
 class _Meta(type):
     def __getattr__(cls, name):
@@ -69,7 +69,7 @@ def __getattr__(name):
     return _Meta(name, (_Anything,), {})
 """
 
-# What a build for NumPy 1.x says and does under NumPy 2.x.
+# Output and error of a build for NumPy 1.x under NumPy 2.x.
 RAISES_NUMPY_ABI = """\
 import sys
 
@@ -87,7 +87,7 @@ import os
 os.abort()
 """
 
-# Package to its submodules that are imported by name.
+# Package to the submodules that are imported by name.
 FRAMEWORKS = {
     "tensorflow": ("keras", "python"),
     "keras": ("layers", "models"),
@@ -99,7 +99,7 @@ FRAMEWORKS = {
 
 
 def make_decoys(folder: Path, *names: str, manner: Manner = Manner.INERT) -> Path:
-    """Make decoys of the named frameworks in a folder that is to come first on the path."""
+    """Create decoys of the named frameworks in a folder, to be put first on sys.path."""
     for name in names:
         package = folder / name
         package.mkdir(parents=True)
@@ -123,7 +123,7 @@ def _source(manner: Manner) -> str:
 
 
 def add_metadata(folder: Path, name: str, version: str = VERSION) -> None:
-    """Add what makes importlib.metadata believe that a distribution is installed."""
+    """Add the metadata of an installed distribution."""
     info = folder / f"{name}-{version}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
@@ -135,24 +135,24 @@ def add_metadata(folder: Path, name: str, version: str = VERSION) -> None:
     (info / "RECORD").write_text("".join(f"{file},,\n" for file in [*files, *kept]))
 
 
-# To be executed in a probe: what the probe itself believes of the decoys.
-BELIEVED = """\
+# For probes: which decoys are not detected, and why.
+DETECTED = """\
 import importlib.metadata, importlib.util
 
-def believed(folder, names):
-    doubts = []
+def undetected(folder, names):
+    problems = []
     for name in names:
         spec = importlib.util.find_spec(name)
         if spec is None or not str(spec.origin).startswith(folder):
-            doubts.append(f"find_spec({name!r}) gives {spec and spec.origin}")
+            problems.append(f"find_spec({name!r}) gives {spec and spec.origin}")
         try:
             importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            doubts.append(f"importlib.metadata knows no distribution {name!r}")
-    return doubts
+            problems.append(f"importlib.metadata knows no distribution {name!r}")
+    return problems
 """
 
-# To be executed in a probe: what the decoys wrote, in whatever process they were executed.
+# For probes: the lines written by decoys, in any process.
 WITNESSED = f"""\
 import json, os
 

@@ -1,9 +1,9 @@
-"""The inside of a probe: what runs in the interpreter that is observed.
+"""Code that runs inside the observed interpreter.
 
-`probe.py` starts this file as a script and speaks to it over a socket. It imports what it is told
-to, then forks once for each snippet, so that a claim doesn't pay for the imports again and can't
-disturb the next one. Standard library only; nothing of the stack is touched but what the snippets
-and the preload ask for.
+`probe.py` starts this file as a script, and controls it over a socket. It preloads some imports,
+then forks once for each snippet, so that a check does not pay for the imports again and cannot
+affect the next one. It uses the standard library only, and imports nothing of the stack except for
+the preload and the snippets.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ if TYPE_CHECKING:
 
 LOADERS = (SourceFileLoader, SourcelessFileLoader, ExtensionFileLoader, zipimport.zipimporter)
 SNIPPET = "<snippet>"
-NO_CODE = "import"  # what a frame without a source line is shown as
+NO_CODE = "import"  # shown for a frame without a source line
 
 
 class Recorder:
-    """Records which modules are executed, and for the forbidden ones who imported them.
+    """Records which modules are executed, and which modules imported the forbidden ones.
 
-    The loaders' `exec_module` is wrapped, not the finders: `find_spec` is also how a library asks
-    whether another one is there, and asking is allowed.
+    It wraps `exec_module` of the loaders and not the finders: libraries call `find_spec` to detect
+    a framework, and that is allowed.
     """
 
     def __init__(self, forbidden: list[str]) -> None:
         self.forbidden = frozenset(forbidden)
         self.executed: list[str] = []
         self.chains: dict[str, list[str]] = {}
-        self.tell: Callable[[str, list[str]], None] = lambda _name, _chain: None
-        self.after: dict[str, Callable[[ModuleType], None]] = {}  # module to what is done then
+        self.report: Callable[[str, list[str]], None] = lambda _name, _chain: None
+        self.after: dict[str, Callable[[ModuleType], None]] = {}  # module to a hook to call then
 
     def install(self) -> None:
-        """Wrap the loaders; what was executed before is not recorded."""
+        """Wrap the loaders; modules executed earlier are not recorded."""
         for loader in LOADERS:
             loader.exec_module = self._recording(loader.exec_module)  # type: ignore[method-assign]
 
@@ -60,28 +60,28 @@ class Recorder:
         return exec_module
 
     def add(self, name: str) -> None:
-        """Note that a module is about to be executed."""
+        """Record that a module is about to be executed."""
         self.executed.append(name)
         if name.partition(".")[0] in self.forbidden:
             self.chains[name] = chain_of_importers(sys._getframe(2))  # noqa: SLF001
-            self.tell(name, self.chains[name])
+            self.report(name, self.chains[name])
 
     def seen(self) -> list[str]:
-        """Return the forbidden packages that are in use, however they came in."""
-        modules: dict[str, ModuleType | None] = dict(sys.modules)  # None: kept from being imported
+        """Return the forbidden packages in use, however they were imported."""
+        modules: dict[str, ModuleType | None] = dict(sys.modules)  # None: import blocked
         present = [name for name, module in modules.items() if module is not None]
         roots = {name.partition(".")[0] for name in (*self.chains, *present)}
         return sorted(roots & self.forbidden)
 
 
 def chain_of_importers(frame: FrameType | None) -> list[str]:
-    """Return the modules whose bodies led to an import, outermost first, each with its line."""
+    """Return the modules that led to an import, outermost first, each with its line."""
     links: list[str] = []
     while frame is not None:
         name = str(frame.f_globals.get("__name__", ""))
         machinery = name.partition(".")[0] == "importlib" or frame.f_code.co_filename == __file__
         own = machinery or frame.f_code.co_filename == SNIPPET
-        # The importing statement itself counts wherever it stands; above it, only module bodies.
+        # The importing statement counts even inside a function; above it, only module bodies do.
         if not own and (not links or frame.f_code.co_name == "<module>"):
             line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
             links.append(f"{name}:{frame.f_lineno}  {line or NO_CODE}")
@@ -89,19 +89,23 @@ def chain_of_importers(frame: FrameType | None) -> list[str]:
     return links[::-1]
 
 
-class Absent(Exception):  # noqa: N818 - it is no error: the release has no such entry
+class Absent(Exception):  # noqa: N818 - not an error: the release lacks the entry
     """The installed release has no such module or attribute."""
 
 
 def enter(entry: str) -> object:
-    """Import `package.module`, or `package.attribute`; Absent where there is neither."""
+    """Import `package.module` or `package.attribute`.
+
+    Raises:
+        Absent: the installed release has neither.
+    """
     parent, _, last = entry.rpartition(".")
     try:
         found = importlib.util.find_spec(entry) is not None
     except ModuleNotFoundError as error:
         if error.name is None or not f"{entry}.".startswith(f"{error.name}."):
             raise
-        if error.name != entry:  # no such parent; else the parent is a module and no package
+        if error.name != entry:  # no such parent; else the parent is a module, not a package
             raise Absent(str(error)) from error
         found = False
     if found:
@@ -119,7 +123,7 @@ def enter(entry: str) -> object:
 
 
 def described(error: BaseException) -> dict[str, object]:
-    """Return an exception as data: its type, its message, the end of its traceback."""
+    """Return the type, message and the end of the traceback of an exception."""
     return {
         "type": type(error).__name__,
         "bases": [base.__name__ for base in type(error).__mro__],
@@ -128,7 +132,7 @@ def described(error: BaseException) -> dict[str, object]:
     }
 
 
-class Speaker:
+class ResultPipe:
     """Sends JSON lines over the result pipe, each with the token of its job."""
 
     def __init__(self, fd: int, token: str) -> None:
@@ -136,17 +140,17 @@ class Speaker:
         self.token = token
 
     def send(self, kind: str, **content: object) -> None:
-        """Send one line, whole, however long it is."""
+        """Send one line completely, however long it is."""
         line = json.dumps({"token": self.token, "kind": kind, **content}) + "\n"
         rest = line.encode()
         while rest:
             rest = rest[os.write(self.fd, rest) :]
 
 
-def live(job: dict[str, Any], speaker: Speaker, recorder: Recorder) -> int:
-    """Execute a snippet and report; return the exit status."""
+def execute(job: dict[str, Any], pipe: ResultPipe, recorder: Recorder) -> int:
+    """Execute a snippet and send its results; return the exit status."""
     recorder.executed.clear()
-    recorder.tell = lambda name, chain: speaker.send("executed", name=name, chain=chain)
+    recorder.report = lambda name, chain: pipe.send("executed", name=name, chain=chain)
     for name, value in job["environment"].items():
         if value is None:
             os.environ.pop(name, None)
@@ -161,7 +165,7 @@ def live(job: dict[str, Any], speaker: Speaker, recorder: Recorder) -> int:
         "Absent": Absent,
         "described": described,
         "enter": enter,
-        "note": lambda value: speaker.send("note", value=value),
+        "note": lambda value: pipe.send("note", value=value),
         "recorder": recorder,
         "report": reported.append,
     }
@@ -170,12 +174,12 @@ def live(job: dict[str, Any], speaker: Speaker, recorder: Recorder) -> int:
         exec(compile(job["source"], SNIPPET, "exec"), namespace)  # noqa: S102
     except SystemExit:
         raise
-    except BaseException as error:  # noqa: BLE001 - whatever it raises is what is observed
+    except BaseException as error:  # noqa: BLE001 - any exception is an observation
         if error.__traceback__ is not None:
-            error.__traceback__ = error.__traceback__.tb_next  # without the line above
-        speaker.send("raised", error=described(error))
+            error.__traceback__ = error.__traceback__.tb_next  # without the exec() above
+        pipe.send("raised", error=described(error))
         return 1
-    speaker.send(
+    pipe.send(
         "value",
         value=reported[-1] if reported else None,
         reported=bool(reported),
@@ -186,7 +190,7 @@ def live(job: dict[str, Any], speaker: Speaker, recorder: Recorder) -> int:
 
 
 def preload(names: list[str], control: socket.socket) -> dict[str, dict[str, Any]]:
-    """Import the entries, one after the other, and say how each of them went."""
+    """Import the entries one after the other; return the duration and error of each."""
     loaded: dict[str, dict[str, Any]] = {}
     for name in names:
         control.send(json.dumps({"importing": name}).encode())
@@ -194,19 +198,19 @@ def preload(names: list[str], control: socket.socket) -> dict[str, dict[str, Any
         error: dict[str, object] | None = None
         try:
             enter(name)
-        except BaseException as raised:  # noqa: BLE001 - the claims that need it will say so
+        except BaseException as raised:  # noqa: BLE001 - reported by the checks that need the entry
             error = described(raised)
         loaded[name] = {"seconds": time.monotonic() - began, "error": error}
     return loaded
 
 
 def serve(control: socket.socket, start: dict[str, Any]) -> int:
-    """Preload, then fork for each job until the other end goes away."""
-    sys.path[:1] = start["paths"]  # in place of this file's own folder
+    """Preload, then fork for each job until the other end is closed."""
+    sys.path[:1] = start["paths"]  # replaces this file's own folder
     recorder = Recorder(start["forbidden"])
     recorder.install()
     control.send(json.dumps({"preloaded": preload(start["preload"], control)}).encode())
-    gc.freeze()  # a fork neither copies nor walks what was there before it
+    gc.freeze()  # forks neither copy nor collect the objects that exist already
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 1)
     os.dup2(null, 2)
@@ -223,7 +227,7 @@ def serve(control: socket.socket, start: dict[str, Any]) -> int:
             os.dup2(output, 2)
             os.close(output)
             job = json.loads(message)
-            status = live(job, Speaker(result, job["token"]), recorder)
+            status = execute(job, ResultPipe(result, job["token"]), recorder)
             if not job["finalise"]:
                 sys.stdout.flush()
                 os._exit(status)

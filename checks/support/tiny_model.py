@@ -1,10 +1,10 @@
-"""A tiny model and tokenizer, made without a network, and snippets about them."""
+"""A tiny model and tokenizer, created without a network, and snippets that use them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from claims import applies_to, imported, refute, reported
+from support.claims import applies_to, imported, refute, reported
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,14 +41,14 @@ def tiny_model():
 SENTENCES = '["a very good day", "bad day", "a surprise"]'
 
 
-def tried(
+def run_tiny(
     source: str,
     folder: Path,
     *,
     expected: str,
     finalise: bool = False,
-) -> Any:  # noqa: ANN401 - what the snippet reported
-    """Return what a snippet about the tiny model reported; the claim fails where it didn't."""
+) -> Any:  # noqa: ANN401 - JSON
+    """Return the value that a snippet with the tiny model reports; fail the check otherwise."""
     applies_to("transformers", "tokenizers", "torch")
     interpreter = imported("transformers", "transformers.Trainer", "transformers.pipeline")
     script = TINY + source.replace("report(", "print(")
@@ -56,8 +56,8 @@ def tried(
     return reported(observation, expected=expected, script=script).value
 
 
-def agreed(problems: list[str], source: str, *, expected: str) -> None:
-    """Assert that a snippet found nothing to object to."""
+def assert_no_problems(problems: list[str], source: str, *, expected: str) -> None:
+    """Fail the check if a snippet reported problems."""
     if problems:
         script = TINY + source.replace("report(", "print(")
         refute(expected=expected, seen="\n".join(problems), script=script)

@@ -1,21 +1,21 @@
-"""What an import or a use left behind, or did on the way: to be executed in a probe.
+"""Snippets for probes that observe side effects: threads, processes, files and connections.
 
-Nothing here changes what it observes. An audit hook sees what Python code opens and connects to;
-processes are found by a mark in their environment, or by the session that they share with the
-probe, so that a daemon that left its parent is found too.
+They do not change what they observe. An audit hook sees the files and connections that Python code
+opens. Processes are found by a variable in their environment, or by the session that they share
+with the probe, so that a daemon without a parent is found too.
 """
 
 from __future__ import annotations
 
 MARK = "MATRIXCI_PROBE"
 
-AFTERMATH = f"""\
+LEFTOVERS = f"""\
 import os, sys, threading, time
 
 def threads_left():
-    return [one for one in threading.enumerate() if one is not threading.main_thread()]
+    return [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
 
-given_up = set()
+waited_for = set()
 
 def processes_left(mark):
     left = []
@@ -29,7 +29,7 @@ def processes_left(mark):
                 marked = f"{MARK}={{mark}}".encode() in file.read().split(b"\\0")
             with open(f"/proc/{{entry}}/cmdline", "rb") as file:
                 command = file.read().replace(b"\\0", b" ").decode(errors="replace").strip()
-        except OSError:  # it has ended, or is another user's
+        except OSError:  # it has ended, or belongs to another user
             continue
         own = int(session) == os.getsid(0)
         if state != b"Z" and (marked or (own and int(entry) > os.getpid())):
@@ -37,19 +37,19 @@ def processes_left(mark):
     return left
 
 def settle(mark, most=3.0):
-    # What was begun beside the import may still be on its way; each thing is waited for once.
+    # Wait for what the import started in the background; for each thread and process only once.
     deadline = time.monotonic() + most
     for thread in threads_left():
-        idle = type(thread).__module__.startswith("tqdm.")  # it waits until the end by design
-        if not idle and thread not in given_up:
+        idle = type(thread).__module__.startswith("tqdm.")  # by design, it waits until the exit
+        if not idle and thread not in waited_for:
             thread.join(max(0.0, deadline - time.monotonic()))
-            given_up.add(thread)
-    while set(processes_left(mark)) - given_up and time.monotonic() < deadline:
+            waited_for.add(thread)
+    while set(processes_left(mark)) - waited_for and time.monotonic() < deadline:
         time.sleep(0.05)
-    given_up.update(processes_left(mark))
+    waited_for.update(processes_left(mark))
 """
 
-# Every place that was written to and every address that was spoken to, with the line that did it.
+# Records each file that is written and each address that is contacted, with the importers.
 WATCH = """\
 import os, sys
 
@@ -60,21 +60,21 @@ class Watch:
         "os.rename": 1, "os.link": 1, "os.symlink": 1, "shutil.copyfile": 1, "shutil.move": 1,
         "sqlite3.connect": 0,
     }
-    # Where the folder stands that a relative path is meant from, as an open file; -1 for none.
+    # Index of the argument with the folder that a relative path starts from; -1 means none.
     FOLDERS = {
         "os.mkdir": 2, "os.remove": 1, "os.rmdir": 1, "os.chmod": 2,
         "os.rename": 3, "os.link": 3, "os.symlink": 2,
     }
-    SPEAKS = {
+    CONTACTS = {
         "socket.connect": 1, "socket.sendto": 1, "socket.getaddrinfo": 0,
         "socket.gethostbyname": 0, "urllib.Request": 0, "http.client.connect": 1,
     }
 
     def __init__(self):
-        self.on, self.written, self.spoken, self.started = True, {}, {}, {}
-        sys.addaudithook(self.hear)
+        self.on, self.written, self.contacted, self.started = True, {}, {}, {}
+        sys.addaudithook(self.on_event)
 
-    def hear(self, event, args):
+    def on_event(self, event, args):
         if not self.on:
             return
         if event == "open":
@@ -86,11 +86,11 @@ class Watch:
                 folder = args[self.FOLDERS[event]] if event in self.FOLDERS else -1
                 base = os.readlink(f"/proc/self/fd/{folder}") if folder != -1 else os.getcwd()
                 self.keep(self.written, os.path.normpath(os.path.join(base, os.fsdecode(place))))
-        elif event in self.SPEAKS:
-            address = args[self.SPEAKS[event]]
+        elif event in self.CONTACTS:
+            address = args[self.CONTACTS[event]]
             local = event in {"socket.connect", "socket.sendto"}
-            if not (local and isinstance(address, (str, bytes))):  # a socket of this machine's
-                self.keep(self.spoken, f"{event} {address!r}")
+            if not (local and isinstance(address, (str, bytes))):  # a socket on this machine
+                self.keep(self.contacted, f"{event} {address!r}")
         elif event in {"subprocess.Popen", "os.system", "os.posix_spawn", "os.exec"}:
             self.keep(self.started, repr(args[1] if event == "subprocess.Popen" else args[0]))
 
@@ -101,8 +101,8 @@ class Watch:
             self.on = True
 
 def watch_cuda(module):
-    # A machine without a GPU refuses to initialise CUDA; that it was tried is what is asked. The
-    # code is replaced and not the function, of which others hold a copy already.
+    # Without a GPU, torch refuses to initialise CUDA, so record the attempt. Replace the code and
+    # not the function, because other modules already hold references to the function.
     lazy_init = module._lazy_init
     module._matrixci_tried = []
     module._matrixci_lazy_init = type(lazy_init)(lazy_init.__code__, module.__dict__)

@@ -1,0 +1,1 @@
+"""Helpers of the checks; pytest collects no check from this folder."""

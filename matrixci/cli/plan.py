@@ -35,7 +35,7 @@ from matrixci.fanout.plan import Plan, write_own_wheels, write_plan, write_wheel
 from matrixci.fanout.planner import Answers, make_plan
 from matrixci.github.job_outputs import MOST_JOBS, append, outputs
 from matrixci.github.runners import runner_of
-from matrixci.images.base_images import missing_interpreters
+from matrixci.images.interpreter import missing_interpreters
 from matrixci.locks.lock import Lock, Unsatisfiable
 from matrixci.model import BaseOrigin, Cell
 from matrixci.reports.annotations import annotation

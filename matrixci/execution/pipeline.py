@@ -22,11 +22,13 @@ from matrixci.execution.listener import Listener
 from matrixci.execution.retry import Patience, patiently
 from matrixci.execution.run_setup import image_request, image_settings, resolver_of, setup_of
 from matrixci.execution.used_images import UsedImages
+from matrixci.images.assembled_bases import AssembledBases
 from matrixci.images.base_contents import ContentsReader
-from matrixci.images.base_images import Bases
+from matrixci.images.base_images import BaseImages
 from matrixci.images.build_cache import BuildCache, CacheInUse
+from matrixci.images.build_services import BuildServices
 from matrixci.images.buildx import BuildError
-from matrixci.images.cell_images import BuiltImage, Images
+from matrixci.images.cell_images import BuiltImage, CellImages
 from matrixci.images.registry import Registry
 from matrixci.locks.held_back import LockedCell, held_back_releases
 from matrixci.locks.lock import Lock, Unsatisfiable
@@ -180,9 +182,17 @@ class Pipeline:
             if settings.registry
             else None
         )
-        self._bases = Bases(engine, settings.base_origin, folder.logs, listener, self._registry)
-        self._images = Images(
-            engine,
+        services = BuildServices(
+            engine=engine,
+            logs=folder.logs,
+            listener=listener,
+            registry=self._registry,
+            cache=self._cache(),
+        )
+        assembled = AssembledBases(services)
+        self._bases = BaseImages(engine, assembled, settings.base_origin, listener.said)
+        self._images = CellImages(
+            services,
             self._bases,
             self._locks,
             image_settings(
@@ -192,10 +202,6 @@ class Pipeline:
                 jobs,
                 keep_wheels=settings.keep_wheels,
             ),
-            folder.logs,
-            listener,
-            self._registry,
-            self._cache(),
         )
         self._sandbox = Sandbox(
             run=run.id,

@@ -12,8 +12,10 @@ from matrixci.engine.gpu import GpuAccess
 from matrixci.errors import NotReproducibleError, SubjectError, UsageError
 from matrixci.execution.run_setup import image_request, image_settings, resolver_of
 from matrixci.execution.used_images import UsedImages
-from matrixci.images.base_images import Bases
-from matrixci.images.cell_images import Images
+from matrixci.images.assembled_bases import AssembledBases
+from matrixci.images.base_images import BaseImages
+from matrixci.images.build_services import BuildServices
+from matrixci.images.cell_images import CellImages
 from matrixci.locks.lock import Lock
 from matrixci.locks.own_wheels import kept_wheels, wheels_in
 from matrixci.locks.subject import kept_wheel
@@ -148,9 +150,10 @@ async def image_of(engine: Engine, what: Reproduction, home: Path, logs: Path, s
     say("the image of the run is gone, so it is built anew from the stored lock")
     wheels = _wheels(what.run, what.lock, home)
     resolver = resolver_of(home, engine.facts.architecture, None, fresh=False)
-    bases = Bases(engine, what.setup.base_origin, logs, Remarks(say))
+    services = BuildServices(engine=engine, logs=logs, listener=Remarks(say))
+    bases = BaseImages(engine, AssembledBases(services), what.setup.base_origin, say)
     settings = image_settings(what.setup, what.run.cells, wheels, 1)
-    images = Images(engine, bases, resolver, settings, logs, Remarks(say))
+    images = CellImages(services, bases, resolver, settings)
     try:
         built = await images.image(image_request(what.setup, what.before.cell, what.lock))
     finally:

@@ -7,7 +7,7 @@ from typing import Final
 
 from packaging.version import Version
 
-from matrixci.images.cell_images import ImageRequest, ImageSettings
+from matrixci.images.image_settings import ImageRequest, ImageSettings
 from matrixci.locks.lock import Lock
 from matrixci.locks.own_wheels import OwnWheelResolver
 from matrixci.locks.resolver import Resolver

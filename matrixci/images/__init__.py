@@ -1,1 +1,1 @@
-"""Locks in; images that containers can be started from out."""
+"""Locks and base images in; cell images out, with their bills of materials."""

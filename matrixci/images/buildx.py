@@ -66,10 +66,10 @@ async def build(engine: Engine, what: Build, log: Path, time_limit: float) -> No
         redact_file(log)
     if done.exit_status != 0:
         await engine.ping()
-        raise _failure(log)
+        raise build_error(log)
 
 
-def _failure(log: Path) -> BuildError | EngineError | ResolverError | BaseImageError:
+def build_error(log: Path) -> BuildError | EngineError | ResolverError | BaseImageError:
     """Return the error that a failed build comes to: its own, or that of what it stands on."""
     told = f"{_tail(log)}\nthe whole log: {log.name}"
     cause = _own_cause(log) or cause_of(_printed(log))

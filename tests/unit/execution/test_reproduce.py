@@ -38,9 +38,10 @@ from matrixci.execution.reproduce import (
     prepare,
     run_again,
 )
-from matrixci.images.base_images import Bases
+from matrixci.images.base_images import BaseImages
 from matrixci.images.buildx import BuildError
-from matrixci.images.cell_images import BuiltImage, ImageRequest, Images, ImageSettings
+from matrixci.images.cell_images import BuiltImage, CellImages
+from matrixci.images.image_settings import ImageRequest, ImageSettings
 from matrixci.locks.lock import Lock, Pin
 from matrixci.locks.own_wheels import place_of
 from matrixci.model import (
@@ -423,9 +424,9 @@ class Builds:
 def builds(monkeypatch: pytest.MonkeyPatch) -> Builds:
     found = Builds()
 
-    class FakeImages(Images):
+    class FakeImages(CellImages):
         async def image(self, request: ImageRequest) -> BuiltImage:
-            assert isinstance(self._bases, Bases)
+            assert isinstance(self._bases, BaseImages)
             found.asked.append((request, self._settings))
             if found.fails:
                 raise BuildError(found.fails)
@@ -433,7 +434,7 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> Builds:
                 record=an_image(tag=found.tag), system="sha256:22", began=now(), ended=now()
             )
 
-    monkeypatch.setattr(reproduce, "Images", FakeImages)
+    monkeypatch.setattr(reproduce, "CellImages", FakeImages)
     return found
 
 

@@ -1,8 +1,5 @@
-from pathlib import Path
-
 import pytest
 
-from matrixci.images import buildx
 from matrixci.images.build_failure import BuildCause, cause_of, own_cause_of
 
 UV_REFUSED = """\
@@ -141,42 +138,3 @@ def test_what_buildkit_does_not_put_down_to_the_engine(line: str) -> None:
 
 def test_a_disk_that_is_full_by_buildkits_own_account() -> None:
     assert own_cause_of(BUILDKIT_DISK) is BuildCause.DISK
-
-
-CUT = """\
-#12 [torch 2/2] RUN sh /run/install-locked.sh /run/lock/torch.txt
-#12 0.101 error: Failed to fetch: 503 Service Unavailable
-#12 DONE 0.2s
-
-#13 [cell 1/2] RUN sh /run/install-locked.sh /run/lock/rest.txt
-#13 0.271 Using Python 3.11.7 environment at: /usr/local
-#13 0.363 error: Failed to download `toydependency==1.0`
-#13 0.366   cause: Hash mismatch for `toydependency==1.0`
-#13 0.368 
-#13 0.371          Computed:
-#13 0.372            sha256:3e6d957b
-#13 ERROR: process "/bin/sh -c sh /run/install-locked.sh" did not complete: exit code: 1
-------
- > [cell 1/2] RUN sh /run/install-locked.sh /run/lock/rest.txt:
-
-0.372            sha256:3e6d957b
-------
-ERROR: failed to solve: process "/bin/sh -c sh /run/install-locked.sh": exit code: 1
-"""  # noqa: W291 - as it was written
-
-
-def test_the_step_that_failed_tells_the_cause_where_the_summary_is_cut(tmp_path: Path) -> None:
-    log = tmp_path / "image.log"
-    log.write_text(CUT, encoding="utf-8")
-    failure = buildx._failure(log)
-    assert isinstance(failure, buildx.BuildError)
-    first, *rest = str(failure).splitlines()
-    assert "not the locked one" in first
-    assert rest[0] == "Using Python 3.11.7 environment at: /usr/local"
-    assert rest[-2:] == ["           sha256:3e6d957b", "the whole log: image.log"]
-
-
-def test_a_failure_without_a_word_is_told_by_the_whole_log(tmp_path: Path) -> None:
-    log = tmp_path / "image.log"
-    log.write_text("#3 [internal] load\n#3 ERROR: gone\nERROR: failed\n", encoding="utf-8")
-    assert str(buildx._failure(log)).splitlines()[:2] == ["#3 [internal] load", "#3 ERROR: gone"]

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from matrixci.errors import EngineError, NoInterpreterError
-from matrixci.images.base_images import Base
+from matrixci.images.base_images import BaseImage
+from matrixci.images.build_services import BuildServices
 from matrixci.images.buildx import Build, BuildError
-from matrixci.images.cell_images import BuiltImage, ImageRequest, Images, ImageSettings, _split
-from matrixci.locks.lock import Lock, Pin, parse_lock
+from matrixci.images.cell_images import BuiltImage, CellImages
+from matrixci.images.image_settings import ImageRequest, ImageSettings
+from matrixci.locks.lock import Lock, parse_lock
 from matrixci.model import BaseOrigin
+from matrixci.util.resources import data_folder
 
 REAL = parse_lock(
     (Path(__file__).parents[1] / "data/resolver_lock.txt").read_text(encoding="utf-8")
@@ -30,87 +33,30 @@ SETTINGS = ImageSettings(
 
 
 def names(text: str) -> list[str]:
-    """Return the names that a file of requirements installs."""
+    """Return the names in a requirements file."""
     return [pin.name for pin in parse_lock(text)]
-
-
-# A lock is split by how widely its files are shared
-
-
-def test_a_real_lock_is_split_into_cuda_torch_and_the_rest() -> None:
-    parts = _split(LOCK)
-    assert names(parts.nvidia) == ["nvidia-cublas"]
-    assert names(parts.torch) == ["cuda-toolkit", "torch", "triton", "typing-extensions"]
-    assert names(parts.rest) == ["accelerate", "my-own", "numpy", "packaging", "pytest"]
-
-
-def test_what_several_need_goes_with_torch_where_torch_needs_it() -> None:
-    def pin(name: str, *via: str) -> Pin:
-        return Pin(name=name, version="1", url=None, hashes=(f"sha256:{name}",), via=via)
-
-    pins = (
-        pin("nvidia-alone", "other"),
-        pin("nvidia-nccl-cu13", "torch", "other"),
-        pin("numpy", "transformers", "torch"),
-        pin("other"),
-        pin("torch", "other"),
-    )
-    parts = _split(Lock(pins=pins, torch_backend=None))
-    assert names(parts.nvidia) == ["nvidia-nccl-cu13"]
-    assert names(parts.torch) == ["numpy", "torch"]
-    assert names(parts.rest) == ["nvidia-alone", "other"]
-
-
-def test_a_wheel_of_our_own_is_never_in_a_layer_that_is_shared() -> None:
-    pins = (
-        Pin(name="filelock", version="1", url="file:///f.whl", hashes=(), via=("torch",)),
-        Pin(name="sympy", version="1", url=None, hashes=(), via=("torch",)),
-        Pin(name="torch", version="1", url=None, hashes=(), via=()),
-    )
-    parts = _split(Lock(pins=pins, torch_backend=None))
-    assert names(parts.torch) == ["sympy", "torch"]
-    assert parts.rest == "filelock @ file:///run/wheels/f.whl\n"
-
-
-def test_a_lock_without_torch_is_all_rest() -> None:
-    pins = tuple(pin for pin in REAL if pin.name in {"numpy", "pytest", "nvidia-cublas"})
-    parts = _split(Lock(pins=pins, torch_backend=None))
-    assert (parts.nvidia, parts.torch) == ("", "")
-    assert names(parts.rest) == ["numpy", "nvidia-cublas", "pytest"]
-
-
-def test_every_pin_is_installed_once_and_with_its_hashes() -> None:
-    parts = _split(LOCK)
-    installed = parse_lock(parts.nvidia + parts.torch + parts.rest)
-    facts = {pin.name: (pin.version, pin.hashes) for pin in LOCK.pins}
-    assert {pin.name: (pin.version, pin.hashes) for pin in installed} == facts
-    assert len(installed) == len(LOCK.pins)
-
-
-def test_a_wheel_of_our_own_is_installed_from_the_contexts_folder() -> None:
-    url = "my-own @ file:///run/wheels/my_own-1.0%2Blocal-py3-none-any.whl"
-    assert url in _split(LOCK).rest
 
 
 FAILED = "it failed"
 
-# Building, with an engine, bases and builds that are none
+# Building, with a fake engine, fake base images and fake builds
 
 
 @dataclass
 class World:
-    """What the images of a run meet."""
+    """A fake engine with its images, base images, locks and builds."""
 
     digests: Mapping[str, str] = field(default_factory=dict)
-    """Base image to digest, where it is another than its name."""
-    standing: set[str] = field(default_factory=set)
+    """Base image to digest; by default the digest is the name."""
+    existing: set[str] = field(default_factory=set)
     builds: list[Build] = field(default_factory=list)
     contexts: list[dict[str, str]] = field(default_factory=list)
+    recipe: Path = field(default_factory=lambda: data_folder("docker"))
     fails: str | None = None
-    """The target that can't be built."""
+    """The target whose build fails."""
     stages: list[str] = field(default_factory=list)
-    """What was said to be made."""
-    under_way: int = 0
+    """Titles of the reported stages."""
+    active: int = 0
     most: int = 0
 
     def said(self, text: str) -> None: ...
@@ -127,52 +73,50 @@ class World:
         return self
 
     async def digest(self, name: str) -> str | None:
-        return f"sha256:{name}" if name in self.standing else None
+        return f"sha256:{name}" if name in self.existing else None
 
     absent: str | None = None
-    """The Python that this machine doesn't have."""
+    """A Python that this machine does not have."""
 
-    async def python(self, name: str, version: str) -> Base:
+    async def python(self, name: str, version: str) -> BaseImage:
         if version == self.absent:
             raise NoInterpreterError(version)
         digest = self.digests.get(name, name)
-        return Base(name=name, digest=digest, origin=BaseOrigin.REGISTRY)
+        return BaseImage(name=name, digest=digest, origin=BaseOrigin.REGISTRY)
 
-    async def named(self, name: str) -> Base:
+    async def named(self, name: str) -> BaseImage:
         return await self.python(name, "")
 
-    async def system(self, name: str) -> Base:
+    async def system(self, name: str) -> BaseImage:
         return await self.python(name, "")
 
     async def tools(self, _: str) -> Lock:
         return Lock(pins=parse_lock("uv==0.13.9 \\\n    --hash=sha256:00"), torch_backend=None)
 
     async def build(self, _: object, what: Build, log: Path, __: float) -> None:
-        self.under_way += 1
-        self.most = max(self.most, self.under_way)
+        self.active += 1
+        self.most = max(self.most, self.active)
         files = [path for path in what.context.rglob("*") if path.is_file()]
         texts = {str(f.relative_to(what.context)): f.read_text(encoding="utf-8") for f in files}
         self.contexts.append(texts)
         self.builds.append(what)
         log.write_text("", encoding="utf-8")
         await asyncio.sleep(0.001)
-        self.under_way -= 1
+        self.active -= 1
         if what.target == self.fails:
             raise BuildError(FAILED)
         if what.tag is not None:
-            self.standing.add(what.tag)
+            self.existing.add(what.tag)
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    world = World()
-    monkeypatch.setattr("matrixci.images.cell_images.build", world.build)
-    return world
+def world() -> World:
+    return World()
 
 
 @dataclass
 class FakeRegistry:
-    """Has some images or has none, and notes what is asked of it."""
+    """A registry that has all images or none, and records the requests."""
 
     world: World
     has: bool = False
@@ -186,7 +130,7 @@ class FakeRegistry:
     async def pull(self, tag: str, local: str, labels: Mapping[str, str]) -> bool:
         self.wanted.append((tag, labels))
         if self.has:
-            self.world.standing.add(local)
+            self.world.existing.add(local)
         return self.has
 
     def push(self, local: str, tag: str) -> None:
@@ -198,8 +142,16 @@ def images(
     logs: Path,
     settings: ImageSettings = SETTINGS,
     registry: FakeRegistry | None = None,
-) -> Images:
-    return Images(world, world, world, settings, logs, world, registry)  # type: ignore[arg-type]
+) -> CellImages:
+    services = BuildServices(
+        engine=world,  # type: ignore[arg-type]
+        logs=logs,
+        listener=world,
+        registry=registry,  # type: ignore[arg-type]
+        build=world.build,
+        recipe=world.recipe,
+    )
+    return CellImages(services, world, world, settings)  # type: ignore[arg-type]
 
 
 def build_all(
@@ -227,7 +179,7 @@ def request(python: str = "3.12", lock: Lock = LOCK, **fields: object) -> ImageR
 
 
 def with_rest(version: str) -> Lock:
-    """Return a lock that differs from LOCK in a package that torch doesn't need."""
+    """Return a lock that differs from LOCK in a package that torch does not need."""
     pins = [replace(pin, version=version) if pin.name == "numpy" else pin for pin in REAL]
     return replace(LOCK, pins=tuple(pins))
 
@@ -236,7 +188,7 @@ def targets(world: World) -> list[str | None]:
     return [build.target for build in world.builds]
 
 
-def test_an_image_is_built_from_its_shared_stages_up(world: World, tmp_path: Path) -> None:
+def test_shared_stages_are_built_before_the_image(world: World, tmp_path: Path) -> None:
     (built,) = build_all(world, tmp_path, request())
     assert isinstance(built, BuiltImage)
     assert targets(world) == ["nvidia", "torch", "cell"]
@@ -257,7 +209,7 @@ def test_an_image_is_built_from_its_shared_stages_up(world: World, tmp_path: Pat
     assert log.parent == tmp_path
 
 
-def test_each_build_is_a_stage_that_is_told(world: World, tmp_path: Path) -> None:
+def test_each_build_is_reported_as_a_stage(world: World, tmp_path: Path) -> None:
     build_all(world, tmp_path, request())
     assert world.stages == [
         "layer of CUDA libraries (KEY)",
@@ -266,9 +218,7 @@ def test_each_build_is_a_stage_that_is_told(world: World, tmp_path: Path) -> Non
     ]
 
 
-def test_a_stage_that_installs_nothing_is_not_said_to_be_torch(
-    world: World, tmp_path: Path
-) -> None:
+def test_empty_stage_is_not_reported_as_torch(world: World, tmp_path: Path) -> None:
     numpy = tuple(pin for pin in REAL if pin.name == "numpy")
     build_all(world, tmp_path, request(lock=replace(LOCK, pins=numpy)))
     assert world.stages == [
@@ -278,7 +228,7 @@ def test_a_stage_that_installs_nothing_is_not_said_to_be_torch(
     ]
 
 
-def test_what_a_build_is_given(world: World, tmp_path: Path) -> None:
+def test_files_of_the_build_context(world: World, tmp_path: Path) -> None:
     wheel = tmp_path / "my_own-1.0+local-py3-none-any.whl"
     wheel.write_text("a wheel", encoding="utf-8")
     other = tmp_path / "other-1.0-py3-none-any.whl"
@@ -290,19 +240,19 @@ def test_what_a_build_is_given(world: World, tmp_path: Path) -> None:
     assert files["tools.txt"].startswith("uv==0.13.9")
     assert files["precompile.txt"] == "import torch\n"
     assert files[f"wheels/{wheel.name}"] == "a wheel"
-    assert f"wheels/{other.name}" not in files  # it is of another lock
+    assert f"wheels/{other.name}" not in files  # not in this lock
     assert "FROM" in files["Dockerfile"]
-    # Secrets lie beside the context, never in it.
+    # Secrets are never in the context.
     assert not any("index" in name for name in files)
     assert all(
         build.context not in path.parents
         for build in world.builds
         for path in build.secrets.values()
     )
-    assert not any(build.context.exists() for build in world.builds)  # and nothing is left
+    assert not any(build.context.exists() for build in world.builds)  # removed at the end
 
 
-def test_stages_that_cells_share_are_built_once(world: World, tmp_path: Path) -> None:
+def test_shared_stages_are_built_once(world: World, tmp_path: Path) -> None:
     requests = [request(lock=with_rest(version)) for version in ("1.26.4", "2.5.5")]
     build_all(world, tmp_path, *requests, request("3.13"), request(lock=with_rest("2.5.5")))
     assert sorted(map(str, targets(world))) == ["cell"] * 3 + ["nvidia"] + ["torch"] * 2
@@ -310,9 +260,7 @@ def test_stages_that_cells_share_are_built_once(world: World, tmp_path: Path) ->
     assert order.index("nvidia") < order.index("torch") < order.index("cell")
 
 
-def test_an_interpreter_that_is_not_there_fails_no_other_image(
-    world: World, tmp_path: Path
-) -> None:
+def test_missing_interpreter_does_not_fail_other_images(world: World, tmp_path: Path) -> None:
     world.absent = SETTINGS.tools_python
     there, absent = build_all(world, tmp_path, request("3.12"), request(SETTINGS.tools_python))
 
@@ -321,7 +269,7 @@ def test_an_interpreter_that_is_not_there_fails_no_other_image(
     assert {build.arguments["TOOLS_BASE"] for build in world.builds} == {"python:3.12"}
 
 
-def test_another_backend_shares_no_stage(world: World, tmp_path: Path) -> None:
+def test_stages_of_different_torch_backends_are_separate(world: World, tmp_path: Path) -> None:
     build_all(world, tmp_path, request(), request(lock=replace(LOCK, torch_backend="cpu")))
     assert sorted(map(str, targets(world))) == [
         "cell",
@@ -333,13 +281,13 @@ def test_another_backend_shares_no_stage(world: World, tmp_path: Path) -> None:
     ]
 
 
-def test_cells_with_one_lock_share_one_image(world: World, tmp_path: Path) -> None:
+def test_cells_with_the_same_lock_share_an_image(world: World, tmp_path: Path) -> None:
     built = build_all(world, tmp_path, request(), request(), request())
     assert built[0] == built[1] == built[2]
     assert targets(world).count("cell") == 1
 
 
-def test_an_image_that_stands_is_not_built_again(world: World, tmp_path: Path) -> None:
+def test_existing_image_is_reused(world: World, tmp_path: Path) -> None:
     (first,) = build_all(world, tmp_path, request())
     builds = len(world.builds)
     (second,) = build_all(world, tmp_path, request())
@@ -349,11 +297,11 @@ def test_an_image_that_stands_is_not_built_again(world: World, tmp_path: Path) -
     assert second.record == first.record.model_copy(update={"reused": True, "log": None})
 
 
-def test_an_image_that_vanished_is_built_anew(world: World, tmp_path: Path) -> None:
+def test_removed_image_is_rebuilt(world: World, tmp_path: Path) -> None:
     async def build() -> list[BuiltImage]:
         made = images(world, tmp_path)
         first = await made.image(request())
-        world.standing.remove(first.record.tag)
+        world.existing.remove(first.record.tag)
         again = await asyncio.gather(made.image(request()), made.image(request()))
         await made.close()
         return [first, *again]
@@ -361,18 +309,18 @@ def test_an_image_that_vanished_is_built_anew(world: World, tmp_path: Path) -> N
     first, *again = asyncio.run(build())
     assert targets(world) == ["nvidia", "torch", "cell", "cell"]
     assert {image.record.tag for image in again} == {first.record.tag}
-    assert first.record.tag in world.standing
+    assert first.record.tag in world.existing
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_no_more_builds_are_under_way_than_allowed(world: World, tmp_path: Path, jobs: int) -> None:
+def test_parallel_builds_are_limited(world: World, tmp_path: Path, jobs: int) -> None:
     requests = [request(lock=with_rest(f"2.{minor}")) for minor in range(6)]
     build_all(world, tmp_path, *requests, settings=replace(SETTINGS, jobs=jobs))
     assert world.most == jobs
 
 
 @pytest.mark.parametrize("target", ["nvidia", "torch", "cell"])
-def test_a_build_that_fails_blocks_those_who_need_it(
+def test_failed_build_fails_all_images_that_need_it(
     world: World, tmp_path: Path, target: str
 ) -> None:
     world.fails = target
@@ -381,7 +329,7 @@ def test_a_build_that_fails_blocks_those_who_need_it(
     assert targets(world).count(target) == (2 if target == "cell" else 1)
 
 
-def test_an_image_that_is_gone_after_its_build_is_told(
+def test_image_missing_after_its_build_is_an_error(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def nowhere(*_: object) -> None:
@@ -393,7 +341,7 @@ def test_an_image_that_is_gone_after_its_build_is_told(
     assert "vanished from the engine" in str(error)
 
 
-# The key: what an image is made of, and nothing else
+# The tag
 
 
 def tag(world: World, logs: Path, made: ImageRequest, **changed: object) -> str:
@@ -403,8 +351,8 @@ def tag(world: World, logs: Path, made: ImageRequest, **changed: object) -> str:
     return built.record.tag
 
 
-def test_what_an_image_is_made_of_gives_it_another_tag(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_tag_depends_on_everything_that_the_image_is_built_from(
+    world: World, tmp_path: Path
 ) -> None:
     tags = [
         tag(world, tmp_path, request()),
@@ -423,7 +371,7 @@ def test_what_an_image_is_made_of_gives_it_another_tag(
     recipe.mkdir()
     for name in ("Dockerfile", "install-locked.sh", "gather-interpreter.sh", "precompile.py"):
         (recipe / name).write_text("FROM other\n", encoding="utf-8")
-    monkeypatch.setattr("matrixci.images.cell_images.data_folder", lambda _: recipe)
+    world.recipe = recipe
     tags.append(tag(world, tmp_path, request()))
     assert len(set(tags)) == len(tags)
     assert all(each.startswith("matrixci/cell:") for each in tags)
@@ -432,7 +380,7 @@ def test_what_an_image_is_made_of_gives_it_another_tag(
 @pytest.mark.parametrize(
     "changed", [{"jobs": 1}, {"time_limit": 5.0}, {"tools_python": "3.11", "tools_base": "other"}]
 )
-def test_what_an_image_is_not_made_of_leaves_its_tag(
+def test_tag_does_not_depend_on_other_settings(
     world: World, tmp_path: Path, changed: dict[str, object]
 ) -> None:
     assert tag(world, tmp_path, request(), **changed) == tag(world, tmp_path, request())
@@ -441,7 +389,7 @@ def test_what_an_image_is_not_made_of_leaves_its_tag(
 # Shared with other machines
 
 
-def test_an_image_that_a_registry_has_is_not_built(world: World, tmp_path: Path) -> None:
+def test_image_in_the_registry_is_pulled(world: World, tmp_path: Path) -> None:
     registry = FakeRegistry(world, has=True)
     (built,) = build_all(world, tmp_path, request(), registry=registry)
     assert isinstance(built, BuiltImage)
@@ -454,7 +402,7 @@ def test_an_image_that_a_registry_has_is_not_built(world: World, tmp_path: Path)
     assert (built.record.log, world.builds, registry.pushed) == (None, [], [])
 
 
-def test_what_is_built_is_pushed_with_its_shared_stages(world: World, tmp_path: Path) -> None:
+def test_built_image_is_pushed_with_its_shared_stages(world: World, tmp_path: Path) -> None:
     registry = FakeRegistry(world)
     (built,) = build_all(world, tmp_path, request(), registry=registry)
     assert isinstance(built, BuiltImage)
@@ -471,7 +419,7 @@ def test_what_is_built_is_pushed_with_its_shared_stages(world: World, tmp_path: 
     assert registry.pushed[-1][1] == registry.wanted[0][0]
 
 
-def test_an_image_that_stands_is_pushed_and_not_pulled(world: World, tmp_path: Path) -> None:
+def test_existing_image_is_pushed_and_not_pulled(world: World, tmp_path: Path) -> None:
     build_all(world, tmp_path, request())
     registry = FakeRegistry(world)
     (built,) = build_all(world, tmp_path, request(), registry=registry)
@@ -480,6 +428,6 @@ def test_an_image_that_stands_is_pushed_and_not_pulled(world: World, tmp_path: P
     assert [local for local, _ in registry.pushed] == [built.record.tag]
 
 
-def test_a_registry_that_is_away_is_not_asked_for_stages(world: World, tmp_path: Path) -> None:
+def test_unreachable_registry_is_not_a_cache_source(world: World, tmp_path: Path) -> None:
     build_all(world, tmp_path, request(), registry=FakeRegistry(world, is_asked=False))
     assert [build.cache_from for build in world.builds] == [[], [], ()]

@@ -24,7 +24,7 @@ contributor_session = nox.session(tags=["contributor"])
 
 
 def _install(session: nox.Session, *groups: str) -> None:
-    """Install the project, in place, unless what it depends on is as it was."""
+    """Install the project in editable mode, unless pyproject.toml is unchanged."""
     wanted = hashlib.sha256(Path("pyproject.toml").read_bytes()).hexdigest()
     stamp = Path(session.virtualenv.location) / "installed.sha256"
     if stamp.is_file() and stamp.read_text() == wanted:
@@ -33,20 +33,19 @@ def _install(session: nox.Session, *groups: str) -> None:
     stamp.write_text(wanted)
 
 
-def _become(session: nox.Session, command: str) -> None:
-    """Hand this process over to matrixci.
+def _replace_with_command(session: nox.Session, command: str) -> None:
+    """Replace this process with matrixci.
 
-    Its exit codes tell ready, failures, mistakes and infrastructure apart, and a Ctrl-C has to
-    reach it as it is; both would be lost behind nox, which knows success and failure.
+    Under nox, every failure would exit with 1, and Ctrl-C would not reach matrixci directly.
     """
     _install(session)
-    # Messages print commands as the user types them; a workflow says what its users have.
+    # Messages print commands as the user types them. Workflows set the variable themselves.
     session.env.setdefault("MATRIXCI_CALLED_BY", os.environ.get("MATRIXCI_CALLED_BY", "nox"))
-    _hand_over(session, "-m", "matrixci", command, *session.posargs)
+    _replace_with_python(session, "-m", "matrixci", command, *session.posargs)
 
 
-def _hand_over(session: nox.Session, *arguments: str) -> None:
-    """Let the session's Python take the place of this process, so that its exit status stands."""
+def _replace_with_python(session: nox.Session, *arguments: str) -> None:
+    """Replace this process with the session's Python, so that its exit status is kept."""
     python = Path(session.bin) / "python"
     sys.stdout.flush()
     sys.stderr.flush()
@@ -57,48 +56,48 @@ def _hand_over(session: nox.Session, *arguments: str) -> None:
 @user_session
 def matrix(session: nox.Session) -> None:
     """Run the matrix: resolve, build and check every cell; print the table and the verdict."""
-    _become(session, "matrix")
+    _replace_with_command(session, "matrix")
 
 
 @user_session
 def readiness(session: nox.Session) -> None:
     """Write the readiness report of a run; the exit code is the verdict."""
-    _become(session, "readiness")
+    _replace_with_command(session, "readiness")
 
 
 @user_session
 def show(session: nox.Session) -> None:
-    """Print the table of a run again."""
-    _become(session, "show")
+    """Print the table of an earlier run."""
+    _replace_with_command(session, "show")
 
 
 @user_session
 def reproduce(session: nox.Session) -> None:
-    """Run a cell of a run again, or one of its checks."""
-    _become(session, "reproduce")
+    """Rerun a cell of an earlier run, or one of its checks."""
+    _replace_with_command(session, "reproduce")
 
 
 @user_session
 def compare(session: nox.Session) -> None:
-    """Print the difference of two runs: results, locks, figures."""
-    _become(session, "compare")
+    """Print the difference of two runs: results, locks, metrics."""
+    _replace_with_command(session, "compare")
 
 
 @user_session
 def constraints(session: nox.Session) -> None:
     """Print known-good constraints: the lock of a green cell."""
-    _become(session, "constraints")
+    _replace_with_command(session, "constraints")
 
 
 @user_session
 def history(session: nox.Session) -> None:
-    """Keep runs in the history and query it."""
-    _become(session, "history")
+    """Store runs in the history and query it."""
+    _replace_with_command(session, "history")
 
 
 @user_session
 def clean(session: nox.Session) -> None:
-    """Remove what the runs of this folder made on the engine."""
+    """Remove the images, containers and volumes that runs in this folder created."""
     _install(session)
     called = {"MATRIXCI_CALLED_BY": "nox"}
     session.run("python", "-m", "matrixci", "clean", *session.posargs, env=called)
@@ -107,36 +106,37 @@ def clean(session: nox.Session) -> None:
 @user_session
 def plan(session: nox.Session) -> None:
     """Resolve every cell once and write a plan, for CI that runs each cell in its own job."""
-    _become(session, "plan")
+    _replace_with_command(session, "plan")
 
 
 @user_session
 def cell(session: nox.Session) -> None:
     """Run one cell of a plan."""
-    _become(session, "cell")
+    _replace_with_command(session, "cell")
 
 
 @user_session
 def report(session: nox.Session) -> None:
-    """Merge the cells that ran in separate jobs, and judge the run."""
-    _become(session, "report")
+    """Merge cells that ran in separate jobs and write the reports of the run."""
+    _replace_with_command(session, "report")
 
 
 @user_session
 def issue(session: nox.Session) -> None:
     """Open, update or close the issue of a regression."""
-    _become(session, "issue")
+    _replace_with_command(session, "issue")
 
 
 @contributor_session
 def lint(session: nox.Session) -> None:
-    """Contributors: lint the code and the workflows."""
+    """Contributors: lint the code, the scripts and the workflows."""
     _install(session, "lint")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
     session.run("lint-imports")
     session.run("deptry", ".")
+    session.run("shellcheck", *map(str, sorted(Path("docker").glob("*.sh"))), ".ci/run")
     workflows = [str(path) for path in sorted(Path(".github/workflows").glob("*.yml"))]
     session.run("actionlint", *workflows)
     strict = ("--strict-collection", "--persona=pedantic")
@@ -208,14 +208,14 @@ def chaos(session: nox.Session) -> None:
 
 @contributor_session
 def checkup(session: nox.Session) -> None:
-    """Contributors: check that the built-in checks catch seeded defects."""
+    """Contributors: check that the built-in checks detect seeded defects."""
     _install(session)
     session.run("python", "-m", "checkup", *session.posargs, env={"PYTHONPATH": "tests"})
 
 
 @contributor_session
 def fuzz(session: nox.Session) -> None:
-    """Contributors: feed damaged input to all readers."""
+    """Contributors: feed damaged input to everything that reads files."""
     _install(session)
     session.run("python", "-m", "fuzz", *session.posargs, env={"PYTHONPATH": "tests"})
 
@@ -233,9 +233,9 @@ def bench(session: nox.Session) -> None:
 
 @contributor_session
 def audit(session: nox.Session) -> None:
-    """Contributors: look up the dependencies among known vulnerabilities."""
+    """Contributors: check the dependencies for known vulnerabilities."""
     _install(session, "audit")
-    _hand_over(session, ".ci/audit.py")
+    _replace_with_python(session, ".ci/audit.py")
 
 
 def _unit_tests(session: nox.Session) -> None:

@@ -1,7 +1,8 @@
-"""Holds what is installed beside it against the known vulnerabilities, through pip-audit.
+"""Check the installed packages for known vulnerabilities with pip-audit.
 
-Exits 0 where none is known, 1 where one is, and 3 where that could not be asked: what was skipped
-was not audited, and no answer is no pass. Standard library only; pip-audit is a process of its own.
+Exits with 0 if none is known, 1 if one is, and 3 if the audit is incomplete: a package that was
+skipped, or a service that did not answer, does not count as clean. Uses only the standard library;
+pip-audit runs as a separate process.
 """
 
 import json
@@ -10,35 +11,37 @@ import sys
 from typing import Any
 
 CLEAN, VULNERABLE, UNKNOWN = 0, 1, 3
-OURS = {"matrixci"}  # on no index
-SECONDS = 300
-END_LINES = 5
+NOT_ON_AN_INDEX = {"matrixci"}
+TIMEOUT_SECONDS = 300
+LAST_LINES = 5
 
 
 def main() -> int:
-    """Audit, and print what was found."""
+    """Run pip-audit, print its findings and return the exit status."""
     argv = [sys.executable, "-m", "pip_audit", "--format=json", "--progress-spinner=off"]
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=SECONDS)  # noqa: S603
+        done = subprocess.run(  # noqa: S603
+            argv, capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS
+        )
     except subprocess.TimeoutExpired:
-        print(f"Not audited: no answer within {SECONDS} s.")
+        print(f"Not audited: no answer within {TIMEOUT_SECONDS} s.")
         return UNKNOWN
     try:
         report = json.loads(done.stdout)
-        status, lines = judged(report["dependencies"])
+        status, lines = summarize(report["dependencies"])
     except (ValueError, LookupError, TypeError):
         lines = [
-            "Not audited: the service of known vulnerabilities could not be asked.",
-            *_end(done),
+            "Not audited: the vulnerability service did not answer.",
+            *done.stderr.strip().splitlines()[-LAST_LINES:],
         ]
         status = UNKNOWN
     print("\n".join(lines))
     return status
 
 
-def judged(dependencies: list[dict[str, Any]]) -> tuple[int, list[str]]:
-    """Return the exit status that a report comes to, and what is to be told."""
-    others = [each for each in dependencies if each["name"] not in OURS]
+def summarize(dependencies: list[dict[str, Any]]) -> tuple[int, list[str]]:
+    """Return the exit status for a report and the lines to print."""
+    others = [each for each in dependencies if each["name"] not in NOT_ON_AN_INDEX]
     lines = [
         f"{each['name']} {each['version']}: {found['id']}"
         f" ({', '.join(found['aliases']) or 'no other name'}),"
@@ -50,13 +53,9 @@ def judged(dependencies: list[dict[str, Any]]) -> tuple[int, list[str]]:
         return VULNERABLE, lines
     skipped = [each["name"] for each in others if "skip_reason" in each]
     if skipped or not others:
-        told = f"Not audited: {len(skipped)} of {len(others)} packages could not be asked for"
-        return UNKNOWN, [f"{told}: {', '.join(skipped)}" if skipped else f"{told}."]
+        summary = f"Not audited: {len(skipped)} of {len(others)} packages were skipped"
+        return UNKNOWN, [f"{summary}: {', '.join(skipped)}" if skipped else f"{summary}."]
     return CLEAN, [f"{len(others)} packages, no known vulnerability."]
-
-
-def _end(done: "subprocess.CompletedProcess[str]") -> list[str]:
-    return done.stderr.strip().splitlines()[-END_LINES:]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Holds a run of the default matrix to what must be true of it; standard library only.
+"""Check the results of a run of the default matrix. Uses only the standard library.
 
 Usage: check_run.py RUN_FOLDER CELL...
 """
@@ -16,28 +16,28 @@ RESET = "test_accelerator_state.py::test_default_keeps_accelerator_state"
 
 
 def main(folder: Path, expected: set[str]) -> int:
-    """Return the number of things that are not as they must be, each printed."""
+    """Print the problems of a run and return how many there are."""
     run = json.loads((folder / "run.json").read_text())
     cells = {path.stem: json.loads(path.read_text()) for path in (folder / "cells").glob("*.json")}
-    problems = [f"{name}: not accounted for" for name in expected ^ set(cells)]
-    problems += [] if run["ended"] else ["the run has no end"]
+    problems = [f"{name}: missing from the run, or not expected" for name in expected ^ set(cells)]
+    problems += [] if run["ended"] else ["the run did not end"]
     for name, cell in sorted(cells.items()):
         problems += [f"{name}: {text}" for text in problems_of(name, cell, run, folder)]
     for problem in problems:
         print(problem)
-    print(f"{len(cells)} cells held to the rules, {len(problems)} problems")
+    print(f"{len(cells)} cells checked, {len(problems)} problems")
     return len(problems)
 
 
 def problems_of(name: str, cell: Document, run: Document, folder: Path) -> list[str]:
-    """Return what is wrong with one cell's result."""
+    """Return the problems of one cell's result."""
     if name.startswith(UNSATISFIABLE):
-        told = cell["outcome"] == "unsatisfiable" and "numpy<2" in cell["message"]
-        return [] if told else [f"is {cell['outcome']}, with {cell['message']!r}"]
+        explained = cell["outcome"] == "unsatisfiable" and "numpy<2" in cell["message"]
+        return [] if explained else [f"is {cell['outcome']}, with {cell['message']!r}"]
     checks = {check["id"]: check["outcome"] for check in cell["checks"]}
     lock = (folder / cell["lock"]["file"]).read_text()
-    facts = {
-        "is of this run": cell["run"] == run["id"],
+    expectations = {
+        "belongs to this run": cell["run"] == run["id"],
         "has evidence": cell["outcome"] in {"passed", "partial", "failed"}
         and cell["reason"] in {None, "checks", "needs"},
         "attests its Python": cell["attestation"]["python"].rpartition(".")[0]
@@ -51,16 +51,16 @@ def problems_of(name: str, cell: Document, run: Document, folder: Path) -> list[
         <= {step["name"] for step in cell["steps"]},
         "finds the reset of the accelerator's state": checks.get(RESET)
         == ("skipped" if cell["cell"]["gpu"] else "failed"),
-        "has no other failure than known ones": all(
+        "has only known failures": all(
             outcome in {"passed", "skipped"} or is_known(check, run)
             for check, outcome in checks.items()
         ),
     }
-    return [f"not so: {fact}" for fact, holds in facts.items() if not holds]
+    return [f"expected, but not true: {fact}" for fact, holds in expectations.items() if not holds]
 
 
 def is_known(check: str, run: Document) -> bool:
-    """Return whether a known issue of the matrix speaks of a check."""
+    """Return whether a known issue of the matrix covers a check."""
     globs = [issue["check"].replace("[", "[[]") for issue in run["known_issues"]]
     return any(fnmatchcase(check, glob) for glob in globs)
 

@@ -8,6 +8,7 @@ shift
 [ -s "$part" ] || exit 0 # nothing of the lock falls into this part
 
 if [ -f /run/secrets/index ]; then
+    # shellcheck source=/dev/null
     . /run/secrets/index
 fi
 if [ -f /run/secrets/ca ]; then

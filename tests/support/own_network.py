@@ -44,10 +44,13 @@ class Proxy(socketserver.ThreadingTCPServer):
 
 
 class _Handler(socketserver.BaseRequestHandler):
-    server: Proxy
+    @property
+    def proxy(self) -> Proxy:
+        assert isinstance(self.server, Proxy)
+        return self.server
 
     def handle(self) -> None:
-        if self.server.is_cut:
+        if self.proxy.is_cut:
             return
         with suppress(OSError):
             asked = b""
@@ -60,7 +63,7 @@ class _Handler(socketserver.BaseRequestHandler):
                 return
             with socket.create_connection((host, int(port)), timeout=30) as beyond:
                 beyond.settimeout(None)
-                self.server.ends += [self.request, beyond]
+                self.proxy.ends += [self.request, beyond]
                 self.request.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
                 back = threading.Thread(target=_hand_over, args=(beyond, self.request), daemon=True)
                 back.start()

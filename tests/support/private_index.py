@@ -58,7 +58,10 @@ class ClosedIndex(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: ClosedIndex
+    @property
+    def index(self) -> ClosedIndex:
+        assert isinstance(self.server, ClosedIndex)
+        return self.server
 
     def do_HEAD(self) -> None:
         self._answer(with_body=False)
@@ -86,29 +89,29 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(body[:10] if fault is Fault.CUTS else body)
 
     def _found(self) -> tuple[int, bytes]:
-        wheel = self.server.wheel
-        if self.headers["Authorization"] != f"Basic {self.server.credentials}":
+        wheel = self.index.wheel
+        if self.headers["Authorization"] != f"Basic {self.index.credentials}":
             return 401, b""
-        if self._asker() == "build" and not self.server.open_to_builds:
+        if self._asker() == "build" and not self.index.open_to_builds:
             return 403, b""
         if self.path == f"/simple/{wheel.name.partition('-')[0]}/":
             digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
             return 200, f'<a href="/{wheel.name}#sha256={digest}">{wheel.name}</a>'.encode()
         if self.path == f"/{wheel.name}":
-            self.server.served.add(self._asker())
+            self.index.served.add(self._asker())
             return 200, wheel.read_bytes()
         return 404, b""
 
     def _fault(self) -> Fault | None:
-        fault = self.server.faults.get(self._asker())
-        if fault is None or self.server.failures == 0:
+        fault = self.index.faults.get(self._asker())
+        if fault is None or self.index.failures == 0:
             return None
-        self.server.failures -= 1
+        self.index.failures -= 1
         return fault
 
     def _asker(self) -> str:
-        client, gateway = self.client_address[0], self.server.address
-        is_container = ip_address(client) in self.server.containers and client != gateway
+        client, gateway = self.client_address[0], self.index.address
+        is_container = ip_address(client) in self.index.containers and client != gateway
         return "build" if is_container else "machine"
 
     def log_message(self, *_: object) -> None:

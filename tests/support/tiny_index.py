@@ -14,7 +14,10 @@ class _Index(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: _Index
+    @property
+    def index(self) -> _Index:
+        assert isinstance(self.server, _Index)
+        return self.server
 
     def do_HEAD(self) -> None:
         self.do_GET()
@@ -30,11 +33,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> tuple[int, bytes]:
         *_, part, name = self.path.rstrip("/").split("/")
-        if self.server.status is not None:
-            return self.server.status, b""
+        if self.index.status is not None:
+            return self.index.status, b""
         if part == "files":
-            return 200, (self.server.folder / name).read_bytes()
-        wheels = sorted(self.server.folder.glob(f"{name.replace('-', '_')}-*.whl"))
+            return 200, (self.index.folder / name).read_bytes()
+        wheels = sorted(self.index.folder.glob(f"{name.replace('-', '_')}-*.whl"))
         links = [
             f'<a href="/files/{wheel.name}"{_yanked(wheel)}{_python(wheel)}>{wheel.name}</a>'
             for wheel in wheels

@@ -1,4 +1,4 @@
-"""An audit that could not be made is no pass."""
+"""Tests for .ci/audit.py: an incomplete audit does not count as clean."""
 
 import importlib.util
 import subprocess
@@ -17,31 +17,31 @@ SPEC.loader.exec_module(audit)
 
 FOUND = {"id": "PYSEC-1", "aliases": ["CVE-1"], "fix_versions": ["2.0"], "description": "d"}
 OURS = {"name": "matrixci", "skip_reason": "not on an index"}
-SOUND = {"name": "rich", "version": "15.0", "vulns": []}
-HURT = {"name": "docker", "version": "7.1", "vulns": [FOUND]}
+CLEAN = {"name": "rich", "version": "15.0", "vulns": []}
+VULNERABLE = {"name": "docker", "version": "7.1", "vulns": [FOUND]}
 SKIPPED = {"name": "uv", "skip_reason": "could not be audited"}
 
 
 @pytest.mark.parametrize(
-    ("dependencies", "status", "told"),
+    ("dependencies", "status", "message"),
     [
-        ([OURS, SOUND], 0, "1 packages, no known vulnerability"),
-        ([OURS, SOUND, HURT], 1, "docker 7.1: PYSEC-1 (CVE-1), fixed in 2.0"),
-        ([OURS, SOUND, HURT, SKIPPED], 1, "docker 7.1"),
-        ([OURS, SOUND, SKIPPED], 3, "Not audited: 1 of 2 packages could not be asked for: uv"),
+        ([OURS, CLEAN], 0, "1 packages, no known vulnerability"),
+        ([OURS, CLEAN, VULNERABLE], 1, "docker 7.1: PYSEC-1 (CVE-1), fixed in 2.0"),
+        ([OURS, CLEAN, VULNERABLE, SKIPPED], 1, "docker 7.1"),
+        ([OURS, CLEAN, SKIPPED], 3, "Not audited: 1 of 2 packages were skipped: uv"),
         ([OURS], 3, "Not audited: 0 of 0"),
         ([], 3, "Not audited"),
     ],
 )
-def test_a_report_comes_to_a_status(
-    dependencies: list[dict[str, Any]], status: int, told: str
+def test_exit_status_of_a_report(
+    dependencies: list[dict[str, Any]], status: int, message: str
 ) -> None:
-    code, lines = audit.judged(dependencies)
+    code, lines = audit.summarize(dependencies)
     assert code == status
-    assert told in lines[0]
+    assert message in lines[0]
 
 
-def answering(stdout: str) -> Callable[..., object]:
+def pip_audit_printing(stdout: str) -> Callable[..., object]:
     def run(*_: object, **__: object) -> object:
         return subprocess.CompletedProcess([], 1, stdout, "a\nno route to the service\n")
 
@@ -49,9 +49,9 @@ def answering(stdout: str) -> Callable[..., object]:
 
 
 @pytest.mark.parametrize("stdout", ["", "{", "[]", "{}", '{"dependencies": null}'])
-def test_no_report_is_no_pass(
+def test_unreadable_report_is_not_a_pass(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stdout: str
 ) -> None:
-    monkeypatch.setattr(audit.subprocess, "run", answering(stdout))
+    monkeypatch.setattr(audit.subprocess, "run", pip_audit_printing(stdout))
     assert audit.main() == 3
     assert "no route to the service" in capsys.readouterr().out

@@ -32,11 +32,14 @@ class _Server(socketserver.ThreadingUnixStreamServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: _Server
+    @property
+    def engine(self) -> _Server:
+        assert isinstance(self.server, _Server)
+        return self.server
 
     def do_GET(self) -> None:
         name = self.path.rpartition("/")[2]
-        status, answer = self.server.answers.get(name, (404, {"message": "no such page"}))
+        status, answer = self.engine.answers.get(name, (404, {"message": "no such page"}))
         body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")

@@ -46,12 +46,16 @@ class _Engine(socketserver.ThreadingUnixStreamServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: _Engine
     protocol_version = "HTTP/1.1"
 
+    @property
+    def engine(self) -> _Engine:
+        assert isinstance(self.server, _Engine)
+        return self.server
+
     def do_GET(self) -> None:
-        self.server.requests.append(self.path)
-        if not self.server.works:
+        self.engine.requests.append(self.path)
+        if not self.engine.works:
             self.send_error(500)
             return
         path = urlsplit(self.path)
@@ -69,13 +73,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        for each in self.server.live if is_live else self.server.remembered:
+        for each in self.engine.live if is_live else self.engine.remembered:
             body = json.dumps(each).encode()
             self.wfile.write(b"%x\r\n%s\r\n" % (len(body), body))
         if not is_live:
             self.wfile.write(b"0\r\n\r\n")
-        elif not self.server.breaks:
-            self.server.go.wait(30)
+        elif not self.engine.breaks:
+            self.engine.go.wait(30)
         self.close_connection = True
 
     def address_string(self) -> str:

@@ -47,16 +47,25 @@ def forget_builds() -> None:
     call("docker", "buildx", "prune", "--all", "--force")
 
 
-def ours(cells: list[str], home: Path) -> float:
+def ours(cells: list[str], work_dir: Path) -> float:
     """Run the cells with matrixci; return the seconds."""
     chosen = [word for cell in cells for word in ("--cell", cell)]
-    argv = [sys.executable, "-m", "matrixci", "matrix", "--fresh", "--home", str(home), *chosen]
+    argv = [
+        sys.executable,
+        "-m",
+        "matrixci",
+        "matrix",
+        "--fresh",
+        "--work-dir",
+        str(work_dir),
+        *chosen,
+    ]
     return call(*argv, statuses=(0, 1))
 
 
-def plain(cells: list[str], home: Path) -> float:
+def plain(cells: list[str], work_dir: Path) -> float:
     """Build and run each cell the plain way; return the seconds of all."""
-    return sum(plain_cell(cell, home / "runs/latest") for cell in cells)
+    return sum(plain_cell(cell, work_dir / "runs/latest") for cell in cells)
 
 
 def plain_cell(cell: str, run: Path) -> float:

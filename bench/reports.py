@@ -1,6 +1,6 @@
 """Time the way from a run's files to its reports in all formats, on a run that is made up.
 
-Usage: python bench/reports.py [--cells 10000] [--checks 60] [--baseline] [--home DIR]
+Usage: python bench/reports.py [--cells 10000] [--checks 60] [--baseline] [--work-dir DIR]
 """
 
 import argparse
@@ -104,7 +104,7 @@ def check(index: int, number: int) -> CheckResult:
         outcome=CheckOutcome.FAILED if fails else CheckOutcome.PASSED,
         message=f"expected {number}\nseen: nothing, in cell {index}" if fails else "",
         detail="\n".join(f"line {line} of a traceback" for line in range(40)) if fails else "",
-        figures={"import_seconds": 2.0 + index % 7 / 10} if number % 20 == 0 else {},
+        metrics={"import_seconds": 2.0 + index % 7 / 10} if number % 20 == 0 else {},
         began=at(index, number),
         ended=at(index, number + 1),
     )
@@ -115,7 +115,7 @@ def at(index: int, step: int) -> datetime:
     return BEGAN + timedelta(seconds=step, microseconds=index * 37 % 1_000_000)
 
 
-def make(home: Path, name: str, count: int, checks: int) -> Path:
+def make(work_dir: Path, name: str, count: int, checks: int) -> Path:
     """Write the folder of a run."""
     every = cells(count)
     axes: dict[str, dict[str, None]] = {}
@@ -147,7 +147,7 @@ def make(home: Path, name: str, count: int, checks: int) -> Path:
         ),
         resolver="uv 0.9.9",
     )
-    folder = RunFolder.create(home, name)
+    folder = RunFolder.create(work_dir, name)
     folder.write_run(run)
     for index, cell in enumerate(every):
         made = result(name, cell, index, checks).model_dump_json(indent=1)
@@ -194,20 +194,20 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=10_000)
     parser.add_argument("--checks", type=int, default=60)
     parser.add_argument("--baseline", action="store_true", help="compare with a second run")
-    parser.add_argument("--home", type=Path, help="keep the runs in this folder")
+    parser.add_argument("--work-dir", type=Path, help="keep the runs in this folder")
     parser.add_argument("--measure", nargs="+", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.measure:
         measure(given.measure[0], given.measure[1] if len(given.measure) > 1 else None)
         return
     with tempfile.TemporaryDirectory() as temporary:
-        home = given.home or Path(temporary)
+        work_dir = given.work_dir or Path(temporary)
         names = ["after", "before"] if given.baseline else ["after"]
         folders = []
         for name in names:
-            folder = home / "runs" / name
+            folder = work_dir / "runs" / name
             folders.append(
-                folder if folder.is_dir() else make(home, name, given.cells, given.checks)
+                folder if folder.is_dir() else make(work_dir, name, given.cells, given.checks)
             )
         # The making takes memory of its own.
         subprocess.run([sys.executable, __file__, "--measure", *folders], check=True)  # noqa: S603

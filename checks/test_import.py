@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.claims import (
-    Figure,
+    Metric,
     applies_to,
     foundation,
     imported,
@@ -124,26 +124,26 @@ def listed(found: Sequence[str] | dict[str, Sequence[str]]) -> str:
     )
 
 
-def test_subject_is_imported_first(watched: Watched, figure: Figure) -> None:
+def test_subject_is_imported_first(watched: Watched, metric: Metric) -> None:
     """The subject can be imported before accelerate, torch and NumPy."""
     expected = f"{', '.join(ENTRIES)} can be imported first, and the process exits 0"
     observation = reported(watched.observation, expected=expected, script=script("print('done')"))
-    figure("import_seconds", sum(note["seconds"] for note in observation.notes))
-    figure("import_peak_mib", observation.peak_mib)
-    figure("modules_executed", observation.value["modules"])
-    figure("processes_started", len(observation.value["started"]))
+    metric("import_seconds", sum(note["seconds"] for note in observation.notes))
+    metric("import_peak_mib", observation.peak_mib)
+    metric("modules_executed", observation.value["modules"])
+    metric("processes_started", len(observation.value["started"]))
     # Warnings from the subject's own modules, on which `python -W error` would stop: not judged.
-    figure("own_warnings", len(observation.value["warnings"]))
+    metric("own_warnings", len(observation.value["warnings"]))
 
 
-def test_subject_is_imported_last(figure: Figure) -> None:
+def test_subject_is_imported_last(metric: Metric) -> None:
     """The subject can be imported after NumPy, torch and accelerate."""
     for entry in stack().preloaded:
         imported(entry)
     if stack().failure is not None:
         imported(*subject_modules())
     for entry, loaded in stack().preloaded.items():
-        figure(f"import_{entry.replace('.', '_')}_seconds", loaded.seconds)
+        metric(f"import_{entry.replace('.', '_')}_seconds", loaded.seconds)
 
 
 @pytest.mark.parametrize("first", ["accelerate", "torch"])

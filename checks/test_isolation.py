@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.claims import Figure, refute, subject
+from support.claims import Metric, refute, subject
 from support.decoy_probes import (
     JAX,
     JAX_OFF,
@@ -76,7 +76,7 @@ def test_jax_stays_out(probes: DecoyProbes, entry: str) -> None:
     assert_not_executed(probes, JAX_OFF, JAX, entry)
 
 
-def test_frameworks_without_a_setting(probes: DecoyProbes, figure: Figure) -> None:
+def test_frameworks_without_a_setting(probes: DecoyProbes, metric: Metric) -> None:
     """The frameworks imported without any setting are recorded."""
     names = (*TENSORFLOW, *JAX)
     results = probes.together(NOTHING, names)
@@ -85,7 +85,7 @@ def test_frameworks_without_a_setting(probes: DecoyProbes, figure: Figure) -> No
             any(module.partition(".")[0] == name for module in result.executed)
             for result in results
         )
-        figure(f"entries_that_execute_{name}", count)
+        metric(f"imports_that_execute_{name}", count)
 
 
 @pytest.mark.parametrize(

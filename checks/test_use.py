@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from support.claims import Figure, applies_to, foundation, imported, refute, reported
+from support.claims import Metric, applies_to, foundation, imported, refute, reported
 from support.tiny_model import SENTENCES, assert_no_problems, run_tiny
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ report({
 """
 
 
-def test_training_reduces_the_loss(device: str, figure: Figure, tmp_path: Path) -> None:
+def test_training_reduces_the_loss(device: str, metric: Metric, tmp_path: Path) -> None:
     """Training with a Trainer on the cell's device reduces the loss."""
     applies_to("accelerate")
     expected = "10 training steps report their losses, the last below half of the first"
@@ -138,8 +138,8 @@ def test_training_reduces_the_loss(device: str, figure: Figure, tmp_path: Path) 
     elif not losses[-1] < losses[0] / 2:
         problems.append(f"the loss goes from {losses[0]} to {losses[-1]}: {losses}")
     assert_no_problems(problems, source, expected=expected)
-    figure("first_loss", losses[0])
-    figure("last_loss", losses[-1])
+    metric("first_loss", losses[0])
+    metric("last_loss", losses[-1])
 
 
 PIPELINE = f"""\

@@ -46,11 +46,11 @@ def _shared(mapping: dict[str, str], info: ValidationInfo) -> dict[str, str]:
     return mapping if share is None else share(mapping)
 
 
-_NO_FIGURES: Final[dict[str, float]] = {}  # what is frozen is never written to
+_NO_METRICS: Final[dict[str, float]] = {}  # what is frozen is never written to
 
 # A run of many cells repeats its names in each of them; one copy serves them all.
 Name = Annotated[str, AfterValidator(sys.intern)]
-Figures = Annotated[dict[str, float], AfterValidator(lambda figures: figures or _NO_FIGURES)]
+Metrics = Annotated[dict[str, float], AfterValidator(lambda metrics: metrics or _NO_METRICS)]
 Versions = Annotated[dict[str, str], AfterValidator(_shared)]
 
 
@@ -61,8 +61,8 @@ class CheckOutcome(StrEnum):
     FAILED = "failed"
     CRASHED = "crashed"
     TIMED_OUT = "timed-out"
-    KNOWN = "known"
-    FIXED = "fixed"
+    KNOWN_ISSUE = "known-issue"
+    UNEXPECTED_PASS = "unexpected-pass"  # noqa: S105 - the "pass" of a check
     FLAKY = "flaky"
     SKIPPED = "skipped"
     MISSING = "missing"
@@ -99,7 +99,7 @@ class Reason(StrEnum):
     BASE = "base"
     BUILD = "build"
     ENGINE = "engine"
-    NEEDS = "needs"
+    MISSING_HARDWARE = "missing-hardware"
     INTERRUPTED = "interrupted"
     INTERNAL = "internal"
 
@@ -157,7 +157,7 @@ class Cell(Frozen):
     torch_backend: str | None = Field(description="as uv's --torch-backend; None: default index")
     base: str | None = Field(description="base image of the interpreter; None: the matrix's")
     gpu: bool = Field(description="the cell's container asks for a GPU")
-    entries: tuple[str, ...] = Field(
+    imports: tuple[str, ...] = Field(
         default=(), description="what users import of the subject; empty: the checks find it"
     )
 
@@ -257,7 +257,7 @@ class CheckResult:
     ] = Severity.ERROR
     message: Annotated[str, Field(description="the evidence in one paragraph")] = ""
     detail: Annotated[str, Field(description="traceback and captured output, bounded")] = ""
-    figures: Figures = field(default_factory=dict)
+    metrics: Metrics = field(default_factory=dict)
     line: Annotated[
         int | None, Field(description="line of the check in its file, from 1; None: not known")
     ] = None
@@ -336,7 +336,7 @@ class ReleaseGates(Frozen):
     gpu: Enforcement = Field(
         default=Enforcement.ADVISORY, description="evidence from a GPU: required or advisory"
     )
-    ends: tuple[str, ...] = Field(
+    bounds: tuple[str, ...] = Field(
         default=("python",),
         description="axes whose oldest and newest value must each have a green cell",
     )
@@ -366,17 +366,19 @@ class EngineFacts(Frozen):
 class CellLimits(Frozen):
     """What one cell may take; times are seconds, sizes bytes."""
 
-    check: float
-    cell: float
-    build: float
+    check_timeout: float
+    cell_timeout: float
+    build_timeout: float
     memory: int
     pids: int
     cpus: float
-    scratch: int
-    log: int
-    result: int
-    again: int = 0
-    silence: float | None = Field(default=None, description="None: a container may stay silent")
+    tmp_size: int
+    log_size: int
+    result_size: int
+    reruns: int = 0
+    no_output_timeout: float | None = Field(
+        default=None, description="None: a container may stay silent"
+    )
 
 
 class Setup(Frozen):

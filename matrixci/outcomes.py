@@ -40,10 +40,10 @@ def check_traits(outcome: CheckOutcome) -> CheckTraits:
             traits = CheckTraits(passing=True, reportable=True)
         case CheckOutcome.FAILED | CheckOutcome.CRASHED | CheckOutcome.TIMED_OUT:
             traits = CheckTraits(failing=True, reportable=True)
-        case CheckOutcome.KNOWN:
+        case CheckOutcome.KNOWN_ISSUE:
             # The container reports it for a test that the user's suite marks with xfail.
             traits = CheckTraits(from_known_issue=True, reportable=True)
-        case CheckOutcome.FIXED:
+        case CheckOutcome.UNEXPECTED_PASS:
             traits = CheckTraits(passing=True, from_known_issue=True)
         case CheckOutcome.FLAKY:
             traits = CheckTraits(failing=True)
@@ -166,7 +166,7 @@ def cell_outcome(checks: Sequence[CheckResult], problem: Problem | None) -> Cell
     if needs:
         counted = ", ".join(f"{count} need {_needed(need)}" for need, count in needs.items())
         message = f"{counted}, of {len(checks)} checks"
-        return CellVerdict(CellOutcome.PARTIAL, Reason.NEEDS, message)
+        return CellVerdict(CellOutcome.PARTIAL, Reason.MISSING_HARDWARE, message)
     if len(skipped) == len(checks):
         # Skipped is not passed: a cell in which no check ran is no evidence.
         message = f"All {len(checks)} checks were skipped." if checks else "No check was collected."

@@ -49,7 +49,7 @@ class Cell(Protocol):
     torch_fallback: bool
 
 
-class Figure(Protocol):
+class Metric(Protocol):
     """Records a number for the report; its name ends with the unit."""
 
     def __call__(self, name: str, value: float, /) -> None:

@@ -10,18 +10,18 @@ from rich.text import Text
 
 from matrixci.cli.console import console
 from matrixci.cli.options import (
-    HOME,
     PLAN,
+    WORK_DIR,
     BaseOption,
     BuildCacheOption,
     ChecksOption,
     HistoryOption,
-    HomeOption,
     InstallEngineOption,
     NoHistoryOption,
     PlanOption,
     RegistryOption,
     RequireLimitsOption,
+    WorkDirOption,
     checks_folder,
 )
 from matrixci.cli.progress import Progress
@@ -49,9 +49,9 @@ def run_cell(  # noqa: PLR0913
     *,
     plan: PlanOption = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder of the result; <home>/cells/ID.")
+        Path | None, typer.Option(help="Folder of the result; <work-dir>/cells/ID.")
     ] = None,
-    home: HomeOption = HOME,
+    work_dir: WorkDirOption = WORK_DIR,
     checks: ChecksOption = None,
     base: BaseOption = None,
     registry: RegistryOption = None,
@@ -69,7 +69,7 @@ def run_cell(  # noqa: PLR0913
     require_limits: RequireLimitsOption = False,
 ) -> None:
     """Run one cell of a plan, on any machine; its folder is what `report` puts together."""
-    place = plan or home / PLAN
+    place = plan or work_dir / PLAN
     planned = read_plan(place)
     what = planned.cell(cell)
     setup = planned.run.setup
@@ -78,7 +78,7 @@ def run_cell(  # noqa: PLR0913
         planned,
         place.parent,
         checks_folder(checks or named),
-        home,
+        work_dir,
         fresh=fresh,
         base_origin=base,
         registry=registry,
@@ -88,7 +88,7 @@ def run_cell(  # noqa: PLR0913
     )
     if install_engine:
         make_sure_of_engine()
-    folder = RunFolder.emptied(output or home / "cells" / cell)
+    folder = RunFolder.emptied(output or work_dir / "cells" / cell)
     progress = Progress(console(stderr=True))
     with progress.showing():
         judged = asyncio.run(execute_cell(planned, what, settings, folder, progress))
@@ -105,10 +105,10 @@ def report(  # noqa: PLR0913
     plan: Annotated[
         Path | None,
         typer.Option(
-            help="The plan's file; plan.json in one of the folders, or <home>/plan/plan.json."
+            help="The plan's file; plan.json in one of the folders, or <work-dir>/plan/plan.json."
         ),
     ] = None,
-    home: HomeOption = HOME,
+    work_dir: WorkDirOption = WORK_DIR,
     baseline: BaselineOption = None,
     subject_version: VersionOption = None,
     history: HistoryOption = None,
@@ -117,14 +117,14 @@ def report(  # noqa: PLR0913
     out: OutOption = None,
 ) -> None:
     """Put cells of a plan together into one run, write its report, and exit by the verdict."""
-    planned = find_plan(folders, home / PLAN) if plan is None else read_plan(plan)
-    merged = merge(planned, folders, home)
+    planned = find_plan(folders, work_dir / PLAN) if plan is None else read_plan(plan)
+    merged = merge(planned, folders, work_dir)
     _say(merged.remarks)
     if planned.run.check_filter is not None:
         refuse_empty_selection(judge_folder(merged.folder), merged.folder)
     write_readiness(
         merged.folder,
-        home=home,
+        work_dir=work_dir,
         baseline=baseline,
         subject_version=subject_version,
         history=history,

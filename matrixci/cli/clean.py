@@ -10,12 +10,12 @@ import typer
 from rich.text import Text
 
 from matrixci.cli.console import console
-from matrixci.cli.options import HOME, HomeOption
+from matrixci.cli.options import WORK_DIR, WorkDirOption
 from matrixci.engine.build_cache import build_cache_size, prune_build_cache
 from matrixci.engine.cleanup_plan import Scope
 from matrixci.engine.client import Engine
 from matrixci.engine.image_references import Folder
-from matrixci.execution.home_use import in_use
+from matrixci.execution.work_dir_use import in_use
 from matrixci.model import now
 from matrixci.reports.cleanup_text import listing, phrase
 
@@ -38,7 +38,7 @@ def parse_age(text: str) -> timedelta:
 
 def clean(
     *,
-    home: HomeOption = HOME,
+    work_dir: WorkDirOption = WORK_DIR,
     everything: Annotated[
         bool,
         typer.Option(
@@ -56,17 +56,19 @@ def clean(
     ] = False,
 ) -> None:
     """Remove containers, volumes and images that this folder's runs made; runs are kept."""
-    lines = asyncio.run(_clean(home, everything=everything, older_than=older_than, dry_run=dry_run))
+    lines = asyncio.run(
+        _clean(work_dir, everything=everything, older_than=older_than, dry_run=dry_run)
+    )
     for line in lines:
         console().print(Text(line), soft_wrap=True)
 
 
 async def _clean(
-    home: Path, *, everything: bool, older_than: timedelta | None, dry_run: bool
+    work_dir: Path, *, everything: bool, older_than: timedelta | None, dry_run: bool
 ) -> list[str]:
     engine = await Engine.connect()
-    with in_use(home) as use, use.alone() as alone:
-        folder = Folder.of(home)
+    with in_use(work_dir) as use, use.alone() as alone:
+        folder = Folder.of(work_dir)
         scope = Scope(
             folder=None if everything else folder,
             unused_since=None if older_than is None else now() - older_than,

@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from matrixci.cli.console import console
-from matrixci.cli.options import HOME, HomeOption, RunOption
+from matrixci.cli.options import WORK_DIR, RunOption, WorkDirOption
 from matrixci.errors import NotGreenError, UsageError
 from matrixci.history.run_names import named_run
 from matrixci.reports.constraints import constraints, needs_several
@@ -33,15 +33,15 @@ def print_constraints(
         bool,
         typer.Option("--hashes", help="Write hashes, for `pip install --require-hashes -r`."),
     ] = False,
-    home: HomeOption = HOME,
+    work_dir: WorkDirOption = WORK_DIR,
 ) -> None:
     """Print the constraints file of a green cell, for `pip install -c`."""
-    folder = named_run(home, run)
+    folder = named_run(work_dir, run)
     judged = judge_folder(folder)
     try:
         files = constraints(judged, folder, cell, hashes=hashes)
     except NotGreenError as error:
-        raise NotGreenError("\n".join([str(error), *_hints(home, judged, cell)])) from error
+        raise NotGreenError("\n".join([str(error), *_hints(work_dir, judged, cell)])) from error
     if not needs_several(cell, judged.run.cells):
         text = files[cell]
         if out is None:
@@ -61,11 +61,11 @@ def print_constraints(
         _say(f"not green, or not asked for: {listed(left)}")
 
 
-def _hints(home: Path, judged: JudgedRun, pattern: str) -> Iterator[str]:
+def _hints(work_dir: Path, judged: JudgedRun, pattern: str) -> Iterator[str]:
     """Yield for each cell the command that prints the constraints of its last green run."""
-    elsewhere = [] if home == HOME else ["--home", str(home)]
+    elsewhere = [] if work_dir == WORK_DIR else ["--work-dir", str(work_dir)]
     for cell in judged.run.cells:
-        if fnmatchcase(cell.id, pattern) and (last := last_green(home, judged, cell.id)):
+        if fnmatchcase(cell.id, pattern) and (last := last_green(work_dir, judged, cell.id)):
             command = called("constraints", cell.id, "--run", last.id, *elsewhere)
             yield f"{cell.id} was last green on {last.began:%Y-%m-%d}: {command}"
 

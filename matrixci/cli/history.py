@@ -10,7 +10,7 @@ from rich.text import Text
 
 from matrixci.cli.console import console
 from matrixci.cli.help import OrderedGroup
-from matrixci.cli.options import HISTORY, HOME, RUN_HELP, HistoryOption, HomeOption
+from matrixci.cli.options import HISTORY, RUN_HELP, WORK_DIR, HistoryOption, WorkDirOption
 from matrixci.errors import RunFilesError, UsageError
 from matrixci.history.run_names import all_runs, named_run
 from matrixci.history.series import cell_series, check_series
@@ -39,15 +39,17 @@ def add(
     ] = None,
     *,
     everything: Annotated[bool, typer.Option("--all", help="Every finished run.")] = False,
-    home: HomeOption = HOME,
+    work_dir: WorkDirOption = WORK_DIR,
     history: HistoryOption = None,
 ) -> None:
     """Take runs in; one that is there already changes nothing, or is brought up to date."""
     if everything and runs:
         msg = "--all adds every run, so it takes no RUN."
         raise UsageError(msg)
-    folders = all_runs(home) if everything else [named_run(home, n) for n in runs or (None,)]
-    with History.writing(history or home / HISTORY, _warn) as opened:
+    folders = (
+        all_runs(work_dir) if everything else [named_run(work_dir, n) for n in runs or (None,)]
+    )
+    with History.writing(history or work_dir / HISTORY, _warn) as opened:
         for folder in folders:
             _print(_add_leniently(opened, folder) if everything else _add(opened, folder))
 
@@ -70,10 +72,13 @@ def _add_leniently(history: History, folder: Path) -> str:
 
 @app.command("list")
 def list_runs(
-    *, home: HomeOption = HOME, history: HistoryOption = None, subject: SubjectOption = None
+    *,
+    work_dir: WorkDirOption = WORK_DIR,
+    history: HistoryOption = None,
+    subject: SubjectOption = None,
 ) -> None:
     """List the runs that the history has, oldest first."""
-    with History.reading(history or home / HISTORY) as opened:
+    with History.reading(history or work_dir / HISTORY) as opened:
         runs = [run for run in opened.runs() if subject in {None, run.subject}]
     _print(shown.runs_table(runs) if runs else "There is no run in it.")
 
@@ -87,12 +92,12 @@ def show(
     check: Annotated[
         str | None, typer.Option(metavar="ID", help="Check id or glob: how it went in the cells.")
     ] = None,
-    home: HomeOption = HOME,
+    work_dir: WorkDirOption = WORK_DIR,
     history: HistoryOption = None,
     subject: SubjectOption = None,
 ) -> None:
     """Show since when cells are as they are, what changed then, and how often checks flipped."""
-    with History.reading(history or home / HISTORY) as opened:
+    with History.reading(history or work_dir / HISTORY) as opened:
         series = cell_series(opened, subject=subject, cell=cell)
         if not series:
             known = sorted({each.cell for each in cell_series(opened, subject=subject)})
@@ -124,14 +129,14 @@ def prune(
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="Remove runs that began before this day (UTC)."),
     ] = None,
-    home: HomeOption = HOME,
+    work_dir: WorkDirOption = WORK_DIR,
     history: HistoryOption = None,
 ) -> None:
     """Remove old runs from the history; the runs' own folders are left alone."""
     if (keep is None) == (before is None):
         msg = "Say which runs go: --keep N or --before DATE, one of the two."
         raise UsageError(msg)
-    with History.reading(history or home / HISTORY) as opened:
+    with History.reading(history or work_dir / HISTORY) as opened:
         removed = opened.prune(keep=keep, before=before.date() if before else None)
         left = len(opened.runs())
     _print(f"runs: {len(removed)} removed, {left} left")

@@ -25,14 +25,13 @@ from matrixci.cli.options import (
     AXES_HELP,
     AXES_TOO,
     HISTORY,
-    HOME,
+    WORK_DIR,
     AsOfOption,
     BaseOption,
     BuildCacheOption,
     CellsOption,
     CheckOption,
     ChecksOption,
-    HomeOption,
     InstallEngineOption,
     MatrixOption,
     NoHistoryOption,
@@ -40,6 +39,7 @@ from matrixci.cli.options import (
     RequireLimitsOption,
     SubjectOption,
     TierOption,
+    WorkDirOption,
 )
 from matrixci.cli.plan import plan_run, show_locks, show_missing_interpreters
 from matrixci.cli.progress import Progress
@@ -96,7 +96,7 @@ def matrix(  # noqa: PLR0913
     context: typer.Context,
     *,
     file: MatrixOption = Path("matrix.yaml"),
-    home: HomeOption = HOME,
+    work_dir: WorkDirOption = WORK_DIR,
     subject: SubjectOption = None,
     cell: CellsOption = None,
     tier: TierOption = None,
@@ -132,19 +132,19 @@ def matrix(  # noqa: PLR0913
             context,
             file=file,
             checks=checks,
-            home=home,
+            work_dir=work_dir,
             jobs=jobs,
             base=base,
             registry=registry,
             build_cache=build_cache,
             require_limits=require_limits,
         )
-        _finish(*again, None if no_history else home / HISTORY)
+        _finish(*again, None if no_history else work_dir / HISTORY)
     settings, chosen = asked(
         context,
         Asked(
             file=file,
-            home=home,
+            work_dir=work_dir,
             subject=subject,
             cells=cell,
             tier=tier,
@@ -167,7 +167,7 @@ def matrix(  # noqa: PLR0913
     progress = Progress(console(stderr=True))
     with progress.showing():
         judged = asyncio.run(running.execute(settings, chosen, progress, sys.argv[1:]))
-    _finish(judged, home / RUNS / judged.run.id, None if no_history else home / HISTORY)
+    _finish(judged, work_dir / RUNS / judged.run.id, None if no_history else work_dir / HISTORY)
 
 
 def _finish(judged: JudgedRun, folder: Path, history: Path | None) -> NoReturn:

@@ -15,7 +15,7 @@ from matrixci.sandbox.check_filter import CHECK_FILES
 from matrixci.util.digests import source_files
 from matrixci.util.resources import data_folder
 
-HOME: Final = Path(".matrixci")
+WORK_DIR: Final = Path(".matrixci")
 HISTORY: Final = "history.sqlite"
 PLAN: Final = "plan/plan.json"
 
@@ -53,13 +53,16 @@ RequireLimitsOption = Annotated[
     bool,
     typer.Option("--require-limits", help="Refuse an engine that does not enforce every limit."),
 ]
-HomeOption = Annotated[Path, typer.Option("--home", help="Where runs and caches are kept.")]
+WorkDirOption = Annotated[Path, typer.Option("--work-dir", help="Where runs and caches are kept.")]
 PlanOption = Annotated[
-    Path | None, typer.Option(help="The plan's file; <home>/plan/plan.json.", show_default=False)
+    Path | None,
+    typer.Option(help="The plan's file; <work-dir>/plan/plan.json.", show_default=False),
 ]
 HistoryOption = Annotated[
     Path | None,
-    typer.Option("--history", metavar="PATH", help="The history's file; <home>/history.sqlite."),
+    typer.Option(
+        "--history", metavar="PATH", help="The history's file; <work-dir>/history.sqlite."
+    ),
 ]
 NoHistoryOption = Annotated[
     bool, typer.Option("--no-history", help="Do not add the run to the history.")

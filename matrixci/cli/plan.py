@@ -14,19 +14,19 @@ from rich.text import Text
 
 from matrixci.cli.console import console
 from matrixci.cli.options import (
-    HOME,
     PLAN,
+    WORK_DIR,
     AsOfOption,
     BaseOption,
     CellsOption,
     CheckOption,
     ChecksOption,
-    HomeOption,
     MatrixOption,
     PlanOption,
     RequireLimitsOption,
     SubjectOption,
     TierOption,
+    WorkDirOption,
 )
 from matrixci.cli.run_options import Asked, asked
 from matrixci.execution.new_run import companions
@@ -51,7 +51,7 @@ def plan_run(  # noqa: PLR0913
     context: typer.Context,
     *,
     file: MatrixOption = Path("matrix.yaml"),
-    home: HomeOption = HOME,
+    work_dir: WorkDirOption = WORK_DIR,
     subject: SubjectOption = None,
     cell: CellsOption = None,
     tier: TierOption = None,
@@ -69,7 +69,7 @@ def plan_run(  # noqa: PLR0913
     """Resolve every cell once, and write what other machines need to run them one by one."""
     what = Asked(
         file=file,
-        home=home,
+        work_dir=work_dir,
         subject=subject,
         cells=cell,
         tier=tier,
@@ -92,7 +92,7 @@ def plan_run(  # noqa: PLR0913
             tell=_tell,
         )
     )
-    place = output or home / PLAN
+    place = output or work_dir / PLAN
     write_plan(planned, place)
     write_wheel(settings.subject.wheel, place)
     write_own_wheels(settings.own_wheels, place)

@@ -13,7 +13,14 @@ from rich.console import Console
 from rich.text import Text
 
 from matrixci.cli.console import WIDTH, console
-from matrixci.cli.options import HISTORY, HOME, RUN_HELP, RUN_NAMES, HistoryOption, HomeOption
+from matrixci.cli.options import (
+    HISTORY,
+    RUN_HELP,
+    RUN_NAMES,
+    WORK_DIR,
+    HistoryOption,
+    WorkDirOption,
+)
 from matrixci.errors import ExitCode, HistoryError, UsageError
 from matrixci.github.regression_issue import is_worse
 from matrixci.history.reds import reds
@@ -77,11 +84,11 @@ FailOnOption = Annotated[
 def show(
     run: Annotated[str | None, typer.Argument(help=RUN_HELP)] = None,
     *,
-    home: HomeOption = HOME,
+    work_dir: WorkDirOption = WORK_DIR,
     svg: Annotated[Path | None, typer.Option(help="Write the matrix as a picture as well.")] = None,
 ) -> None:
     """Print the table of a run again, from its files alone."""
-    folder = named_run(home, run)
+    folder = named_run(work_dir, run)
     judged = judge_folder(folder)
     console().print(render(read_report(judged, folder)), crop=False)
     if svg is not None:
@@ -94,7 +101,7 @@ def show(
 def readiness(  # noqa: PLR0913
     run: Annotated[str | None, typer.Argument(help=RUN_HELP)] = None,
     *,
-    home: HomeOption = HOME,
+    work_dir: WorkDirOption = WORK_DIR,
     baseline: BaselineOption = None,
     subject_version: VersionOption = None,
     history: HistoryOption = None,
@@ -104,8 +111,8 @@ def readiness(  # noqa: PLR0913
 ) -> None:
     """Write the report that a release is decided on, and exit by the verdict."""
     write_readiness(
-        named_run(home, run),
-        home=home,
+        named_run(work_dir, run),
+        work_dir=work_dir,
         baseline=baseline,
         subject_version=subject_version,
         history=history,
@@ -118,7 +125,7 @@ def readiness(  # noqa: PLR0913
 def write_readiness(  # noqa: PLR0913 - options of the commands
     folder: Path,
     *,
-    home: Path,
+    work_dir: Path,
     baseline: str | None,
     subject_version: str | None,
     history: Path | None,
@@ -132,10 +139,10 @@ def write_readiness(  # noqa: PLR0913 - options of the commands
 
     Args:
         folder: of the run.
-        home: where other runs and the history lie.
+        work_dir: where other runs and the history lie.
         baseline: id or folder of an earlier run.
         subject_version: that most cells must have been tested with.
-        history: the history's file; None: that of the home.
+        history: the history's file; None: that of the work directory.
         formats: names of formats; None: all.
         out: where to write; None: report/ in the run's folder, or beside it for another question.
         for_release: what was not verified stands against the release.
@@ -146,8 +153,8 @@ def write_readiness(  # noqa: PLR0913 - options of the commands
         UsageError: there is no such format, or no such baseline.
     """
     chosen = [FORMATS[name] for name in _named(formats or list(FORMATS), list(FORMATS))]
-    own = default_baseline(home, folder) if for_release else None
-    before = _baseline(home, baseline, folder, own)
+    own = default_baseline(work_dir, folder) if for_release else None
+    before = _baseline(work_dir, baseline, folder, own)
     judged = judge_folder(
         folder,
         before,
@@ -155,8 +162,8 @@ def write_readiness(  # noqa: PLR0913 - options of the commands
         subject_version=subject_version,
     )
     if keep:
-        record(judge_folder(folder), history or home / HISTORY, _say)
-    report = read_report(judged, folder, _past(judged, home, history))
+        record(judge_folder(folder), history or work_dir / HISTORY, _say)
+    report = read_report(judged, folder, _past(judged, work_dir, history))
     asked = _another_question(before, own, subject_version) if for_release else []
     paths = write_all(report, out or folder / "-".join(["report", *asked]), chosen)
     out_to = console()
@@ -181,11 +188,11 @@ def _another_question(before: Path | None, own: Path | None, version: str | None
     return [re.sub(r"[^\w.+-]+", "_", part)[:_NAME_CHARACTERS] for part in parts]
 
 
-def _baseline(home: Path, name: str | None, of: Path, own: Path | None) -> Path | None:
+def _baseline(work_dir: Path, name: str | None, of: Path, own: Path | None) -> Path | None:
     """Return the folder of the baseline; None where there is none, or none is wanted.
 
     Args:
-        home: where runs lie.
+        work_dir: where runs lie.
         name: as the user gave it.
         of: the folder of the run that is compared with it.
         own: the last green run, for where none is named.
@@ -194,19 +201,19 @@ def _baseline(home: Path, name: str | None, of: Path, own: Path | None) -> Path 
         UsageError: there is no such run.
     """
     if name is not None:
-        return None if name == _NO_BASELINE else named_baseline(home, name, of)
+        return None if name == _NO_BASELINE else named_baseline(work_dir, name, of)
     if own is not None:
         _say(f"baseline: {own.name}, the last green run (--baseline RUN, or none)")
     return own
 
 
-def _past(judged: JudgedRun, home: Path, history: Path | None) -> Past | None:
+def _past(judged: JudgedRun, work_dir: Path, history: Path | None) -> Past | None:
     """Return what the history knows about a run, None where no history can be read.
 
     Raises:
         UsageError: the file that was asked for is missing, or is no history.
     """
-    path = history or home / HISTORY
+    path = history or work_dir / HISTORY
     if history is None and not path.exists():
         return None
     try:
@@ -222,15 +229,15 @@ def compare(
     before: Annotated[str, typer.Argument(help=f"The earlier run: {RUN_NAMES}.")],
     after: Annotated[str, typer.Argument(help=f"The later run: {RUN_NAMES}.")],
     *,
-    home: HomeOption = HOME,
+    work_dir: WorkDirOption = WORK_DIR,
     form: Annotated[
         str, typer.Option("--format", help=f"terminal, {', '.join(comparison.FORMATS)}.")
     ] = "terminal",
 ) -> None:
-    """Print the difference of two runs: results, locks, figures."""
+    """Print the difference of two runs: results, locks, metrics."""
     (name,) = _named([form], ["terminal", *comparison.FORMATS])
-    folder = named_run(home, after)
-    earlier = named_baseline(home, before, folder)
+    folder = named_run(work_dir, after)
+    earlier = named_baseline(work_dir, before, folder)
     report = read_report(judge_folder(folder, earlier), folder)
     if name == "terminal":
         console().print(comparison.render_terminal(report), crop=False)

@@ -11,12 +11,17 @@ import typer
 from rich.text import Text
 
 from matrixci.cli.console import console
-from matrixci.cli.options import HOME, HomeOption, RequireLimitsOption, RunOption, checks_folder
+from matrixci.cli.options import (
+    WORK_DIR,
+    RequireLimitsOption,
+    RunOption,
+    WorkDirOption,
+    checks_folder,
+)
 from matrixci.engine.client import Engine
 from matrixci.engine.image_references import Folder
 from matrixci.engine.limits import check_limits
 from matrixci.errors import ExitCode
-from matrixci.execution.home_use import in_use
 from matrixci.execution.reproduce import (
     ChecksChoice,
     Reproduction,
@@ -25,6 +30,7 @@ from matrixci.execution.reproduce import (
     prepare,
     run_again,
 )
+from matrixci.execution.work_dir_use import in_use
 from matrixci.history.run_names import named_run
 from matrixci.images.buildx import BuildError
 from matrixci.model import CellOutcome, CellResult, CheckOutcome, Reason, now
@@ -58,26 +64,26 @@ def reproduce(  # noqa: PLR0913
     checks: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of checks, instead of the run's.")
     ] = None,
-    home: HomeOption = HOME,
+    work_dir: WorkDirOption = WORK_DIR,
     require_limits: RequireLimitsOption = False,
 ) -> None:
     """Run a cell of a run again as it was: its stored lock, its image, its sandbox, its checks."""
-    stored = read_run(named_run(home, run))
+    stored = read_run(named_run(work_dir, run))
 
     choice = ChecksChoice(
         given=None if checks is None else checks_folder(checks),
         named=lambda named: checks_folder(Path(named) if named else None),
     )
     what = prepare(stored, cell, check, choice, new_run_id(now()))
-    sandbox = replace(what.sandbox, folder=Folder.of(home).id)
+    sandbox = replace(what.sandbox, folder=Folder.of(work_dir).id)
     what = replace(what, keep=keep, require_limits=require_limits, sandbox=sandbox)
-    with in_use(home):
-        code = asyncio.run(_reproduce(what, home, shell=shell))
+    with in_use(work_dir):
+        code = asyncio.run(_reproduce(what, work_dir, shell=shell))
     raise typer.Exit(code)
 
 
-async def _reproduce(what: Reproduction, home: Path, *, shell: bool) -> int:
-    folder = home / "reproductions" / what.id
+async def _reproduce(what: Reproduction, work_dir: Path, *, shell: bool) -> int:
+    folder = work_dir / "reproductions" / what.id
     write_whole(folder / "run.json", what.run.model_dump_json(indent=1))
     engine = await Engine.connect()
     if limits := check_limits(engine.facts, engine.host, required=what.require_limits):
@@ -85,7 +91,7 @@ async def _reproduce(what: Reproduction, home: Path, *, shell: bool) -> int:
     if shell and what.remark is not None:
         _say(f"note: {what.remark}")
     try:
-        image = await image_of(engine, what, home, folder, _say)
+        image = await image_of(engine, what, work_dir, folder, _say)
     except BuildError as error:
         return _tell(what, _blocked(what, str(error)), folder)
     if shell:

@@ -31,7 +31,7 @@ def go_on(  # noqa: PLR0913 - options of the command
     *,
     file: Path,
     checks: Path | None,
-    home: Path,
+    work_dir: Path,
     jobs: int | None,
     base: BaseOrigin | None,
     registry: str | None,
@@ -44,7 +44,7 @@ def go_on(  # noqa: PLR0913 - options of the command
         context: of the command: what was given, and what is left of the command line.
         file: the matrix's, unless the run's own command named another.
         checks: the folder of checks; None: the run's.
-        home: where runs lie.
+        work_dir: where runs lie.
         jobs: cells under way at once.
         base: how base images must come to be; None: as the run had it.
         registry: the repository through which images are shared.
@@ -54,7 +54,7 @@ def go_on(  # noqa: PLR0913 - options of the command
     Raises:
         UsageError: there is no such run, it can't go on, or an option would make it another run.
     """
-    folder = named_run(home, _name(context))
+    folder = named_run(work_dir, _name(context))
     stored = read_run(folder)
     if not unfinished(stored):
         _say(f"The run {stored.run.id} is finished: every cell has its final result.")
@@ -71,7 +71,7 @@ def go_on(  # noqa: PLR0913 - options of the command
         stored,
         load_matrix(file),
         checks_folder(checks),
-        home,
+        work_dir,
         jobs=jobs,
         base_origin=base,
         registry=registry,
@@ -95,7 +95,7 @@ def _name(context: typer.Context) -> str | None:
     if others:
         msg = (
             f"--resume goes on with a run as it began, so it takes no {', '.join(others)}.\n"
-            "Beside it go --matrix, --checks, --home, --jobs, --base, --registry, "
+            "Beside it go --matrix, --checks, --work-dir, --jobs, --base, --registry, "
             "--build-cache and --require-limits."
         )
         raise UsageError(msg)

@@ -40,7 +40,7 @@ class Asked:
     """The options that these commands have in common."""
 
     file: Path
-    home: Path
+    work_dir: Path
     subject: str | None
     cells: list[str] | None
     tier: str | None
@@ -82,12 +82,12 @@ def asked(
     settings = Settings(
         matrix=loaded,
         subject=asyncio.run(
-            resolve_subject(what.subject or loaded.subject, what.home / "subjects")
+            resolve_subject(what.subject or loaded.subject, what.work_dir / "subjects")
         ),
-        own_wheels=asyncio.run(make_wheels(every.cells, what.home / WHEELS, _say)),
+        own_wheels=asyncio.run(make_wheels(every.cells, what.work_dir / WHEELS, _say)),
         checks=_checks(what, loaded),
         checks_chosen=what.checks is not None or loaded.checks is not None,
-        home=what.home,
+        work_dir=what.work_dir,
         check_filter=what.check,
         as_of=as_of,
         jobs=jobs,

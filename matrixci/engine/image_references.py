@@ -27,15 +27,15 @@ _TAG: Final = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Folder:
-    """A work directory (--home), as tags and labels on an engine name it."""
+    """A work directory (--work-dir), as tags and labels on an engine name it."""
 
     id: str
     name: str
 
     @classmethod
-    def of(cls, home: Path) -> "Folder":
+    def of(cls, work_dir: Path) -> "Folder":
         """Return the folder of a work directory, which need not exist."""
-        path = home.resolve()
+        path = work_dir.resolve()
         own = path.parent if path.name.startswith(".") else path
         words = re.findall(r"[a-z0-9]+", own.name.lower())
         return cls(id=_digest(str(path), 12), name="-".join(words)[:40].strip("-") or "folder")

@@ -9,13 +9,13 @@ from typing import Final
 from matrixci.engine.client import Engine
 from matrixci.engine.limits import check_limits
 from matrixci.errors import EngineError
-from matrixci.execution.home_use import HomeUse, in_use
 from matrixci.execution.listener import Listener
 from matrixci.execution.new_run import new_run
 from matrixci.execution.pipeline import Pipeline, Settings, resolver_for
 from matrixci.execution.preflight import make_sure_of_room
 from matrixci.execution.resume import Resumption
 from matrixci.execution.used_images import UsedImages
+from matrixci.execution.work_dir_use import WorkDirUse, in_use
 from matrixci.locks.providers import KeptLocks
 from matrixci.locks.resolver import Resolver
 from matrixci.locks.unknown_requirements import reject_unknown
@@ -71,7 +71,7 @@ async def execute(
     resolver = resolver_for(settings, engine.facts.architecture)
     await make_sure_of_requirements(resolver, settings, chosen.cells)
     run = new_run(settings, chosen, command)
-    folder = RunFolder.create(settings.home, run.id)
+    folder = RunFolder.create(settings.work_dir, run.id)
     with folder.held():
         folder.write_run(run)
         store_checks(folder.path, settings.sources)
@@ -116,13 +116,13 @@ async def look_ahead(settings: Settings, engine: Engine, listener: Listener) -> 
     required = settings.require_limits
     if remark := check_limits(engine.facts, engine.host, required=required):
         listener.said(remark)
-    needed = settings.matrix.limits.free_disk
-    if remark := await make_sure_of_room(engine, settings.home, needed):
+    needed = settings.matrix.limits.min_free_disk
+    if remark := await make_sure_of_room(engine, settings.work_dir, needed):
         listener.said(remark)
 
 
 async def _replace_images(
-    images: UsedImages, use: HomeUse, results: Mapping[str, CellResult]
+    images: UsedImages, use: WorkDirUse, results: Mapping[str, CellResult]
 ) -> str | None:
     """Remove images that the run has replaced, and return a line about it, None for no image.
 
@@ -160,7 +160,7 @@ async def run_and_judge(
     before = {} if resumption is None else resumption.stored.results
     listener.planned(cells)
     await _sweep(engine, listener)
-    with in_use(pipeline.used_images.home) as use:
+    with in_use(pipeline.used_images.work_dir) as use:
         results, interrupted = await pipeline.execute(cells)
         planned = run.plan is not None  # why a cell has an older release was found out then
         older = run.older if interrupted or planned else await pipeline.older({**before, **results})

@@ -81,7 +81,7 @@ class Settings:
     matrix: Matrix
     subject: ResolvedSubject
     checks: Path
-    home: Path
+    work_dir: Path
     """Where runs, kept results and caches lie."""
     check_filter: str | None
     as_of: date | None
@@ -128,12 +128,12 @@ def resolver_for(settings: Settings, architecture: str) -> Resolver:
         RunFilesError: the folder of its cache can't be made.
     """
     try:
-        keep_out_of_git(settings.home)
+        keep_out_of_git(settings.work_dir)
     except OSError as error:
-        msg = f"The folder {settings.home} can't be made: {error}"
+        msg = f"The folder {settings.work_dir} can't be made: {error}"
         raise RunFilesError(msg) from error
     return resolver_of(
-        settings.home,
+        settings.work_dir,
         architecture,
         settings.as_of,
         fresh=settings.fresh,
@@ -173,12 +173,12 @@ class Pipeline:
         jobs = settings.jobs or default_jobs(engine, limits)
         self._slots = asyncio.Semaphore(jobs)
         self._patience = Patience(retries=settings.matrix.retries)
-        self._store = ResultStore(settings.home / "results")
-        self.used_images = UsedImages(engine, settings.home, run)
-        self._contents = ContentsReader(engine, settings.home)
+        self._store = ResultStore(settings.work_dir / "results")
+        self.used_images = UsedImages(engine, settings.work_dir, run)
+        self._contents = ContentsReader(engine, settings.work_dir)
         self._locks = locks or resolver_for(settings, engine.facts.architecture)
         self._registry = (
-            Registry(engine, settings.registry, limits.build, listener.said)
+            Registry(engine, settings.registry, limits.build_timeout, listener.said)
             if settings.registry
             else None
         )

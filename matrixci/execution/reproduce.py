@@ -113,7 +113,7 @@ def prepare(
         checks=sources,
         select=run.check_filter,
         only=_only(stored, cell_id, check),
-        limits=run.setup.limits.model_copy(update={"again": 0}),  # it is seen at once
+        limits=run.setup.limits.model_copy(update={"reruns": 0}),  # it is seen at once
         environment=run.setup.environment,
     )
     return Reproduction(
@@ -128,13 +128,13 @@ def prepare(
     )
 
 
-async def image_of(engine: Engine, what: Reproduction, home: Path, logs: Path, say: Say) -> str:
+async def image_of(engine: Engine, what: Reproduction, work_dir: Path, logs: Path, say: Say) -> str:
     """Return the image that the cell ran in, built anew from its lock where it is gone.
 
     Args:
         engine: where it stands, or is to stand.
         what: the cell.
-        home: where caches and built wheels lie.
+        work_dir: where caches and built wheels lie.
         logs: the folder that takes the logs of a build.
         say: told where it isn't the very image, in a line.
 
@@ -148,8 +148,8 @@ async def image_of(engine: Engine, what: Reproduction, home: Path, logs: Path, s
     if image is not None and await engine.images.digest(image.id) is not None:
         return image.id
     say("the image of the run is gone, so it is built anew from the stored lock")
-    wheels = _wheels(what.run, what.lock, home)
-    resolver = resolver_of(home, engine.facts.architecture, None, fresh=False)
+    wheels = _wheels(what.run, what.lock, work_dir)
+    resolver = resolver_of(work_dir, engine.facts.architecture, None, fresh=False)
     services = BuildServices(engine=engine, logs=logs, listener=Remarks(say))
     bases = BaseImages(engine, AssembledBases(services), what.setup.base_origin, say)
     settings = image_settings(what.setup, what.run.cells, wheels, 1)
@@ -162,7 +162,7 @@ async def image_of(engine: Engine, what: Reproduction, home: Path, logs: Path, s
         await resolver.close()
     if image is not None and built.record.tag != image.tag:
         say("it is made otherwise than before: from another base image, or by another recipe")
-    await UsedImages(engine, home, what.run).use(what.before.cell.id, built.record.tag)
+    await UsedImages(engine, work_dir, what.run).use(what.before.cell.id, built.record.tag)
     return built.record.tag
 
 
@@ -271,15 +271,15 @@ def _only(stored: StoredRun, cell_id: str, check: str | None) -> tuple[str, ...]
     return found
 
 
-def _wheels(run: Run, lock: Lock, home: Path) -> dict[str, Path]:
+def _wheels(run: Run, lock: Lock, work_dir: Path) -> dict[str, Path]:
     """Return the wheels of our own that a lock installs, SHA-256 to file.
 
     Raises:
         NotReproducibleError: one is gone, or another file by now.
     """
     try:
-        subject = kept_wheel(run.subject, home)
-        own = kept_wheels(wheels_in(lock, run.own_wheels), home)
+        subject = kept_wheel(run.subject, work_dir)
+        own = kept_wheels(wheels_in(lock, run.own_wheels), work_dir)
     except SubjectError as error:
         msg = f"The image is gone, and so is the wheel that it was made of: {error}"
         raise NotReproducibleError(msg) from error

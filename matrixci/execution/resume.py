@@ -57,7 +57,7 @@ def prepare(  # noqa: PLR0913 - what a run is made of
     stored: StoredRun,
     matrix: Matrix,
     checks: Path,
-    home: Path,
+    work_dir: Path,
     *,
     jobs: int | None = None,
     base_origin: BaseOrigin | None = None,
@@ -71,7 +71,7 @@ def prepare(  # noqa: PLR0913 - what a run is made of
         stored: the run.
         matrix: as its file is now.
         checks: the folder of checks.
-        home: where caches and built wheels lie.
+        work_dir: where caches and built wheels lie.
         jobs: cells under way at once.
         base_origin: how base images must come to be; None: as the run had it.
         registry: the repository through which images are shared.
@@ -85,13 +85,13 @@ def prepare(  # noqa: PLR0913 - what a run is made of
     differences = []
     wheel = None
     try:
-        wheel = kept_wheel(run.subject, home)
+        wheel = kept_wheel(run.subject, work_dir)
     except SubjectError as error:
         gone = str(error).partition("\n")[0]
         differences.append(f"the subject's wheel is gone, or another one: {gone}")
     own_wheels: tuple[KeptWheel, ...] = ()
     try:
-        own_wheels = kept_wheels(run.own_wheels, home)
+        own_wheels = kept_wheels(run.own_wheels, work_dir)
     except SubjectError as error:
         differences.append(str(error).partition("\n")[0])
     settings = Settings(
@@ -99,7 +99,7 @@ def prepare(  # noqa: PLR0913 - what a run is made of
         subject=ResolvedSubject(subject=run.subject, wheel=wheel),
         own_wheels=own_wheels,
         checks=checks,
-        home=home,
+        work_dir=work_dir,
         check_filter=run.check_filter,
         as_of=run.as_of,
         jobs=jobs,

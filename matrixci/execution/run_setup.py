@@ -29,7 +29,7 @@ def setup_of(matrix: Matrix, checks: Sources, base_origin: BaseOrigin | None) ->
         base_origin: how base images must come to be; None: either way.
     """
     return Setup(
-        limits=CellLimits.model_validate(matrix.limits.model_dump(exclude={"free_disk"})),
+        limits=CellLimits.model_validate(matrix.limits.model_dump(exclude={"min_free_disk"})),
         environment=dict(ENVIRONMENT),
         system=matrix.base.os,
         python=matrix.base.python,
@@ -41,7 +41,7 @@ def setup_of(matrix: Matrix, checks: Sources, base_origin: BaseOrigin | None) ->
 
 
 def resolver_of(
-    home: Path,
+    work_dir: Path,
     architecture: str,
     as_of: date | None,
     *,
@@ -51,14 +51,14 @@ def resolver_of(
     """Return the resolver for containers of an architecture, as the kernel names it.
 
     Args:
-        home: where answers are kept.
+        work_dir: where answers are kept.
         architecture: as the kernel names it.
         as_of: only what was published up to the end of this day exists.
         fresh: kept answers are not used.
         wheels: those that are made for requirements with a URL.
     """
     platform = f"{architecture}-{_GLIBC}"
-    return OwnWheelResolver(home / "locks", platform, as_of, fresh=fresh, wheels=wheels)
+    return OwnWheelResolver(work_dir / "locks", platform, as_of, fresh=fresh, wheels=wheels)
 
 
 def image_settings(
@@ -87,7 +87,7 @@ def image_settings(
         wheels=wheels,
         jobs=jobs,
         keep_wheels=keep_wheels,
-        time_limit=setup.limits.build,
+        time_limit=setup.limits.build_timeout,
     )
 
 

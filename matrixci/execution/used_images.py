@@ -14,10 +14,10 @@ from matrixci.verdict.judge import judge_cell
 class UsedImages:
     """The images of one run in its work directory."""
 
-    def __init__(self, engine: Engine, home: Path, run: Run) -> None:
+    def __init__(self, engine: Engine, work_dir: Path, run: Run) -> None:
         """Note the time: images that are tagged from now on are not those of earlier runs."""
-        self.home = home
-        self.folder = Folder.of(home)
+        self.work_dir = work_dir
+        self.folder = Folder.of(work_dir)
         self._engine = engine
         self._run = run
         self._began = now()  # a run that is resumed began long before

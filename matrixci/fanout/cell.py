@@ -85,7 +85,7 @@ def settings_of(  # noqa: PLR0913 - what a cell is made with
     plan: Plan,
     beside: Path,
     checks: Path,
-    home: Path,
+    work_dir: Path,
     *,
     fresh: bool = False,
     base_origin: BaseOrigin | None = None,
@@ -100,7 +100,7 @@ def settings_of(  # noqa: PLR0913 - what a cell is made with
         plan: the plan.
         beside: the folder of the plan, where the wheels of our own lie.
         checks: the folder of checks.
-        home: where caches lie.
+        work_dir: where caches lie.
         fresh: an earlier result of the same cell is not taken.
         base_origin: how base images must come to be; None: as planned.
         registry: the repository through which images are shared.
@@ -112,18 +112,18 @@ def settings_of(  # noqa: PLR0913 - what a cell is made with
         UsageError: the checks are not those of the plan, or a wheel of our own is not there.
     """
     try:
-        wheel = kept_wheel(plan.run.subject, home, beside)
+        wheel = kept_wheel(plan.run.subject, work_dir, beside)
     except SubjectError as error:
         msg = f"The plan's subject is not here: {error}"
         raise UsageError(msg) from error
-    own_wheels = kept_wheels(plan.run.own_wheels, home, beside)
+    own_wheels = kept_wheels(plan.run.own_wheels, work_dir, beside)
     setup = plan.run.setup
     settings = Settings(
         matrix=plan.matrix,
         subject=ResolvedSubject(subject=plan.run.subject, wheel=wheel),
         own_wheels=own_wheels,
         checks=checks,
-        home=home,
+        work_dir=work_dir,
         check_filter=plan.run.check_filter,
         as_of=plan.run.as_of,
         jobs=None,

@@ -56,8 +56,8 @@ def find_plan(folders: Sequence[Path], default: Path) -> Plan:
     raise UsageError(msg)
 
 
-def merge(plan: Plan, folders: Sequence[Path], home: Path) -> Merged:
-    """Put the results below some folders together into one run, in its folder below `home`.
+def merge(plan: Plan, folders: Sequence[Path], work_dir: Path) -> Merged:
+    """Put the results below some folders together into one run, in its folder below `work_dir`.
 
     Where that folder is there already it is made anew. What can't be read is told, and its cell
     is missing.
@@ -65,13 +65,13 @@ def merge(plan: Plan, folders: Sequence[Path], home: Path) -> Merged:
     Args:
         plan: the plan of which all results are.
         folders: each the result of a cell, or something with such below it.
-        home: where runs lie.
+        work_dir: where runs lie.
 
     Raises:
         UsageError: a result is of another plan, or a cell came back twice with different results.
         RunFilesError: a folder can't be read, or the run can't be written.
     """
-    target = home / RUNS / plan.run.id
+    target = work_dir / RUNS / plan.run.id
     found, remarks = _read_all(plan, folders, target)
     chosen = {cell.id: one for cell in plan.run.cells if (one := _choose(cell, found))}
     try:
@@ -96,7 +96,7 @@ def merge(plan: Plan, folders: Sequence[Path], home: Path) -> Merged:
             if target.exists():
                 shutil.rmtree(target)
             made.path.replace(target)
-        keep_out_of_git(home)
+        keep_out_of_git(work_dir)
     except OSError as error:
         msg = f"The cells can't be put together in {target}: {error}"
         raise RunFilesError(msg) from error

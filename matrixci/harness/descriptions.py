@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def result(outcome: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
     """Return the result of a check, with empty values for all fields that are not given."""
-    empty: dict[str, Any] = {"reason": "", "need": None, "message": "", "detail": "", "figures": {}}
+    empty: dict[str, Any] = {"reason": "", "need": None, "message": "", "detail": "", "metrics": {}}
     return {"outcome": outcome, **empty, **fields}
 
 

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COLLECTED_PER_LINE: Final = 16
-OUTCOMES: Final = ("passed", "failed", "skipped", "known")  # a process can't tell of its own death
+OUTCOMES: Final = (
+    "passed",
+    "failed",
+    "skipped",
+    "known-issue",
+)  # a process can't tell of its own death
 
 
 class Results:
@@ -133,14 +138,14 @@ class Ledger:
         if self.under_way is None:
             return
         protocol.note(f"{self.under_way}: {outcome} ({reason})")
-        figures = {"seconds": round(monotonic() - self.since, 3)}
+        metrics = {"seconds": round(monotonic() - self.since, 3)}
         message = network.hinted(message) if network.is_named(detail) else message
         fields = {
             "outcome": outcome,
             "reason": reason,
             "message": message,
             "detail": detail,
-            "figures": figures,
+            "metrics": metrics,
             "line": _line_in(detail, self._file),
         }
         if self._check:
@@ -225,11 +230,11 @@ class Ledger:
             need=fields.get("need"),
             message=protocol.bounded(fields["message"], protocol.MESSAGE_CHARACTERS),
             detail=fields["detail"],
-            figures={name: float(value) for name, value in fields["figures"].items()},
+            metrics={name: float(value) for name, value in fields["metrics"].items()},
         )
         self.ended += 1
         self.counts[fields["outcome"]] += 1
-        if fields["outcome"] not in ("passed", "skipped", "known"):
+        if fields["outcome"] not in ("passed", "skipped", "known-issue"):
             self.failed.append(check)
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from supervisor_channel import SupervisorChannel
 
-FIGURES = 200  # of one check
-NAME_CHARACTERS = 100  # of a figure
+METRICS = 200  # of one check
+NAME_CHARACTERS = 100  # of a metric
 PROVIDERS = {"distributed": "torch"}  # names in needs() that are not those of distributions
 DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 EXPECTED = "expected failures of built-in checks belong in matrix.yaml's known-issues"
@@ -46,7 +46,7 @@ class CheckPlugin:
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Report that a check begins."""
         print(nodeid)  # noqa: T201 - for the log
-        self.end = result("passed", figures={"seconds": 0.0})
+        self.end = result("passed", metrics={"seconds": 0.0})
         self.offline = False
         self.channel.wait_until_output_is_read()
         self.channel.send("begin", id=nodeid)
@@ -75,7 +75,7 @@ class CheckPlugin:
             os._exit(call.excinfo is not None)
         report = yield
         end = self.end
-        end["figures"]["seconds"] = round(end["figures"]["seconds"] + report.duration, 3)
+        end["metrics"]["seconds"] = round(end["metrics"]["seconds"] + report.duration, 3)
         if hasattr(report, "wasxfail"):
             self.take_xfail(call, report)
         elif report.failed:
@@ -97,7 +97,7 @@ class CheckPlugin:
             return  # an earlier phase failed; xfail in a later phase does not change that
         reason = str(report.wasxfail).removeprefix("reason: ")
         if report.skipped:
-            self.end.update(outcome="known", reason=f"xfail: {reason or 'no reason given'}")
+            self.end.update(outcome="known-issue", reason=f"xfail: {reason or 'no reason given'}")
             # pytest.xfail() ends a check with an exception that holds nothing but the reason.
             if call.excinfo is not None and not call.excinfo.errisinstance(pytest.xfail.Exception):
                 self.end["message"] = message_of(call, report)
@@ -132,19 +132,19 @@ class CheckPlugin:
         return device
 
     @pytest.fixture
-    def figure(self) -> Callable[[str, float], None]:
+    def metric(self) -> Callable[[str, float], None]:
         """Return a function that records a number for the report, with the unit in its name."""
 
         def record(name: str, value: float) -> None:
             number = float(value)
-            figures = self.end["figures"]
+            metrics = self.end["metrics"]
             if not math.isfinite(number):
-                msg = f"figure {name} is {number}"
+                msg = f"metric {name} is {number}"
                 raise ValueError(msg)
-            if name == "seconds" or len(name) > NAME_CHARACTERS or len(figures) >= FIGURES:
-                msg = f"figure {name[:NAME_CHARACTERS]}: a name that is taken or too long, or full"
+            if name == "seconds" or len(name) > NAME_CHARACTERS or len(metrics) >= METRICS:
+                msg = f"metric {name[:NAME_CHARACTERS]}: a name that is taken or too long, or full"
                 raise ValueError(msg)
-            figures[name] = number
+            metrics[name] = number
 
         return record
 

@@ -97,7 +97,7 @@ class Supervisor:
         The cell's own limit would take its results along, so a rerun is ended before that. A check
         that did not come to an end is recorded without an outcome: nothing is known of it.
         """
-        most: int = self.cell["limits"].get("again", 0)
+        most: int = self.cell["limits"].get("reruns", 0)
         self.until = self.deadline - END_SECONDS
         for check in to_run_again(self.ledger.failed, self.cell.get("known", ()), most):
             heard = Heard()

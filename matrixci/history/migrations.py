@@ -78,7 +78,16 @@ UPDATE runs SET moment = CASE
 CREATE INDEX runs_in_order ON runs (moment, began, id);
 """
 
-STEPS: Final = (_FIRST, _SECOND)
+# Check outcomes "known" and "fixed" and the word "figure" were renamed.
+_THIRD: Final = """
+ALTER TABLE figures RENAME TO metrics;
+ALTER TABLE figure_names RENAME TO metric_names;
+UPDATE check_outcomes SET word = 'known-issue' WHERE word = 'known';
+UPDATE check_outcomes SET word = 'unexpected-pass' WHERE word = 'fixed';
+UPDATE cell_results SET reason = 'missing-hardware' WHERE reason = 'needs';
+"""
+
+STEPS: Final = (_FIRST, _SECOND, _THIRD)
 VERSION: Final = len(STEPS)
 
 

@@ -13,7 +13,7 @@ from matrixci.verdict.judged import JudgedRun
 from matrixci.verdict.versions import versions_of
 
 SECONDS: Final = "seconds"
-"""The figure that every check has; it is kept beside the outcome, in whole milliseconds."""
+"""The metric that every check has; it is kept beside the outcome, in whole milliseconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,7 @@ def digest_of(run: RunRow, cells: Iterable[CellResultRow]) -> str:
     digest = hashlib.sha256(repr(run).encode())
     for cell in cells:
         facts = (cell.id, cell.definition, cell.outcome, cell.reason, cell.lock_content)
-        checks = [(check.id, str(check.outcome), check.figures) for check in cell.checks]
+        checks = [(check.id, str(check.outcome), check.metrics) for check in cell.checks]
         digest.update(repr((facts, checks)).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
 

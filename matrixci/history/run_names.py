@@ -22,11 +22,11 @@ _MOST_LOOKED_AT: Final = 30
 """Earlier runs that are read for a baseline that nobody named."""
 
 
-def named_run(home: Path, name: str | None) -> Path:
+def named_run(work_dir: Path, name: str | None) -> Path:
     """Return the folder of a run.
 
     Args:
-        home: the folder that holds the runs.
+        work_dir: the folder that holds the runs.
         name: id or its beginning, folder, `latest`, `latest~N` (N runs before the latest),
             `previous` (`latest~1`), or `last-green` (the newest run of the latest run's subject and
             axes that is READY); None means `latest`.
@@ -34,48 +34,48 @@ def named_run(home: Path, name: str | None) -> Path:
     Raises:
         UsageError: there is no such run, or a prefix fits several.
     """
-    if name is None or _is_folder(home, name):
-        return find_run(home, name)
+    if name is None or _is_folder(work_dir, name):
+        return find_run(work_dir, name)
     if name == LAST_GREEN:
-        return _last_green(home, find_run(home, None), itself=True)
+        return _last_green(work_dir, find_run(work_dir, None), itself=True)
     if (count := _count(name)) is not None:
-        return _back(home, find_run(home, None), count, name)
-    return find_run(home, name)
+        return _back(work_dir, find_run(work_dir, None), count, name)
+    return find_run(work_dir, name)
 
 
-def named_baseline(home: Path, name: str, of: Path) -> Path:
+def named_baseline(work_dir: Path, name: str, of: Path) -> Path:
     """Return the folder of the run with which another one is compared.
 
     `previous` and `last-green` mean runs that are earlier than the other one.
 
     Args:
-        home: the folder that holds the runs.
+        work_dir: the folder that holds the runs.
         name: as for `named_run`.
         of: the folder of the run that is compared with it.
 
     Raises:
         UsageError: there is no such run, or a prefix fits several.
     """
-    if name == LAST_GREEN and not _is_folder(home, name):
-        return _last_green(home, of, itself=False)
-    if name == _PREVIOUS and not _is_folder(home, name):
-        return _back(home, of, 1, name)
-    return named_run(home, name)
+    if name == LAST_GREEN and not _is_folder(work_dir, name):
+        return _last_green(work_dir, of, itself=False)
+    if name == _PREVIOUS and not _is_folder(work_dir, name):
+        return _back(work_dir, of, 1, name)
+    return named_run(work_dir, name)
 
 
-def default_baseline(home: Path, of: Path) -> Path | None:
+def default_baseline(work_dir: Path, of: Path) -> Path | None:
     """Return the last green run before another one, None where there is none or it is elsewhere."""
-    if of.resolve().parent != (home / RUNS).resolve():
+    if of.resolve().parent != (work_dir / RUNS).resolve():
         return None
     try:
-        return next(_green_before(home, of, itself=False, most=_MOST_LOOKED_AT), None)
+        return next(_green_before(work_dir, of, itself=False, most=_MOST_LOOKED_AT), None)
     except RunFilesError:
         return None  # whoever reads the run itself tells why
 
 
-def all_runs(home: Path) -> list[Path]:
+def all_runs(work_dir: Path) -> list[Path]:
     """Return the folders of all runs, oldest first."""
-    paths = sorted((home / RUNS).glob("*/run.json"))
+    paths = sorted((work_dir / RUNS).glob("*/run.json"))
     return [path.parent for path in paths if path.parent.name != _LATEST]
 
 
@@ -87,8 +87,8 @@ def _count(name: str) -> int | None:
     return None if found is None else int(found[1])
 
 
-def _back(home: Path, of: Path, count: int, name: str) -> Path:
-    known = all_runs(home)
+def _back(work_dir: Path, of: Path, count: int, name: str) -> Path:
+    known = all_runs(work_dir)
     earlier = [path for path in known if path.name < of.resolve().name]
     if count == 0:
         return of
@@ -98,16 +98,18 @@ def _back(home: Path, of: Path, count: int, name: str) -> Path:
     return earlier[-count]
 
 
-def _last_green(home: Path, of: Path, *, itself: bool) -> Path:
-    found = next(_green_before(home, of, itself=itself), None)
+def _last_green(work_dir: Path, of: Path, *, itself: bool) -> Path:
+    found = next(_green_before(work_dir, of, itself=itself), None)
     if found is None:
         what = "is READY" if itself else f"before {of.name} is READY"
-        msg = f"No run {LAST_GREEN!r}: no run of this subject {what}.{_listed(all_runs(home))}"
+        msg = f"No run {LAST_GREEN!r}: no run of this subject {what}.{_listed(all_runs(work_dir))}"
         raise UsageError(msg)
     return found
 
 
-def _green_before(home: Path, of: Path, *, itself: bool, most: int | None = None) -> Iterator[Path]:
+def _green_before(
+    work_dir: Path, of: Path, *, itself: bool, most: int | None = None
+) -> Iterator[Path]:
     """Yield the READY runs like a run, up to it, newest first, among the last so many.
 
     Raises:
@@ -119,7 +121,7 @@ def _green_before(home: Path, of: Path, *, itself: bool, most: int | None = None
         msg = f"{of / 'run.json'}: {error}"
         raise RunFilesError(msg) from error
     last = of.resolve().name
-    earlier = [path for path in all_runs(home) if path.name < last]
+    earlier = [path for path in all_runs(work_dir) if path.name < last]
     wanted = [*earlier, of] if itself else earlier
     for path in wanted[::-1][:most]:
         if _reads_as_green(path, like):
@@ -151,9 +153,9 @@ def _is_green(judged: JudgedRun) -> bool:
     return judged.verdict is Verdict.READY and not judged.run.interrupted
 
 
-def _is_folder(home: Path, name: str) -> bool:
+def _is_folder(work_dir: Path, name: str) -> bool:
     """Return whether a run's folder has this name, which goes before what the word means."""
-    return (Path(name) / "run.json").is_file() or (home / RUNS / name / "run.json").is_file()
+    return (Path(name) / "run.json").is_file() or (work_dir / RUNS / name / "run.json").is_file()
 
 
 def _listed(known: list[Path]) -> str:

@@ -52,7 +52,7 @@ class CheckPoint:
     moment: str
     outcome: CheckOutcome
     lock: int | None
-    figures: Mapping[str, float]
+    metrics: Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +64,11 @@ class CheckSeries:
     check: str
     points: tuple[CheckPoint, ...]
 
-    def figures(self) -> dict[str, tuple[float, ...]]:
-        """Return the figures' values, oldest first; runs without one are left out."""
-        names = dict.fromkeys(name for point in self.points for name in point.figures)
+    def metrics(self) -> dict[str, tuple[float, ...]]:
+        """Return the metrics' values, oldest first; runs without one are left out."""
+        names = dict.fromkeys(name for point in self.points for name in point.metrics)
         return {
-            name: tuple(p.figures[name] for p in self.points if name in p.figures) for name in names
+            name: tuple(p.metrics[name] for p in self.points if name in p.metrics) for name in names
         }
 
 
@@ -205,16 +205,16 @@ def _check_points(
         ORDER BY cells.subject, cells.id, cells.key, checks.id,
             runs.moment, runs.began, runs.id
     """  # noqa: S608 - our own words
-    figures = """
-        SELECT figure_names.name, value
-        FROM figures JOIN figure_names ON figure_names.key = figures.name
+    metrics = """
+        SELECT metric_names.name, value
+        FROM metrics JOIN metric_names ON metric_names.key = metrics.name
         WHERE run = ? AND cell = ? AND "check" = ?
     """
     for row in connection.execute(query, chosen).fetchall():
         subject, cell, key, check, run, when, word, lock, milliseconds, run_key, check_key = row
         values = {} if milliseconds is None else {SECONDS: milliseconds / 1000}
-        values |= dict(connection.execute(figures, (run_key, key, check_key)))
+        values |= dict(connection.execute(metrics, (run_key, key, check_key)))
         point = CheckPoint(
-            run=run, moment=when, outcome=CheckOutcome(word), lock=lock, figures=values
+            run=run, moment=when, outcome=CheckOutcome(word), lock=lock, metrics=values
         )
         yield _CheckRow(subject=subject, cell=cell, key=key, check=check, point=point)

@@ -152,7 +152,7 @@ class History:
                 yield key, run_id
 
     def _remove(self, runs: Sequence[int]) -> None:
-        for table in ("figures", "check_results", "cell_results"):
+        for table in ("metrics", "check_results", "cell_results"):
             statement = f"DELETE FROM {table} WHERE run = ?"  # noqa: S608 - our own words
             self.connection.executemany(statement, [(run,) for run in runs])
         self.connection.executemany("DELETE FROM runs WHERE key = ?", [(run,) for run in runs])
@@ -164,7 +164,7 @@ class History:
             ("locks", "key IN (SELECT lock FROM cell_results WHERE lock IS NOT NULL)"),
             ("cells", "key IN (SELECT cell FROM cell_results)"),
             ("checks", 'key IN (SELECT "check" FROM check_results)'),
-            ("figure_names", "key IN (SELECT name FROM figures)"),
+            ("metric_names", "key IN (SELECT name FROM metrics)"),
         ):
             self.connection.execute(f"DELETE FROM {name} WHERE NOT ({used})")  # noqa: S608
 
@@ -212,27 +212,27 @@ def _insert(
         'INSERT INTO check_results (run, cell, "check", outcome, milliseconds) '
         "VALUES (?, ?, ?, ?, ?)",
         (
-            (key, cell, checks[r.id], outcomes[r.outcome], _milliseconds(r.figures))
+            (key, cell, checks[r.id], outcomes[r.outcome], _milliseconds(r.metrics))
             for cell, results in places
             for r in results
         ),
     )
-    figures = [
+    metrics = [
         (key, cell, checks[r.id], name, value)
         for cell, results in places
         for r in results
-        for name, value in r.figures.items()
+        for name, value in r.metrics.items()
         if name != SECONDS
     ]
-    names = _keys(connection, "figure_names", "name", (name for *_, name, _ in figures))
+    names = _keys(connection, "metric_names", "name", (name for *_, name, _ in metrics))
     connection.executemany(
-        'INSERT INTO figures (run, cell, "check", name, value) VALUES (?, ?, ?, ?, ?)',
-        ((run, cell, check, names[name], value) for run, cell, check, name, value in figures),
+        'INSERT INTO metrics (run, cell, "check", name, value) VALUES (?, ?, ?, ?, ?)',
+        ((run, cell, check, names[name], value) for run, cell, check, name, value in metrics),
     )
 
 
-def _milliseconds(figures: dict[str, float]) -> int | None:
-    seconds = figures.get(SECONDS)
+def _milliseconds(metrics: dict[str, float]) -> int | None:
+    seconds = metrics.get(SECONDS)
     return None if seconds is None else round(seconds * 1000)
 
 

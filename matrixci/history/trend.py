@@ -12,7 +12,7 @@ class Trend:
     """What a cell or a check came to, run by run, oldest first."""
 
     outcomes: tuple[str, ...]
-    figures: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    metrics: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Name to the values that were recorded, oldest first; runs without one are left out."""
     runs: tuple[str, ...] = field(default=(), compare=False)
     """What names the run of each outcome: its day, the subject's version and its id."""

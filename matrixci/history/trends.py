@@ -24,7 +24,7 @@ def trends(
         history: the history.
         run: its subject and its cells; what came after it isn't looked at.
         runs: how many of the last runs are looked at.
-        steady: also checks that always came to the same and have no figures; of a large matrix they
+        steady: also checks that always came to the same and have no metrics; of a large matrix they
             are by far the most, and there is nothing to draw of them.
 
     Raises:
@@ -37,7 +37,7 @@ def trends(
         cells = cells_of(connection, run)
         found = _cell_trends(connection, labels, cells)
         for cell, check, trend in _check_trends(connection, labels, cells):
-            if steady or trend.figures or len(set(trend.outcomes)) > 1:
+            if steady or trend.metrics or len(set(trend.outcomes)) > 1:
                 found[trend_key(cell, check)] = trend
     return found
 
@@ -95,7 +95,7 @@ def _check_trends(
 ) -> Iterator[tuple[str, str, Trend]]:
     checks = dict(connection.execute("SELECT key, id FROM checks"))
     words = dict(connection.execute("SELECT key, word FROM check_outcomes"))
-    names = dict(connection.execute("SELECT key, name FROM figure_names"))
+    names = dict(connection.execute("SELECT key, name FROM metric_names"))
     outcomes: dict[tuple[int, int], list[tuple[int, int]]] = {}
     values: dict[tuple[int, int], dict[str, list[float]]] = {}
     for run in labels:
@@ -103,11 +103,11 @@ def _check_trends(
         for cell, check, outcome in connection.execute(query, (run,)):
             if cell in cells:
                 outcomes.setdefault((cell, check), []).append((outcome, run))
-        query = 'SELECT cell, "check", name, value FROM figures WHERE run = ?'
+        query = 'SELECT cell, "check", name, value FROM metrics WHERE run = ?'
         for cell, check, name, value in connection.execute(query, (run,)):
             if cell in cells:
-                figures = values.setdefault((cell, check), {})
-                figures.setdefault(names[name], []).append(value)
+                metrics = values.setdefault((cell, check), {})
+                metrics.setdefault(names[name], []).append(value)
     plain: dict[
         tuple[tuple[int, int], ...], Trend
     ] = {}  # most are alike, so they share what they are
@@ -119,7 +119,7 @@ def _check_trends(
                 outcomes=tuple(words[number] for number, _ in found),
                 runs=tuple(labels[run] for _, run in found),
             )
-        if figures := values.get((cell, check), {}):
-            of_check = {name: tuple(series) for name, series in figures.items()}
-            trend = replace(trend, figures=of_check)
+        if metrics := values.get((cell, check), {}):
+            of_check = {name: tuple(series) for name, series in metrics.items()}
+            trend = replace(trend, metrics=of_check)
         yield cells[cell], checks[check], trend

@@ -46,10 +46,10 @@ class BaseContents(Frozen):
 class ContentsReader:
     """Reads each pair of base images once, and keeps the answers in the work directory."""
 
-    def __init__(self, engine: Engine, home: Path) -> None:
+    def __init__(self, engine: Engine, work_dir: Path) -> None:
         """Set up, reading nothing yet."""
         self._engine = engine
-        self._folder = home / "bases"
+        self._folder = work_dir / "bases"
         self._contents: Once[BaseContents] = Once(passing=(EngineError,))
 
     async def read(self, system: str, python: str) -> BaseContents:

@@ -134,12 +134,12 @@ def wheels_in(lock: Lock, wheels: Iterable[OwnWheel]) -> tuple[OwnWheel, ...]:
     return tuple(wheel for wheel in wheels if f"sha256:{wheel.digest}" in hashes)
 
 
-def kept_wheels(wheels: Iterable[OwnWheel], home: Path, *more: Path) -> tuple[KeptWheel, ...]:
+def kept_wheels(wheels: Iterable[OwnWheel], work_dir: Path, *more: Path) -> tuple[KeptWheel, ...]:
     """Return the own wheels of a run with their files.
 
     Args:
         wheels: the wheels recorded in the run.
-        home: the work directory.
+        work_dir: the work directory.
         more: other folders to search first.
 
     Raises:
@@ -147,7 +147,7 @@ def kept_wheels(wheels: Iterable[OwnWheel], home: Path, *more: Path) -> tuple[Ke
     """
     found = []
     for wheel in wheels:
-        places = [folder / place_of(wheel) for folder in (*more, home)]
+        places = [folder / place_of(wheel) for folder in (*more, work_dir)]
         path = find_wheel(
             f"the wheel of {wheel.spec} is missing: {wheel.wheel}", wheel.digest, places
         )

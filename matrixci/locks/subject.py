@@ -64,12 +64,12 @@ async def resolve_subject(spec: str, folder: Path) -> ResolvedSubject:
             assert_never(never)
 
 
-def kept_wheel(subject: Subject, home: Path, *more: Path) -> Path | None:
+def kept_wheel(subject: Subject, work_dir: Path, *more: Path) -> Path | None:
     """Return the wheel of a run's subject, or None if the subject is not an own wheel.
 
     Args:
         subject: the subject recorded in the run.
-        home: the work directory.
+        work_dir: the work directory.
         more: other folders to search first.
 
     Raises:
@@ -79,7 +79,10 @@ def kept_wheel(subject: Subject, home: Path, *more: Path) -> Path | None:
         return None
     url = subject.requirement.partition(" @ ")[2].partition("#")[0]
     places = [folder / subject.wheel for folder in more]
-    places += [Path(unquote(urlsplit(url).path)), *(home / "subjects").glob(f"*/{subject.wheel}")]
+    places += [
+        Path(unquote(urlsplit(url).path)),
+        *(work_dir / "subjects").glob(f"*/{subject.wheel}"),
+    ]
     return find_wheel(subject.wheel, subject.digest, places)
 
 

@@ -25,7 +25,6 @@ RESERVED: Final = frozenset(
         "checks",
         "fresh",
         "help",
-        "home",
         "install-engine",
         "jobs",
         "matrix",
@@ -38,6 +37,7 @@ RESERVED: Final = frozenset(
         "shard-size",
         "subject",
         "tier",
+        "work-dir",
     ]
 )
 """No names for an axis: each axis is an option of the commands, and these are theirs."""

@@ -78,7 +78,7 @@ def _cell(matrix: Matrix, combination: Combination) -> Cell:
         torch_backend=next(iter(backends), None),
         base=next(iter(bases), None),
         gpu=any(value.gpu for value in values),
-        entries=matrix.entries,
+        imports=matrix.imports,
     )
 
 

@@ -25,7 +25,7 @@ from matrixci.matrix.axes import (
     value_id,
 )
 from matrixci.matrix.combinations import Combination, combination_mistakes, kept, matches
-from matrixci.matrix.gates import Gates, ends_mistakes
+from matrixci.matrix.gates import Gates, bounds_mistakes
 from matrixci.matrix.known_issues import KnownIssueEntry
 from matrixci.matrix.mistakes import Mistake, Path, refuse
 from matrixci.matrix.subject_kind import SubjectKind, subject_kind
@@ -107,49 +107,47 @@ class Base(Entry):
 class Limits(Entry):
     """What one cell may take. Times are seconds; sizes are bytes, or written as "6 GiB"."""
 
-    check: Seconds = Field(default=300, description="Seconds for one check.")
-    silence: Seconds = Field(
+    check_timeout: Seconds = Field(default=300, description="Seconds for one check.")
+    no_output_timeout: Seconds = Field(
         default=600,
         description="Seconds without a line of output after which a container is ended. It prints "
         "one as each check begins and ends, so this is no less than the time of a check.",
     )
-    cell: Seconds = Field(default=1800, description="Seconds for all checks of a cell.")
-    build: Seconds = Field(default=3600, description="Seconds for building an image.")
+    cell_timeout: Seconds = Field(default=1800, description="Seconds for all checks of a cell.")
+    build_timeout: Seconds = Field(default=3600, description="Seconds for building an image.")
     memory: Annotated[Size, AfterValidator(formats.memory)] = Field(
         default=6 * 2**30, description="Memory of a container, without swap."
     )
     pids: int = Field(default=512, gt=0, description="Processes and threads of a container.")
     cpus: float = Field(default=1, gt=0, allow_inf_nan=False, description="CPUs of a container.")
-    scratch: Size = Field(default=2 * 2**30, description="The writable /tmp of a container.")
-    again: int = Field(
+    tmp_size: Size = Field(default=2 * 2**30, description="The writable /tmp of a container.")
+    reruns: int = Field(
         default=10,
         ge=0,
         description="Failed checks that are run once more, alone: one that passes then is flaky. "
         "Where more have failed, none is run again.",
     )
-    log: Size = Field(default=10 * 2**20, description="What is kept of a container's output.")
-    result: Size = Field(default=32 * 2**20, description="The largest result file that is read.")
-    free_disk: Size = Field(
+    log_size: Size = Field(default=10 * 2**20, description="What is kept of a container's output.")
+    result_size: Size = Field(
+        default=32 * 2**20, description="The largest result file that is read."
+    )
+    min_free_disk: Size = Field(
         default=10 * 2**30,
         description="What must be free on the engine's disk before a run begins.",
     )
 
     @model_validator(mode="after")
-    def _silence_leaves_checks_their_time(self) -> Self:
-        if self.silence < self.check:
-            message = f"is less than the time of a check, {self.check:g} s; write as much, or more"
-            path = ("silence",) if "silence" in self.model_fields_set else ("check",)
-            refuse(
-                "limits", [Mistake(path=path, message=f"silence, {self.silence:g} s, {message}")]
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _cell_leaves_checks_their_time(self) -> Self:
-        if self.cell < self.check:
-            message = f"is less than the time of a check, {self.check:g} s; write as much, or more"
-            path = ("cell",) if "cell" in self.model_fields_set else ("check",)
-            refuse("limits", [Mistake(path=path, message=f"cell, {self.cell:g} s, {message}")])
+    def _timeouts_exceed_check_timeout(self) -> Self:
+        for name in ("no_output_timeout", "cell_timeout"):
+            seconds: float = getattr(self, name)
+            if seconds < self.check_timeout:
+                key = name.replace("_", "-")
+                message = (
+                    f"{key}, {seconds:g} s, is less than check-timeout, {self.check_timeout:g} s; "
+                    "write at least as much"
+                )
+                path = key if name in self.model_fields_set else "check-timeout"
+                refuse("limits", [Mistake(path=(path,), message=message)])
         return self
 
 
@@ -167,7 +165,7 @@ class Matrix(Entry):
     requires: Requirements = Field(
         default=(), description="Requirements beside the subject, in every cell (PEP 508)."
     )
-    entries: tuple[Annotated[str, AfterValidator(formats.entry)], ...] = Field(
+    imports: tuple[Annotated[str, AfterValidator(formats.entry)], ...] = Field(
         default=(),
         description="What users import of the subject, as `package.module` or `package.Name`. "
         "Left out: the checks find it from the package.",
@@ -238,8 +236,8 @@ class Matrix(Entry):
         for path, rule in self._rules():
             mistakes += rule_mistakes(self.axes, path, rule)
         mistakes += tier_mistakes(self.tiers)
-        if "ends" in self.gates.model_fields_set:
-            mistakes += ends_mistakes(self.axes, self.gates.ends)
+        if "bounds" in self.gates.model_fields_set:
+            mistakes += bounds_mistakes(self.axes, self.gates.bounds)
         return mistakes
 
     def _combination_mistakes(self) -> list[Mistake]:

@@ -16,7 +16,7 @@ def matrix_digest(matrix: Matrix) -> str:
             mode="json",
             exclude={
                 "retries": True,
-                "limits": {"free_disk"},
+                "limits": {"min_free_disk"},
                 "tiers": True,
                 "runner": True,
                 "axes": runners,

@@ -31,10 +31,10 @@ class Gates(Entry):
         default=_DEFAULT.gpu,
         description="Whether the release needs evidence from a real GPU: required or advisory.",
     )
-    ends: Annotated[
+    bounds: Annotated[
         tuple[str, ...], BeforeValidator(as_list, json_schema_input_type=str | list[str])
     ] = Field(
-        default=_DEFAULT.ends,
+        default=_DEFAULT.bounds,
         description="Axes whose oldest and newest value must each have a green cell.",
     )
     disappeared_checks: int = Field(
@@ -48,9 +48,9 @@ class Gates(Entry):
         return ReleaseGates(**dict(self))
 
 
-def ends_mistakes(names: Collection[str], ends: Sequence[str]) -> Iterator[Mistake]:
-    """Yield which of the axes named in gates.ends the matrix doesn't have."""
-    for index, axis in enumerate(ends):
+def bounds_mistakes(names: Collection[str], bounds: Sequence[str]) -> Iterator[Mistake]:
+    """Yield which of the axes named in gates.bounds the matrix doesn't have."""
+    for index, axis in enumerate(bounds):
         if axis not in names:
             message = f'there is no axis "{axis}"; {did_you_mean(axis, names)}'
-            yield Mistake(path=("gates", "ends", index), message=message)
+            yield Mistake(path=("gates", "bounds", index), message=message)

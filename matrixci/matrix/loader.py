@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from matrixci.errors import MatrixFileError
 from matrixci.matrix.axes import PYTHON, Names, axis_mistakes, empty_rule_mistakes, rule_mistakes
 from matrixci.matrix.definition import Matrix
-from matrixci.matrix.gates import ends_mistakes
+from matrixci.matrix.gates import bounds_mistakes
 from matrixci.matrix.mistakes import Mistake
 from matrixci.matrix.shorthand import written_out
 from matrixci.matrix.tiers import tier_mistakes
@@ -140,11 +140,11 @@ def _gates_names(
     for index, rule in enumerate(_items(gates, "require")):
         path = ("gates", "require", index)
         yield from rule_mistakes(clear, path, _clear_rule(rule, axes, clear))
-    ends = gates.get("ends")
-    named: list[object] = ends if isinstance(ends, list) else [ends]
+    bounds = gates.get("bounds")
+    named: list[object] = bounds if isinstance(bounds, list) else [bounds]
     texts = [axis for axis in named if isinstance(axis, str)]
     if len(texts) == len(named):
-        yield from ends_mistakes([*axes], texts)
+        yield from bounds_mistakes([*axes], texts)
 
 
 def _tiers_names(

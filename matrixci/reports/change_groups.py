@@ -87,21 +87,21 @@ def package_groups(comparison: Comparison) -> list[tuple[str, list[str]]]:
     return list(groups.items())
 
 
-def figure_groups(comparison: Comparison) -> list[tuple[str, list[str]]]:
-    """Return each figure that changed, in words, with the ids of the cells in which it did."""
+def metric_groups(comparison: Comparison) -> list[tuple[str, list[str]]]:
+    """Return each metric that changed, in words, with the ids of the cells in which it did."""
     found: dict[str, list[tuple[str, float, float]]] = {}
     for change in comparison.cells:
-        for name, (before, after) in change.figures.items():
+        for name, (before, after) in change.metrics.items():
             found.setdefault(name, []).append((change.cell, before, after))
     return [
-        (_figure(name, [before for _, before, _ in one], [after for _, _, after in one]), cells)
+        (_metric(name, [before for _, before, _ in one], [after for _, _, after in one]), cells)
         for name, one in found.items()
         for cells in [[cell for cell, _, _ in one]]
     ]
 
 
-def _figure(name: str, before: Sequence[float], after: Sequence[float]) -> str:
-    """Say how a figure changed: from the lowest to the highest of the cells, and how many times."""
+def _metric(name: str, before: Sequence[float], after: Sequence[float]) -> str:
+    """Say how a metric changed: from the lowest to the highest of the cells, and how many times."""
     ratios = [_ratio(*pair) for pair in zip(before, after, strict=True)]
     known = [ratio for ratio in ratios if ratio is not None]
     times = f" ({_range(known)} times)" if len(known) == len(ratios) else ""
@@ -109,7 +109,7 @@ def _figure(name: str, before: Sequence[float], after: Sequence[float]) -> str:
 
 
 def _ratio(before: float, after: float) -> float | None:
-    """Return how many times as large a figure is as it was; None where that says nothing."""
+    """Return how many times as large a metric is as it was; None where that says nothing."""
     return after / before if before * after > 0 else None
 
 

@@ -16,8 +16,8 @@ from matrixci.reports import terminal_parts
 from matrixci.reports.change_groups import (
     WORSE,
     change_groups,
-    figure_groups,
     is_worse,
+    metric_groups,
     package_words,
     transition,
 )
@@ -159,8 +159,8 @@ def _summary(comparison: Comparison) -> str:
         told.append(f"{several(len(comparison.not_compared), 'cell')} not compared")
     locks = sum(bool(change.packages) for change in comparison.cells)
     told += [f"{several(locks, 'cell')} with other packages"] if locks else []
-    figures = len(figure_groups(comparison))
-    told += [f"{several(figures, 'figure')} changed"] if figures else []
+    metrics = len(metric_groups(comparison))
+    told += [f"{several(metrics, 'metric')} changed"] if metrics else []
     return ", ".join(told) or "no difference"
 
 

@@ -120,7 +120,7 @@ def _header(judged: JudgedRun, cell: JudgedCell, pins: Iterable[Pin]) -> Iterabl
         yield f"ran on:       Python {attested.python}, {attested.machine}"
     yield f"checks:       {_counts(cell)}"
     for check in cell.checks:
-        if check.outcome is CheckOutcome.KNOWN:
+        if check.outcome is CheckOutcome.KNOWN_ISSUE:
             yield f"known issue:  {check.id}: {check.reason}"
         elif is_warning(check):
             yield f"warning:      {check.id} failed"
@@ -141,7 +141,7 @@ def _counts(cell: JudgedCell) -> str:
     passed = sum(count[outcome] for outcome in PASSING)
     others = (
         (sum(map(is_warning, cell.checks)), "failed (severity warning)"),
-        (count[CheckOutcome.KNOWN], "failed as known issues say"),
+        (count[CheckOutcome.KNOWN_ISSUE], "failed as known issues say"),
         (count[CheckOutcome.SKIPPED], "skipped"),
     )
     words = [f"{number} {word}" for number, word in others if number]

@@ -65,7 +65,7 @@ def warnings(judged: JudgedRun) -> list[CheckGroup]:
 
 def known_failures(judged: JudgedRun) -> list[CheckGroup]:
     """Return the checks that fail as a known issue says."""
-    known = CheckOutcome.KNOWN
+    known = CheckOutcome.KNOWN_ISSUE
     return _grouped(judged, lambda cell: [c for c in cell.checks if c.outcome is known])
 
 
@@ -182,7 +182,7 @@ def failing_counts(cell: JudgedCell) -> list[str]:
     """Say what the checks of a cell came to that did not pass, warnings apart."""
     count = Counter(check.outcome for check in cell.failing)
     parts = [f"{count[outcome]} {outcome}" for outcome in sorted(FAILING) if count[outcome]]
-    if known := cell.count(CheckOutcome.KNOWN):
+    if known := cell.count(CheckOutcome.KNOWN_ISSUE):
         parts.append(f"{known} known")
     if warned := len(cell.warnings):
         parts.append(several(warned, "warning"))

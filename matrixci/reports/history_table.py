@@ -84,8 +84,8 @@ def cell_story(history: History, series: CellSeries) -> Text:
 
 
 def checks_table(series: Sequence[CheckSeries]) -> Table:
-    """Return how often checks flipped, in each cell and in all, and how their figures went."""
-    table = _table("check", "cell", "now", *_FLIPS, "so far", "figures")
+    """Return how often checks flipped, in each cell and in all, and how their metrics went."""
+    table = _table("check", "cell", "now", *_FLIPS, "so far", "metrics")
     of_check: dict[str, list[Flips]] = {}
     for one in series:
         of_check.setdefault(one.check, []).append(flips(one.points))
@@ -93,12 +93,12 @@ def checks_table(series: Sequence[CheckSeries]) -> Table:
         cells = [one for one in series if one.check == check]
         for one, of_cell in zip(cells, found, strict=True):
             glyphs = [CHECK_GLYPHS[point.outcome] for point in one.points]
-            figures = [f"{name} {_went(values)}" for name, values in one.figures().items()]
+            metrics = [f"{name} {_went(values)}" for name, values in one.metrics().items()]
             name = one.cell if _one_subject(series) else f"{one.subject} {one.cell}"
             table.add_row(
                 *map(_text, (check, name, _check(one.points[-1].outcome), *_counts(of_cell))),
                 _text(_shortened(glyphs)),
-                _text(", ".join(figures)),
+                _text(", ".join(metrics)),
             )
         if len(cells) > 1:
             table.add_row(*map(_text, (check, "all", "", *_counts(total(found)))), style="bold")
@@ -137,7 +137,7 @@ def _counts(found: Flips) -> tuple[str, ...]:
 
 
 def _went(values: Sequence[float]) -> str:
-    """Say how a figure went: from the first to the last, and between which it was."""
+    """Say how a metric went: from the first to the last, and between which it was."""
     if len(set(values)) == 1:
         return rounded(values[0])
     first, last, least, most = map(rounded, (values[0], values[-1], min(values), max(values)))

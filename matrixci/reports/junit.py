@@ -150,13 +150,13 @@ def _rest(check: CheckResult, command: Sequence[str]) -> str:
     match check.outcome:
         case CheckOutcome.PASSED:
             rest = "</testcase>\n"
-        case CheckOutcome.FIXED:
+        case CheckOutcome.UNEXPECTED_PASS:
             rest = f"<system-out>{xml_lines(check.reason)}</system-out></testcase>\n"
         case CheckOutcome.FAILED | CheckOutcome.FLAKY:
             rest = _element("failure", check.outcome, _first(check), evidence)
         case CheckOutcome.CRASHED | CheckOutcome.TIMED_OUT | CheckOutcome.MISSING:
             rest = _element("error", check.outcome, _first(check), evidence)
-        case CheckOutcome.KNOWN:
+        case CheckOutcome.KNOWN_ISSUE:
             rest = _skipped(f"known issue {check.reason}", evidence)
         case CheckOutcome.SKIPPED:
             rest = _skipped(check.reason)

@@ -12,18 +12,18 @@ from matrixci.verdict.judged import JudgedRun
 from matrixci.verdict.load import judge_folder
 
 
-def last_green(home: Path, of: JudgedRun, cell: str) -> Run | None:
+def last_green(work_dir: Path, of: JudgedRun, cell: str) -> Run | None:
     """Return the newest run of the same subject in which a cell is green.
 
     A run that can't be read is passed over: it proves nothing.
 
     Args:
-        home: the folder that holds the runs.
+        work_dir: the folder that holds the runs.
         of: the run in which the cell is not green.
         cell: the cell's id.
     """
     # The name of a run begins with its time.
-    for path in sorted((home / RUNS).glob(f"2*/cells/{cell}.json"), reverse=True):
+    for path in sorted((work_dir / RUNS).glob(f"2*/cells/{cell}.json"), reverse=True):
         folder = path.parents[1]
         if folder.name == of.run.id or not _may_be_green(path):
             continue

@@ -18,7 +18,7 @@ from matrixci.reports.cell_words import (
     row_note,
     run_title,
 )
-from matrixci.reports.change_groups import ChangeGroup, change_groups, figure_groups, package_groups
+from matrixci.reports.change_groups import ChangeGroup, change_groups, metric_groups, package_groups
 from matrixci.reports.escape import (
     cut,
     markdown,
@@ -210,7 +210,7 @@ def comparison_section(judged: JudgedRun) -> str:
     sections = (
         _section(heading, groups, _change, _LARGE),
         _section("Packages that differ", package_groups(comparison), _told_of, _SMALL),
-        _section("Figures that differ", figure_groups(comparison), _told_of, _SMALL),
+        _section("Metrics that differ", metric_groups(comparison), _told_of, _SMALL),
     )
     if not groups:
         sections = (f"## {heading}\n\nEvery cell comes to the same.\n", *sections[1:])

@@ -38,9 +38,9 @@ def _check_glyph(outcome: CheckOutcome) -> str:
             glyph = "✓"
         case CheckOutcome.FAILED | CheckOutcome.CRASHED | CheckOutcome.TIMED_OUT:
             glyph = "✗"
-        case CheckOutcome.KNOWN:
+        case CheckOutcome.KNOWN_ISSUE:
             glyph = "≈"
-        case CheckOutcome.FIXED:
+        case CheckOutcome.UNEXPECTED_PASS:
             glyph = "↑"
         case CheckOutcome.FLAKY:
             glyph = "~"

@@ -12,7 +12,7 @@ from rich.text import Text
 from matrixci.model import CellOutcome, CheckOutcome
 from matrixci.outcomes import PASSING, outcome_words
 from matrixci.reports.cell_words import line
-from matrixci.reports.change_groups import ChangeGroup, change_groups, figure_groups, package_groups
+from matrixci.reports.change_groups import ChangeGroup, change_groups, metric_groups, package_groups
 from matrixci.reports.escape import visible
 from matrixci.reports.evidence_lines import key_lines
 from matrixci.reports.grouping import (
@@ -160,10 +160,10 @@ def changes(judged: JudgedRun) -> RenderableType | None:
     lines += [_change(group) for group in groups[:_MOST]]
     lines += _more(len(groups), "changes")
     packages = [f"in {_named(ids)}: {words}" for words, ids in package_groups(comparison)]
-    figures = [f"{words}, in {_named(ids)}" for words, ids in figure_groups(comparison)]
+    metrics = [f"{words}, in {_named(ids)}" for words, ids in metric_groups(comparison)]
     for title, told in (
         ("Packages that differ", packages),
-        ("Figures that differ", figures),
+        ("Metrics that differ", metrics),
     ):
         if (section := listed(title, told)) is not None:
             lines += ["", section]

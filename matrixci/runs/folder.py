@@ -46,17 +46,17 @@ class RunFolder:
         self.sboms = path / "sboms"
 
     @classmethod
-    def create(cls, home: Path, run_id: str) -> "RunFolder":
-        """Make the folder of a new run below `home`.
+    def create(cls, work_dir: Path, run_id: str) -> "RunFolder":
+        """Make the folder of a new run below `work_dir`.
 
         Raises:
             RunFilesError: it can't be written.
         """
-        folder = cls(home / RUNS / run_id)
+        folder = cls(work_dir / RUNS / run_id)
         try:
             for path in (folder.logs, folder.locks, folder.cells):
                 path.mkdir(parents=True)
-            keep_out_of_git(home)
+            keep_out_of_git(work_dir)
         except OSError as error:
             msg = f"The run's folder can't be made: {error}"
             raise RunFilesError(msg) from error
@@ -188,13 +188,13 @@ def forget_run(folder: Path) -> None:
         RunFolder(left[-1]).point_latest()
 
 
-def find_run(home: Path, name: str | None) -> Path:
+def find_run(work_dir: Path, name: str | None) -> Path:
     """Return a run's folder by path, id, the beginning of an id, or (None) the latest.
 
     Raises:
         UsageError: there is none, or several.
     """
-    runs = home / RUNS
+    runs = work_dir / RUNS
     if name is None:
         name = _LATEST
     if (Path(name) / "run.json").is_file():

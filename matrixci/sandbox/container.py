@@ -61,14 +61,14 @@ class Sandbox:
             "torch_fallback": lock.fallback,
             "select": self.select,
             "only": None if self.only is None else list(self.only),
-            "entries": list(cell.entries),
+            "imports": list(cell.imports),
             "known": [
                 issue.check for issue in self.known_issues if speaks_of(issue, cell, lock.versions)
             ],
             "limits": {
-                "check_seconds": self.limits.check,
-                "cell_seconds": self.limits.cell,
-                "again": self.limits.again,
+                "check_seconds": self.limits.check_timeout,
+                "cell_seconds": self.limits.cell_timeout,
+                "reruns": self.limits.reruns,
             },
         }
 
@@ -95,13 +95,13 @@ class Sandbox:
             files=container_files.pack(told, self.checks),
             results=container_files.RESULTS,
             memory=self.limits.memory,
-            scratch=self.limits.scratch,
-            log=self.limits.log,
-            result=self.limits.result,
+            scratch=self.limits.tmp_size,
+            log=self.limits.log_size,
+            result=self.limits.result_size,
             pids=self.limits.pids,
             cpus=self.limits.cpus,
-            time_limit=self.limits.cell,
-            silence=self.limits.silence,
+            time_limit=self.limits.cell_timeout,
+            silence=self.limits.no_output_timeout,
             gpu=gpu,
             require_limits=self.require_limits,
         )
@@ -118,7 +118,7 @@ class Sandbox:
             end: how it ended, with what it left.
         """
         return evidence.examine(
-            container_files.unpack_results(end.archive, self.limits.result),
+            container_files.unpack_results(end.archive, self.limits.result_size),
             evidence.Expected(run=self.run, nonce=str(told["nonce"]), cell=cell, lock=lock),
             evidence.Exit(
                 status=end.exit_status,

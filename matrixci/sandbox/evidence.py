@@ -182,7 +182,7 @@ def _results(file: ResultFile) -> Iterator[CheckResult]:
             line=check.line,
             message=redact(end.message) if end else "",
             detail=redact(end.detail) if end else "",
-            figures=end.figures if end else {},
+            metrics=end.metrics if end else {},
             began=begin.at if begin else None,
             ended=end.at if end else None,
         )

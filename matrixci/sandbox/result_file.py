@@ -109,7 +109,7 @@ class End(Line):
     need: Need | None
     message: str = Field(max_length=4_000)
     detail: str = Field(max_length=20_000)
-    figures: dict[str, FiniteFloat]
+    metrics: dict[str, FiniteFloat]
 
 
 class Again(Line):

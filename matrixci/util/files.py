@@ -8,14 +8,14 @@ from pathlib import Path
 from matrixci.errors import RunFilesError
 
 
-def keep_out_of_git(home: Path) -> None:
+def keep_out_of_git(work_dir: Path) -> None:
     """Let git ignore the folder where runs and caches lie.
 
     Raises:
         OSError: it can't be written.
     """
-    home.mkdir(parents=True, exist_ok=True)
-    (home / ".gitignore").write_text("*\n", encoding="utf-8")
+    work_dir.mkdir(parents=True, exist_ok=True)
+    (work_dir / ".gitignore").write_text("*\n", encoding="utf-8")
 
 
 def write_whole(path: Path, text: str | bytes | Iterable[str], *, durable: bool = True) -> None:

@@ -17,14 +17,14 @@ from matrixci.verdict.judged import (
 from matrixci.verdict.versions import day, subject_title, tracked
 
 NOTABLE_RATIO: Final = 1.5
-"""A figure is reported if it is so many times as large as before, or as small."""
+"""A metric is reported if it is so many times as large as before, or as small."""
 NOTABLE_TIMES: Final = {"s": 0.05, "seconds": 0.05, "ms": 50.0, "milliseconds": 50.0}
 """By unit: the least change of a time that is reported. Less than 50 ms is noise of the machine."""
 NOTABLE_VALUE: Final = 1e-6
-"""Least change of any other figure that is reported. Less is a rounding error."""
+"""Least change of any other metric that is reported. Less is a rounding error."""
 
 DURATION: Final = "seconds"
-"""The figure that every check has: how long it took, which tells of the machine."""
+"""The metric that every check has: how long it took, which tells of the machine."""
 
 
 def compare(before: JudgedRun, after: JudgedRun) -> Comparison:
@@ -98,7 +98,7 @@ def _cell_change(
 ) -> CellChange | None:
     change = _outcome_change(before.outcome, after.outcome)
     checks: tuple[CheckChange, ...] = ()
-    figures: dict[str, tuple[float, float]] = {}
+    metrics: dict[str, tuple[float, float]] = {}
     # Where a cell has none, why it has none is the cell's to say.
     if before.checks and after.checks:
         were = {check.id: check for check in before.checks}
@@ -109,11 +109,11 @@ def _cell_change(
             if not (one.change is Change.APPEARED and not appear)
             and not (one.change is Change.DISAPPEARED and not disappear)
         )
-        figures = dict(_figure_changes(were, are))
+        metrics = dict(_metric_changes(were, are))
     packages = tuple(_package_changes(_versions(before), _versions(after), first))
     python = _python(before), _python(after)
     differs = None not in python and python[0] != python[1]
-    if not (change or checks or figures or packages or differs):
+    if not (change or checks or metrics or packages or differs):
         return None
     return CellChange(
         cell=after.cell.id,
@@ -123,7 +123,7 @@ def _cell_change(
         checks=checks,
         packages=packages,
         python=(str(python[0]), str(python[1])) if differs else None,
-        figures=figures,
+        metrics=metrics,
     )
 
 
@@ -169,25 +169,25 @@ def _check_outcome_change(before: CheckOutcome, after: CheckOutcome) -> Change |
         if after in PASSING:
             return None  # it passes in both, whatever a known issue says of it
         return Change.REGRESSED if after in FAILING else Change.OTHER
-    if after in PASSING and (before in FAILING or before is CheckOutcome.KNOWN):
+    if after in PASSING and (before in FAILING or before is CheckOutcome.KNOWN_ISSUE):
         return Change.FIXED
     return Change.OTHER
 
 
-def _figure_changes(
+def _metric_changes(
     before: Mapping[str, CheckResult], after: Mapping[str, CheckResult]
 ) -> Iterator[tuple[str, tuple[float, float]]]:
     for check_id, check in after.items():
-        if not check.figures or (was := before.get(check_id)) is None:
+        if not check.metrics or (was := before.get(check_id)) is None:
             continue
-        for name, figure in check.figures.items():
-            old = was.figures.get(name)
-            if old is not None and _is_notable(name, old, figure):
-                yield f"{check_id}: {name}", (old, figure)
+        for name, metric in check.metrics.items():
+            old = was.metrics.get(name)
+            if old is not None and _is_notable(name, old, metric):
+                yield f"{check_id}: {name}", (old, metric)
 
 
 def _is_notable(name: str, before: float, after: float) -> bool:
-    """Tell whether a figure changed by more than the machine's noise."""
+    """Tell whether a metric changed by more than the machine's noise."""
     if name == DURATION:
         return False
     changed = abs(after - before)

@@ -9,7 +9,7 @@ from matrixci.model import CellOutcome, CheckOutcome, CheckResult, Reason
 from matrixci.outcomes import outcome_words
 from matrixci.util.text import several
 from matrixci.verdict.cell_sets import failing_words, outcomes_of
-from matrixci.verdict.gates import DISAPPEARED, ENDS, NEW_FAILURES, REQUIRE, Failure, is_required
+from matrixci.verdict.gates import BOUNDS, DISAPPEARED, NEW_FAILURES, REQUIRE, Failure, is_required
 from matrixci.verdict.judged import Blocker, Change, Gate, GateOutcome, JudgedCell, JudgedRun
 from matrixci.verdict.known_issues import expiry
 from matrixci.verdict.unenforced import unenforced_words
@@ -62,10 +62,10 @@ def remarks_of(judged: JudgedRun, standing: Standing) -> Iterator[str]:
         check.id: check.reason
         for cell in judged.cells
         for check in cell.checks
-        if check.outcome is CheckOutcome.FIXED
+        if check.outcome is CheckOutcome.UNEXPECTED_PASS
     }
     for check_id, reason in fixed.items():
-        yield f"fixed: {check_id} ({reason}); take it out of known-issues"
+        yield f"unexpected pass: {check_id} ({reason}); remove it from known-issues"
     yield from _fallback(judged.cells)
 
 
@@ -103,7 +103,7 @@ def _is_told_by_gate(judged: JudgedRun, gate: Gate, *, for_release: bool) -> boo
         case GateOutcome.UNMET:
             everything = all(is_required(judged, cell.cell.axes) for cell in judged.cells)
             return gate.name not in {REQUIRE, NEW_FAILURES} and not (
-                gate.name == ENDS and everything
+                gate.name == BOUNDS and everything
             )
         case _ as never:
             assert_never(never)

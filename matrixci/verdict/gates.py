@@ -23,7 +23,7 @@ from matrixci.verdict.versions import version_counts
 REQUIRE: Final = "require"
 NEW_FAILURES: Final = "new-failures"
 GPU: Final = "gpu"
-ENDS: Final = "ends"
+BOUNDS: Final = "bounds"
 APPLICABLE: Final = "applicable-checks"
 DISAPPEARED: Final = "disappeared-checks"
 SUBJECT_VERSION: Final = "subject-version"
@@ -72,7 +72,7 @@ def gates_of(
         gates.append(gate)
     if _is_about_gpus(judged):
         gates.append(_gpu(judged))
-    gates += [_ends(judged, axis) for axis in judged.run.gates.ends]
+    gates += [_bounds(judged, axis) for axis in judged.run.gates.bounds]
     gates += [_disappeared(judged)]
     if subject_version is not None:
         gates.append(_subject_version(judged, subject_version))
@@ -179,7 +179,7 @@ def _gpu(judged: JudgedRun) -> Gate:
     )
 
 
-def _ends(judged: JudgedRun, axis: str) -> Gate:
+def _bounds(judged: JudgedRun, axis: str) -> Gate:
     ordered = _in_order(judged.run.axes.get(axis, ()))
     ends = tuple(dict.fromkeys([*ordered[:1], *ordered[-1:]]))
     ended = [_end(judged, axis, value) for value in ends]
@@ -189,7 +189,7 @@ def _ends(judged: JudgedRun, axis: str) -> Gate:
         GateOutcome.MET if ended else GateOutcome.UNVERIFIED,
     )
     asks = f"the oldest and the newest {axis} ({' and '.join(ends)}) have a green cell each"
-    return _gate(ENDS, asks, outcome, [evidence for _, evidence in ended])
+    return _gate(BOUNDS, asks, outcome, [evidence for _, evidence in ended])
 
 
 def _end(judged: JudgedRun, axis: str, value: str) -> tuple[GateOutcome, str]:

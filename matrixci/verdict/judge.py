@@ -30,7 +30,7 @@ from matrixci.verdict.reproduce_command import reproduction
 
 _NOTHING: Final = "no check passed, so nothing is verified"
 # Reasons that follow from the checks' outcomes, so known issues may change them.
-_REASONS_FROM_CHECKS: Final = frozenset({Reason.CHECKS, Reason.NEEDS})
+_REASONS_FROM_CHECKS: Final = frozenset({Reason.CHECKS, Reason.MISSING_HARDWARE})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +167,7 @@ def _failing(baseline: JudgedRun | None) -> frozenset[tuple[str, str]]:
         for cell in (baseline.cells if baseline else ())
         for check in (
             *cell.failing,
-            *(check for check in cell.checks if check.outcome is CheckOutcome.KNOWN),
+            *(check for check in cell.checks if check.outcome is CheckOutcome.KNOWN_ISSUE),
         )
     )
 

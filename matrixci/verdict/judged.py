@@ -92,8 +92,8 @@ class CellChange(Frozen):
     python: tuple[str, str] | None = Field(
         default=None, description="X.Y.Z before and after, where they differ"
     )
-    figures: dict[str, tuple[float, float]] = Field(
-        default_factory=dict, description="figures that changed notably, as check: name"
+    metrics: dict[str, tuple[float, float]] = Field(
+        default_factory=dict, description="metrics that changed notably, as check: name"
     )
 
 

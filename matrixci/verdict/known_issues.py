@@ -11,7 +11,7 @@ from matrixci.outcomes import EXECUTED, FAILING
 from matrixci.verdict.judged import ExpectedFailure, JudgedCell, KnownFailure
 
 _EXCUSABLE: Final = FAILING & EXECUTED
-_NAMED_FAILURES: Final = _EXCUSABLE | {CheckOutcome.KNOWN}
+_NAMED_FAILURES: Final = _EXCUSABLE | {CheckOutcome.KNOWN_ISSUE}
 _XFAIL: Final = "xfail: "
 """How the harness begins the reason of a failure that the suite expects."""
 
@@ -68,7 +68,7 @@ class KnownIssues:
 
     def _explains(self, issue: KnownIssue, check: CheckResult) -> bool:
         """Tell whether an outcome is what a known issue made of it, not the suite's own xfail."""
-        if check.outcome is CheckOutcome.KNOWN:
+        if check.outcome is CheckOutcome.KNOWN_ISSUE:
             return check.reason == _known(issue)
         return issue.expires <= self._today
 
@@ -93,13 +93,13 @@ class KnownIssues:
             return check
         if check.outcome is CheckOutcome.PASSED:
             stale = f"known issue {issue.reference} no longer holds"
-            return replace(check, outcome=CheckOutcome.FIXED, reason=stale)
+            return replace(check, outcome=CheckOutcome.UNEXPECTED_PASS, reason=stale)
         if check.outcome not in _EXCUSABLE:
             return check
         if issue.expires <= self._today:
             parts = [check.reason, expiry(issue.reference, issue.expires.isoformat())]
             return replace(check, reason="; ".join(filter(None, parts)))
-        return replace(check, outcome=CheckOutcome.KNOWN, reason=_known(issue))
+        return replace(check, outcome=CheckOutcome.KNOWN_ISSUE, reason=_known(issue))
 
 
 def expected_failures(cells: Iterable[JudgedCell]) -> tuple[ExpectedFailure, ...]:
@@ -107,7 +107,7 @@ def expected_failures(cells: Iterable[JudgedCell]) -> tuple[ExpectedFailure, ...
     found: dict[str, list[tuple[str, str]]] = {}
     for cell in cells:
         for check in cell.checks:
-            if check.outcome is CheckOutcome.KNOWN and check.reason.startswith(_XFAIL):
+            if check.outcome is CheckOutcome.KNOWN_ISSUE and check.reason.startswith(_XFAIL):
                 reason = check.reason.removeprefix(_XFAIL)
                 found.setdefault(reason, []).append((check.id, cell.cell.id))
     return tuple(

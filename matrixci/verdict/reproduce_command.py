@@ -10,7 +10,7 @@ from matrixci.util.invocation import argv, command_of, given
 _REPRODUCE: Final = "reproduce"
 _MATRIX: Final = "matrix"
 _AS_OF: Final = "--as-of"
-_REPEATED: Final = ("--matrix", "--checks", "--base", "--home")
+_REPEATED: Final = ("--matrix", "--checks", "--base", "--work-dir")
 """Options of a run without which a cell of it would be another one."""
 
 
@@ -45,8 +45,8 @@ def words_of_check(command: Sequence[str], check_id: str) -> tuple[str, ...]:
 def reproduce_command(run: Run, cell_id: str, check_id: str = "") -> tuple[str, ...]:
     """Return the command that runs a cell, or one of its checks, again as it was in a run."""
     check = (check_id,) if check_id else ()
-    home = given(run.command, "--home")
-    elsewhere = ("--home", home) if home else ()
+    work_dir = given(run.command, "--work-dir")
+    elsewhere = ("--work-dir", work_dir) if work_dir else ()
     return argv(run.called_by, _REPRODUCE, (cell_id, *check, "--run", run.id, *elsewhere))
 
 

@@ -343,9 +343,9 @@ def test_regressions_stand_beside_what_changed(open_page: Open, demo: str) -> No
     expect(row).not_to_contain_text("fsspec")  # it changed in one of the two cells
 
 
-def test_figures_that_changed_are_shown_with_how_many_times(open_page: Open, demo: str) -> None:
+def test_metrics_that_changed_are_shown_with_how_many_times(open_page: Open, demo: str) -> None:
     page = open_page(demo)
-    row = page.get_by_role("region", name="Figures that differ").get_by_role("row").last
+    row = page.get_by_role("region", name="Metrics that differ").get_by_role("row").last
     expect(row).to_contain_text("test_import.py::test_import_trainer: modules")
     expect(row).to_contain_text("1410 → 2034")
     expect(row).to_contain_text("1.44")

@@ -35,7 +35,7 @@ OFTEN = [Fault.CONTAINER_KILLED, Fault.CONTAINER_REMOVED, Fault.IMAGE_REMOVED] *
 COMMANDS = 12
 """That may begin or go on with a matrix until it has its end."""
 FINAL = {0, 1}
-LIMITS = {"check": 60, "cell": 120}
+LIMITS = {"check-timeout": 60, "cell-timeout": 120}
 
 
 def main() -> int:

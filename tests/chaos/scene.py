@@ -74,7 +74,7 @@ class Scene:
     @property
     def folder(self) -> Path | None:
         """The run's, once there is one."""
-        return next((path.parent for path in self.toy.home.glob("runs/2*/run.json")), None)
+        return next((path.parent for path in self.toy.work_dir.glob("runs/2*/run.json")), None)
 
     def remember(self) -> None:
         """Take note of the cells that have their final result."""

@@ -1,7 +1,7 @@
 """Are the checks right? Seeded defects have to be caught, and real releases told as they are.
 
-Usage: python -m checkup [--only GLOB] [--home FOLDER] [--defects-alone]. It exits 1 where less than
-95 % of the defects are caught, or where a check raises a false alarm on a real release.
+Usage: python -m checkup [--only GLOB] [--work-dir FOLDER] [--defects-alone]. It exits 1 where less
+than 95 % of the defects are caught, or where a check raises a false alarm on a real release.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def main() -> int:
     """Run the checkup; return the exit code."""
     parser = argparse.ArgumentParser(prog="checkup", description=__doc__)
     parser.add_argument("--only", default="*", help="glob over the names of the defects")
-    parser.add_argument("--home", type=Path, default=Path(".matrixci/checkup"))
+    parser.add_argument("--work-dir", type=Path, default=Path(".matrixci/checkup"))
     parser.add_argument("--defects-alone", action="store_true", help="the newest release alone")
     options = parser.parse_args()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
@@ -72,11 +72,11 @@ def main() -> int:
     began = time.monotonic()
     wanted = table.releases[:1] if options.defects_alone else table.releases
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        home = options.home.resolve()
-        runs = list(pool.map(lambda one: run_release(one, table.cell, home), wanted))
+        work_dir = options.work_dir.resolve()
+        runs = list(pool.map(lambda one: run_release(one, table.cell, work_dir), wanted))
     alarms = sum([tell_release(console, run, table) for run in runs])
     defects = [one for one in seeded() if matches(options.only, one.name)]
-    logs = home / "logs"
+    logs = work_dir / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     seen = asyncio.run(seed(defects, runs[0], logs))
     caught, of, odd = tell_defects(console, seen)

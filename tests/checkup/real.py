@@ -49,25 +49,25 @@ class Difference:
         return self.outcome != "passed" and "failed" not in wanted
 
 
-def run_release(release: Release, cell: str, home: Path) -> CellRun:
+def run_release(release: Release, cell: str, work_dir: Path) -> CellRun:
     """Run a release's cell.
 
     Raises:
         NoCellError: there is no result.
     """
     name = release.subject.replace("==", "-")
-    home = home / name
-    home.mkdir(parents=True, exist_ok=True)
+    work_dir = work_dir / name
+    work_dir.mkdir(parents=True, exist_ok=True)
     matrix = yaml.safe_load((ROOT / "matrix.yaml").read_text(encoding="utf-8"))
     matrix["requires"] = ["torch", f"accelerate=={release.accelerate}"]
     matrix["known-issues"] = []  # here every outcome is held against a table of its own
-    matrix["limits"]["again"] = 0  # what fails is expected to
-    file = home / "matrix.yaml"
+    matrix["limits"]["reruns"] = 0  # what fails is expected to
+    file = work_dir / "matrix.yaml"
     file.write_text(yaml.safe_dump(matrix, sort_keys=False), encoding="utf-8")
     command = [sys.executable, "-m", "matrixci", "matrix", "--matrix", str(file), "--fresh"]
-    command += ["--home", str(home), "--cell", cell, "--subject", release.subject]
+    command += ["--work-dir", str(work_dir), "--cell", cell, "--subject", release.subject]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    stored = home / "runs" / "latest" / "cells" / f"{cell}.json"
+    stored = work_dir / "runs" / "latest" / "cells" / f"{cell}.json"
     result = json.loads(stored.read_text(encoding="utf-8")) if stored.exists() else {}
     if not result.get("checks"):
         msg = f"{release.subject}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -82,7 +82,7 @@ def run_release(release: Release, cell: str, home: Path) -> CellRun:
     }
     return CellRun(
         release=release,
-        seconds=sum(check["figures"].get("seconds", 0) for check in result["checks"]),
+        seconds=sum(check["metrics"].get("seconds", 0) for check in result["checks"]),
         image=result["image"]["tag"],
         told=told,
         checks={one["id"]: (one["outcome"], one["message"]) for one in result["checks"]},

@@ -16,13 +16,22 @@ RESET = "test_accelerator_state.py::test_default_keeps_accelerator_state"
 CONFIGURED = "test_accelerator_state.py::test_configured_keeps_accelerator_state"
 
 
-def run_cell(home: Path, *options: str) -> tuple[int, Mapping[str, Any]]:
+def run_cell(work_dir: Path, *options: str) -> tuple[int, Mapping[str, Any]]:
     """Run the cell; return the exit code and the cell's stored result."""
-    command = [sys.executable, "-m", "matrixci", "matrix", "--home", str(home), "--cell", CELL]
+    command = [
+        sys.executable,
+        "-m",
+        "matrixci",
+        "matrix",
+        "--work-dir",
+        str(work_dir),
+        "--cell",
+        CELL,
+    ]
     done = subprocess.run(
         [*command, *options], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    stored = list((home / "runs/latest/cells").glob("*.json"))
+    stored = list((work_dir / "runs/latest/cells").glob("*.json"))
     assert stored, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert [path.stem for path in stored] == [CELL]
     return done.returncode, json.loads(stored[0].read_text())

@@ -103,7 +103,7 @@ def _matrix(folder: Path, data: bytes) -> str:
 
 def _results() -> dict[str, bytes]:
     told = {"claim": "", "reference": None, "severity": "error"}
-    plain = {"reason": "", "need": None, "message": "", "detail": "", "figures": {"seconds": 0.5}}
+    plain = {"reason": "", "need": None, "message": "", "detail": "", "metrics": {"seconds": 0.5}}
     machine: dict[str, Any] = {"machine": "x86_64", "modules": {}, "torch_cuda": None, "gpus": 0}
     lines: list[dict[str, Any]] = [
         {"kind": "header", "schema": 1, "nonce": "nonce", "run": "run", "cell": CELL.id},
@@ -208,8 +208,8 @@ def _lock(data: bytes) -> str:
     return "read"
 
 
-def _run_folder(home: Path) -> Callable[[bytes], str]:
-    folder = home / "run"
+def _run_folder(work_dir: Path) -> Callable[[bytes], str]:
+    folder = work_dir / "run"
     (folder / "cells").mkdir(parents=True)
     whole = _documents()
 

@@ -35,7 +35,7 @@ def run_with(toy: Toy, cache: str, engine: OwnEngine | None = None) -> tuple[Sto
     host = {"DOCKER_HOST": engine.host} if engine else {}
     with toy.command("--build-cache", cache, "--fresh", environment=host) as command:
         assert command.end() == 0, command.stderr
-    stored = read_run((toy.home / "runs/latest").resolve())
+    stored = read_run((toy.work_dir / "runs/latest").resolve())
     assert outcomes_of(stored) == {"plain": PASSED}
     return stored, command
 

@@ -30,7 +30,7 @@ def test_an_engine_out_of_reach_is_told_before_anything_is_made(toy: Toy) -> Non
 
     assert f"{toy.folder}/nothing" in command.stderr
     assert "Traceback" not in command.stderr
-    assert not toy.home.exists()
+    assert not toy.work_dir.exists()
 
 
 @pytest.mark.parametrize("select", ["test_toy.py::test_answer", "nothing and not this"])
@@ -82,5 +82,5 @@ def test_an_expected_failure_is_ready_and_hides_no_other(toy: Toy, call: str, st
         assert command.end() == status, command.stdout
 
     (cell,) = toy.ended(toy.latest(), status).stored.results.values()
-    outcome = "known" if status == 0 else "failed"
+    outcome = "known-issue" if status == 0 else "failed"
     assert checks_of(cell) == {"test_passes": "passed", "test_expected": outcome}

@@ -24,31 +24,31 @@ pytestmark = [
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """What a second engine has to itself. Sockets are in `home`: their paths may have 107 bytes."""
+    """What a second engine has to itself. Sockets are in `work_dir`: a path may have 107 bytes."""
 
-    home: Path
+    work_dir: Path
     data: Path
     bridge: str
 
     @property
     def socket(self) -> Path:
-        return self.home / "sock"
+        return self.work_dir / "sock"
 
     @property
     def pidfile(self) -> Path:
-        return self.home / "pid"
+        return self.work_dir / "pid"
 
     @property
     def marker(self) -> Path:
-        return self.home / "pid.matrixci"
+        return self.work_dir / "pid.matrixci"
 
     @property
     def log(self) -> Path:
-        return self.home / "log"
+        return self.work_dir / "log"
 
     @property
     def containerd(self) -> Path:
-        return self.home / "exec" / "containerd"
+        return self.work_dir / "exec" / "containerd"
 
     @property
     def pid(self) -> int:
@@ -62,7 +62,7 @@ class Engine:
         return {
             **inherited,
             "MATRIXCI_ENGINE_DATA_ROOT": str(self.data),
-            "MATRIXCI_ENGINE_EXEC_ROOT": str(self.home / "exec"),
+            "MATRIXCI_ENGINE_EXEC_ROOT": str(self.work_dir / "exec"),
             "MATRIXCI_ENGINE_PIDFILE": str(self.pidfile),
             "MATRIXCI_ENGINE_SOCKET": str(self.socket),
             "MATRIXCI_ENGINE_LOG": str(self.log),
@@ -119,11 +119,11 @@ def kill(pid: int) -> None:
     wait_until_dead(pid)
 
 
-def kill_what_is_left(home: Path) -> None:
+def kill_what_is_left(work_dir: Path) -> None:
     """Kill each process whose command line names the engine's own folder, and no other."""
     for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(FileNotFoundError, ProcessLookupError):
-            if str(home) in cmdline.read_bytes().decode(errors="replace"):
+            if str(work_dir) in cmdline.read_bytes().decode(errors="replace"):
                 kill(int(cmdline.parent.name))
 
 
@@ -136,9 +136,9 @@ def unmount_below(folders: list[Path]) -> None:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    home = Path(tempfile.mkdtemp(prefix="mci-", dir="/tmp"))  # short, for the sockets
-    bridge = home.name[:15]
-    second = Engine(home=home, data=tmp_path / "data", bridge=bridge)
+    work_dir = Path(tempfile.mkdtemp(prefix="mci-", dir="/tmp"))  # short, for the sockets
+    bridge = work_dir.name[:15]
+    second = Engine(work_dir=work_dir, data=tmp_path / "data", bridge=bridge)
     try:
         added = subprocess.run(
             ["ip", "link", "add", bridge, "type", "bridge"],
@@ -154,10 +154,10 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
         yield second
     finally:
         second.script("stop")
-        kill_what_is_left(home)
+        kill_what_is_left(work_dir)
         subprocess.run(["ip", "link", "delete", bridge], capture_output=True, check=False)
-        unmount_below([home, tmp_path])
-        shutil.rmtree(home)
+        unmount_below([work_dir, tmp_path])
+        shutil.rmtree(work_dir)
 
 
 def test_starts_an_engine_that_outlives_its_caller(engine: Engine) -> None:
@@ -303,7 +303,7 @@ def test_status_says_that_none_runs_and_what_to_do(engine: Engine) -> None:
 
 @pytest.mark.parametrize("subcommand", ["start", "install"])
 def test_starts_nothing_where_docker_host_points_elsewhere(engine: Engine, subcommand: str) -> None:
-    elsewhere = f"unix://{engine.home}/elsewhere"
+    elsewhere = f"unix://{engine.work_dir}/elsewhere"
 
     done = engine.script(subcommand, DOCKER_HOST=elsewhere)
 

@@ -70,7 +70,7 @@ def plan(toy: Toy, *more: str) -> Path:
     """Plan the toy's matrix as a machine of its own; return the folder that it hands on."""
     folder = toy.folder / "handed-on"
     folder.mkdir(exist_ok=True)
-    words = ["--matrix", str(toy.matrix), "--checks", str(toy.checks), "--home", "planner"]
+    words = ["--matrix", str(toy.matrix), "--checks", str(toy.checks), "--work-dir", "planner"]
     done = matrixci(toy, "plan", *words, "--output", str(folder / "plan.json"), *more)
     assert done.returncode == 0, done.stderr
     return folder
@@ -78,7 +78,7 @@ def plan(toy: Toy, *more: str) -> Path:
 
 def run_cell(toy: Toy, folder: Path, mode: str) -> subprocess.CompletedProcess[str]:
     """Run a cell as a machine of its own: only the plan's folder and the checks are there."""
-    words = ["--plan", str(folder / "plan.json"), "--home", f"machine-{mode}"]
+    words = ["--plan", str(folder / "plan.json"), "--work-dir", f"machine-{mode}"]
     words += ["--output", f"back/{mode}"]
     return matrixci(toy, "cell", cell_id(mode), *words)
 
@@ -87,7 +87,7 @@ def run_cell(toy: Toy, folder: Path, mode: str) -> subprocess.CompletedProcess[s
 def started(toy: Toy, folder: Path, mode: str) -> Iterator[subprocess.Popen[bytes]]:
     """Start a cell on a machine of its own, up to its checks."""
     argv = [sys.executable, "-m", "matrixci", "cell", cell_id(mode), "--output", f"back/{mode}"]
-    argv += ["--plan", str(folder / "plan.json"), "--home", f"machine-{mode}"]
+    argv += ["--plan", str(folder / "plan.json"), "--work-dir", f"machine-{mode}"]
     told = toy.folder / "told"
     with told.open("wb") as file, subprocess.Popen(argv, cwd=toy.folder, stderr=file) as process:
         try:
@@ -98,7 +98,9 @@ def started(toy: Toy, folder: Path, mode: str) -> Iterator[subprocess.Popen[byte
 
 
 def report(toy: Toy, folder: Path) -> tuple[subprocess.CompletedProcess[str], Path]:
-    done = matrixci(toy, "report", "back", "--plan", str(folder / "plan.json"), "--home", "merged")
+    done = matrixci(
+        toy, "report", "back", "--plan", str(folder / "plan.json"), "--work-dir", "merged"
+    )
     return done, toy.folder / "merged" / "runs" / "latest"
 
 
@@ -109,7 +111,7 @@ def facts(result: CellResult) -> dict[str, object]:
         include={"cell", "outcome", "reason", "message", "lock", "attestation", "checks"},
     )
     for check in data["checks"]:
-        for name in ("began", "ended", "figures"):
+        for name in ("began", "ended", "metrics"):
             check.pop(name)
     return data
 

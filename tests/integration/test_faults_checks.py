@@ -28,7 +28,7 @@ def test_a_check_that_ignores_the_request_to_end_is_ended(toy: Toy) -> None:
         fine="",
     )
 
-    ran = toy.run(DOING, stubborn, {"check": 4})
+    ran = toy.run(DOING, stubborn, {"check-timeout": 4})
 
     assert ran.outcomes == {"stubborn": failed(Reason.CHECKS), "fine": PASSED}
     assert checks_of(ran.cells["stubborn"]) == around("timed-out")
@@ -54,7 +54,11 @@ def test_a_container_whose_main_process_ran_out_of_memory_fails(toy: Toy) -> Non
 def test_a_fork_bomb_ends_with_its_cell(toy: Toy) -> None:
     token = secrets.token_hex(8)
     bomb = f"subprocess.Popen(['sh', '-c', ': {token}; f() {{ f | f & }}; f; sleep 600'])"
-    ran = toy.run(DOING, doing(bomb=f"{bomb}; time.sleep(600)", fine=""), {"check": 6, "cell": 40})
+    ran = toy.run(
+        DOING,
+        doing(bomb=f"{bomb}; time.sleep(600)", fine=""),
+        {"check-timeout": 6, "cell-timeout": 40},
+    )
 
     assert ran.outcomes["fine"] == PASSED
     outcome, reason = ran.outcomes["bomb"]
@@ -92,7 +96,7 @@ def test_a_flood_of_a_gigabyte_is_cut(toy: Toy) -> None:
     }
 
     modes = doing(**direct, **taken, fine="")
-    ran = toy.run(DOING, modes, {"log": LOG_BYTES, "check": 120, "memory": "512 MiB"})
+    ran = toy.run(DOING, modes, {"log-size": LOG_BYTES, "check-timeout": 120, "memory": "512 MiB"})
 
     assert ran.outcomes["fine"] == PASSED
     for mode in modes.keys() - {"fine"}:
@@ -116,7 +120,7 @@ def test_a_result_that_no_reader_can_read_is_never_green(toy: Toy) -> None:
         others="[(RESULTS.parent / f'{n}').write_bytes(bytes(2**20)) for n in range(8)]",
     )
 
-    ran = toy.run(TAMPERING, {**bad, **doing(fine="")}, {"result": "1 MiB"})
+    ran = toy.run(TAMPERING, {**bad, **doing(fine="")}, {"result-size": "1 MiB"})
 
     outcomes = ran.outcomes
     assert outcomes.pop("fine") == PASSED
@@ -130,7 +134,7 @@ def test_a_result_that_no_reader_can_read_is_never_green(toy: Toy) -> None:
 def test_checks_that_hang_before_the_first_one_are_ended_for_their_silence(toy: Toy) -> None:
     silent = {"test_toy.py": "import time\ntime.sleep(600)\ndef test_never():\n    pass\n"}
 
-    ran = toy.run(silent, limits={"check": 6, "silence": 6, "cell": 300})
+    ran = toy.run(silent, limits={"check-timeout": 6, "no-output-timeout": 6, "cell-timeout": 300})
 
     assert ran.outcomes == {"plain": failed(Reason.TIMED_OUT)}
     assert "printed nothing for too long" in ran.cells["plain"].message

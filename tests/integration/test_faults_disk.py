@@ -19,7 +19,7 @@ ENGINE = (CellOutcome.ERROR, Reason.ENGINE)
 
 
 def test_a_disk_that_is_nearly_full_is_refused_before_anything_is_made(toy: Toy) -> None:
-    toy.write(PASSING, limits={"free-disk": "900 TiB"})
+    toy.write(PASSING, limits={"min-free-disk": "900 TiB"})
 
     with toy.command() as command:
         assert command.end() == 3
@@ -73,7 +73,7 @@ def test_an_output_folder_that_can_not_be_written_is_told_in_a_line(
     toy.write(PASSING)
     (toy.folder / "file").touch()
 
-    with toy.command(*(["--plan"] if plan else []), home=toy.folder / "file/home") as command:
+    with toy.command(*(["--plan"] if plan else []), work_dir=toy.folder / "file/home") as command:
         assert command.end() == 3
 
     assert "Traceback" not in command.stderr
@@ -97,7 +97,7 @@ def read_only(tmp_path: Path) -> Iterator[Path]:
 def test_an_output_folder_that_is_read_only_is_told_in_a_line(toy: Toy, read_only: Path) -> None:
     toy.write(PASSING)
 
-    with toy.command(home=read_only / "home") as command:
+    with toy.command(work_dir=read_only / "home") as command:
         assert command.end() == 3
 
     (told,) = command.stderr.splitlines()
@@ -110,7 +110,7 @@ def test_an_output_folder_that_is_not_there_is_made(toy: Toy) -> None:
     toy.write(PASSING)
     deep = toy.folder / "not/there/yet"
 
-    with toy.command(home=deep) as command:
+    with toy.command(work_dir=deep) as command:
         assert command.end() == 0
 
     assert (deep / "runs/latest/run.json").is_file()

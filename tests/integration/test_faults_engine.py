@@ -20,7 +20,7 @@ from matrixci.runs.folder import read_run
 pytestmark = pytest.mark.faults
 
 LOST = (CellOutcome.ERROR, Reason.ENGINE)
-LIMITS = {"check": 600, "cell": 600}
+LIMITS = {"check-timeout": 600, "cell-timeout": 600}
 BOTH = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 
 
@@ -138,7 +138,7 @@ def test_an_engine_that_goes_while_checks_run(
         assert command.end() == 3
 
     own.start()
-    lost = read_run(toy.home / "runs" / toy.latest())
+    lost = read_run(toy.work_dir / "runs" / toy.latest())
     assert outcomes_of(lost) == {"quick": PASSED, "slow": LOST}
     assert "Traceback" not in command.stderr
     toy.write(RESTING, {"quick": MODES["quick"]}, LIMITS)
@@ -217,7 +217,7 @@ def test_a_build_outlives_an_engine_that_is_started_anew(
 
 
 def clean(toy: Toy, own: DisconnectedEngine) -> str:
-    argv = [sys.executable, "-m", "matrixci", "clean", "--home", str(toy.home)]
+    argv = [sys.executable, "-m", "matrixci", "clean", "--work-dir", str(toy.work_dir)]
     environment = {**os.environ, **own.environment}
     done = subprocess.run(argv, capture_output=True, text=True, check=True, env=environment)
     return " ".join(done.stdout.split())

@@ -17,7 +17,7 @@ from matrixci.runs.folder import read_run
 pytestmark = pytest.mark.faults
 
 CANCELLED = (CellOutcome.CANCELLED, Reason.INTERRUPTED)
-LIMITS = {"check": 600, "cell": 600}
+LIMITS = {"check-timeout": 600, "cell-timeout": 600}
 
 
 # A killed run goes on
@@ -32,7 +32,7 @@ def test_a_run_that_ended_too_early_goes_on(toy: Toy, number: signal.Signals) ->
     broken_off = toy.latest()
     left = running_of(broken_off)
     assert len(left) == (number == signal.SIGKILL)
-    before = read_run(toy.home / "runs" / broken_off)
+    before = read_run(toy.work_dir / "runs" / broken_off)
     quick = next(cell.id for cell in before.run.cells if "quick" in cell.id)
     kept = (before.folder / "cells" / f"{quick}.json").read_bytes()
 

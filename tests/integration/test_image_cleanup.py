@@ -39,7 +39,7 @@ def is_there(image: ImageRecord) -> bool:
 
 
 def clean(toy: Toy, *words: str) -> list[str]:
-    argv = [sys.executable, "-m", "matrixci", "clean", "--home", str(toy.home), *words]
+    argv = [sys.executable, "-m", "matrixci", "clean", "--work-dir", str(toy.work_dir), *words]
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
@@ -148,7 +148,7 @@ def test_a_run_that_is_interrupted_replaces_images_as_well(toy: Toy) -> None:
         assert is_there(before)
         assert command.end(signal.SIGINT) == 130
     assert "removed 1 image of earlier runs" in command.stderr
-    newer.only_left(newer.home / "runs" / newer.latest())
+    newer.only_left(newer.work_dir / "runs" / newer.latest())
     assert not is_there(before)
 
 

@@ -113,7 +113,7 @@ def test_a_build_that_outlasts_its_time_blocks_its_cell(toy: Toy) -> None:
     talking = f"print('see http://toyuser:{secret}@index.example/', flush=True)"
     endless = "import time; time.sleep(600)"
 
-    ran = toy.run(PASSING, limits={"build": 6}, precompile=[talking, endless])
+    ran = toy.run(PASSING, limits={"build-timeout": 6}, precompile=[talking, endless])
 
     assert ran.outcomes == {"plain": BLOCKED}
     assert ran.exit_code == 1

@@ -19,7 +19,7 @@ BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 
 @BOTH
 def test_interrupted_while_checks_run(toy: Toy, number: signal.Signals) -> None:
-    toy.write(RESTING, MODES, {"check": 600, "cell": 600})
+    toy.write(RESTING, MODES, {"check-timeout": 600, "cell-timeout": 600})
 
     with toy.command() as command:
         command.wait_for(lambda: is_resting(toy))
@@ -34,7 +34,7 @@ def test_interrupted_while_checks_run(toy: Toy, number: signal.Signals) -> None:
 
 
 def test_interrupted_twice_leaves_nothing_that_the_next_run_does_not_sweep(toy: Toy) -> None:
-    toy.write(RESTING, MODES, {"check": 600, "cell": 600})
+    toy.write(RESTING, MODES, {"check-timeout": 600, "cell-timeout": 600})
 
     with toy.command() as command:
         command.wait_for(lambda: is_resting(toy))

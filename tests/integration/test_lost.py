@@ -13,7 +13,7 @@ from matrixci.model import CellOutcome, Reason
 from matrixci.runs.folder import read_run
 
 LOST = (CellOutcome.ERROR, Reason.ENGINE)
-LIMITS = {"check": 600, "cell": 600}
+LIMITS = {"check-timeout": 600, "cell-timeout": 600}
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_an_engine_lost_while_checks_run_is_no_fault_of_the_subject(
         link.cut()
         assert command.end() == 3
 
-    lost = read_run(toy.home / "runs" / toy.latest())
+    lost = read_run(toy.work_dir / "runs" / toy.latest())
     assert outcomes_of(lost) == {"quick": PASSED, "slow": LOST}
     assert "Traceback" not in command.stderr
     toy.run(PASSING)

@@ -61,7 +61,7 @@ def test_a_check_gone_wrong_is_told_and_the_others_report(toy: Toy) -> None:
         hangs="time.sleep(600)",
     )
 
-    ran = toy.run(DOING, wrong, {"check": 4})
+    ran = toy.run(DOING, wrong, {"check-timeout": 4})
 
     assert ran.outcomes == dict.fromkeys(wrong, failed(Reason.CHECKS))
     assert ran.exit_code == 1
@@ -81,7 +81,11 @@ def test_a_check_gone_wrong_is_told_and_the_others_report(toy: Toy) -> None:
 
 
 def test_a_hang_that_outlasts_the_cell_is_ended_with_it(toy: Toy) -> None:
-    ran = toy.run(DOING, doing(hangs="time.sleep(600)"), {"cell": 6, "check": 6, "silence": 6})
+    ran = toy.run(
+        DOING,
+        doing(hangs="time.sleep(600)"),
+        {"cell-timeout": 6, "check-timeout": 6, "no-output-timeout": 6},
+    )
 
     assert ran.outcomes == {"hangs": failed(Reason.TIMED_OUT)}
     assert ran.exit_code == 1
@@ -141,7 +145,7 @@ TAMPERING = {
         def forge(**whose):
             attested = next(x for x in RESULTS.read_text().splitlines() if "attestation" in x)
             check = {"id": ID, "claim": "", "reference": None, "severity": "error"}
-            plain = {"reason": "", "need": None, "message": "", "detail": "", "figures": {}}
+            plain = {"reason": "", "need": None, "message": "", "detail": "", "metrics": {}}
             named = {name: CELL[name] for name in ("nonce", "run", "cell")}
             lines = [
                 {"kind": "header", "schema": 1, **named, **whose},
@@ -174,7 +178,7 @@ def test_a_result_that_was_tampered_with_is_never_green(toy: Toy) -> None:
         other_start="forge(nonce='another')",
     )
 
-    ran = toy.run(TAMPERING, tampering, {"result": "1 MiB"})
+    ran = toy.run(TAMPERING, tampering, {"result-size": "1 MiB"})
 
     assert ran.outcomes == {
         "deleted": failed(Reason.NO_RESULT),
@@ -230,7 +234,7 @@ def test_what_needs_a_gpu_is_partial_where_there_is_none(toy: Toy) -> None:
 
     ran = toy.run(device, {"cpu": {}, "cuda": {"gpu": True}})
 
-    assert ran.outcomes == {"cpu": PASSED, "cuda": (CellOutcome.PARTIAL, Reason.NEEDS)}
+    assert ran.outcomes == {"cpu": PASSED, "cuda": (CellOutcome.PARTIAL, Reason.MISSING_HARDWARE)}
     assert ran.exit_code == 0
     assert checks_of(ran.cells["cuda"]) == {"test_plain": "passed", "test_device": "skipped"}
     skipped = ran.cells["cuda"].checks[1]

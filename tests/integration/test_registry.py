@@ -56,11 +56,11 @@ def layers(image: str, *engine: str) -> list[str]:
 
 
 def run_elsewhere(toy: Toy, engine: OwnEngine, registry: str) -> Ran:
-    """Run the toy's matrix on another machine: nothing of this one's home is there."""
-    home = toy.folder / f"home-{secrets.token_hex(4)}"
-    with toy.command("--registry", registry, home=home, DOCKER_HOST=engine.host) as command:
+    """Run the toy's matrix on another machine: nothing of this one's work_dir is there."""
+    work_dir = toy.folder / f"home-{secrets.token_hex(4)}"
+    with toy.command("--registry", registry, work_dir=work_dir, DOCKER_HOST=engine.host) as command:
         assert command.end() == 0, command.stderr
-    stored = read_run((home / "runs/latest").resolve())
+    stored = read_run((work_dir / "runs/latest").resolve())
     assert outcomes_of(stored) == {"plain": PASSED}
     assert things_of(stored.run.id, engine.host) == []
     return Ran(stored=stored, exit_code=0)
@@ -151,7 +151,7 @@ def test_credentials_are_those_of_the_docker_command(
         assert toy.run(PASSING, registry=repository, fresh=True).exit_code == 0
         assert len(registry.tags("cell")) == 1
         files = [
-            path.read_text(errors="replace") for path in toy.home.rglob("*.*") if path.is_file()
+            path.read_text(errors="replace") for path in toy.work_dir.rglob("*.*") if path.is_file()
         ]
         assert not [text for text in files if PASSWORD in text or word in text]
 

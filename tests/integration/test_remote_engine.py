@@ -115,7 +115,7 @@ def run_there(toy: Toy, remote: Remote, **environment: str) -> Ran:
     assert things_of(toy.latest(), remote.engine.host) == []
     left = toy.left_behind(toy.latest())
     assert left == [], left
-    ran = Ran(stored=read_run(toy.home / "runs" / toy.latest()), exit_code=code)
+    ran = Ran(stored=read_run(toy.work_dir / "runs" / toy.latest()), exit_code=code)
     nothing_is_here(ran)
     return ran
 
@@ -126,7 +126,7 @@ def refused(toy: Toy, *arguments: str, **environment: str) -> list[str]:
     with toy.command(*arguments, environment=environment) as command:
         assert command.end() == 3
     assert "Traceback" not in command.stderr
-    assert not toy.home.exists()
+    assert not toy.work_dir.exists()
     assert list(toy.temporary.iterdir()) == []
     return command.stderr.splitlines()
 

@@ -46,7 +46,7 @@ class Again:
 def arguments(toy: Toy, ran: Ran, *words: str) -> list[str]:
     (cell,) = ran.stored.results
     argv = [sys.executable, "-m", "matrixci", "reproduce", cell, *words]
-    return [*argv, "--run", ran.run, "--home", str(toy.home)]
+    return [*argv, "--run", ran.run, "--work-dir", str(toy.work_dir)]
 
 
 def again(toy: Toy, ran: Ran, *words: str, typed: str = "") -> Again:
@@ -68,7 +68,7 @@ def again(toy: Toy, ran: Ran, *words: str, typed: str = "") -> Again:
 
 def names(toy: Toy) -> Sequence[str]:
     """Return the ids of the reproductions that there were."""
-    return [path.name for path in (toy.home / "reproductions").glob("*")]
+    return [path.name for path in (toy.work_dir / "reproductions").glob("*")]
 
 
 def test_a_cell_is_run_again_with_all_its_checks(toy: Toy) -> None:
@@ -109,7 +109,7 @@ def test_checks_that_were_edited_do_not_change_a_reproduction(toy: Toy) -> None:
     edited = again(toy, ran, "--checks", str(toy.checks))
     assert edited.code == 0
     assert f"with the checks in {toy.checks}" in edited.out
-    for archive in (toy.home / "runs" / ran.run / "checks").iterdir():
+    for archive in (toy.work_dir / "runs" / ran.run / "checks").iterdir():
         archive.unlink()
     older = again(toy, ran)
     assert older.code == 0

@@ -89,7 +89,7 @@ def test_they_are_installed_and_stay_what_they_were(toy: Toy, sources: Sources) 
     first, second = ran.cells["first"], ran.cells["second"]
     assert first.image is not None
     docker("image", "rm", "--force", first.image.id)
-    done = matrixci(toy, "reproduce", first.cell.id, "--home", str(toy.home))
+    done = matrixci(toy, "reproduce", first.cell.id, "--work-dir", str(toy.work_dir))
     assert done.returncode == 0, done.stderr
     assert "built anew from the stored lock" in done.stderr
 

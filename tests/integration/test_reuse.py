@@ -26,7 +26,7 @@ def test_a_passed_cell_is_reused_until_something_changes(toy: Toy) -> None:
         toy.run(PASSING, fresh=True),
         toy.run(changed_check),
         toy.run(PASSING, {"plain": {"environment": {"CHANGED": "1"}}}),
-        toy.run(PASSING, limits={"scratch": "32 MiB"}),
+        toy.run(PASSING, limits={"tmp-size": "32 MiB"}),
     ):
         assert changed.cells["plain"].reused_from is None
         assert containers_begun(changed.run) == 1

@@ -48,13 +48,13 @@ def new_secret() -> str:
     return f"geheim{secrets.token_hex(12)}"
 
 
-def found(words: Sequence[str], ran: Ran, home: Path) -> set[str]:
-    """Return which of these words stand in the home of the runs, or in an image of the run."""
-    return {word for piece in _pieces(ran, home) for word in words if word.encode() in piece}
+def found(words: Sequence[str], ran: Ran, work_dir: Path) -> set[str]:
+    """Return which of these words stand in the work directory, or in an image of the run."""
+    return {word for piece in _pieces(ran, work_dir) for word in words if word.encode() in piece}
 
 
-def _pieces(ran: Ran, home: Path) -> Iterator[bytes]:
-    yield from (path.read_bytes() for path in home.rglob("*") if path.is_file())
+def _pieces(ran: Ran, work_dir: Path) -> Iterator[bytes]:
+    yield from (path.read_bytes() for path in work_dir.rglob("*") if path.is_file())
     for image in {cell.image.tag for cell in ran.cells.values() if cell.image}:
         yield docker("image", "history", "--no-trunc", image).encode()
         yield docker("image", "inspect", image).encode()
@@ -88,7 +88,7 @@ def test_credentials_reach_the_builds_and_stay_nowhere(
     assert index.served == {"machine", "build"}
     there = "toydependency.py"  # in a layer: what the search would find is found
     words = [there, index.password, index.credentials, unused, kept]
-    assert found(words, ran, toy.home) == {there}
+    assert found(words, ran, toy.work_dir) == {there}
 
 
 def test_credentials_that_an_index_refuses_are_not_told(
@@ -102,7 +102,7 @@ def test_credentials_that_an_index_refuses_are_not_told(
     assert ran.outcomes == dict.fromkeys(MODES, (CellOutcome.ERROR, Reason.INDEX))
     assert ran.exit_code == 3
     assert "401 Unauthorized" in ran.cells["closed"].message
-    assert not found([wrong], ran, toy.home)
+    assert not found([wrong], ran, toy.work_dir)
 
 
 def test_credentials_that_are_refused_in_a_build_are_not_told(
@@ -115,4 +115,4 @@ def test_credentials_that_are_refused_in_a_build_are_not_told(
 
     assert ran.outcomes == {"open": PASSED, "closed": (CellOutcome.BLOCKED, Reason.BUILD)}
     assert "403 Forbidden" in ran.cells["closed"].message
-    assert not found([index.password, index.credentials], ran, toy.home)
+    assert not found([index.password, index.credentials], ran, toy.work_dir)

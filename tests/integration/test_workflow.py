@@ -143,7 +143,7 @@ class Project:
         self.github.clone(source.repository, source.commit, clone / "caller")
         words = ["--subject", str(clone / "caller" / self.toy.wheel.name), "--fresh"]
         words += ["--matrix", str(clone / "caller" / "matrix.yaml")]
-        words += ["--checks", str(clone / "caller" / "checks"), "--home", str(clone / "home")]
+        words += ["--checks", str(clone / "caller" / "checks"), "--work-dir", str(clone / "home")]
         tools = [Path(sys.executable).parent, Path(uv.find_uv_bin()).parent]
         environment = {
             **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
@@ -275,7 +275,7 @@ def test_a_machine_that_is_lost_leaves_its_cell_missing(
     project: Project, second_engine: OwnEngine
 ) -> None:
     modes = {"plain": {}, "lost": {"environment": {"TOY_SECONDS": "300"}}}
-    source = project.push(WHOLE, modes, limits={"check": 600, "cell": 1200})
+    source = project.push(WHOLE, modes, limits={"check-timeout": 600, "cell-timeout": 1200})
     night = project.night(
         source,
         [

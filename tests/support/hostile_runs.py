@@ -37,7 +37,7 @@ def the_run(count: int = 1) -> JudgedRun:
             message=EVIL,
             detail=EVIL,
             reference=EVIL,
-            figures={EVIL: float(number)},
+            metrics={EVIL: float(number)},
             severity="warning" if number % 2 else "error",
             need="gpu" if outcome is CheckOutcome.SKIPPED else None,
         )
@@ -69,7 +69,7 @@ def the_run(count: int = 1) -> JudgedRun:
         tier=EVIL,
         unselected=(EVIL,),
         known_issues=(an_issue("*evil*", reference=EVIL, reason=EVIL, where={"numpy": "1"}),),
-        gates={"require": ({"device": (EVIL,)}, {}), "ends": (f"axis{EVIL}",)},
+        gates={"require": ({"device": (EVIL,)}, {}), "bounds": (f"axis{EVIL}",)},
         older={cell.id: {"torch": EVIL} for cell in cells},
         engine={
             **dict.fromkeys(("version", "buildx", "architecture", "storage", "gpu"), EVIL),
@@ -90,6 +90,6 @@ def _judged(run: Run, results: dict[str, CellResult]) -> JudgedRun:
 
 def _milder(result: CellResult) -> CellResult:
     """Return a result that everything of another one is a change from."""
-    checks = tuple(a_check(f"{check.id}", figures={EVIL: 1e9}) for check in result.checks[1:])
+    checks = tuple(a_check(f"{check.id}", metrics={EVIL: 1e9}) for check in result.checks[1:])
     lock = result.lock.model_copy(update={"versions": {EVIL: "1"}}) if result.lock else None
     return result.model_copy(update={"checks": checks, "lock": lock})

@@ -210,7 +210,10 @@ def _demo_comparison() -> Comparison:
         after=CheckOutcome.FAILED,
     )
     fixed = CheckChange(
-        check=BRIDGE, change=Change.FIXED, before=CheckOutcome.FAILED, after=CheckOutcome.FIXED
+        check=BRIDGE,
+        change=Change.FIXED,
+        before=CheckOutcome.FAILED,
+        after=CheckOutcome.UNEXPECTED_PASS,
     )
     changed = [
         CellChange(
@@ -221,7 +224,7 @@ def _demo_comparison() -> Comparison:
             checks=(regressed, fixed),
             packages=(*packages, *extra),
             python=("3.12.6", "3.12.7"),
-            figures={"test_import.py::test_import_trainer: modules": (1410.0, 2034.0)},
+            metrics={"test_import.py::test_import_trainer: modules": (1410.0, 2034.0)},
         )
         for cell, extra in (
             ("py3.12-numpy2-cpu", ()),
@@ -252,7 +255,7 @@ def _demo_trends(cells: Sequence[JudgedCell]) -> dict[str, Trend]:
     key = f"py3.12-numpy2-cpu\t{ISOLATION}"
     modules = (1400.0, 1402.0, 1410.0, 1409.0, 2034.0)
     trends[key] = Trend(
-        outcomes=("passed", "passed", "flaky", "passed", "failed"), figures={"modules": modules}
+        outcomes=("passed", "passed", "flaky", "passed", "failed"), metrics={"modules": modules}
     )
     return trends
 
@@ -270,8 +273,14 @@ def _demo_cell(python: str, numpy: str, device: str, warnings: Collection[str]) 
     failing: dict[str, tuple[CheckOutcome, str]] = {}
     if python == "3.12":
         issue = "huggingface/transformers#45538: a tokenizer of its own"
-        failing["test_errors.py::test_missing_tokenizer_is_reported"] = (CheckOutcome.KNOWN, issue)
-        failing[BRIDGE] = (CheckOutcome.FIXED, "known issue pytorch/pytorch#1234 no longer holds")
+        failing["test_errors.py::test_missing_tokenizer_is_reported"] = (
+            CheckOutcome.KNOWN_ISSUE,
+            issue,
+        )
+        failing[BRIDGE] = (
+            CheckOutcome.UNEXPECTED_PASS,
+            "known issue pytorch/pytorch#1234 no longer holds",
+        )
     if python == "3.12" and device == "cpu":
         failing[ISOLATION] = (CheckOutcome.FAILED, "")
     if cell.id == "py3.12-numpy2-cpu":
@@ -291,7 +300,7 @@ def _demo_cell(python: str, numpy: str, device: str, warnings: Collection[str]) 
             reference="huggingface/transformers#40376" if check == STATE else None,
             message=messages.get(check, "") if check in failing else "",
             detail=TRACEBACK if check == STATE and check in failing else "",
-            figures={"modules": 1410 + place} if "import" in check else {},
+            metrics={"modules": 1410 + place} if "import" in check else {},
             began=START + timedelta(seconds=20 + place),
             ended=START + timedelta(seconds=20.25 + place * 1.07),
         )
@@ -302,7 +311,7 @@ def _demo_cell(python: str, numpy: str, device: str, warnings: Collection[str]) 
     outcome = CellOutcome.FAILED if bad else CellOutcome.PASSED
     reason = Reason.CHECKS if bad else None
     if not bad and device == "cuda":
-        outcome, reason = CellOutcome.PARTIAL, Reason.NEEDS
+        outcome, reason = CellOutcome.PARTIAL, Reason.MISSING_HARDWARE
     subject = "5.20.2" if python == "3.10" else "5.23.0"
     versions = {"transformers": subject, "torch": "2.15.0", "accelerate": "1.15.0"}
     return JudgedCell(

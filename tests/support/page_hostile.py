@@ -67,7 +67,7 @@ def hostile_report() -> Report:
                 ),
                 packages=(PackageChange(name=evil, before=evil, after=None),),
                 python=(evil, evil),
-                figures={evil: (1.0, float("nan"))},
+                metrics={evil: (1.0, float("nan"))},
             )
             for one in cells
         ),
@@ -134,8 +134,8 @@ def hostile_report() -> Report:
         logs={cell: f"{evil}\n{cell}" for cell in ids},
         reds={attack: Red(since=attack, last_green=attack) for attack in ATTACKS},
         trends={
-            **{cell: Trend(outcomes=ATTACKS, figures={evil: (1.0, 2.0)}) for cell in ids},
-            **{f"{cell}\t{evil}": Trend(outcomes=ATTACKS, figures={}) for cell in ids},
+            **{cell: Trend(outcomes=ATTACKS, metrics={evil: (1.0, 2.0)}) for cell in ids},
+            **{f"{cell}\t{evil}": Trend(outcomes=ATTACKS, metrics={}) for cell in ids},
         },
     )
 
@@ -156,7 +156,7 @@ def _hostile_cell(number: int, attack: str) -> JudgedCell:
             reference=each,
             message=each,
             detail=each,
-            figures={each: float("inf")},
+            metrics={each: float("inf")},
         )
         for each, outcome in zip(
             [*ATTACKS, " ".join(ATTACKS)], itertools.cycle(CheckOutcome), strict=False

@@ -91,7 +91,7 @@ def _large_check(number: int, place: int, *, fails: bool) -> CheckResult:
         reference=None,
         message=f"expected: {place}\nseen: nothing at 0x7fff{number:06x}" if failed else "",
         detail=f"Traceback of {name}\n" * 20 if failed else "",
-        figures={},
+        metrics={},
         began=began,
         ended=began + timedelta(seconds=0.01 + (number * 7 + place) % 311 / 100),
     )

@@ -72,7 +72,7 @@ class EndlessBuild:
         )
 
     def is_under_way(self, toy: Toy) -> bool:
-        logs = toy.home.glob("runs/latest/logs/image-*.log")
+        logs = toy.work_dir.glob("runs/latest/logs/image-*.log")
         return any(f"begun {self.token}" in log.read_text(errors="replace") for log in logs)
 
     def processes(self) -> list[int]:

@@ -42,11 +42,11 @@ LIMITS = {
     "memory": "256 MiB",
     "pids": 128,
     "cpus": 1,
-    "scratch": "64 MiB",
-    "check": 60,
-    "cell": 300,
-    "build": 600,
-    "free-disk": "1 GiB",
+    "tmp-size": "64 MiB",
+    "check-timeout": 60,
+    "cell-timeout": 300,
+    "build-timeout": 600,
+    "min-free-disk": "1 GiB",
 }
 PASSED = (CellOutcome.PASSED, None)
 PLAIN: Mapping[str, Mapping[str, Any]] = {"plain": {}}
@@ -160,7 +160,7 @@ class Toy:
     """The tags of the images that this session built, to be removed at its end."""
 
     @property
-    def home(self) -> Path:
+    def work_dir(self) -> Path:
         return self.folder / "home"
 
     @property
@@ -218,9 +218,9 @@ class Toy:
         matrix = load_matrix(self.matrix)
         settings = Settings(
             matrix=matrix,
-            subject=await resolve_subject(matrix.subject, self.home / "subjects"),
+            subject=await resolve_subject(matrix.subject, self.work_dir / "subjects"),
             checks=self.checks,
-            home=self.home,
+            work_dir=self.work_dir,
             check_filter=None,
             as_of=None,
             jobs=None,
@@ -235,7 +235,7 @@ class Toy:
         self,
         *arguments: str,
         name: str = "",
-        home: Path | None = None,
+        work_dir: Path | None = None,
         python: Path = Path(sys.executable),
         environment: Mapping[str, str] | None = None,
         **more: str,
@@ -245,7 +245,13 @@ class Toy:
         Its outputs are in files of this name.
         """
         argv = [str(python), "-m", "matrixci", "matrix", "--matrix", str(self.matrix)]
-        argv += ["--checks", str(self.checks), "--home", str(home or self.home), *arguments]
+        argv += [
+            "--checks",
+            str(self.checks),
+            "--work-dir",
+            str(work_dir or self.work_dir),
+            *arguments,
+        ]
         with (
             (self.folder / f"{name}stdout").open("wb") as stdout,
             (self.folder / f"{name}stderr").open("wb") as stderr,
@@ -264,15 +270,15 @@ class Toy:
 
     def runs(self) -> list[str]:
         """Return the ids of the runs that there were."""
-        return [path.parent.name for path in self.home.glob("runs/2*/run.json")]
+        return [path.parent.name for path in self.work_dir.glob("runs/2*/run.json")]
 
     def latest(self) -> str:
         """Return the id of the last run."""
-        return (self.home / "runs" / "latest").resolve().name
+        return (self.work_dir / "runs" / "latest").resolve().name
 
     def ended(self, run: str, exit_code: int, judged: JudgedRun | None = None) -> Ran:
         """Return a run that came to its end, held to leaving nothing behind."""
-        stored = self.only_left(self.home / "runs" / run)
+        stored = self.only_left(self.work_dir / "runs" / run)
         assert stored.problems == ()
         assert stored.run.ended is not None
         return Ran(stored=stored, exit_code=exit_code, judged=judged)

@@ -63,16 +63,16 @@ def test_only_the_table_lists_outcomes(path: Path) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "x = {CheckOutcome.PASSED, CheckOutcome.FIXED}",
+        "x = {CheckOutcome.PASSED, CheckOutcome.UNEXPECTED_PASS}",
         "x = (CellOutcome.PASSED, 1, CellOutcome.FAILED)",
         "x = frozenset([CellOutcome.PASSED, CellOutcome.FAILED])",
         "x = {CellOutcome.PASSED: 'a', CellOutcome.FAILED: 'b'}",
         "x = y in (CellOutcome.PASSED, CellOutcome.FAILED)",
-        "x = y is CheckOutcome.PASSED or y is CheckOutcome.FIXED",
-        "x = y is not CheckOutcome.PASSED and z and y != CheckOutcome.FIXED",
-        "x = count(CheckOutcome.PASSED, CheckOutcome.FIXED)",
-        "x = count[CheckOutcome.PASSED] + count[CheckOutcome.FIXED]",
-        "x: Literal[CheckOutcome.PASSED, CheckOutcome.FIXED]",
+        "x = y is CheckOutcome.PASSED or y is CheckOutcome.UNEXPECTED_PASS",
+        "x = y is not CheckOutcome.PASSED and z and y != CheckOutcome.UNEXPECTED_PASS",
+        "x = count(CheckOutcome.PASSED, CheckOutcome.UNEXPECTED_PASS)",
+        "x = count[CheckOutcome.PASSED] + count[CheckOutcome.UNEXPECTED_PASS]",
+        "x: Literal[CheckOutcome.PASSED, CheckOutcome.UNEXPECTED_PASS]",
     ],
 )
 def test_a_list_of_outcomes_is_found(source: str) -> None:
@@ -85,7 +85,7 @@ def test_a_list_of_outcomes_is_found(source: str) -> None:
         "x = y is CheckOutcome.PASSED",
         "x = CellOutcome.CANCELLED if y else CellOutcome.MISSING",
         "x = y in FAILING or y is CheckOutcome.SKIPPED",
-        "match y:\n  case CheckOutcome.PASSED | CheckOutcome.FIXED: pass",
+        "match y:\n  case CheckOutcome.PASSED | CheckOutcome.UNEXPECTED_PASS: pass",
         "x = {Color.RED, Color.BLUE}",
     ],
 )
@@ -109,10 +109,10 @@ def test_a_cell_is_green_or_red_only_if_its_outcome_is_conclusive(outcome: CellO
 
 
 def test_the_sets_are_those_that_the_code_relied_on() -> None:
-    assert {str(each) for each in outcomes.PASSING} == {"passed", CheckOutcome.FIXED}
+    assert {str(each) for each in outcomes.PASSING} == {"passed", CheckOutcome.UNEXPECTED_PASS}
     assert {str(each) for each in outcomes.EXECUTED} == set(CheckOutcome) - {"skipped", "missing"}
     assert {str(each) for each in outcomes.REPORTABLE} == set(CheckOutcome) - {
-        CheckOutcome.FIXED,
+        CheckOutcome.UNEXPECTED_PASS,
         "flaky",
         "missing",
     }

@@ -66,7 +66,7 @@ def cell_row(judged: JudgedCell, context: PageContext, tables: PageTables) -> Pa
         outcomes=tables.strings.add(_codes(judged.checks)),
         seconds="".join(encode_duration(check.began, check.ended) for check in judged.checks),
         deviations=tables.lists.add(_deviations(judged.checks, tables)),
-        figures=_figures(judged.checks, tables),
+        metrics=_metrics(judged.checks, tables),
         note=tables.strings.add(_version_note(judged, context)),
         command=tables.command(judged.reproduce, cell.id),
         requires=tables.lists.add(cell.requires),
@@ -99,9 +99,9 @@ def change_row(change: CellChange, tables: PageTables) -> PageChange:
         checks=tables.lists.add(tuple(checks)),
         packages=tables.lists.add(tuple(packages)),
         python=change.python,
-        figures=tuple(
+        metrics=tuple(
             (name, finite(before), finite(after))
-            for name, (before, after) in change.figures.items()
+            for name, (before, after) in change.metrics.items()
         ),
     )
 
@@ -133,16 +133,16 @@ def _deviations(checks: Iterable[CheckResult], tables: PageTables) -> tuple[Page
     )
 
 
-def _figures(checks: Iterable[CheckResult], tables: PageTables) -> int | None:
+def _metrics(checks: Iterable[CheckResult], tables: PageTables) -> int | None:
     """Return the index of the metrics of a cell's checks, or None if there are none."""
     rows: list[Hashable] = []
     for place, check in enumerate(checks):
-        if not check.figures:
+        if not check.metrics:
             continue
         # Durations are in the row already.
-        figures = [(n, finite(value)) for n, value in check.figures.items() if n != _DURATION]
-        if figures and tables.has_room_for(len(figures)):
-            rows.append((place, *figures))
+        metrics = [(n, finite(value)) for n, value in check.metrics.items() if n != _DURATION]
+        if metrics and tables.has_room_for(len(metrics)):
+            rows.append((place, *metrics))
     return tables.lists.add(tuple(rows)) if rows else None
 
 

@@ -41,7 +41,7 @@ class PageChange(NamedTuple):
     checks: int
     packages: int
     python: tuple[str, str] | None
-    figures: tuple[tuple[str, float | None, float | None], ...]
+    metrics: tuple[tuple[str, float | None, float | None], ...]
 
 
 class PageCell(NamedTuple):
@@ -61,7 +61,7 @@ class PageCell(NamedTuple):
     seconds: str
     """two characters per check"""
     deviations: int
-    figures: int | None
+    metrics: int | None
     note: int
     """where its versions differ from those of most cells"""
     command: int

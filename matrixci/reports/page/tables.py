@@ -30,7 +30,7 @@ class Budgets:
     details: int = 3_000_000
     locks: int = 6_000_000
     logs: int = 6_000_000
-    figures: int = 100_000
+    metrics: int = 100_000
 
 
 class PageTables:
@@ -46,7 +46,7 @@ class PageTables:
         self._checks: Pool[str] = Pool()
         self._check_rows: list[PageCheck] = []
         self._check_sets: Pool[tuple[str, ...]] = Pool()
-        self._figures_left = budgets.figures
+        self._metrics_left = budgets.metrics
 
     def as_document(self) -> dict[str, object]:
         """Return the tables by the names that the page's script uses."""
@@ -70,7 +70,7 @@ class PageTables:
             "logs": self.logs,
         }
         parts = [f"{texts.left_out} {kind}" for kind, texts in kinds.items() if texts.left_out]
-        return [*parts, *(["metrics of some checks"] if self._figures_left < 0 else [])]
+        return [*parts, *(["metrics of some checks"] if self._metrics_left < 0 else [])]
 
     def message(self, text: str) -> int | None:
         """Return the index of a message."""
@@ -105,10 +105,10 @@ class PageTables:
         """Return the index of a check of the baseline, which may not exist in this run."""
         return self._check(CheckResult(id=check_id, claim="", outcome=CheckOutcome.MISSING), ())
 
-    def has_room_for(self, figures: int) -> bool:
+    def has_room_for(self, metrics: int) -> bool:
         """Take this many metrics from the budget, and return whether it allows them."""
-        self._figures_left -= figures
-        return self._figures_left >= 0
+        self._metrics_left -= metrics
+        return self._metrics_left >= 0
 
     def _check(self, check: CheckResult, command: Sequence[str]) -> int:
         index = self._checks.add(check.id)

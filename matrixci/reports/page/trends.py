@@ -22,9 +22,9 @@ def trends_document(trends: Mapping[str, Trend] | None) -> dict[str, object]:
 def _row(trend: Trend, runs: Pool[str]) -> tuple[object, ...]:
     """Return a trend's outcomes, its metrics and, where known, the numbers of its runs."""
     outcomes = trend.outcomes[-_LONGEST_TREND:]
-    figures = {
+    metrics = {
         name: [finite(value) for value in values[-_LONGEST_TREND:]]
-        for name, values in trend.figures.items()
+        for name, values in trend.metrics.items()
     }
     numbers = [runs.add(label) for label in trend.runs[-_LONGEST_TREND:]]
-    return (outcomes, figures, numbers) if numbers else (outcomes, figures)
+    return (outcomes, metrics, numbers) if numbers else (outcomes, metrics)

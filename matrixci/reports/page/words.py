@@ -33,9 +33,9 @@ def _check_code(outcome: CheckOutcome) -> str:
             code = "c"
         case CheckOutcome.TIMED_OUT:
             code = "t"
-        case CheckOutcome.KNOWN:
+        case CheckOutcome.KNOWN_ISSUE:
             code = "k"
-        case CheckOutcome.FIXED:
+        case CheckOutcome.UNEXPECTED_PASS:
             code = "x"
         case CheckOutcome.FLAKY:
             code = "y"
@@ -65,9 +65,9 @@ def check_tone(outcome: CheckOutcome) -> Tone:
             | CheckOutcome.FLAKY
         ):
             return "bad"
-        case CheckOutcome.FIXED:
+        case CheckOutcome.UNEXPECTED_PASS:
             return "warn"
-        case CheckOutcome.KNOWN:
+        case CheckOutcome.KNOWN_ISSUE:
             return "info"
         case CheckOutcome.SKIPPED:
             return "mute"

@@ -116,7 +116,7 @@ class WorkflowRun:
                 "vars": self._variables,
                 "inputs": inputs,
                 "needs": {
-                    one: {"result": result.result, "outputs": result.outputs}
+                    one: {"result-size": result.result, "outputs": result.outputs}
                     for one, result in needed.items()
                 },
                 "always()": lambda: True,

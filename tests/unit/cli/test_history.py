@@ -31,7 +31,7 @@ def runs(tmp_path: Path) -> list[str]:
         check = a_check(
             CHECK,
             CheckOutcome.PASSED if good else CheckOutcome.FAILED,
-            figures={"seconds": 1.0, "import_seconds": 4.0012 + day},
+            metrics={"seconds": 1.0, "import_seconds": 4.0012 + day},
         )
         result = a_result(
             outcome=CellOutcome.PASSED if good else CellOutcome.FAILED,

@@ -490,7 +490,7 @@ def test_a_home_that_can_not_be_written_is_told_in_a_line(
     monkeypatch.setattr(Engine, "connect", connect)
     (tmp_path / "file").touch()
 
-    done = command("matrix", *plan, "--home", "file/home")
+    done = command("matrix", *plan, "--work-dir", "file/home")
 
     assert done.code == ExitCode.INFRASTRUCTURE
     assert len(done.err) == 1
@@ -584,10 +584,10 @@ def test_an_index_that_does_not_answer_is_infrastructure(
 # A run
 
 
-def stored(home: Path, *results: CellOutcome, interrupted: bool = False) -> Path:
+def stored(work_dir: Path, *results: CellOutcome, interrupted: bool = False) -> Path:
     """Write a run of cells that came to these outcomes."""
     of = cells(("3.10", "3.11", "3.12", "3.13"))[: len(results)]
-    folder = RunFolder.create(home, RUN)
+    folder = RunFolder.create(work_dir, RUN)
     folder.write_run(a_run(of, interrupted=interrupted))
     for cell, outcome in zip(of, results, strict=True):
         failed = outcome is CellOutcome.FAILED
@@ -607,13 +607,13 @@ def test_what_the_command_asks_for_is_what_is_run(
         settings: Settings, chosen: Chosen, _: object, words: Sequence[str]
     ) -> JudgedRun:
         seen.append((settings, [cell.id for cell in chosen.cells], words))
-        return judge_folder(stored(settings.home, CellOutcome.FAILED))
+        return judge_folder(stored(settings.work_dir, CellOutcome.FAILED))
 
     monkeypatch.setattr(running, "execute", execute)
     checks = tmp_path / "mine"
     checks.mkdir()
     (checks / "test_x.py").touch()
-    line = "matrix --home kept --python 3.12 --device cpu --subject other>=1 --check not(slow) "
+    line = "matrix --work-dir kept --python 3.12 --device cpu --subject other>=1 --check not(slow) "
     line += "--checks mine --as-of 2025-01-31 --jobs 3 --base assembled --fresh"
     done = command(*line.split())
     ((settings, ids, words),) = seen
@@ -624,7 +624,7 @@ def test_what_the_command_asks_for_is_what_is_run(
     assert list(words) == line.split()
     assert settings.subject.subject.requirement == "other>=1"
     assert str(settings.as_of) == "2025-01-31"
-    assert (settings.home, settings.checks) == (Path("kept"), Path("mine"))
+    assert (settings.work_dir, settings.checks) == (Path("kept"), Path("mine"))
     assert (settings.jobs, settings.fresh, settings.check_filter) == (3, True, "not(slow)")
     assert settings.base_origin == "assembled"
 
@@ -638,7 +638,7 @@ def test_a_run_records_the_tier_that_was_asked_for(
         settings: Settings, chosen: Chosen, _: object, words: Sequence[str]
     ) -> JudgedRun:
         recorded.append(new_run(settings, chosen, words))
-        return judge_folder(stored(settings.home, CellOutcome.PASSED))
+        return judge_folder(stored(settings.work_dir, CellOutcome.PASSED))
 
     monkeypatch.setattr(running, "execute", execute)
     command("matrix", "--tier", "newest", "--device", "cpu")
@@ -747,7 +747,7 @@ def test_showing_an_interrupted_run_exits_as_it_did(command: Command, tmp_path: 
 def test_a_run_is_shown_by_what_names_it(command: Command, tmp_path: Path, how: str) -> None:
     path = stored(tmp_path / "home", CellOutcome.PASSED)
     names = {"latest": [], "id": [RUN], "beginning": [RUN[:8]], "path": [str(path)]}
-    done = command("show", "--home", "home", *names[how])
+    done = command("show", "--work-dir", "home", *names[how])
     assert done.code == ExitCode.READY
     assert done.out[-1] == "READY  1 cell: 1 passed"
 
@@ -832,11 +832,11 @@ def test_readiness_writes_every_format_and_exits_by_the_verdict(
 
 
 def test_readiness_of_a_green_run_is_ready(command: Command, tmp_path: Path) -> None:
-    home = tmp_path / ".matrixci"
-    shutil.copytree(BEFORE, home / "runs" / BEFORE.name)
+    work_dir = tmp_path / ".matrixci"
+    shutil.copytree(BEFORE, work_dir / "runs" / BEFORE.name)
     done = command("readiness", BEFORE.name[:6], "--format", "json")
     assert done.code == ExitCode.READY
-    report = home / "runs" / BEFORE.name / "report"
+    report = work_dir / "runs" / BEFORE.name / "report"
     assert [path.name for path in report.iterdir()] == ["report.json"]
     version = command("readiness", BEFORE.name, "--subject-version", "5.20.2", "--format", "json")
     assert version.code == ExitCode.READY

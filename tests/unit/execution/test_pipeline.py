@@ -54,7 +54,7 @@ class Failing(Pipeline):
         with draft.step(StepName.RESOLVE):
             if draft.attempts <= len(self.errors):
                 raise self.errors[draft.attempts - 1]
-        return draft.end(CellOutcome.PARTIAL, Reason.NEEDS, "no GPU")
+        return draft.end(CellOutcome.PARTIAL, Reason.MISSING_HARDWARE, "no GPU")
 
 
 def a_matrix(**more: object) -> Matrix:
@@ -62,13 +62,13 @@ def a_matrix(**more: object) -> Matrix:
     return Matrix.model_validate(text)
 
 
-def settings(home: Path, matrix: Matrix) -> Settings:
+def settings(work_dir: Path, matrix: Matrix) -> Settings:
     subject = Subject(name="toy", spec="toy", requirement="toy")
     return Settings(
         matrix=matrix,
         subject=ResolvedSubject(subject=subject, wheel=None),
-        checks=home / "checks",
-        home=home,
+        checks=work_dir / "checks",
+        work_dir=work_dir,
         check_filter=None,
         as_of=None,
         jobs=None,
@@ -78,7 +78,7 @@ def settings(home: Path, matrix: Matrix) -> Settings:
 
 
 def take(
-    monkeypatch: pytest.MonkeyPatch, home: Path, *errors: Exception, retries: int = 2
+    monkeypatch: pytest.MonkeyPatch, work_dir: Path, *errors: Exception, retries: int = 2
 ) -> tuple[CellResult, RecordingListener]:
     """Return what a cell comes to whose attempts fail like this, and what was heard."""
 
@@ -87,15 +87,15 @@ def take(
 
     monkeypatch.setattr(pipeline, "Patience", at_once)
     monkeypatch.setattr(Failing, "errors", errors)
-    (home / "checks").mkdir()
+    (work_dir / "checks").mkdir()
     run = a_run([a_cell()])
-    folder = RunFolder.create(home, run.id)
+    folder = RunFolder.create(work_dir, run.id)
     folder.write_run(run)
     heard = RecordingListener()
 
     async def execute() -> None:
         engine = NoEngine()
-        cells = Failing(settings(home, a_matrix(retries=retries)), run, folder, engine, heard)
+        cells = Failing(settings(work_dir, a_matrix(retries=retries)), run, folder, engine, heard)
         await cells.execute(run.cells)
 
     asyncio.run(execute())

@@ -25,15 +25,15 @@ class Roomy(Engine):
         return self.free
 
 
-def look(free: int | EngineError | None, home: Path) -> str | None:
-    return asyncio.run(make_sure_of_room(Roomy(free), home, 10 * GIB))
+def look(free: int | EngineError | None, work_dir: Path) -> str | None:
+    return asyncio.run(make_sure_of_room(Roomy(free), work_dir, 10 * GIB))
 
 
 def test_room_enough_is_no_matter(tmp_path: Path) -> None:
     assert look(10 * GIB, tmp_path / "not/there/yet") is None
 
 
-def test_a_full_disk_is_refused_with_the_figures_and_what_to_do(tmp_path: Path) -> None:
+def test_a_full_disk_is_refused_with_the_metrics_and_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(DiskFullError) as caught:
         look(3 * GIB + GIB // 4, tmp_path)
 

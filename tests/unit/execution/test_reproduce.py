@@ -72,15 +72,15 @@ LOCK = Lock(
 )
 CHECKS = ("test_a.py::test_one", "test_a.py::test_x[a]", "test_a.py::test_x[b]")
 LIMITS = CellLimits(
-    check=60,
-    cell=300,
-    build=600,
+    check_timeout=60,
+    cell_timeout=300,
+    build_timeout=600,
     memory=2**28,
     pids=128,
     cpus=1,
-    scratch=2**26,
-    log=2**20,
-    result=2**20,
+    tmp_size=2**26,
+    log_size=2**20,
+    result_size=2**20,
 )
 FACTS = an_engine()
 
@@ -375,7 +375,7 @@ def left_behind(spec: ContainerSpec, ends: Mapping[str, CheckOutcome]) -> bytes:
         cell = json.load(file)
     at = now().isoformat()
     plain = {"claim": "", "reference": None, "severity": "error"}
-    empty: dict[str, Any] = {"reason": "", "need": None, "message": "", "detail": "", "figures": {}}
+    empty: dict[str, Any] = {"reason": "", "need": None, "message": "", "detail": "", "metrics": {}}
     attested: dict[str, Any] = {
         "python": "3.12.7",
         "machine": "x86_64",
@@ -405,9 +405,9 @@ def as_engine(engine: FakeEngine) -> Engine:
     return engine  # type: ignore[return-value]
 
 
-def image(what: Reproduction, engine: FakeEngine, home: Path) -> tuple[str, list[str]]:
+def image(what: Reproduction, engine: FakeEngine, work_dir: Path) -> tuple[str, list[str]]:
     said: list[str] = []
-    tag = asyncio.run(image_of(as_engine(engine), what, home, home, said.append))
+    tag = asyncio.run(image_of(as_engine(engine), what, work_dir, work_dir, said.append))
     return tag, said
 
 
@@ -650,7 +650,7 @@ def test_a_known_issue_is_one_here_too(
     engine.ends = {CHECKS[0]: CheckOutcome.FAILED}
     done = command(CELL.id, CHECKS[0])
     assert done.code == ExitCode.READY
-    assert f"≈ known  {CHECKS[0]}  (in the run: known)" in done.out
+    assert f"≈ known-issue  {CHECKS[0]}  (in the run: known-issue)" in done.out
 
 
 @pytest.mark.parametrize("option", [(), ("--require-limits",)])
@@ -725,11 +725,11 @@ def test_the_command_that_reproduces_is_short() -> None:
     assert reproduce_command(run, "py3.12")[-3:] == ("py3.12", "--run", RUN)
 
 
-@pytest.mark.parametrize("given", [("--home", "else where"), ("--home=else where",)])
+@pytest.mark.parametrize("given", [("--work-dir", "else where"), ("--work-dir=else where",)])
 def test_runs_that_lie_elsewhere_are_found(given: tuple[str, ...]) -> None:
     run = a_run(command=("matrix", *given))
-    assert reproduce_command(run, "c")[-2:] == ("--home", "else where")
-    assert anew_command(run, "c")[-2:] == ("--home", "else where")
+    assert reproduce_command(run, "c")[-2:] == ("--work-dir", "else where")
+    assert anew_command(run, "c")[-2:] == ("--work-dir", "else where")
 
 
 def test_the_command_that_runs_anew_repeats_what_makes_the_cell() -> None:

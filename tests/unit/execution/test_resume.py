@@ -65,17 +65,17 @@ TWO = cells(("3.12", "3.13"))
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A matrix, checks, and a home with a run of two cells."""
+    """A matrix, checks, and a work_dir with a run of two cells."""
 
     folder: Path
 
     @property
-    def home(self) -> Path:
+    def work_dir(self) -> Path:
         return self.folder / ".matrixci"
 
     @property
     def run(self) -> Path:
-        return self.home / "runs" / RUN
+        return self.work_dir / "runs" / RUN
 
     @property
     def checks(self) -> Path:
@@ -96,7 +96,7 @@ class Place:
         )
         digest = matrix_digest(matrix)
         told = {"setup": setup, "matrix_digest": digest, "command": ("matrix", "--jobs", "1")}
-        folder = RunFolder.create(self.home, RUN)
+        folder = RunFolder.create(self.work_dir, RUN)
         folder.write_run(a_run(TWO, **{**told, **fields}))
         for cell, outcome in zip(TWO, outcomes, strict=True):
             if outcome is not None:
@@ -141,7 +141,7 @@ def test_a_run_goes_on_as_it_began(place: Place) -> None:
         command=("matrix", "--fresh"),
     )
 
-    what = prepare(read_run(place.run), place.load(), place.checks, place.home, jobs=3)
+    what = prepare(read_run(place.run), place.load(), place.checks, place.work_dir, jobs=3)
 
     assert what.cells == (TWO[1],)
     assert (what.settings.check_filter, str(what.settings.as_of)) == ("one", "2026-01-31")
@@ -155,14 +155,14 @@ def test_a_run_goes_on_as_it_began(place: Place) -> None:
 def test_limits_that_were_required_still_are(place: Place, *, before: bool, asked: bool) -> None:
     place.write(CellOutcome.PASSED, None, require_limits=before)
     stored = read_run(place.run)
-    what = prepare(stored, place.load(), place.checks, place.home, require_limits=asked)
+    what = prepare(stored, place.load(), place.checks, place.work_dir, require_limits=asked)
     assert what.settings.require_limits is (before or asked)
     assert what.run.require_limits is (before or asked)
 
 
 def change_the_matrix(place: Place) -> None:
     text = json.loads(place.matrix.read_text())
-    place.matrix.write_text(json.dumps({**text, "limits": {"check": 7}}))
+    place.matrix.write_text(json.dumps({**text, "limits": {"check-timeout": 7}}))
 
 
 def change_a_check(place: Place) -> None:
@@ -188,7 +188,7 @@ def test_a_run_that_stands_on_something_else_is_refused(
     change(place)
 
     with pytest.raises(UsageError, match=f"(?s)can't go on.*{told}.*matrixci matrix"):
-        prepare(read_run(place.run), place.load(), place.checks, place.home)
+        prepare(read_run(place.run), place.load(), place.checks, place.work_dir)
 
 
 def test_all_that_differs_is_told_at_once(place: Place) -> None:
@@ -197,7 +197,7 @@ def test_all_that_differs_is_told_at_once(place: Place) -> None:
     change_a_check(place)
 
     with pytest.raises(UsageError) as caught:
-        prepare(read_run(place.run), place.load(), place.checks, place.home)
+        prepare(read_run(place.run), place.load(), place.checks, place.work_dir)
 
     assert str(caught.value).count("changed since") == 2
 
@@ -206,7 +206,7 @@ def test_a_run_that_did_not_record_what_it_stands_on_is_refused(place: Place) ->
     place.write(CellOutcome.PASSED, None, setup=None)
 
     with pytest.raises(UsageError, match=r"matrixci 0\.1\.0, which didn't record"):
-        prepare(read_run(place.run), place.load(), place.checks, place.home)
+        prepare(read_run(place.run), place.load(), place.checks, place.work_dir)
 
 
 @pytest.mark.parametrize("gone", [False, True])
@@ -225,9 +225,9 @@ def test_the_subjects_wheel_must_be_the_same(place: Place, *, gone: bool) -> Non
     if gone:
         wheel.write_bytes(b"another")
         with pytest.raises(UsageError, match="the subject's wheel is gone, or another one"):
-            prepare(stored, matrix, place.checks, place.home)
+            prepare(stored, matrix, place.checks, place.work_dir)
     else:
-        what = prepare(stored, matrix, place.checks, place.home)
+        what = prepare(stored, matrix, place.checks, place.work_dir)
         assert what.settings.subject.wheel == wheel
 
 
@@ -235,7 +235,7 @@ def test_the_subjects_wheel_must_be_the_same(place: Place, *, gone: bool) -> Non
 def test_the_wheels_of_requirements_must_be_the_same(place: Place, *, gone: bool) -> None:
     wheel = write_wheel(place.folder, "tool-2.0")
     own = an_own_wheel(digest=digest_of_file(wheel))
-    kept = place.home / place_of(own)
+    kept = place.work_dir / place_of(own)
     kept.parent.mkdir(parents=True)
     wheel.rename(kept)
     place.write(CellOutcome.PASSED, None, own_wheels=[own])
@@ -245,9 +245,9 @@ def test_the_wheels_of_requirements_must_be_the_same(place: Place, *, gone: bool
         with pytest.raises(
             UsageError, match=re.escape(f"the wheel of {own.spec} is missing: tool-2")
         ):
-            prepare(stored, matrix, place.checks, place.home)
+            prepare(stored, matrix, place.checks, place.work_dir)
     else:
-        what = prepare(stored, matrix, place.checks, place.home)
+        what = prepare(stored, matrix, place.checks, place.work_dir)
         assert what.settings.own_wheels == (KeptWheel(wheel=own, path=kept),)
         assert what.settings.wheels == {own.digest: kept}
 
@@ -361,7 +361,7 @@ class Passing(Pipeline):
     async def _take(self, draft: Draft) -> CellResult:
         with draft.step(StepName.RESOLVE):
             await asyncio.sleep(0)
-        return draft.end(CellOutcome.PARTIAL, Reason.NEEDS, "made anew")
+        return draft.end(CellOutcome.PARTIAL, Reason.MISSING_HARDWARE, "made anew")
 
 
 def test_only_what_was_left_is_run_and_lands_in_the_same_folder(
@@ -377,7 +377,7 @@ def test_only_what_was_left_is_run_and_lands_in_the_same_folder(
     kept, damaged = (place.run / "cells" / f"{cell.id}.json" for cell in TWO)
     damaged.write_text("{")
     before = kept.read_bytes()
-    what = prepare(read_run(place.run), place.load(), place.checks, place.home)
+    what = prepare(read_run(place.run), place.load(), place.checks, place.work_dir)
     heard = RecordingListener()
 
     asyncio.run(running.resume(what, heard))
@@ -429,7 +429,7 @@ class Locking(Pipeline):
         lock = await self._locks.resolve(draft.cell, self._settings.subject.subject)
         assert isinstance(lock, Lock)
         draft.found["lock"] = self._record(draft.cell, lock)
-        return draft.end(CellOutcome.PARTIAL, Reason.NEEDS, "made anew")
+        return draft.end(CellOutcome.PARTIAL, Reason.MISSING_HARDWARE, "made anew")
 
 
 def go_on_with_a_locked_cell(
@@ -454,7 +454,7 @@ def go_on_with_a_locked_cell(
         fallback=LOCK.fallback,
     )
     folder.write_cell(a_result(TWO[0], CellOutcome.ERROR, lock=record, reason=Reason.ENGINE))
-    what = prepare(read_run(place.run), place.load(), place.checks, place.home)
+    what = prepare(read_run(place.run), place.load(), place.checks, place.work_dir)
     asyncio.run(running.resume(what, heard))
     return asked.cells, heard.remarks
 

@@ -62,8 +62,8 @@ def came_back(
     return folder / "cells" / f"{cell.id}.json"
 
 
-def judged(plan: Plan, folders: list[Path], home: Path) -> JudgedRun:
-    return judge_folder(merge(plan, folders, home).folder)
+def judged(plan: Plan, folders: list[Path], work_dir: Path) -> JudgedRun:
+    return judge_folder(merge(plan, folders, work_dir).folder)
 
 
 def outcomes(run: JudgedRun) -> list[str]:

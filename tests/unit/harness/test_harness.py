@@ -185,7 +185,7 @@ def test_a_suite_is_found_before_what_a_wheel_installs_under_its_name(tmp_path: 
 MANY = """
     import pytest
 
-    def test_passes(cell, device, figure):
+    def test_passes(cell, device, metric):
         assert cell.cell == "py3-cpu"
 
     @pytest.mark.parametrize("number", [1, 2])
@@ -382,12 +382,12 @@ PLAIN = {
 
         @pytest.mark.reference("owner/repository#1")
         @pytest.mark.severity("warning")
-        def test_passes(figure, cell, device, tmp_path, monkeypatch):
+        def test_passes(metric, cell, device, tmp_path, monkeypatch):
             """It passes, and says so.
 
             At length.
             """
-            figure("load_seconds", 5)
+            metric("load_seconds", 5)
             assert (cell.cell, cell.axes["device"], device) == ("py3-cpu", "cpu", "cpu")
             with pytest.raises(AttributeError):
                 cell.cell = "another"
@@ -506,17 +506,17 @@ PLAIN = {
                 pass
 
 
-        def test_not_a_number(figure):
-            figure("load_seconds", float("nan"))
+        def test_not_a_number(metric):
+            metric("load_seconds", float("nan"))
 
 
-        def test_name_is_taken(figure):
-            figure("seconds", 1)
+        def test_name_is_taken(metric):
+            metric("seconds", 1)
 
 
-        def test_too_many_figures(figure):
+        def test_too_many_metrics(metric):
             for number in range(1_000):
-                figure(f"{number}_seconds", number)
+                metric(f"{number}_seconds", number)
 
 
         def test_strange_text():
@@ -663,7 +663,7 @@ def test_plain_outcomes(plain: Told, check: str, outcome: str, says: str) -> Non
     end = plain.ends[f"test_plain.py::test_{check}"]
 
     assert (end["outcome"], end["message"], end["need"]) == (outcome, says, None)
-    assert end["figures"]["seconds"] >= 0
+    assert end["metrics"]["seconds"] >= 0
 
 
 @pytest.mark.parametrize(
@@ -710,12 +710,12 @@ def test_detail_holds_traceback_and_output(plain: Told) -> None:
     assert plain.ends["test_plain.py::test_passes"]["detail"] == ""
 
 
-def test_figures(plain: Told) -> None:
-    assert plain.ends["test_plain.py::test_passes"]["figures"]["load_seconds"] == 5.0
+def test_metrics(plain: Told) -> None:
+    assert plain.ends["test_plain.py::test_passes"]["metrics"]["load_seconds"] == 5.0
     for check, says in {
-        "not_a_number": "ValueError: figure load_seconds is nan",
-        "name_is_taken": "ValueError: figure seconds: ",
-        "too_many_figures": "ValueError: figure 199_seconds: ",
+        "not_a_number": "ValueError: metric load_seconds is nan",
+        "name_is_taken": "ValueError: metric seconds: ",
+        "too_many_metrics": "ValueError: metric 199_seconds: ",
     }.items():
         refused = plain.ends[f"test_plain.py::test_{check}"]
         assert refused["outcome"] == "failed"
@@ -827,7 +827,7 @@ def test_reasons_of_deaths(deaths: Told, check: str, reason: str) -> None:
 
     assert end["reason"] == reason
     assert reason in end["message"]
-    assert "seconds" in end["figures"]
+    assert "seconds" in end["metrics"]
 
 
 def test_crash_tells_where_and_what_was_printed(deaths: Told) -> None:
@@ -1151,12 +1151,12 @@ def test_lines_of_a_check_are_not_believed(tmp_path: Path) -> None:
                 {"kind": "begin", "id": "test_it.py::test_9"},
                 {"kind": "begin", "id": ["test_it.py::test_2"]},
                 {"kind": "begin"},
-                {"kind": "end", "id": "test_it.py::test_2", "outcome": "passed", "figures": {}},
-                {**end, "id": itself, "outcome": "fixed", "figures": {}},
-                {**end, "id": itself, "outcome": "passed", "figures": {"seconds": float("inf")}},
-                {**end, "id": itself, "outcome": "passed", "figures": {"seconds": None}},
-                {**end, "id": itself, "outcome": "passed", "figures": []},
-                {**end, "id": "test_it.py::test_2", "outcome": "passed", "figures": {}},
+                {"kind": "end", "id": "test_it.py::test_2", "outcome": "passed", "metrics": {}},
+                {**end, "id": itself, "outcome": "fixed", "metrics": {}},
+                {**end, "id": itself, "outcome": "passed", "metrics": {"seconds": float("inf")}},
+                {**end, "id": itself, "outcome": "passed", "metrics": {"seconds": None}},
+                {**end, "id": itself, "outcome": "passed", "metrics": []},
+                {**end, "id": "test_it.py::test_2", "outcome": "passed", "metrics": {}},
                 {"kind": "footer"},
                 {"kind": "collected", "count": 1},
                 "kind",
@@ -1164,7 +1164,7 @@ def test_lines_of_a_check_are_not_believed(tmp_path: Path) -> None:
             ]
             for event in events:
                 say(json.dumps(event).encode() + b"\\n")
-            valid = {**end, "id": itself, "outcome": "passed", "figures": {}}
+            valid = {**end, "id": itself, "outcome": "passed", "metrics": {}}
             say(json.dumps(valid).encode().ljust(100_000) + b"\\n")
             say(b"\\xff\\n" + b"[" * 50_000 + b"\\n" + b"x" * 1_000_000 + b"\\n\\n")
             raise AssertionError("as it is")
@@ -1371,7 +1371,7 @@ def ran_again(folder: Path, **cell: object) -> tuple[Told, dict[str, str | None]
 
 
 def test_what_failed_is_run_once_more_alone(tmp_path: Path) -> None:
-    limits = {**CELL["limits"], "again": 10, "cell_seconds": 3600}
+    limits = {**CELL["limits"], "reruns": 10, "cell_seconds": 3600}
     told, again, ran = ran_again(tmp_path, limits=limits, known=["test_it.py::test_kno*"])
 
     assert told.complete
@@ -1388,8 +1388,8 @@ def test_what_failed_is_run_once_more_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("limits", "says"),
     [
-        ({"again": 3}, "5 checks failed, more than the 3 that would be run again"),
-        ({"again": 0}, ""),
+        ({"reruns": 3}, "5 checks failed, more than the 3 that would be run again"),
+        ({"reruns": 0}, ""),
         ({}, ""),
     ],
 )
@@ -1403,7 +1403,7 @@ def test_what_is_not_run_again(tmp_path: Path, limits: dict[str, object], says: 
 
 
 def test_a_short_limit_leaves_time_for_a_second_run(tmp_path: Path) -> None:
-    limits = {**CELL["limits"], "again": 10, "cell_seconds": 120}  # less than the start's limit
+    limits = {**CELL["limits"], "reruns": 10, "cell_seconds": 120}  # less than the start's limit
     told, again, _ = ran_again(tmp_path, limits=limits)
 
     assert told.complete
@@ -1412,7 +1412,7 @@ def test_a_short_limit_leaves_time_for_a_second_run(tmp_path: Path) -> None:
 
 def test_what_no_time_is_left_for_is_recorded(tmp_path: Path) -> None:
     told, again, ran = ran_again(
-        tmp_path, limits={**CELL["limits"], "again": 10, "cell_seconds": 5}
+        tmp_path, limits={**CELL["limits"], "reruns": 10, "cell_seconds": 5}
     )
 
     assert told.complete
@@ -1546,18 +1546,18 @@ def test_a_suite_has_its_expected_failures(tmp_path: Path) -> None:
     assert told.complete
     found = {check.partition("::")[2]: end for check, end in told.ends.items()}
     assert {check: (end["outcome"], end["reason"]) for check, end in found.items()} == {
-        "test_lax": ("known", "xfail: not mended"),
-        "test_strict": ("known", "xfail: owner/name#1"),
+        "test_lax": ("known-issue", "xfail: not mended"),
+        "test_strict": ("known-issue", "xfail: owner/name#1"),
         "test_lax_passes": ("passed", "passed, although marked xfail: not mended"),
         "test_strict_passes": ("failed", ""),
-        "test_imperative": ("known", "xfail: by hand"),
+        "test_imperative": ("known-issue", "xfail: by hand"),
         "test_param[1]": ("passed", ""),
-        "test_param[2]": ("known", "xfail: two"),
+        "test_param[2]": ("known-issue", "xfail: two"),
         "test_other_exception": ("failed", ""),
-        "test_not_run": ("known", "xfail: [NOTRUN] it hangs"),
+        "test_not_run": ("known-issue", "xfail: [NOTRUN] it hangs"),
         "test_unknown_marker": ("passed", ""),
-        "test_teardown_fails": ("known", "xfail: the call alone"),
-        "TestUnit::test_expected": ("known", "xfail: no reason given"),
+        "test_teardown_fails": ("known-issue", "xfail: the call alone"),
+        "TestUnit::test_expected": ("known-issue", "xfail: no reason given"),
         "TestUnit::test_unexpected": ("failed", ""),
     }
     assert "XPASS(strict)" in found["test_strict_passes"]["message"]
@@ -1599,7 +1599,7 @@ def test_an_expected_failure_hides_no_other_of_the_same_check(tmp_path: Path) ->
 
 def test_expected_failures_are_not_run_again(tmp_path: Path) -> None:
     expected = "import pytest\n\n@pytest.mark.xfail\ndef test_it():\n    assert False\n"
-    told = supervise(tmp_path, expected, builtin=False, limits={"check_seconds": 30, "again": 5})
+    told = supervise(tmp_path, expected, builtin=False, limits={"check_seconds": 30, "reruns": 5})
 
     assert told.complete
     assert told.of("again") == []
@@ -1680,7 +1680,7 @@ def test_the_example_of_the_documentation_runs(tmp_path: Path) -> None:
     assert list(told.outcomes.values()) == ["passed", "passed", "skipped"]
     assert [check["severity"] for check in told.collected] == ["error", "warning", "error"]
     assert told.collected[0]["reference"] == "pytest-dev/pytest#1"
-    assert "metadata_seconds" in told.ends["test_it.py::test_metadata_is_read_quickly"]["figures"]
+    assert "metadata_seconds" in told.ends["test_it.py::test_metadata_is_read_quickly"]["metrics"]
 
 
 def test_the_documentation_names_every_marker_and_fixture(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ from matrixci.runs.folder import RunFolder
 IDS = [f"2026110{day}T100000Z-abc123" for day in range(1, 6)]
 
 
-def stored(home: Path, day: int, *, good: bool, **fields: object) -> None:
+def stored(work_dir: Path, day: int, *, good: bool, **fields: object) -> None:
     run = IDS[day - 1]
     outcome = CellOutcome.PASSED if good else CellOutcome.FAILED
     check = a_check(outcome=CheckOutcome.PASSED if good else CheckOutcome.FAILED)
-    folder = RunFolder.create(home, run)
+    folder = RunFolder.create(work_dir, run)
     began = f"2026-11-0{day}T10:00:00Z"
     folder.write_run(a_run([a_cell()], **{"id": run, "began": began, "ended": began, **fields}))
     reason = None if good else Reason.CHECKS
@@ -27,12 +27,12 @@ def stored(home: Path, day: int, *, good: bool, **fields: object) -> None:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """Return a home with four runs: green, green, red, red."""
-    home = tmp_path / ".matrixci"
+def work_dir(tmp_path: Path) -> Path:
+    """Return a work_dir with four runs: green, green, red, red."""
+    work_dir = tmp_path / ".matrixci"
     for day, good in enumerate((True, True, False, False), start=1):
-        stored(home, day, good=good)
-    return home
+        stored(work_dir, day, good=good)
+    return work_dir
 
 
 @pytest.mark.parametrize(
@@ -42,23 +42,23 @@ def home(tmp_path: Path) -> Path:
         *(("previous", 3), ("last-green", 2), ("20261101", 1)),
     ],
 )
-def test_a_word_means_a_run(home: Path, name: str | None, found: int) -> None:
-    assert named_run(home, name).resolve().name == IDS[found - 1]
+def test_a_word_means_a_run(work_dir: Path, name: str | None, found: int) -> None:
+    assert named_run(work_dir, name).resolve().name == IDS[found - 1]
 
 
 @pytest.mark.parametrize(
     ("name", "of", "found"),
     [("previous", 3, 2), ("last-green", 4, 2), ("last-green", 2, 1), ("latest~1", 2, 3)],
 )
-def test_a_baseline_is_earlier_than_its_run(home: Path, name: str, of: int, found: int) -> None:
-    baseline = named_baseline(home, name, home / "runs" / IDS[of - 1])
+def test_a_baseline_is_earlier_than_its_run(work_dir: Path, name: str, of: int, found: int) -> None:
+    baseline = named_baseline(work_dir, name, work_dir / "runs" / IDS[of - 1])
     assert baseline.name == IDS[found - 1]
 
 
 @pytest.mark.parametrize("name", ["latest~4", "latest~999999"])
-def test_a_run_before_the_first_is_told_with_what_there_is(home: Path, name: str) -> None:
+def test_a_run_before_the_first_is_told_with_what_there_is(work_dir: Path, name: str) -> None:
     with pytest.raises(UsageError, match="3 runs are older than") as caught:
-        named_run(home, name)
+        named_run(work_dir, name)
     assert all(run in str(caught.value) for run in IDS[:4])
 
 
@@ -79,50 +79,54 @@ def test_no_green_run_is_told(tmp_path: Path) -> None:
     ],
     ids=lambda fields: next(iter(fields)),
 )
-def test_a_run_of_something_else_is_no_last_green(home: Path, fields: dict[str, object]) -> None:
-    stored(home, 5, good=True)
-    stored_run = home / "runs" / IDS[4] / "run.json"
+def test_a_run_of_something_else_is_no_last_green(
+    work_dir: Path, fields: dict[str, object]
+) -> None:
+    stored(work_dir, 5, good=True)
+    stored_run = work_dir / "runs" / IDS[4] / "run.json"
     run = a_run([a_cell()], **{"id": IDS[4], "began": "2026-11-05T10:00:00Z", **fields})
     stored_run.write_text(run.model_dump_json())
-    RunFolder(home / "runs" / IDS[3]).point_latest()
-    (home / "runs" / IDS[1] / "run.json").write_text(stored_run.read_text().replace(IDS[4], IDS[1]))
-    assert named_run(home, "last-green").name == IDS[0]
+    RunFolder(work_dir / "runs" / IDS[3]).point_latest()
+    (work_dir / "runs" / IDS[1] / "run.json").write_text(
+        stored_run.read_text().replace(IDS[4], IDS[1])
+    )
+    assert named_run(work_dir, "last-green").name == IDS[0]
 
 
-def test_a_damaged_run_is_passed_over(home: Path) -> None:
-    (home / "runs" / IDS[1] / "run.json").write_text("{")
-    assert named_run(home, "last-green").name == IDS[0]
+def test_a_damaged_run_is_passed_over(work_dir: Path) -> None:
+    (work_dir / "runs" / IDS[1] / "run.json").write_text("{")
+    assert named_run(work_dir, "last-green").name == IDS[0]
 
 
 def test_a_damaged_run_itself_is_told(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    work_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (home / "runs" / IDS[3] / "run.json").write_text("{")
+    (work_dir / "runs" / IDS[3] / "run.json").write_text("{")
     for words in (("readiness",), ("show", "last-green")):
-        done = run_command(monkeypatch, capsys, home.parent, *words)
+        done = run_command(monkeypatch, capsys, work_dir.parent, *words)
         assert f"{IDS[3]}/run.json: " in done.err
 
 
 def test_readiness_takes_the_last_green_run_and_says_so(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    work_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    done = run_command(monkeypatch, capsys, home.parent, "readiness", "--format", "json")
+    done = run_command(monkeypatch, capsys, work_dir.parent, "readiness", "--format", "json")
     assert f"baseline: {IDS[1]}, the last green run" in done.err
     assert done.code == ExitCode.FAILURES
     for given, told in (("none", ""), ("latest~1", ""), (IDS[0], "")):
         words = ("readiness", "--format", "json", "--baseline", given)
-        assert run_command(monkeypatch, capsys, home.parent, *words).err == told
+        assert run_command(monkeypatch, capsys, work_dir.parent, *words).err == told
 
 
 def test_only_what_is_worse_fails_where_it_is_asked_for(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    work_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("readiness", "--format", "json", "--fail-on", "regression", "--baseline")
-    as_red = run_command(monkeypatch, capsys, home.parent, *words, "previous")
+    as_red = run_command(monkeypatch, capsys, work_dir.parent, *words, "previous")
     assert (as_red.code, "NOT READY" in as_red.out) == (ExitCode.READY, True)
-    worse = run_command(monkeypatch, capsys, home.parent, *words, "last-green")
+    worse = run_command(monkeypatch, capsys, work_dir.parent, *words, "last-green")
     assert worse.code == ExitCode.FAILURES
-    alone = run_command(monkeypatch, capsys, home.parent, *words, "none")
+    alone = run_command(monkeypatch, capsys, work_dir.parent, *words, "none")
     assert alone.code == ExitCode.FAILURES  # with nothing to compare with, every failure counts
 
 
@@ -130,26 +134,28 @@ def test_only_what_is_worse_fails_where_it_is_asked_for(
     "words", [("show",), ("compare", "last-green"), ("constraints", "*", "--out", "c", "--run")]
 )
 def test_commands_understand_the_words(
-    home: Path,
+    work_dir: Path,
     words: tuple[str, ...],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    done = run_command(monkeypatch, capsys, home.parent, *words, "latest~9")
+    done = run_command(monkeypatch, capsys, work_dir.parent, *words, "latest~9")
     assert (done.code, "No run 'latest~9'" in done.err) == (ExitCode.USAGE, True)
 
 
 def test_all_runs_are_added_to_the_history(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    work_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stored(home, 5, good=True, interrupted=True)
-    done = run_command(monkeypatch, capsys, home.parent, "history", "add", "--all")
+    stored(work_dir, 5, good=True, interrupted=True)
+    done = run_command(monkeypatch, capsys, work_dir.parent, "history", "add", "--all")
     assert done.out.splitlines() == [
         *(f"{run}: added" for run in IDS[:4]),
         f"{IDS[4]}: left out, it is not finished",
     ]
-    (home / "runs" / IDS[0] / "run.json").write_text("{")
-    done = run_command(monkeypatch, capsys, home.parent, "history", "add", "--all")
+    (work_dir / "runs" / IDS[0] / "run.json").write_text("{")
+    done = run_command(monkeypatch, capsys, work_dir.parent, "history", "add", "--all")
     assert f"{IDS[0]}: left out" in done.out
     assert done.out.count("was there") == 3
-    assert run_command(monkeypatch, capsys, home.parent, "history", "add", "--all", "x").code == 2
+    assert (
+        run_command(monkeypatch, capsys, work_dir.parent, "history", "add", "--all", "x").code == 2
+    )

@@ -19,9 +19,9 @@ from matrixci.verdict.load import judge_folder
 RUN = a_run().id
 
 
-def judged(home: Path, *, results: bool = True, **fields: object) -> JudgedRun:
+def judged(work_dir: Path, *, results: bool = True, **fields: object) -> JudgedRun:
     """Return a stored run, judged."""
-    folder = RunFolder.create(home, RUN)
+    folder = RunFolder.create(work_dir, RUN)
     folder.write_run(a_run(None, **{"ended": "2026-11-01T11:00:00Z", **fields}))
     if results:
         folder.write_cell(a_result())
@@ -84,13 +84,13 @@ def test_a_history_that_can_not_be_used_is_a_warning(tmp_path: Path) -> None:
 def test_a_report_without_a_readable_history_has_no_trends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    home = tmp_path / ".matrixci"
-    judged(home)
-    (home / "history.sqlite").write_bytes(b"no database")
+    work_dir = tmp_path / ".matrixci"
+    judged(work_dir)
+    (work_dir / "history.sqlite").write_bytes(b"no database")
     done = run_command(monkeypatch, capsys, tmp_path, "readiness", RUN)
     assert "the report has no trends" in done.err
     assert done.code in {ExitCode.READY, ExitCode.FAILURES}
-    assert (home / "runs" / RUN / "report" / "report.html").is_file()
+    assert (work_dir / "runs" / RUN / "report" / "report.html").is_file()
 
 
 @pytest.mark.parametrize(("options", "kept"), [([], True), (["--no-history"], False)])
@@ -102,7 +102,7 @@ def test_matrix_adds_its_run(
     kept: bool,  # noqa: FBT001
 ) -> None:
     async def execute(settings: Settings, *_: object) -> JudgedRun:
-        return judged(settings.home)
+        return judged(settings.work_dir)
 
     monkeypatch.setattr(running, "execute", execute)
     (tmp_path / "matrix.yaml").write_text("subject: transformers\naxes: {python: {'3.12': {}}}\n")

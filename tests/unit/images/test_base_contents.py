@@ -67,11 +67,11 @@ class FakeEngine(Engine):
         return RAW
 
 
-def read(home: Path) -> tuple[list[BaseContents], list[tuple[str, str]]]:
+def read(work_dir: Path) -> tuple[list[BaseContents], list[tuple[str, str]]]:
     engine = FakeEngine()
 
     async def read_all() -> list[BaseContents]:
-        reader = ContentsReader(engine, home)
+        reader = ContentsReader(engine, work_dir)
         pairs = [("system", "one"), ("system", "two"), ("system", "one")]
         found = await asyncio.gather(*(reader.read(*pair) for pair in pairs))
         await reader.close()

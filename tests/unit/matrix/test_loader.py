@@ -55,7 +55,7 @@ def test_the_real_file_loads_and_says_what_the_defaults_are() -> None:
     assert matrix.axes["device"]["cuda"].gpu
     assert matrix.limits == Limits()
     assert matrix.base == Base()
-    assert (matrix.limits.memory, matrix.limits.log) == (6 * 2**30, 10 * 2**20)
+    assert (matrix.limits.memory, matrix.limits.log_size) == (6 * 2**30, 10 * 2**20)
     assert len(matrix.combinations()) == 16
     assert matrix.runner == ("ubuntu-24.04",)
 
@@ -85,11 +85,11 @@ def test_keys_of_ones_own_hold_anchors_and_merges_are_read() -> None:
         "x-anything: [{on: 3.10}, null]\n"
         "x-more: &more {<<: *limits, pids: 8, cpus: 2}\n"
         + TOP
-        + "limits: {cpus: 3, <<: [*more, {pids: 9, check: 20}]}\n"
+        + "limits: {cpus: 3, <<: [*more, {pids: 9, check-timeout: 20}]}\n"
     )
 
     assert (matrix.limits.memory, matrix.limits.pids) == (2**30, 8)
-    assert (matrix.limits.cpus, matrix.limits.check) == (3, 20)
+    assert (matrix.limits.cpus, matrix.limits.check_timeout) == (3, 20)
 
 
 def test_a_key_of_ones_own_is_at_the_top_alone() -> None:
@@ -103,7 +103,7 @@ def test_every_form_of_a_value_is_read() -> None:
         + "exclude: [{python: ['3.12', '3.13'], tensorflow: installed}]\n"
         + "include:\n  - python: '3.13'\n    tensorflow: installed\n"
         + "environment: {HF_HUB_OFFLINE: '1'}\n"
-        + "limits: {memory: 0.5 GiB, scratch: 1048576, cpus: .5, check: 1_0.5}\n"
+        + "limits: {memory: 0.5 GiB, tmp-size: 1048576, cpus: .5, check-timeout: 1_0.5}\n"
         + f"known-issues:\n  - {{{ISSUE}, where: {{python: '3.13'}}, versions: {{torch: <2.15}}}}\n"
         + "base: {os: 'host.example:5000/team/debian:12@sha256:"
         + "0" * 64
@@ -113,8 +113,8 @@ def test_every_form_of_a_value_is_read() -> None:
     assert matrix.axes["tensorflow"]["installed"].requires == ("tensorflow-cpu", "h5py>=3")
     assert matrix.exclude == ({"python": ("3.12", "3.13"), "tensorflow": ("installed",)},)
     assert [each["tensorflow"] for each in matrix.combinations()] == ["absent"] * 2 + ["installed"]
-    assert (matrix.limits.memory, matrix.limits.scratch) == (2**29, 2**20)
-    assert (matrix.limits.cpus, matrix.limits.check) == (0.5, 10.5)
+    assert (matrix.limits.memory, matrix.limits.tmp_size) == (2**29, 2**20)
+    assert (matrix.limits.cpus, matrix.limits.check_timeout) == (0.5, 10.5)
     assert type(matrix.known_issues[0]) is KnownIssue  # else it equals none that a run is read from
     assert matrix.known_issues[0].expires.isoformat() == "2027-06-30"
     assert matrix.known_issues[0].where == {"python": "3.13"}

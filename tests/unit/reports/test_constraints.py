@@ -52,7 +52,7 @@ LOCK = Lock(pins=tuple(sorted(PINS, key=lambda pin: pin.name)), torch_backend=No
 CHECKS = (
     a_check("test_a.py::test_one"),
     a_check("test_a.py::test_two"),
-    a_check("test_a.py::test_known", CheckOutcome.KNOWN, reason="a/b#1: not mended yet"),
+    a_check("test_a.py::test_known", CheckOutcome.KNOWN_ISSUE, reason="a/b#1: not mended yet"),
     a_check("test_g.py::test_gpu", CheckOutcome.SKIPPED, reason="no GPU", need="gpu"),
 )
 ATTESTED = Attestation(
@@ -77,17 +77,17 @@ def store(
     """Store a run; return it judged, and its folder."""
     about = {"name": "toy", "spec": "toy", "requirement": "toy"}
     of = results or ((CELL, CellOutcome.PARTIAL),)
-    home = RunFolder.create(folder / ".matrixci", run)
-    home.write_run(a_run([cell for cell, _ in of], **{"id": run, "subject": about, **fields}))
+    work_dir = RunFolder.create(folder / ".matrixci", run)
+    work_dir.write_run(a_run([cell for cell, _ in of], **{"id": run, "subject": about, **fields}))
     for cell, outcome in of:
-        home.write_cell(result_of(home, cell, outcome, lock, checks))
-    home.point_latest()
-    stored = read_run(home.path)
-    return judge(stored.run, stored.results, (), date(2026, 11, 21)), home.path
+        work_dir.write_cell(result_of(work_dir, cell, outcome, lock, checks))
+    work_dir.point_latest()
+    stored = read_run(work_dir.path)
+    return judge(stored.run, stored.results, (), date(2026, 11, 21)), work_dir.path
 
 
 def result_of(
-    home: RunFolder, cell: Cell, outcome: CellOutcome, lock: Lock, checks: Sequence[CheckResult]
+    work_dir: RunFolder, cell: Cell, outcome: CellOutcome, lock: Lock, checks: Sequence[CheckResult]
 ) -> CellResult:
     green = outcome in {CellOutcome.PASSED, CellOutcome.PARTIAL}
     return a_result(
@@ -96,9 +96,9 @@ def result_of(
         checks if green else (),
         reason=Reason.OOM if outcome is CellOutcome.FAILED else None,
         message="" if green else "It ran out of memory.\nmore",
-        lock=None if outcome is CellOutcome.UNSATISFIABLE else record(home, cell, lock),
+        lock=None if outcome is CellOutcome.UNSATISFIABLE else record(work_dir, cell, lock),
         attestation=ATTESTED if green else None,
-        run=home.path.name,
+        run=work_dir.path.name,
     )
 
 
@@ -226,7 +226,9 @@ def with_unenforced(judged: JudgedRun, limits: Mapping[str, tuple[str, ...]]) ->
 def test_every_line_is_a_comment_or_a_pin(tmp_path: Path) -> None:
     # What a container says may be anything.
     hostile = a_check(
-        "test_a.py::test_known", CheckOutcome.KNOWN, reason="x\nevil==1.0\n--index-url http://a"
+        "test_a.py::test_known",
+        CheckOutcome.KNOWN_ISSUE,
+        reason="x\nevil==1.0\n--index-url http://a",
     )
     judged, folder = store(tmp_path, checks=[a_check(), hostile])
     text = constraints(judged, folder, CELL.id, hashes=True)[CELL.id]
@@ -388,9 +390,9 @@ def test_a_refusal_names_the_last_green_run(command: Command) -> None:
 
 
 def test_a_run_that_can_not_be_read_is_no_green_one(red: JudgedRun, tmp_path: Path) -> None:
-    home = tmp_path / ".matrixci"
-    (home / "runs" / NEWER / "run.json").write_text("{")
-    found = last_green(home, red, CELL.id)
+    work_dir = tmp_path / ".matrixci"
+    (work_dir / "runs" / NEWER / "run.json").write_text("{")
+    found = last_green(work_dir, red, CELL.id)
     assert found is not None
     assert found.id == OLD
 

@@ -141,18 +141,18 @@ def test_a_command_on_the_page_has_its_words_in_a_shell(words: list[str]) -> Non
 @QUICK
 @given(FULL, FULL, FULL)
 def test_a_reproduction_names_the_cell_the_check_and_the_home(
-    cell: str, check: str, home: str
+    cell: str, check: str, work_dir: str
 ) -> None:
-    assume(not any(word.startswith("--") for word in (cell, check, home)))
-    run = a_run(command=("matrix", "--home", home, "--checks", "mine"))
+    assume(not any(word.startswith("--") for word in (cell, check, work_dir)))
+    run = a_run(command=("matrix", "--work-dir", work_dir, "--checks", "mine"))
     command = shlex.split(shlex.join(of_check(reproduce_command(run, cell), check)))
     assert command[:2] == ["matrixci", "reproduce"]
     assert (command[2], command[-1]) == (cell, check)
-    assert (given_of(command, "--home"), given_of(command, "--run")) == (home, run.id)
+    assert (given_of(command, "--work-dir"), given_of(command, "--run")) == (work_dir, run.id)
 
 
 @QUICK
-@given(FULL, st.sampled_from(["--matrix", "--checks", "--base", "--home"]), st.booleans())
+@given(FULL, st.sampled_from(["--matrix", "--checks", "--base", "--work-dir"]), st.booleans())
 def test_an_option_of_a_command_is_found_again(value: str, option: str, joined: bool) -> None:  # noqa: FBT001
     command = ("matrix", f"{option}={value}") if joined else ("matrix", option, value)
     assume(joined or not value.startswith("--"))

@@ -54,7 +54,7 @@ TEXTS = dict(texts())
 
 def test_the_run_is_worth_the_trouble() -> None:
     outcomes = {check.outcome for cell in JUDGED.cells for check in cell.checks}
-    assert {"failed", "crashed", "known", "fixed", "flaky", "missing"} <= outcomes
+    assert {"failed", "crashed", "known-issue", "unexpected-pass", "flaky", "missing"} <= outcomes
     assert len({cell.outcome for cell in JUDGED.cells}) > 4
     assert JUDGED.comparison
     assert JUDGED.comparison.cells
@@ -175,7 +175,7 @@ def test_markdown_stays_below_it_where_every_section_is_full() -> None:
             after=CellOutcome.FAILED,
             checks=(CheckChange(check=text, change=Change.REGRESSED, before=None, after=None),),
             packages=(PackageChange(name=text, before=None, after=None),),
-            figures={text: (1.0, 2.0)},
+            metrics={text: (1.0, 2.0)},
         )
         for number, text in enumerate(long)
     )

@@ -29,7 +29,15 @@ UNKNOWN = a_check("test_a.py::test_one", FAILED)
 
 def setup(checks: str | None) -> Setup:
     limits = CellLimits(
-        check=1, cell=1, build=1, memory=1, pids=1, cpus=1, scratch=1, log=1, result=1
+        check_timeout=1,
+        cell_timeout=1,
+        build_timeout=1,
+        memory=1,
+        pids=1,
+        cpus=1,
+        tmp_size=1,
+        log_size=1,
+        result_size=1,
     )
     return Setup(
         limits=limits,

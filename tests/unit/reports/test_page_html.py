@@ -380,12 +380,12 @@ def test_command_is_what_a_shell_takes_it_for_whatever_the_cell_is_called(report
         assert shlex.split(told) == [printable(word) for word in judged.reproduce]
 
 
-def test_figures_that_are_no_numbers_are_none() -> None:
-    trends = {a_cell().id: Trend(outcomes=("passed",), figures={"f": (1.0, float("nan"))})}
-    check = a_check(figures={"a": float("inf"), "b": 2.5})
+def test_metrics_that_are_no_numbers_are_none() -> None:
+    trends = {a_cell().id: Trend(outcomes=("passed",), metrics={"f": (1.0, float("nan"))})}
+    check = a_check(metrics={"a": float("inf"), "b": 2.5})
     document = data_of(render(a_report(check, trends=trends)))
-    figures = document["lists"][cell_of(document, a_cell().id)["figures"]]
-    assert figures == [[0, ["a", None], ["b", 2.5]]]
+    metrics = document["lists"][cell_of(document, a_cell().id)["metrics"]]
+    assert metrics == [[0, ["a", None], ["b", 2.5]]]
     assert document["trends"][a_cell().id] == [["passed"], {"f": [1.0, None]}]
 
 
@@ -399,9 +399,9 @@ def test_bars_of_a_trend_name_their_runs() -> None:
     assert [document["trends"][key][2] for key in (a_cell().id, check)] == [[0, 1], [1]]
 
 
-def test_how_long_a_check_took_is_no_figure_beside() -> None:
-    document = data_of(render(a_report(a_check(figures={"seconds": 1.5}))))
-    assert cell_of(document, a_cell().id)["figures"] is None
+def test_how_long_a_check_took_is_no_metric_beside() -> None:
+    document = data_of(render(a_report(a_check(metrics={"seconds": 1.5}))))
+    assert cell_of(document, a_cell().id)["metrics"] is None
 
 
 def test_failure_that_only_warns_is_marked() -> None:

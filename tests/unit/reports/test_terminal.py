@@ -320,7 +320,7 @@ def hostile_run(text: str) -> JudgedRun:
     blocked = a_cell("3.13", axes={"python": text, "numpy": text, "device": text})
     check = a_check(f"a::{text}", CheckOutcome.CRASHED, claim=text, reason=text, message=text)
     unmet = a_check(f"b::{text}", CheckOutcome.SKIPPED, reason=text, need="gpu")
-    fixed = a_check("c", CheckOutcome.FIXED, reason=text)
+    fixed = a_check("c", CheckOutcome.UNEXPECTED_PASS, reason=text)
     lock = a_lock({"transformers": text}, fallback=True)
     results = (
         a_result(cell, CellOutcome.FAILED, [check, unmet, fixed], lock=lock, reused_from=text),

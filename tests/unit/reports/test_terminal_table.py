@@ -87,7 +87,7 @@ def test_other_axes_than_the_three_are_shown() -> None:
         (CellOutcome.PASSED, None, [a_check()], "✓ 1 passed"),
         (
             CellOutcome.PARTIAL,
-            Reason.NEEDS,
+            Reason.MISSING_HARDWARE,
             [a_check(), NEEDS_GPU],
             "◐ 1 passed, 1 need a GPU",
         ),

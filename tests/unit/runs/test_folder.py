@@ -47,7 +47,7 @@ def test_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:
     run = a_run(TWO, command=("matrix", "--cell", "é\n*"), as_of="2026-01-31")
     check = a_check(
         outcome=CheckOutcome.CRASHED,
-        figures={"import_seconds": 5.25},
+        metrics={"import_seconds": 5.25},
         detail="\x1b",
         began=AT,
         ended=AT,
@@ -128,12 +128,12 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
 @pytest.mark.parametrize("where", ["", "runs", f"runs/{RUN}"])
 def test_a_folder_that_can_not_be_made_is_told(tmp_path: Path, where: str) -> None:
     # A file in the way: what permissions forbid, root may do all the same.
-    home = tmp_path / "home"
-    blocked = home / where
+    work_dir = tmp_path / "home"
+    blocked = work_dir / where
     blocked.parent.mkdir(parents=True, exist_ok=True)
     blocked.write_text("", encoding="utf-8")
     with pytest.raises(RunFilesError, match=r"^The run's folder can't be made: ") as caught:
-        RunFolder.create(home, RUN)
+        RunFolder.create(work_dir, RUN)
     assert caught.value.exit_code is ExitCode.INFRASTRUCTURE
 
 
@@ -186,14 +186,14 @@ def test_a_folder_in_the_place_of_latest_is_told(stored: RunFolder) -> None:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    home = tmp_path / "home"
+def work_dir(tmp_path: Path) -> Path:
+    work_dir = tmp_path / "home"
     for name in ("20261120T100000Z-aaaaaa", "20261121T100000Z-bbbbbb", "20261121T110000Z-cccccc"):
-        folder = RunFolder.create(home, name)
+        folder = RunFolder.create(work_dir, name)
         folder.write_run(a_run())
         folder.point_latest()
-    RunFolder.create(home, "20261122T000000Z-no-run")
-    return home
+    RunFolder.create(work_dir, "20261122T000000Z-no-run")
+    return work_dir
 
 
 @pytest.mark.parametrize(
@@ -206,15 +206,15 @@ def home(tmp_path: Path) -> Path:
         ("20261121T11", "20261121T110000Z-cccccc"),
     ],
 )
-def test_a_run_is_found_by_what_names_it(home: Path, name: str | None, found: str) -> None:
-    assert find_run(home, name).name == found
-    assert find_run(home, name) == home / "runs" / found
+def test_a_run_is_found_by_what_names_it(work_dir: Path, name: str | None, found: str) -> None:
+    assert find_run(work_dir, name).name == found
+    assert find_run(work_dir, name) == work_dir / "runs" / found
 
 
 def test_a_run_is_found_by_its_path(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    work_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = home / "runs/20261120T100000Z-aaaaaa"
+    path = work_dir / "runs/20261120T100000Z-aaaaaa"
     assert find_run(tmp_path / "other", str(path)) == path
     monkeypatch.chdir(path)
     assert find_run(tmp_path / "other", ".").resolve() == path
@@ -236,9 +236,9 @@ def test_a_run_is_found_by_its_path(
         "20261120T100000Z-aaaaaa/cells",
     ],
 )
-def test_what_names_no_single_run_is_told_with_what_there_is(home: Path, name: str) -> None:
+def test_what_names_no_single_run_is_told_with_what_there_is(work_dir: Path, name: str) -> None:
     with pytest.raises(UsageError) as caught:
-        find_run(home, name)
+        find_run(work_dir, name)
     assert str(caught.value) == (
         f"No single run is meant by {name!r}; there are: 20261120T100000Z-aaaaaa, "
         "20261121T100000Z-bbbbbb, 20261121T110000Z-cccccc"
@@ -255,11 +255,11 @@ def test_where_there_is_no_run_at_all_that_is_told(tmp_path: Path, name: str | N
     assert str(caught.value) == f"{first} (looked in {tmp_path}/runs).\nMake one: {made_by}"
 
 
-def test_only_the_last_few_runs_are_listed(home: Path) -> None:
+def test_only_the_last_few_runs_are_listed(work_dir: Path) -> None:
     for number in range(10):
-        RunFolder(home / f"runs/3{number}").write_run(a_run())
+        RunFolder(work_dir / f"runs/3{number}").write_run(a_run())
     with pytest.raises(UsageError, match=r"there are: 35, 36, 37, 38, 39$"):
-        find_run(home, "x")
+        find_run(work_dir, "x")
 
 
 # Reading: what can't be read is named, and never left out
@@ -400,8 +400,8 @@ WHOLE = a_result(TWO[0]).model_dump_json().encode()
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @given(st.integers(0, len(WHOLE)), st.integers(0, 40), st.binary(max_size=4))
 def test_a_damaged_result_is_named_and_the_others_are_read(at: int, cut: int, put: bytes) -> None:
-    with tempfile.TemporaryDirectory() as home:
-        folder = RunFolder.create(Path(home), RUN)
+    with tempfile.TemporaryDirectory() as work_dir:
+        folder = RunFolder.create(Path(work_dir), RUN)
         folder.write_run(a_run(TWO))
         folder.write_cell(a_result(TWO[1]))
         (folder.cells / f"{TWO[0].id}.json").write_bytes(WHOLE[:at] + put + WHOLE[at + cut :])
@@ -417,8 +417,8 @@ def test_a_damaged_result_is_named_and_the_others_are_read(at: int, cut: int, pu
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(st.binary(max_size=200) | st.text().map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_any_run_file_is_read_or_refused(data: bytes) -> None:
-    with tempfile.TemporaryDirectory() as home:
-        folder = RunFolder.create(Path(home), RUN)
+    with tempfile.TemporaryDirectory() as work_dir:
+        folder = RunFolder.create(Path(work_dir), RUN)
         (folder.path / "run.json").write_bytes(data)
         with pytest.raises(RunFilesError, match=r"run\.json"):
             read_run(folder.path)

@@ -60,7 +60,7 @@ def expected(*, cell: dict[str, Any] | None = None, lock: dict[str, Any] | None 
 
 
 def end(check: str, outcome: str = "passed", **fields: object) -> dict[str, Any]:
-    empty = {"reason": "", "need": None, "message": "", "detail": "", "figures": {"seconds": 0.5}}
+    empty = {"reason": "", "need": None, "message": "", "detail": "", "metrics": {"seconds": 0.5}}
     return {"kind": "end", "at": AT, "id": check, "outcome": outcome, **empty, **fields}
 
 
@@ -165,7 +165,7 @@ def test_good_file_is_evidence() -> None:
     assert evidence.attestation
     assert evidence.attestation.modules == {"numpy": "2.5.5", "torch": "2.15.0+cpu"}
     first = evidence.checks[0]
-    assert (first.claim, first.reference, first.figures) == ("a holds.", "a/b#1", {"seconds": 0.5})
+    assert (first.claim, first.reference, first.metrics) == ("a holds.", "a/b#1", {"seconds": 0.5})
     assert first.began is not None
     assert first.began == first.ended
     assert cell_outcome(evidence.checks, evidence.problem) == (CellOutcome.PASSED, None, "")
@@ -281,15 +281,15 @@ def test_foreign_result_tells_nothing_of_this_cell(field: str, value: str, ended
         (repeated(END_A, 6), "line 7: a check that never began, or ended before"),
         (changed(END_A, outcome="missing"), "line 6"),
         (changed(END_A, outcome="flaky"), "line 6"),
-        (changed(END_A, outcome="fixed"), "line 6"),
+        (changed(END_A, outcome="unexpected-pass"), "line 6"),
         (changed(END_A, outcome="green"), "line 6"),
         (changed(END_A, need="time"), "line 6"),
         (changed(END_A, message="x" * 4_001), "line 6"),
         (changed(END_A, detail="x" * 20_001), "line 6"),
-        (changed(END_A, figures={"seconds": float("nan")}), "line 6"),
-        (changed(END_A, figures={"seconds": float("inf")}), "line 6"),
-        (changed(END_A, figures={"seconds": "1"}), "line 6"),
-        (changed(END_A, figures=None), "line 6"),
+        (changed(END_A, metrics={"seconds": float("nan")}), "line 6"),
+        (changed(END_A, metrics={"seconds": float("inf")}), "line 6"),
+        (changed(END_A, metrics={"seconds": "1"}), "line 6"),
+        (changed(END_A, metrics=None), "line 6"),
         (changed(FOOTER, checks=4), "line 11: the footer does not count"),
         (changed(FOOTER, ended=2), "line 11: the footer does not count"),
         (repeated(FOOTER, 11), "line 12: nothing comes after the footer"),
@@ -581,11 +581,16 @@ def test_many_differences_are_counted() -> None:
     ("found", "outcome", "reason", "says"),
     [
         (["passed", "passed"], CellOutcome.PASSED, None, ""),
-        (["passed", "known", "fixed"], CellOutcome.PASSED, None, ""),
-        (["known"], CellOutcome.PASSED, None, ""),
+        (["passed", "known-issue", "unexpected-pass"], CellOutcome.PASSED, None, ""),
+        (["known-issue"], CellOutcome.PASSED, None, ""),
         (["passed", "skipped"], CellOutcome.PASSED, None, ""),
-        (["passed", "gpu", "gpu"], CellOutcome.PARTIAL, Reason.NEEDS, "2 need a GPU, of 3 checks"),
-        (["gpu"], CellOutcome.PARTIAL, Reason.NEEDS, "1 need a GPU, of 1 checks"),
+        (
+            ["passed", "gpu", "gpu"],
+            CellOutcome.PARTIAL,
+            Reason.MISSING_HARDWARE,
+            "2 need a GPU, of 3 checks",
+        ),
+        (["gpu"], CellOutcome.PARTIAL, Reason.MISSING_HARDWARE, "1 need a GPU, of 1 checks"),
         (["passed", "failed"], CellOutcome.FAILED, Reason.CHECKS, "1 failed of 2: 1"),
         (["crashed", "passed"], CellOutcome.FAILED, Reason.CHECKS, "1 crashed of 2: 0"),
         (["timed-out"], CellOutcome.FAILED, Reason.CHECKS, "1 timed-out of 1: 0"),
@@ -660,7 +665,7 @@ ENDS = st.fixed_dictionaries(
         "reason": TEXT,
         "message": TEXT,
         "detail": TEXT,
-        "figures": st.dictionaries(TEXT, st.floats(allow_nan=False, allow_infinity=False)),
+        "metrics": st.dictionaries(TEXT, st.floats(allow_nan=False, allow_infinity=False)),
     }
 )
 
@@ -689,7 +694,7 @@ def test_what_a_file_tells_is_read_as_it_was_told(ends: dict[str, dict[str, Any]
     for check in evidence.checks:
         said = ends[check.id]
         assert check.outcome == said["outcome"]
-        assert check.figures == said["figures"]
+        assert check.metrics == said["metrics"]
         for name in ("reason", "message", "detail"):
             assert getattr(check, name) == redact(said[name])
 
@@ -718,7 +723,7 @@ JSON = st.recursive(
 )
 
 
-@given(st.integers(0, FOOTER), st.sampled_from(["id", "at", "kind", "checks", "figures"]), JSON)
+@given(st.integers(0, FOOTER), st.sampled_from(["id", "at", "kind", "checks", "metrics"]), JSON)
 def test_no_value_raises(index: int, key: str, value: object) -> None:
     examined(changed(index, **{key: value})(records()))
 
@@ -781,6 +786,8 @@ def test_a_check_that_no_time_was_left_for_says_so() -> None:
 
 
 def test_what_a_suite_expects_to_fail_is_known() -> None:
-    (check, *_) = examined(changed(END_A, outcome="known", reason="xfail: later")(records())).checks
+    (check, *_) = examined(
+        changed(END_A, outcome="known-issue", reason="xfail: later")(records())
+    ).checks
 
-    assert (check.outcome, check.reason) == (CheckOutcome.KNOWN, "xfail: later")
+    assert (check.outcome, check.reason) == (CheckOutcome.KNOWN_ISSUE, "xfail: later")

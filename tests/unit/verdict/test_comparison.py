@@ -153,20 +153,20 @@ def test_cells_appear_and_disappear_but_not_where_they_were_left_out() -> None:
     assert compare(one, left_out).not_compared == (CELL.id,)
 
 
-def test_packages_interpreter_and_figures_are_compared() -> None:
+def test_packages_interpreter_and_metrics_are_compared() -> None:
     def result(versions: dict[str, str], python: str, checks: list[CheckResult]) -> CellResult:
         attestation = Attestation(
             python=python, machine="m", distributions={}, modules={}, torch_cuda=None, gpus=0
         )
         return a_result(CELL, checks=checks, lock=a_lock(versions), attestation=attestation)
 
-    figures = [
+    metrics = [
         {"import_seconds": 5.0, "seconds": 10.0, "modules": 100.0, "gone": 1.0, "zero": 0.0},
         {"import_seconds": 8.0, "seconds": 40.0, "modules": 149.0, "new": 1.0, "zero": 3.0},
     ]
     found = change(
-        result({"a": "1", "b": "1", "c": "1"}, "3.12.3", [a_check("x", figures=figures[0])]),
-        result({"a": "1", "b": "2", "d": "1"}, "3.12.4", [a_check("x", figures=figures[1])]),
+        result({"a": "1", "b": "1", "c": "1"}, "3.12.3", [a_check("x", metrics=metrics[0])]),
+        result({"a": "1", "b": "2", "d": "1"}, "3.12.4", [a_check("x", metrics=metrics[1])]),
     )
     assert found
     assert found.change is None
@@ -176,12 +176,12 @@ def test_packages_interpreter_and_figures_are_compared() -> None:
         ("d", None, "1"),
     ]
     assert found.python == ("3.12.3", "3.12.4")
-    assert found.figures == {"x: import_seconds": (5.0, 8.0), "x: zero": (0.0, 3.0)}
+    assert found.metrics == {"x: import_seconds": (5.0, 8.0), "x: zero": (0.0, 3.0)}
 
 
-def figure_changes(name: str, before: float, after: float) -> dict[str, tuple[float, float]]:
-    found = change(*(a_result(CELL, checks=[a_check(figures={name: v})]) for v in (before, after)))
-    return found.figures if found else {}
+def metric_changes(name: str, before: float, after: float) -> dict[str, tuple[float, float]]:
+    found = change(*(a_result(CELL, checks=[a_check(metrics={name: v})]) for v in (before, after)))
+    return found.metrics if found else {}
 
 
 @pytest.mark.parametrize(
@@ -196,8 +196,8 @@ def figure_changes(name: str, before: float, after: float) -> dict[str, tuple[fl
         ("loss", -1.0, 1.0),
     ],
 )
-def test_a_figure_that_changed_notably_is_reported(name: str, before: float, after: float) -> None:
-    assert figure_changes(name, before, after) == {f"{ID}: {name}": (before, after)}
+def test_a_metric_that_changed_notably_is_reported(name: str, before: float, after: float) -> None:
+    assert metric_changes(name, before, after) == {f"{ID}: {name}": (before, after)}
 
 
 @pytest.mark.parametrize(
@@ -212,10 +212,10 @@ def test_a_figure_that_changed_notably_is_reported(name: str, before: float, aft
         ("seconds", 1.0, 60.0),  # the duration of the check itself
     ],
 )
-def test_a_change_of_a_figure_that_may_be_noise_is_not_reported(
+def test_a_change_of_a_metric_that_may_be_noise_is_not_reported(
     name: str, before: float, after: float
 ) -> None:
-    assert figure_changes(name, before, after) == {}
+    assert metric_changes(name, before, after) == {}
 
 
 def test_the_baseline_is_told() -> None:

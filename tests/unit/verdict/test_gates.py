@@ -60,7 +60,7 @@ def test_every_gate_of_the_defaults_is_there_with_evidence() -> None:
         "require": MET,
         "new-failures": MET,
         "gpu": UNVERIFIED,
-        "ends": MET,
+        "bounds": MET,
         "disappeared-checks": UNVERIFIED,
     }
     assert all(one.evidence for one in run.gates)
@@ -88,7 +88,7 @@ SKIPS = a_check("test_a.py::test_other", CheckOutcome.SKIPPED, reason="no torch 
 def test_checks_that_nobody_chose_and_that_do_not_apply_make_nothing_ready(
     checks: tuple[CheckResult, ...], *, chosen: bool, ready: bool
 ) -> None:
-    run = judged(a_result(FOUR[0], checks=checks), checks_chosen=chosen, gates={"ends": ()})
+    run = judged(a_result(FOUR[0], checks=checks), checks_chosen=chosen, gates={"bounds": ()})
     assert run.verdict is (Verdict.READY if ready else Verdict.NOT_READY)
     assert any("do not apply" in reason for reason in run.reasons) is not ready
 
@@ -134,10 +134,10 @@ def test_new_failures_count_where_nothing_requires_the_cell() -> None:
     )
 
 
-@pytest.mark.parametrize("before", [CheckOutcome.FAILED, CheckOutcome.KNOWN])
+@pytest.mark.parametrize("before", [CheckOutcome.FAILED, CheckOutcome.KNOWN_ISSUE])
 def test_what_failed_in_the_baseline_is_no_new_failure(before: CheckOutcome) -> None:
     gates = {"require": ({"device": ("cpu",)},)}
-    issues = (an_issue(ONE),) if before is CheckOutcome.KNOWN else ()
+    issues = (an_issue(ONE),) if before is CheckOutcome.KNOWN_ISSUE else ()
     baseline = judged(a_result(BOTH[0]), red(BOTH[1]), known_issues=issues)
     run = judged(a_result(BOTH[0]), red(BOTH[1]), gates=gates, baseline=baseline)
     assert gate(run, "new-failures").outcome is MET
@@ -199,19 +199,19 @@ def test_where_only_some_checks_ran_a_release_is_not_verified() -> None:
 def test_the_oldest_and_the_newest_need_a_green_cell(
     results: list[CellResult], outcome: GateOutcome
 ) -> None:
-    assert gate(judged(*results), "ends").outcome is outcome
+    assert gate(judged(*results), "bounds").outcome is outcome
 
 
 def test_versions_are_ordered_as_versions_and_others_as_written() -> None:
     results = [a_result(a_cell("3.9")), a_result(a_cell("3.10")), red(a_cell("3.9", numpy="1.x"))]
-    run = judged(*results, gates={"ends": ("python", "numpy", "absent")})
-    asks = [one.asks for one in run.gates if one.name == "ends"]
+    run = judged(*results, gates={"bounds": ("python", "numpy", "absent")})
+    asks = [one.asks for one in run.gates if one.name == "bounds"]
     assert [text.partition("(")[2].partition(")")[0] for text in asks] == [
         "3.9 and 3.10",
         "2.x and 1.x",
         "",
     ]
-    outcomes = [one.outcome for one in run.gates if one.name == "ends"]
+    outcomes = [one.outcome for one in run.gates if one.name == "bounds"]
     assert outcomes == [MET, UNMET, UNVERIFIED]
 
 
@@ -320,7 +320,7 @@ def test_a_selection_names_nothing_only_where_no_other_evidence_is_lost(
 def test_a_warning_of_a_flaky_check_calls_it_flaky() -> None:
     flaky = a_check(ONE, CheckOutcome.FLAKY, severity="warning")
     failed = a_check("test_b.py::test_two", CheckOutcome.FAILED, severity="warning")
-    run = judged(a_result(FOUR[0], checks=(a_check(), flaky, failed)), gates={"ends": ()})
+    run = judged(a_result(FOUR[0], checks=(a_check(), flaky, failed)), gates={"bounds": ()})
     assert run.remarks == (
         f"warning: {ONE} is flaky in {FOUR[0].id}",
         f"warning: test_b.py::test_two fails in {FOUR[0].id}",

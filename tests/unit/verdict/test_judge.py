@@ -36,7 +36,7 @@ def judged(
 NEEDS_GPU = a_check("test_g.py::test_gpu", CheckOutcome.SKIPPED, reason="no GPU", need="gpu")
 AS_THE_PIPELINE_HAS_IT: dict[CellOutcome, tuple[Reason | None, list[CheckResult]]] = {
     CellOutcome.PASSED: (None, [a_check()]),
-    CellOutcome.PARTIAL: (Reason.NEEDS, [a_check(), NEEDS_GPU]),
+    CellOutcome.PARTIAL: (Reason.MISSING_HARDWARE, [a_check(), NEEDS_GPU]),
     CellOutcome.FAILED: (Reason.CHECKS, [a_check(outcome=CheckOutcome.FAILED)]),
     CellOutcome.UNSATISFIABLE: (Reason.RESOLVER, []),
     CellOutcome.BLOCKED: (Reason.BUILD, []),
@@ -170,8 +170,8 @@ BAD = {
     CheckOutcome.FLAKY: True,
     CheckOutcome.MISSING: True,
     CheckOutcome.PASSED: False,
-    CheckOutcome.KNOWN: False,
-    CheckOutcome.FIXED: False,
+    CheckOutcome.KNOWN_ISSUE: False,
+    CheckOutcome.UNEXPECTED_PASS: False,
     CheckOutcome.SKIPPED: False,
 }
 
@@ -182,7 +182,7 @@ def test_every_outcome_of_a_check_is_judged_here() -> None:
 
 
 @pytest.mark.parametrize("stored", [CellOutcome.PASSED, CellOutcome.PARTIAL, CellOutcome.FAILED])
-@pytest.mark.parametrize("reason", [None, Reason.CHECKS, Reason.NEEDS])
+@pytest.mark.parametrize("reason", [None, Reason.CHECKS, Reason.MISSING_HARDWARE])
 @pytest.mark.parametrize("outcome", CheckOutcome)
 def test_what_a_check_came_to_decides_whatever_the_stored_cell_says(
     stored: CellOutcome, reason: Reason | None, outcome: CheckOutcome
@@ -203,7 +203,7 @@ def test_no_cell_is_green_but_by_its_checks_and_without_another_reason(
         (cell,) = judged(a_result(ONE, stored, checks, reason=reason)).cells
         if cell.outcome in GREEN:
             assert stored in {CellOutcome.PASSED, CellOutcome.PARTIAL, CellOutcome.FAILED}
-            assert reason in {None, Reason.CHECKS, Reason.NEEDS}
+            assert reason in {None, Reason.CHECKS, Reason.MISSING_HARDWARE}
             assert outcome is not None
             assert not BAD[outcome]
 
@@ -212,7 +212,7 @@ def test_no_cell_is_green_but_by_its_checks_and_without_another_reason(
 def test_a_run_is_ready_only_where_a_check_passed(outcome: CheckOutcome | None) -> None:
     checks = [] if outcome is None else [a_check(outcome=outcome, need=need(outcome))]
     run = judged(a_result(ONE, CellOutcome.PASSED, checks))
-    passed = outcome in {CheckOutcome.PASSED, CheckOutcome.FIXED}
+    passed = outcome in {CheckOutcome.PASSED, CheckOutcome.UNEXPECTED_PASS}
     assert (run.verdict is Verdict.READY) == passed
     assert (exit_code(run) is ExitCode.READY) == passed
 
@@ -222,7 +222,7 @@ def need(outcome: CheckOutcome) -> str | None:
 
 
 def test_where_all_checks_were_skipped_for_a_gpu_nothing_is_verified() -> None:
-    run = judged(a_result(ONE, CellOutcome.PARTIAL, [NEEDS_GPU], reason=Reason.NEEDS))
+    run = judged(a_result(ONE, CellOutcome.PARTIAL, [NEEDS_GPU], reason=Reason.MISSING_HARDWARE))
     assert run.cells[0].outcome is CellOutcome.PARTIAL
     assert run.reasons == ("no check passed, so nothing is verified",)
 
@@ -281,15 +281,15 @@ def held(check: CheckResult, *issues: KnownIssue, cell: Cell = ONE) -> CheckResu
 @pytest.mark.parametrize(
     ("before", "after", "reason"),
     [
-        (CheckOutcome.FAILED, CheckOutcome.KNOWN, "a/b#1: not mended yet"),
-        (CheckOutcome.CRASHED, CheckOutcome.KNOWN, "a/b#1: not mended yet"),
-        (CheckOutcome.TIMED_OUT, CheckOutcome.KNOWN, "a/b#1: not mended yet"),
-        (CheckOutcome.FLAKY, CheckOutcome.KNOWN, "a/b#1: not mended yet"),
-        (CheckOutcome.PASSED, CheckOutcome.FIXED, "known issue a/b#1 no longer holds"),
+        (CheckOutcome.FAILED, CheckOutcome.KNOWN_ISSUE, "a/b#1: not mended yet"),
+        (CheckOutcome.CRASHED, CheckOutcome.KNOWN_ISSUE, "a/b#1: not mended yet"),
+        (CheckOutcome.TIMED_OUT, CheckOutcome.KNOWN_ISSUE, "a/b#1: not mended yet"),
+        (CheckOutcome.FLAKY, CheckOutcome.KNOWN_ISSUE, "a/b#1: not mended yet"),
+        (CheckOutcome.PASSED, CheckOutcome.UNEXPECTED_PASS, "known issue a/b#1 no longer holds"),
         (CheckOutcome.MISSING, CheckOutcome.MISSING, "as it was"),
         (CheckOutcome.SKIPPED, CheckOutcome.SKIPPED, "as it was"),
-        (CheckOutcome.KNOWN, CheckOutcome.KNOWN, "as it was"),
-        (CheckOutcome.FIXED, CheckOutcome.FIXED, "as it was"),
+        (CheckOutcome.KNOWN_ISSUE, CheckOutcome.KNOWN_ISSUE, "as it was"),
+        (CheckOutcome.UNEXPECTED_PASS, CheckOutcome.UNEXPECTED_PASS, "as it was"),
     ],
 )
 def test_a_known_issue_excuses_what_failed_and_tells_what_passed(
@@ -311,7 +311,9 @@ def excuses(issue: KnownIssue, name: str = ID) -> bool:
     """Return whether a check that fails becomes a known issue."""
     check = a_check(name, CheckOutcome.FAILED)
     result = a_result(ONE, CellOutcome.FAILED, [check], reason=Reason.CHECKS, lock=a_lock(LOCKED))
-    return judged(result, known_issues=(issue,)).cells[0].checks[0].outcome is CheckOutcome.KNOWN
+    return (
+        judged(result, known_issues=(issue,)).cells[0].checks[0].outcome is CheckOutcome.KNOWN_ISSUE
+    )
 
 
 @pytest.mark.parametrize(
@@ -383,7 +385,10 @@ def test_a_known_issue_holds_for_the_versions_it_names(
 def test_the_versions_are_those_of_the_cells_lock() -> None:
     failed = a_check(outcome=CheckOutcome.FAILED)
     issue = an_issue(versions={"transformers": "<5.21"})
-    for locked, outcome in {"5.20.2": CheckOutcome.KNOWN, "5.21.0": CheckOutcome.FAILED}.items():
+    for locked, outcome in {
+        "5.20.2": CheckOutcome.KNOWN_ISSUE,
+        "5.21.0": CheckOutcome.FAILED,
+    }.items():
         result = a_result(ONE, CellOutcome.FAILED, [failed], lock=a_lock({"transformers": locked}))
         assert judge_cell(result, [issue], TODAY).checks[0].outcome is outcome
     without = a_result(ONE, CellOutcome.FAILED, [failed], lock=None)
@@ -393,7 +398,7 @@ def test_the_versions_are_those_of_the_cells_lock() -> None:
 @pytest.mark.parametrize(
     ("expires", "outcome"),
     [
-        ("2026-11-22", CheckOutcome.KNOWN),
+        ("2026-11-22", CheckOutcome.KNOWN_ISSUE),
         ("2026-11-21", CheckOutcome.FAILED),  # from this day on it is expected no more
         ("2026-11-20", CheckOutcome.FAILED),
     ],
@@ -406,7 +411,7 @@ def test_a_known_issue_expires_on_its_day(expires: str, outcome: CheckOutcome) -
 
 
 def test_an_expired_issue_that_passes_is_fixed_all_the_same() -> None:
-    assert held(a_check(), an_issue(expires="2020-01-01")).outcome is CheckOutcome.FIXED
+    assert held(a_check(), an_issue(expires="2020-01-01")).outcome is CheckOutcome.UNEXPECTED_PASS
 
 
 def test_the_first_issue_that_speaks_of_a_check_is_the_one() -> None:
@@ -426,7 +431,7 @@ def test_a_cell_whose_failures_are_all_known_is_green() -> None:
     assert (run.verdict, exit_code(run)) == (Verdict.READY, ExitCode.READY)
 
 
-@pytest.mark.parametrize("reason", sorted(set(Reason) - {Reason.CHECKS, Reason.NEEDS}))
+@pytest.mark.parametrize("reason", sorted(set(Reason) - {Reason.CHECKS, Reason.MISSING_HARDWARE}))
 def test_a_known_issue_excuses_no_cell_that_failed_otherwise(reason: Reason) -> None:
     failed = a_check(outcome=CheckOutcome.FAILED)
     result = a_result(ONE, CellOutcome.FAILED, [failed], reason=reason)
@@ -439,7 +444,7 @@ def test_a_fixed_issue_leaves_the_run_ready_and_is_told() -> None:
     run = judged(a_result(), known_issues=(an_issue(),))
     assert run.verdict is Verdict.READY
     assert run.remarks == (
-        f"fixed: {ID} (known issue a/b#1 no longer holds); take it out of known-issues",
+        f"unexpected pass: {ID} (known issue a/b#1 no longer holds); remove it from known-issues",
     )
 
 
@@ -489,7 +494,7 @@ def test_an_issue_that_expired_and_names_what_passes_is_not_listed() -> None:
 
 def test_failures_that_the_suite_expects_are_listed_by_their_reason() -> None:
     def expected(name: str, reason: str) -> CheckResult:
-        return a_check(name, CheckOutcome.KNOWN, reason=f"xfail: {reason}")
+        return a_check(name, CheckOutcome.KNOWN_ISSUE, reason=f"xfail: {reason}")
 
     checks = [expected("a", "needs a rewrite"), expected("b", "no reason given"), a_check("c")]
     results = [a_result(cell, checks=checks) for cell in TWO]
@@ -509,7 +514,9 @@ def test_failures_that_the_suite_expects_are_listed_by_their_reason() -> None:
 def test_what_was_not_verified_is_remarked_once_for_all_cells() -> None:
     slow = a_check("test_s.py::test_slow", CheckOutcome.SKIPPED, reason="too slow here")
     results = [
-        a_result(cell, CellOutcome.PARTIAL, [a_check(), NEEDS_GPU, slow], reason=Reason.NEEDS)
+        a_result(
+            cell, CellOutcome.PARTIAL, [a_check(), NEEDS_GPU, slow], reason=Reason.MISSING_HARDWARE
+        )
         for cell in TWO
     ]
     assert judged(*results).unverified[0] == "1 check (no GPU)"

@@ -28,22 +28,22 @@ function renderChanges() {
   byId("baseline-list").replaceChildren(
     worse.length ? changeTable(worse, { where: true }) : make("p", { class: "notice" }, "Nothing got worse among the cells shown."),
     ...(others.length ? [onDemand(`${plural(others.length, "other change")}`, () => changeTable(others, { where: true }))] : []),
-    ...(figureTable() ?? []));
+    ...(metricTable() ?? []));
 }
 
-/** Figures that changed, each with the cells in which it did. */
-function figureTable() {
+/** Metrics that changed, each with the cells in which it did. */
+function metricTable() {
   const found = new Map();
   for (const cell of matching) {
-    for (const [name, was, is] of cell.change?.figures ?? []) {
+    for (const [name, was, is] of cell.change?.metrics ?? []) {
       if (!found.has(name)) found.set(name, []);
       found.get(name).push({ cell, was, is });
     }
   }
   if (!found.size) return null;
-  const head = ["Figure", "Before → after", "Times", "Where"];
-  return [make("h3", { class: "part-title" }, "Figures that differ"),
-    make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Figures that differ" },
+  const head = ["Metric", "Before → after", "Times", "Where"];
+  return [make("h3", { class: "part-title" }, "Metrics that differ"),
+    make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Metrics that differ" },
       make("table", { class: "plain-table", role: "table" },
         make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, head.map((title) => make("th", { scope: "col", role: "columnheader" }, title)))),
         make("tbody", { role: "rowgroup" }, [...found].map(([name, changed]) => make("tr", { role: "row" },
@@ -61,7 +61,7 @@ function span(values) {
   return least === most ? least : `${least} to ${most}`;
 }
 
-/** How many times as large figures are as they were, where that says something. */
+/** How many times as large metrics are as they were, where that says something. */
 function timesOf(changed) {
   const ratios = changed.map(({ was, is }) => (was !== null && is !== null && was * is > 0 ? is / was : null));
   return ratios.includes(null) ? "–" : `${span(ratios)}×`;

@@ -94,7 +94,7 @@ function drawerHead(cell) {
       make("button", { type: "button", class: "plain", "aria-label": "Close", title: "Close (Esc)", click: closeCell }, "✕")));
 }
 
-function checkPart(cell, { check, outcome, seconds: took, reason, message, detail, figures }) {
+function checkPart(cell, { check, outcome, seconds: took, reason, message, detail, metrics }) {
   const trend = data.trends?.[`${cell.id}\t${check.id}`];
   const quiet = outcome.code === "p" || outcome.code === "s";
   const how = commandOf(cell, check);
@@ -102,7 +102,7 @@ function checkPart(cell, { check, outcome, seconds: took, reason, message, detai
     reason && outcome.code !== "k" && make("p", { class: "reason" }, reason),
     message && block(message),
     trend && strip(trend),
-    figures.length > 0 && make("p", { class: "quiet" }, figures.map(([name, value]) => `${name} ${number(value)}`).join(" · ")),
+    metrics.length > 0 && make("p", { class: "quiet" }, metrics.map(([name, value]) => `${name} ${number(value)}`).join(" · ")),
     make("p", { class: "ids" }, make("code", {}, check.id), check.reference && [" ", reference(check)]),
     how && command(how, `Copy the command for ${check.id}`),
     detail && onDemand("Traceback and output", () => block(detail)),
@@ -146,13 +146,13 @@ function timeChart(steps) {
 function changePart(cell) {
   const title = make("h3", {}, "Against the baseline");
   if (!cell.change) return [title, make("p", { class: "quiet" }, "The same: outcome, checks and packages.")];
-  const { change, before, after, checks: changed, packages, python, figures } = cell.change;
+  const { change, before, after, checks: changed, packages, python, metrics } = cell.change;
   const versions = [...(python ? [["python", ...python]] : []), ...data.lists[packages]];
   return [title,
     change && make("p", {}, make("b", { class: `t-${CHANGES.get(change).tone}` }, change), ` ${before ?? "not there"} → ${after ?? "not there"}`),
     changed.length > 0 && changeTable(changed.map(([index, kind, was, is]) => ({ name: checks[index].id, kind, was, is, check: checks[index] }))),
     versions.length ? packageList(versions, 12) : make("p", { class: "quiet" }, "The same packages."),
-    figures.length > 0 && make("p", { class: "quiet" }, figures.map(([name, was, is]) => `${name} ${number(was)} → ${number(is)}`).join(" · "))];
+    metrics.length > 0 && make("p", { class: "quiet" }, metrics.map(([name, was, is]) => `${name} ${number(was)} → ${number(is)}`).join(" · "))];
 }
 
 drawer.addEventListener("cancel", (event) => {

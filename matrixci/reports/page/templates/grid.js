@@ -125,7 +125,7 @@ function gridCell(cell, at) {
 }
 
 const unbroken = (words) => words.replaceAll(" ", "\u00a0");
-const isOfChecks = (cell) => ["checks", "needs", "resolver"].includes(cell.reason);
+const isOfChecks = (cell) => ["checks", "missing-hardware", "resolver"].includes(cell.reason);
 const isWorse = (change) => CHANGES.get(change.change)?.tone === "bad" || change.checks.some(([, kind]) => CHANGES.get(kind)?.tone === "bad");
 
 function firstCell() {

@@ -63,14 +63,14 @@ function outcomeAt(cell, place) {
 /** All checks of a cell in full. */
 function checksOf(cell) {
   const deviating = new Map(deviationsOf(cell).map((one) => [one.place, one]));
-  const figures = new Map((cell.figures === null ? [] : data.lists[cell.figures]).map(([place, ...rest]) => [place, rest]));
+  const metrics = new Map((cell.metrics === null ? [] : data.lists[cell.metrics]).map(([place, ...rest]) => [place, rest]));
   return cell.checks.map((index, place) => {
     const one = deviating.get(place);
     return {
       check: checks[index],
       outcome: outcomeAt(cell, place),
       seconds: seconds(cell.seconds.slice(2 * place, 2 * place + 2)),
-      figures: figures.get(place) ?? [],
+      metrics: metrics.get(place) ?? [],
       reason: one ? data.strings[one.reason] : "",
       message: one ? text("messages", one.message) : "",
       detail: one && one.detail !== null ? text("details", one.detail) : "",

@@ -1,8 +1,8 @@
 // Small drawings and lists that several parts of the page have.
 
-/** Earlier outcomes as a strip, and figures as lines; both say in words what they show. */
+/** Earlier outcomes as a strip, and metrics as lines; both say in words what they show. */
 function strip(trend, size = "") {
-  const [outcomes, figures, numbers = []] = trend;
+  const [outcomes, metrics, numbers = []] = trend;
   const runs = numbers.map((number) => data.trendRuns[number]);
   const known = outcomes.map((word) => CHECK_BY_WORD.get(word) ?? CELL_OUTCOMES.get(word) ?? { word, glyph: "?", tone: "mute" });
   const width = 6 * known.length;
@@ -16,7 +16,7 @@ function strip(trend, size = "") {
     !size && make("span", { class: "quiet" }, told(known)),
     !size && runs.length > 0 && onDemand("Runs", () =>
       make("ul", {}, runs.map((run, index) => make("li", {}, mark(known[index]), ` ${run}`)).reverse())),
-    !size && Object.entries(figures).map(([name, values]) => sparkline(name, values)));
+    !size && Object.entries(metrics).map(([name, values]) => sparkline(name, values)));
 }
 
 /** From which run to which, in words. */

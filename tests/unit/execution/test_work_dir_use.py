@@ -2,12 +2,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from matrixci.execution.home_use import in_use
+from matrixci.execution.work_dir_use import in_use
 
 HOLDS = """
 import sys
 from pathlib import Path
-from matrixci.execution.home_use import in_use
+from matrixci.execution.work_dir_use import in_use
 with in_use(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -1,4 +1,4 @@
-"""Which processes are at work in one work directory (--home)."""
+"""Which processes are at work in one work directory (--work-dir)."""
 
 import fcntl
 import logging
@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class HomeUse:
+class WorkDirUse:
     """A shared lock that a process holds while it uses images of a work directory."""
 
     _file: IO[bytes] | None
@@ -36,21 +36,21 @@ class HomeUse:
 
 
 @contextmanager
-def in_use(home: Path) -> Iterator[HomeUse]:
+def in_use(work_dir: Path) -> Iterator[WorkDirUse]:
     """Let other processes see that images of a work directory are in use.
 
     The lock ends with the process, however it ends. Where the directory does not exist, or its file
     system has no locks, nothing is locked.
     """
     try:
-        file = (home / _FILE).open("ab")
+        file = (work_dir / _FILE).open("ab")
     except OSError as error:
         _log.debug("not locked: %s", error)
-        yield HomeUse(_file=None)
+        yield WorkDirUse(_file=None)
         return
     with file:
         _lock(file, fcntl.LOCK_SH)
-        yield HomeUse(_file=file)
+        yield WorkDirUse(_file=file)
 
 
 def _lock(file: IO[bytes], how: int) -> bool:

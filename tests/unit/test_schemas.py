@@ -24,12 +24,20 @@ def test_no_other_schema_is_committed() -> None:
     assert {path.name for path in SCHEMA_FOLDER.iterdir()} == set(schemas())
 
 
-def test_the_schemas_are_written_anew(tmp_path: Path) -> None:
-    write_schemas(tmp_path / "schema")
-    written = {
-        path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "schema").iterdir()
-    }
-    assert written == schemas()
+def contents(folder: Path) -> dict[str, Any]:
+    """Return the parsed JSON files of a folder by name."""
+    return {path.name: json.loads(path.read_text(encoding="utf-8")) for path in folder.iterdir()}
+
+
+def test_outdated_and_missing_schemas_are_written(tmp_path: Path) -> None:
+    (tmp_path / "matrix.schema.json").write_text("{}", encoding="utf-8")
+    write_schemas(tmp_path)
+    assert contents(tmp_path) == contents(SCHEMA_FOLDER)
+
+
+def test_folder_for_the_schemas_is_created(tmp_path: Path) -> None:
+    write_schemas(tmp_path / "a/schema")
+    assert contents(tmp_path / "a/schema") == contents(SCHEMA_FOLDER)
 
 
 def test_the_real_file_names_its_schema() -> None:

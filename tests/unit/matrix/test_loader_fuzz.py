@@ -23,12 +23,22 @@ PIECES = st.sampled_from(
         *("9" * 5000, "subject", "axes", "python", "exclude", "include", "known-issues", "limits"),
     ]
 )
-FULL = (
-    REAL.read_text()
-    .replace("exclude: []", 'exclude: [{python: "3.13", numpy: [1.x]}, {device: cuda}]')
-    .replace("include: []", 'include: [{device: cuda, python: "3.12"}]')
-    .replace("known-issues: []", f"known-issues: [{ISSUE}]")
-)
+ADDED = {
+    "exclude: []": 'exclude: [{python: "3.13", numpy: [1.x]}, {device: cuda}]',
+    "include: []": 'include: [{device: cuda, python: "3.12"}]',
+    "\nknown-issues:": f"\nknown-issues:\n  - {ISSUE}",
+}
+
+
+def with_every_section(text: str) -> str:
+    """Return the text of matrix.yaml with an entry in each section that may be empty."""
+    for old, new in ADDED.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return text
+
+
+FULL = with_every_section(REAL.read_text())
 LINE = re.compile(r"matrix\.yaml:(\d+:\d+:)? \S.*")
 QUICK = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 
@@ -66,6 +76,14 @@ def test_any_text_is_told_without_a_traceback(text: str) -> None:
 @example("? - !!int a: *b")
 def test_any_pieces_of_yaml_are_told_without_a_traceback(text: str) -> None:
     holds(text)
+
+
+def test_text_to_mutate_is_a_valid_matrix() -> None:
+    Path("matrix.yaml").write_text(FULL)
+    matrix = load_matrix(Path("matrix.yaml"))
+    assert len(matrix.exclude) == 2
+    assert len(matrix.include) == 1
+    assert matrix.known_issues[0].where == {"numpy": "2.x"}
 
 
 @st.composite

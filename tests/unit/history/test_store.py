@@ -719,9 +719,7 @@ for day in range(first, last):
 
 
 def child(*arguments: object) -> subprocess.Popen[str]:
-    here = Path(__file__)
-    places = (Path(schema.__file__).parents[2], here.parents[1], here.parent)
-    folders = ":".join(map(str, places))
+    folders = ":".join([*sys.path, str(Path(__file__).parent)])
     argv = [sys.executable, "-c", CHILD, folders, *map(str, arguments)]
     return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

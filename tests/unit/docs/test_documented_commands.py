@@ -88,7 +88,7 @@ def sessions() -> set[str]:
 
 
 def parse(words: list[str]) -> list[str]:
-    """Parse a command line without running it; return what is left for the axes."""
+    """Parse a command line without running it; return the words left for the axes."""
     command: Any = typer.main.get_command(app)
     name = ""
     while hasattr(command, "commands"):

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
-from matrixci.cli.console import console
+from matrixci.cli.console import print_note
 from matrixci.cli.options import WORK_DIR, RunOption, WorkDirOption
 from matrixci.errors import NotGreenError, UsageError
 from matrixci.history.run_names import named_run
-from matrixci.reports.constraints import constraints, needs_several
+from matrixci.reports import constraints as constraint_files
 from matrixci.reports.last_green import last_green
 from matrixci.util.files import write_whole
 from matrixci.util.invocation import called
@@ -21,7 +20,7 @@ from matrixci.verdict.judged import JudgedRun
 from matrixci.verdict.load import judge_folder
 
 
-def print_constraints(
+def constraints(
     cell: Annotated[str, typer.Argument(metavar="CELL", help="Cell id, or a glob with --out.")],
     *,
     run: RunOption = None,
@@ -39,10 +38,10 @@ def print_constraints(
     folder = named_run(work_dir, run)
     judged = judge_folder(folder)
     try:
-        files = constraints(judged, folder, cell, hashes=hashes)
+        files = constraint_files.constraints(judged, folder, cell, hashes=hashes)
     except NotGreenError as error:
         raise NotGreenError("\n".join([str(error), *_hints(work_dir, judged, cell)])) from error
-    if not needs_several(cell, judged.run.cells):
+    if not constraint_files.needs_several(cell, judged.run.cells):
         text = files[cell]
         if out is None:
             typer.echo(text, nl=False)
@@ -71,4 +70,4 @@ def _hints(work_dir: Path, judged: JudgedRun, pattern: str) -> Iterator[str]:
 
 
 def _say(text: str) -> None:
-    console(stderr=True).print(Text(in_line(text)), soft_wrap=True)
+    print_note(in_line(text))

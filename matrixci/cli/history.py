@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from matrixci.cli.console import console
+from matrixci.cli.console import console, print_note
 from matrixci.cli.help import OrderedGroup
 from matrixci.cli.options import HISTORY, RUN_HELP, WORK_DIR, HistoryOption, WorkDirOption
 from matrixci.errors import RunFilesError, UsageError
@@ -147,4 +147,4 @@ def _print(what: str | Text | Table) -> None:
 
 
 def _warn(text: str) -> None:
-    console(stderr=True).print(Text(in_line(text)), soft_wrap=True)
+    print_note(in_line(text))

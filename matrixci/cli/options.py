@@ -1,19 +1,16 @@
-"""What the commands have in common: options, and the folder of checks."""
+"""Options that several commands share, alone and in groups."""
 
+from dataclasses import dataclass
 from datetime import datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from matrixci.errors import UsageError
 from matrixci.images.build_cache import BuildCache, parse_build_cache
 from matrixci.images.registry import repository_of
 from matrixci.model import BaseOrigin
-from matrixci.sandbox.check_filter import CHECK_FILES
-from matrixci.util.digests import source_files
-from matrixci.util.resources import data_folder
+from matrixci.reports.formats import FORMATS
 
 WORK_DIR: Final = Path(".matrixci")
 HISTORY: Final = "history.sqlite"
@@ -21,12 +18,6 @@ PLAN: Final = "plan/plan.json"
 
 RUN_NAMES: Final = "id or its beginning, folder, latest~N, previous, last-green"
 RUN_HELP: Final = f"The run: {RUN_NAMES}. Default: the latest."
-
-AXES_TOO: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
-"""Settings of a command that takes options named after the matrix's axes."""
-AXES_HELP: Final = (
-    "Each axis of the matrix is an option as well: --python 3.12 --device cpu --numpy 1.x"
-)
 
 MatrixOption = Annotated[Path, typer.Option("--matrix", help="The matrix file.")]
 SubjectOption = Annotated[
@@ -89,34 +80,63 @@ BuildCacheOption = Annotated[
         help="Keep the cache of builds there as well, as buildx names it, such as type=gha.",
     ),
 ]
+BaselineOption = Annotated[
+    str | None,
+    typer.Option(metavar="RUN", help=f"Earlier run to compare with: {RUN_NAMES}; none."),
+]
+VersionOption = Annotated[
+    str | None, typer.Option(help="The version that most cells must have been tested with.")
+]
+FormatsOption = Annotated[
+    list[str] | None,
+    typer.Option("--format", help=f"{', '.join(FORMATS)}; repeatable. Left out: all."),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Where to write. Left out: report/ in the run's folder; beside it for a baseline or "
+        "version that is not the run's own.",
+    ),
+]
 
 
-BUILTIN: Final = "builtin"
-"""What stands in matrix.yaml for the checks that come with matrixci."""
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Which cells and checks a new run has."""
+
+    file: MatrixOption = Path("matrix.yaml")
+    work_dir: WorkDirOption = WORK_DIR
+    subject: SubjectOption = None
+    cell: CellsOption = None
+    tier: TierOption = None
+    check: CheckOption = None
+    checks: ChecksOption = None
+    as_of: AsOfOption = None
 
 
-def checks_folder(folder: Path | None) -> Path:
-    """Return the folder of checks.
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions:
+    """Where images come from and go to."""
 
-    Raises:
-        UsageError: it holds none.
-    """
-    path = folder or data_folder("checks")
-    if not path.is_dir():
-        raise UsageError(_no_folder(path))
-    try:
-        files = source_files(path)
-    except OSError as error:
-        msg = f"The checks in {path} can't be read: {error.strerror} ({error.filename})"
-        raise UsageError(msg) from error
-    if not any(fnmatchcase(file.name, glob) for file in files for glob in CHECK_FILES):
-        msg = f"There is no check in {path}: no file named {' or '.join(CHECK_FILES)}."
-        raise UsageError(msg)
-    return path
+    base: BaseOption = None
+    registry: RegistryOption = None
+    build_cache: BuildCacheOption = None
 
 
-def _no_folder(path: Path) -> str:
-    if not path.exists():
-        return f"There is no folder of checks {path}."
-    only = f"--checks {path.parent} --check '{path.name}*'"
-    return f"{path} is a file; name a folder. To run this file alone: {only}"
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions:
+    """What a run is compared with, and what its cells must have been tested with."""
+
+    work_dir: WorkDirOption = WORK_DIR
+    baseline: BaselineOption = None
+    subject_version: VersionOption = None
+    history: HistoryOption = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """Which report files are written, and where."""
+
+    formats: FormatsOption = None
+    out: OutOption = None

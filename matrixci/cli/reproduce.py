@@ -3,21 +3,17 @@
 import asyncio
 import codecs
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, assert_never
 
 import typer
 from rich.text import Text
 
-from matrixci.cli.console import console
-from matrixci.cli.options import (
-    WORK_DIR,
-    RequireLimitsOption,
-    RunOption,
-    WorkDirOption,
-    checks_folder,
-)
+from matrixci.cli.checks_folder import checks_folder
+from matrixci.cli.console import console, print_note
+from matrixci.cli.option_groups import with_option_groups
+from matrixci.cli.options import WORK_DIR, RequireLimitsOption, RunOption, WorkDirOption
 from matrixci.engine.client import Engine
 from matrixci.engine.image_references import Folder
 from matrixci.engine.limits import check_limits
@@ -27,7 +23,7 @@ from matrixci.execution.reproduce import (
     Reproduction,
     image_of,
     open_shell,
-    prepare,
+    prepare_reproduction,
     run_again,
 )
 from matrixci.execution.work_dir_use import in_use
@@ -48,37 +44,47 @@ _HINT = (
 )
 
 
-def reproduce(  # noqa: PLR0913
+@dataclass(frozen=True, kw_only=True)
+class ReproduceOptions:
+    """Options of `reproduce`."""
+
+    run: RunOption = None
+    shell: Annotated[
+        bool, typer.Option("--shell", help="Open a shell in the container instead.")
+    ] = False
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the container on the engine.")] = False
+    checks: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of checks, instead of the run's.")
+    ] = None
+    work_dir: WorkDirOption = WORK_DIR
+    require_limits: RequireLimitsOption = False
+
+
+@with_option_groups
+def reproduce(
     cell: Annotated[str, typer.Argument(metavar="CELL", help="Cell id.")],
     check: Annotated[
         str | None, typer.Argument(metavar="[CHECK]", help="Check id or glob; all that ran.")
     ] = None,
     *,
-    run: RunOption = None,
-    shell: Annotated[
-        bool, typer.Option("--shell", help="Open a shell in the container instead.")
-    ] = False,
-    keep: Annotated[
-        bool, typer.Option("--keep", help="Leave the container on the engine.")
-    ] = False,
-    checks: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of checks, instead of the run's.")
-    ] = None,
-    work_dir: WorkDirOption = WORK_DIR,
-    require_limits: RequireLimitsOption = False,
+    options: ReproduceOptions,
 ) -> None:
     """Run a cell of a run again as it was: its stored lock, its image, its sandbox, its checks."""
-    stored = read_run(named_run(work_dir, run))
-
+    work_dir = options.work_dir
+    stored = read_run(named_run(work_dir, options.run))
     choice = ChecksChoice(
-        given=None if checks is None else checks_folder(checks),
+        given=None if options.checks is None else checks_folder(options.checks),
         named=lambda named: checks_folder(Path(named) if named else None),
     )
-    what = prepare(stored, cell, check, choice, new_run_id(now()))
-    sandbox = replace(what.sandbox, folder=Folder.of(work_dir).id)
-    what = replace(what, keep=keep, require_limits=require_limits, sandbox=sandbox)
+    reproduction = prepare_reproduction(stored, cell, check, choice, new_run_id(now()))
+    reproduction = replace(
+        reproduction,
+        keep=options.keep,
+        require_limits=options.require_limits,
+        sandbox=replace(reproduction.sandbox, folder=Folder.of(work_dir).id),
+    )
     with in_use(work_dir):
-        code = asyncio.run(_reproduce(what, work_dir, shell=shell))
+        code = asyncio.run(_reproduce(reproduction, work_dir, shell=options.shell))
     raise typer.Exit(code)
 
 
@@ -184,4 +190,4 @@ def _exit_code(outcome: CellOutcome) -> ExitCode:
 
 
 def _say(text: str) -> None:
-    console(stderr=True).print(Text(in_line(text)), soft_wrap=True)
+    print_note(in_line(text))

@@ -5,18 +5,18 @@ from pathlib import Path
 from typing import Final
 
 import typer
-from rich.text import Text
 
-from matrixci.cli.console import console
-from matrixci.cli.options import checks_folder
+from matrixci.cli.checks_folder import checks_folder
+from matrixci.cli.console import console, print_note
+from matrixci.cli.options import RunOptions
 from matrixci.cli.progress import Progress
 from matrixci.errors import UsageError
 from matrixci.execution import execute as running
-from matrixci.execution.resume import prepare, unfinished
+from matrixci.execution.resume import prepare_resumption, unfinished
+from matrixci.execution.settings import ExecutionOptions
 from matrixci.history.run_names import named_run
-from matrixci.images.build_cache import BuildCache
 from matrixci.matrix.loader import load_matrix
-from matrixci.model import BaseOrigin, now
+from matrixci.model import Run, now
 from matrixci.runs.folder import RunFolder, read_run
 from matrixci.util.invocation import given
 from matrixci.verdict.judged import JudgedRun
@@ -26,61 +26,50 @@ _OTHERS: Final = ("subject", "cell", "tier", "check", "as_of", "plan", "fresh")
 """Options that would make it another run."""
 
 
-def go_on(  # noqa: PLR0913 - options of the command
-    context: typer.Context,
-    *,
-    file: Path,
-    checks: Path | None,
-    work_dir: Path,
-    jobs: int | None,
-    base: BaseOrigin | None,
-    registry: str | None,
-    build_cache: BuildCache | None,
-    require_limits: bool,
+def resume_run(
+    context: typer.Context, run: RunOptions, options: ExecutionOptions
 ) -> tuple[JudgedRun, Path]:
-    """Run what has no final result in a run; return the judged run, and its folder.
+    """Run the cells of a run that have no final result.
 
     Args:
-        context: of the command: what was given, and what is left of the command line.
-        file: the matrix's, unless the run's own command named another.
-        checks: the folder of checks; None: the run's.
-        work_dir: where runs lie.
-        jobs: cells under way at once.
-        base: how base images must come to be; None: as the run had it.
-        registry: the repository through which images are shared.
-        build_cache: where BuildKit's own cache is kept.
-        require_limits: an engine that can't enforce every limit is refused.
+        context: the command's; it tells which options were given, and holds the run's name.
+        run: the options that select a run; only --matrix, --checks and --work-dir are allowed.
+        options: how the cells are built and run.
+
+    Returns:
+        The judged run, and its folder.
 
     Raises:
-        UsageError: there is no such run, it can't go on, or an option would make it another run.
+        UsageError: the run does not exist, cannot be resumed, or an option is not allowed.
     """
-    folder = named_run(work_dir, _name(context))
+    folder = named_run(run.work_dir, _name(context))
     stored = read_run(folder)
     if not unfinished(stored):
-        _say(f"The run {stored.run.id} is finished: every cell has its final result.")
+        print_note(f"The run {stored.run.id} is finished: every cell has its final result.")
         if stored.run.interrupted or stored.run.ended is None:  # broken off after its last cell
             ended = {"ended": stored.run.ended or now(), "interrupted": False}
             RunFolder(folder).write_run(stored.run.model_copy(update=ended))
         return judge_folder(folder), folder
-    if not _is_given(context, "file") and (named := given(stored.run.command, "--matrix")):
-        file = Path(named)
-    setup = stored.run.setup
-    if checks is None and setup is not None and setup.checks is not None:
-        checks = Path(setup.checks)
-    what = prepare(
+    resumption = prepare_resumption(
         stored,
-        load_matrix(file),
-        checks_folder(checks),
-        work_dir,
-        jobs=jobs,
-        base_origin=base,
-        registry=registry,
-        build_cache=build_cache,
-        require_limits=require_limits,
+        load_matrix(_matrix_file(context, run, stored.run)),
+        checks_folder(run.checks or _checks(stored.run)),
+        run.work_dir,
+        options,
     )
     progress = Progress(console(stderr=True))
     with progress.showing():
-        return asyncio.run(running.resume(what, progress)), folder
+        return asyncio.run(running.resume(resumption, progress)), folder
+
+
+def _matrix_file(context: typer.Context, options: RunOptions, run: Run) -> Path:
+    if not _is_given(context, "file") and (named := given(run.command, "--matrix")):
+        return Path(named)
+    return options.file
+
+
+def _checks(run: Run) -> Path | None:
+    return Path(run.setup.checks) if run.setup is not None and run.setup.checks else None
 
 
 def _name(context: typer.Context) -> str | None:
@@ -105,7 +94,3 @@ def _name(context: typer.Context) -> str | None:
 def _is_given(context: typer.Context, name: str) -> bool:
     source = context.get_parameter_source(name)  # its type has no place of its own in typer
     return source is not None and source.name != "DEFAULT"
-
-
-def _say(text: str) -> None:
-    console(stderr=True).print(Text(text), soft_wrap=True)

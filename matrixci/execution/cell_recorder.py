@@ -11,7 +11,7 @@ from matrixci.util.redaction import redact
 
 
 @dataclass(kw_only=True)
-class Draft:
+class CellRecorder:
     """A cell's result while it comes to be."""
 
     run: str

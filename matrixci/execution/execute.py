@@ -11,9 +11,12 @@ from matrixci.engine.limits import check_limits
 from matrixci.errors import EngineError
 from matrixci.execution.listener import Listener
 from matrixci.execution.new_run import new_run
-from matrixci.execution.pipeline import Pipeline, Settings, resolver_for
+from matrixci.execution.pipeline import Pipeline
+from matrixci.execution.pipeline_factory import build_pipeline
 from matrixci.execution.preflight import make_sure_of_room
 from matrixci.execution.resume import Resumption
+from matrixci.execution.run_context import RunContext
+from matrixci.execution.settings import Settings, resolver_for
 from matrixci.execution.used_images import UsedImages
 from matrixci.execution.work_dir_use import WorkDirUse, in_use
 from matrixci.locks.providers import KeptLocks
@@ -76,8 +79,10 @@ async def execute(
         folder.write_run(run)
         store_checks(folder.path, settings.sources)
         folder.point_latest()
-        pipeline = Pipeline(settings, run, folder, engine, listener, locks=resolver)
-        return await run_and_judge(run, pipeline, folder, engine, listener)
+        context = RunContext(
+            settings=settings, run=run, folder=folder, engine=engine, listener=listener
+        )
+        return await run_and_judge(run, build_pipeline(context, resolver))
 
 
 async def resume(what: Resumption, listener: Listener) -> JudgedRun:
@@ -102,8 +107,14 @@ async def resume(what: Resumption, listener: Listener) -> JudgedRun:
         store_checks(folder.path, what.settings.sources)
         folder.point_latest()
         locks = KeptLocks(what.locks, resolver_for(what.settings, engine.facts.architecture))
-        pipeline = Pipeline(what.settings, what.run, folder, engine, listener, locks=locks)
-        return await run_and_judge(what.run, pipeline, folder, engine, listener, what)
+        context = RunContext(
+            settings=what.settings,
+            run=what.run,
+            folder=folder,
+            engine=engine,
+            listener=listener,
+        )
+        return await run_and_judge(what.run, build_pipeline(context, locks), what)
 
 
 def use_threads() -> None:
@@ -113,7 +124,7 @@ def use_threads() -> None:
 
 async def look_ahead(settings: Settings, engine: Engine, listener: Listener) -> None:
     """Refuse to begin where a disk is nearly full, or limits that must hold would not."""
-    required = settings.require_limits
+    required = settings.options.require_limits
     if remark := check_limits(engine.facts, engine.host, required=required):
         listener.said(remark)
     needed = settings.matrix.limits.min_free_disk
@@ -148,27 +159,30 @@ async def _sweep(engine: Engine, listener: Listener) -> None:
 
 
 async def run_and_judge(
-    run: Run,
-    pipeline: Pipeline,
-    folder: RunFolder,
-    engine: Engine,
-    listener: Listener,
-    resumption: Resumption | None = None,
+    run: Run, pipeline: Pipeline, resumption: Resumption | None = None
 ) -> JudgedRun:
-    """Run the cells of a run that was begun, write how it ended, and judge it."""
+    """Run the cells of a run, write how it ended, and judge it.
+
+    Args:
+        run: the run; with fewer cells than the pipeline's, if others run elsewhere.
+        pipeline: runs the cells.
+        resumption: the cells that are left of a resumed run; None: all.
+    """
+    context, used_images = pipeline.context, pipeline.tools.used_images
+    engine, listener = context.engine, context.listener
     cells = run.cells if resumption is None else resumption.cells
     before = {} if resumption is None else resumption.stored.results
     listener.planned(cells)
     await _sweep(engine, listener)
-    with in_use(pipeline.used_images.work_dir) as use:
+    with in_use(used_images.work_dir) as use:
         results, interrupted = await pipeline.execute(cells)
-        planned = run.plan is not None  # why a cell has an older release was found out then
-        older = run.older if interrupted or planned else await pipeline.older({**before, **results})
-        await pipeline.close()
-        with suppress(EngineError):  # it is away; the next run sweeps
+        known = interrupted or run.plan is not None  # a plan has the reasons already
+        older = run.older if known else await pipeline.older({**before, **results})
+        await pipeline.tools.close()
+        with suppress(EngineError):  # the engine is gone; the next run cleans up
             await engine.cleanup.remove_run(run.id)
-            if told := await _replace_images(pipeline.used_images, use, results):
-                listener.said(told)
+            if remark := await _replace_images(used_images, use, results):
+                listener.said(remark)
     ending = {"ended": now(), "engine": engine.facts, "interrupted": interrupted, "older": older}
-    folder.write_run(run.model_copy(update=ending))
-    return judge_folder(folder.path)
+    context.folder.write_run(run.model_copy(update=ending))
+    return judge_folder(context.folder.path)

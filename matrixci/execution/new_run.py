@@ -7,7 +7,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from matrixci.execution.pipeline import Settings
+from matrixci.execution.settings import Settings
 from matrixci.locks.index_settings import recorded_settings
 from matrixci.matrix.cells import Chosen
 from matrixci.matrix.definition import Matrix
@@ -56,7 +56,7 @@ def new_run(settings: Settings, chosen: Chosen, command: Sequence[str]) -> Run:
         checks_chosen=settings.checks_chosen,
         known_issues=matrix.known_issues,
         gates=matrix.gates.plain(),
-        require_limits=settings.require_limits,
+        require_limits=settings.options.require_limits,
         resolver=f"uv {distribution_version('uv')}",
         index_settings=recorded_settings(),
         setup=settings.setup,

@@ -70,7 +70,7 @@ class Reproduction:
         return None if self.sandbox.only is None else tuple(self.sandbox.only)
 
 
-def prepare(
+def prepare_reproduction(
     stored: StoredRun,
     cell_id: str,
     check: str | None,

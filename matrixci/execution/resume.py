@@ -1,19 +1,18 @@
 """A run that ended before all its cells had: what is left of it, and whether it may go on."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from matrixci.errors import RunFilesError, SubjectError, UsageError
-from matrixci.execution.pipeline import Settings
-from matrixci.images.build_cache import BuildCache
+from matrixci.execution.settings import ExecutionOptions, Settings
 from matrixci.locks.lock import Lock
 from matrixci.locks.own_wheels import KeptWheel, kept_wheels
 from matrixci.locks.subject import ResolvedSubject, kept_wheel
 from matrixci.matrix.definition import Matrix
 from matrixci.matrix.digest import matrix_digest
-from matrixci.model import BaseOrigin, Cell, Run
+from matrixci.model import Cell, Run
 from matrixci.outcomes import CONCLUSIVE
 from matrixci.runs.folder import StoredRun
 from matrixci.runs.lock_file import read_lock
@@ -38,7 +37,7 @@ class Resumption:
     @property
     def run(self) -> Run:
         """The run as it goes on: what it was, and not ended."""
-        required = self.settings.require_limits
+        required = self.settings.options.require_limits
         again = {"ended": None, "interrupted": False, "require_limits": required}
         return self.stored.run.model_copy(update=again)
 
@@ -53,47 +52,23 @@ def _is_final(stored: StoredRun, cell: Cell) -> bool:
     return result is not None and result.outcome in CONCLUSIVE
 
 
-def prepare(  # noqa: PLR0913 - what a run is made of
-    stored: StoredRun,
-    matrix: Matrix,
-    checks: Path,
-    work_dir: Path,
-    *,
-    jobs: int | None = None,
-    base_origin: BaseOrigin | None = None,
-    registry: str | None = None,
-    build_cache: BuildCache | None = None,
-    require_limits: bool = False,
+def prepare_resumption(
+    stored: StoredRun, matrix: Matrix, checks: Path, work_dir: Path, options: ExecutionOptions
 ) -> Resumption:
-    """Return what a run needs to go on as it began.
+    """Return what is needed to resume a run with the same inputs.
 
     Args:
         stored: the run.
-        matrix: as its file is now.
+        matrix: read from the matrix file as it is now.
         checks: the folder of checks.
-        work_dir: where caches and built wheels lie.
-        jobs: cells under way at once.
-        base_origin: how base images must come to be; None: as the run had it.
-        registry: the repository through which images are shared.
-        build_cache: where BuildKit's own cache is kept.
-        require_limits: an engine that can't enforce every limit is refused, as the run may ask.
+        work_dir: the folder of caches and built wheels.
+        options: how the cells are built and run; where they leave something open, as before.
 
     Raises:
-        UsageError: something that the run stands on is not what it was; each such thing is named.
+        UsageError: inputs of the run have changed; the message lists them.
     """
     run = stored.run
-    differences = []
-    wheel = None
-    try:
-        wheel = kept_wheel(run.subject, work_dir)
-    except SubjectError as error:
-        gone = str(error).partition("\n")[0]
-        differences.append(f"the subject's wheel is gone, or another one: {gone}")
-    own_wheels: tuple[KeptWheel, ...] = ()
-    try:
-        own_wheels = kept_wheels(run.own_wheels, work_dir)
-    except SubjectError as error:
-        differences.append(str(error).partition("\n")[0])
+    wheel, own_wheels, differences = _wheels(run, work_dir)
     settings = Settings(
         matrix=matrix,
         subject=ResolvedSubject(subject=run.subject, wheel=wheel),
@@ -102,12 +77,12 @@ def prepare(  # noqa: PLR0913 - what a run is made of
         work_dir=work_dir,
         check_filter=run.check_filter,
         as_of=run.as_of,
-        jobs=jobs,
-        fresh=_FRESH in run.command,
-        base_origin=base_origin or (run.setup.base_origin if run.setup else None),
-        registry=registry,
-        build_cache=build_cache,
-        require_limits=require_limits or run.require_limits,
+        options=replace(
+            options,
+            fresh=_FRESH in run.command,
+            base_origin=options.base_origin or (run.setup.base_origin if run.setup else None),
+            require_limits=options.require_limits or run.require_limits,
+        ),
     )
     differences += _differences(run, settings)
     if differences:
@@ -129,6 +104,23 @@ def prepare(  # noqa: PLR0913 - what a run is made of
             *(f"a lock that can't be read is resolved anew: {each}" for each in problems),
         ),
     )
+
+
+def _wheels(run: Run, work_dir: Path) -> tuple[Path | None, tuple[KeptWheel, ...], list[str]]:
+    """Return the subject's wheel, the other built wheels, and problems with them."""
+    wheel: Path | None = None
+    own_wheels: tuple[KeptWheel, ...] = ()
+    problems = []
+    try:
+        wheel = kept_wheel(run.subject, work_dir)
+    except SubjectError as error:
+        gone = str(error).partition("\n")[0]
+        problems.append(f"the subject's wheel is gone, or another one: {gone}")
+    try:
+        own_wheels = kept_wheels(run.own_wheels, work_dir)
+    except SubjectError as error:
+        problems.append(str(error).partition("\n")[0])
+    return wheel, own_wheels, problems
 
 
 def _locks(stored: StoredRun, cells: Iterable[Cell]) -> tuple[dict[str, Lock], list[str]]:

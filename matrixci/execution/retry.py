@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
+class RetryPolicy:
     """How often something is tried again, and how long is waited before."""
 
     retries: int
@@ -25,7 +25,7 @@ class Patience:
     """At most so much is added by chance, so that cells that failed together spread out."""
 
 
-Told = Callable[[int, float, BaseException], None]
+OnRetry = Callable[[int, float, BaseException], None]
 """Given which attempt failed, the seconds until the next, and why."""
 
 
@@ -33,15 +33,17 @@ def _may_pass(error: BaseException) -> bool:
     return isinstance(error, INFRASTRUCTURE) and not isinstance(error, _PERMANENT)
 
 
-async def patiently(patience: Patience, attempt: Callable[[int], Awaitable[T]], tell: Told) -> T:
+async def retry(
+    policy: RetryPolicy, attempt: Callable[[int], Awaitable[T]], on_retry: OnRetry
+) -> T:
     """Return what an attempt comes to, tried again where the infrastructure failed it.
 
     A cancellation is felt at once, while waiting, too.
 
     Args:
-        patience: how often and when.
+        policy: how often and when.
         attempt: given its number, from 1 on.
-        tell: told of each attempt that failed and is followed by another.
+        on_retry: told of each attempt that failed and is followed by another.
 
     Raises:
         ResolverError: the last attempt failed like this.
@@ -52,14 +54,12 @@ async def patiently(patience: Patience, attempt: Callable[[int], Awaitable[T]], 
     def before_waiting(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         if error is not None:
-            tell(state.attempt_number, state.upcoming_sleep, error)
+            on_retry(state.attempt_number, state.upcoming_sleep, error)
 
     retrying = AsyncRetrying(
-        stop=stop_after_attempt(patience.retries + 1),
-        wait=wait_exponential(
-            multiplier=patience.first_seconds, max=patience.most_seconds, exp_base=3
-        )
-        + wait_random(0, patience.jitter_seconds),
+        stop=stop_after_attempt(policy.retries + 1),
+        wait=wait_exponential(multiplier=policy.first_seconds, max=policy.most_seconds, exp_base=3)
+        + wait_random(0, policy.jitter_seconds),
         retry=retry_if_exception(_may_pass),
         before_sleep=before_waiting,
         reraise=True,

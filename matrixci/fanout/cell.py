@@ -1,19 +1,21 @@
 """One cell of a plan: what it takes on the machine that runs it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from matrixci.engine.client import Engine
 from matrixci.errors import DiskFullError, EngineError, SubjectError, UsageError
-from matrixci.execution.cell_recorder import Draft
+from matrixci.execution.cell_recorder import CellRecorder
 from matrixci.execution.execute import look_ahead, run_and_judge, use_threads
 from matrixci.execution.listener import Listener
-from matrixci.execution.pipeline import Pipeline, Settings
+from matrixci.execution.pipeline_factory import build_pipeline
+from matrixci.execution.run_context import RunContext
+from matrixci.execution.settings import ExecutionOptions, Settings
 from matrixci.fanout.locks import PlannedLocks
 from matrixci.fanout.plan import Plan
-from matrixci.images.build_cache import BuildCache
 from matrixci.locks.own_wheels import kept_wheels
 from matrixci.locks.subject import ResolvedSubject, kept_wheel
-from matrixci.model import BaseOrigin, Cell, CellOutcome, Reason, Run, now
+from matrixci.model import Cell, CellOutcome, Reason, Run, now
 from matrixci.runs.folder import RunFolder
 from matrixci.runs.stored_checks import store_checks
 from matrixci.util.invocation import called
@@ -49,8 +51,8 @@ async def execute_cell(
             engine = await Engine.connect()
             await look_ahead(settings, engine, listener)
         except (EngineError, DiskFullError) as error:
-            draft = Draft(run=run.id, cell=cell, listener=listener)
-            folder.write_cell(draft.end(CellOutcome.ERROR, Reason.ENGINE, str(error)))
+            recorder = CellRecorder(run=run.id, cell=cell, listener=listener)
+            folder.write_cell(recorder.end(CellOutcome.ERROR, Reason.ENGINE, str(error)))
             folder.write_run(run.model_copy(update={"ended": now()}))
             return judge_folder(folder.path)
         if engine.facts.architecture != plan.architecture:
@@ -62,8 +64,10 @@ async def execute_cell(
         # The shared layers are those of all cells of the plan, whichever of them is made here.
         whole = plan.run.model_copy(update={"plan": plan.digest})
         locks = PlannedLocks.of(plan, cell)
-        pipeline = Pipeline(settings, whole, folder, engine, listener, locks=locks)
-        return await run_and_judge(run, pipeline, folder, engine, listener)
+        context = RunContext(
+            settings=settings, run=whole, folder=folder, engine=engine, listener=listener
+        )
+        return await run_and_judge(run, build_pipeline(context, locks))
 
 
 def run_of(plan: Plan, cell: Cell) -> Run:
@@ -81,42 +85,27 @@ def run_of(plan: Plan, cell: Cell) -> Run:
     )
 
 
-def settings_of(  # noqa: PLR0913 - what a cell is made with
-    plan: Plan,
-    beside: Path,
-    checks: Path,
-    work_dir: Path,
-    *,
-    fresh: bool = False,
-    base_origin: BaseOrigin | None = None,
-    registry: str | None = None,
-    build_cache: BuildCache | None = None,
-    keep_wheels: bool = True,
-    require_limits: bool = False,
+def cell_settings(
+    plan: Plan, plan_folder: Path, checks: Path, work_dir: Path, options: ExecutionOptions
 ) -> Settings:
-    """Return what a cell of a plan is made with.
+    """Return the settings of a cell of a plan.
 
     Args:
         plan: the plan.
-        beside: the folder of the plan, where the wheels of our own lie.
+        plan_folder: the plan's folder, which also has the wheels that were built.
         checks: the folder of checks.
-        work_dir: where caches lie.
-        fresh: an earlier result of the same cell is not taken.
-        base_origin: how base images must come to be; None: as planned.
-        registry: the repository through which images are shared.
-        build_cache: where BuildKit's own cache is kept.
-        keep_wheels: wheels are kept on the engine, for other builds.
-        require_limits: an engine that can't enforce every limit is refused, as the plan may ask.
+        work_dir: the folder of caches.
+        options: how the cell is built and run; where they leave something open, as planned.
 
     Raises:
-        UsageError: the checks are not those of the plan, or a wheel of our own is not there.
+        UsageError: the checks are not those of the plan, or a wheel is missing.
     """
     try:
-        wheel = kept_wheel(plan.run.subject, work_dir, beside)
+        wheel = kept_wheel(plan.run.subject, work_dir, plan_folder)
     except SubjectError as error:
         msg = f"The plan's subject is not here: {error}"
         raise UsageError(msg) from error
-    own_wheels = kept_wheels(plan.run.own_wheels, work_dir, beside)
+    own_wheels = kept_wheels(plan.run.own_wheels, work_dir, plan_folder)
     setup = plan.run.setup
     settings = Settings(
         matrix=plan.matrix,
@@ -126,13 +115,11 @@ def settings_of(  # noqa: PLR0913 - what a cell is made with
         work_dir=work_dir,
         check_filter=plan.run.check_filter,
         as_of=plan.run.as_of,
-        jobs=None,
-        fresh=fresh,
-        base_origin=base_origin or (setup.base_origin if setup else None),
-        registry=registry,
-        build_cache=build_cache,
-        keep_wheels=keep_wheels,
-        require_limits=require_limits or plan.run.require_limits,
+        options=replace(
+            options,
+            base_origin=options.base_origin or (setup.base_origin if setup else None),
+            require_limits=options.require_limits or plan.run.require_limits,
+        ),
     )
     if setup is None or settings.setup.checks_digest != setup.checks_digest:
         msg = (

@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import assert_never
 
 from packaging.version import Version
 
 from matrixci.execution.execute import make_sure_of_requirements
 from matrixci.execution.new_run import new_run
-from matrixci.execution.pipeline import Settings, resolver_for
-from matrixci.execution.retry import Patience, Told, patiently
+from matrixci.execution.retry import OnRetry, RetryPolicy, retry
+from matrixci.execution.settings import Settings, resolver_for
 from matrixci.fanout.plan import Plan, PlannedCell, PlannedLock, Refusal
 from matrixci.locks.held_back import LockedCell, held_back_releases
 from matrixci.locks.lock import Lock, Unsatisfiable
@@ -41,78 +42,73 @@ async def resolve_only(settings: Settings, cells: Sequence[Cell], architecture: 
         await resolver.close()
 
 
-async def make_plan(
-    settings: Settings,
-    chosen: Chosen,
-    command: Sequence[str],
-    architecture: str,
-    *,
-    runner_of: Callable[[Cell], tuple[str, ...]],
-    tell: Told,
-) -> Plan:
-    """Return the plan of a run: its cells, and their locks.
+@dataclass(frozen=True, kw_only=True)
+class PlanRequest:
+    """A run to plan."""
+
+    settings: Settings
+    chosen: Chosen
+    command: Sequence[str]
+    """Command that runs the same cells on one machine."""
+    architecture: str
+    """Of the containers, as the kernel names it."""
+    runner_of: Callable[[Cell], tuple[str, ...]]
+    """Returns the labels of the machine that is to run a cell."""
+
+
+async def make_plan(request: PlanRequest, on_retry: OnRetry) -> Plan:
+    """Resolve the cells of a run, and return its plan.
 
     Args:
-        settings: what the command asks for.
-        chosen: the cells.
-        command: argv that makes such a run on one machine.
-        architecture: of the containers, as the kernel names it.
-        runner_of: the labels of the machine that is to run a cell.
-        tell: told of each attempt to ask the index that failed and is followed by another.
+        request: the run.
+        on_retry: called before another attempt, if the index could not be reached.
 
     Raises:
-        ResolverError: the index could not be asked.
-        UsageError: it has no release for a requirement.
+        ResolverError: the index could not be reached.
+        UsageError: the index has no release for a requirement.
     """
 
     async def attempt(_: int) -> Plan:
-        resolver = resolver_for(settings, architecture)
+        resolver = resolver_for(request.settings, request.architecture)
         try:
-            return await _plan(settings, chosen, command, architecture, resolver, runner_of)
+            return await _plan(request, resolver)
         finally:
             await resolver.close()
 
-    return await patiently(Patience(retries=settings.matrix.retries), attempt, tell)
+    policy = RetryPolicy(retries=request.settings.matrix.retries)
+    return await retry(policy, attempt, on_retry)
 
 
-async def _plan(
-    settings: Settings,
-    chosen: Chosen,
-    command: Sequence[str],
-    architecture: str,
-    resolver: Resolver,
-    runner_of: Callable[[Cell], tuple[str, ...]],
-) -> Plan:
-    run = new_run(settings, chosen, command)
-    python = max((cell.python for cell in chosen.cells), key=Version)
-    answers = await _resolve(resolver, settings, chosen.cells)
-    await make_sure_of_requirements(resolver, settings, chosen.cells)
+async def _plan(request: PlanRequest, resolver: Resolver) -> Plan:
+    settings, cells = request.settings, request.chosen.cells
+    run = new_run(settings, request.chosen, request.command)
+    python = max((cell.python for cell in cells), key=Version)
+    answers = await _resolve(resolver, settings, cells)
+    await make_sure_of_requirements(resolver, settings, cells)
     tools = await resolver.tools(python)
     locks: dict[str, PlannedLock] = {}
     satisfiable: dict[str, PlannedCell] = {}
     refused: dict[str, Refusal] = {}
-    for cell in chosen.cells:
+    locked: list[LockedCell] = []
+    for cell in cells:
         match answer := answers[cell.id]:
             case Lock():
+                runner = request.runner_of(cell)
                 satisfiable[cell.id] = PlannedCell(
-                    lock=answer.digest, fallback=answer.fallback, runner=runner_of(cell)
+                    lock=answer.digest, fallback=answer.fallback, runner=runner
                 )
                 locks[answer.digest] = PlannedLock.of(answer)
+                locked.append(LockedCell(cell=cell, versions=answer.versions))
             case Unsatisfiable():
                 refused[cell.id] = Refusal(reason=answer.reason, detail=answer.detail)
             case _ as never:
                 assert_never(never)
-    locked = [
-        LockedCell(cell=cell, versions=answer.versions)
-        for cell in chosen.cells
-        if isinstance(answer := answers[cell.id], Lock)
-    ]
-    packages = compared_packages(run)
-    older = await held_back_releases(resolver, settings.subject.subject, packages, locked)
+    subject = settings.subject.subject
+    older = await held_back_releases(resolver, subject, compared_packages(run), locked)
     return Plan(
         run=run.model_copy(update={"older": older}),
         matrix=_without_credentials(settings.matrix, run.subject.spec),
-        architecture=architecture,
+        architecture=request.architecture,
         locks=locks,
         cells=satisfiable,
         unsatisfiable=refused,

@@ -28,7 +28,7 @@ from listeners import RecordingListener
 
 from matrixci.execution.execute import execute
 from matrixci.execution.listener import Listener
-from matrixci.execution.pipeline import Settings
+from matrixci.execution.settings import ExecutionOptions, Settings
 from matrixci.locks.subject import resolve_subject
 from matrixci.matrix.cells import Selection, choose
 from matrixci.matrix.loader import load_matrix
@@ -221,12 +221,7 @@ class Toy:
             subject=await resolve_subject(matrix.subject, self.work_dir / "subjects"),
             checks=self.checks,
             work_dir=self.work_dir,
-            check_filter=None,
-            as_of=None,
-            jobs=None,
-            fresh=fresh,
-            base_origin=None,
-            registry=registry,
+            options=ExecutionOptions(fresh=fresh, registry=registry),
         )
         return await execute(settings, choose(matrix, Selection()), listener, ["toy"])
 

@@ -17,22 +17,25 @@ import pytest
 from factories import RUN, a_check, a_result, a_run, an_engine, cells, write_wheel
 from tiny_index import serving
 
+from matrixci.cli import install_engine as cli_install_engine
+from matrixci.cli import locks_table as cli_locks_table
 from matrixci.cli import main as cli
+from matrixci.cli import matrix as cli_matrix
 from matrixci.cli import plan as cli_plan
-from matrixci.cli import run_options as cli_asked
+from matrixci.cli import run_settings as cli_run_settings
 from matrixci.cli.clean import parse_age
 from matrixci.engine.client import Engine
 from matrixci.errors import ExitCode, ResolverError, UsageError
 from matrixci.execution import execute as running
-from matrixci.execution import pipeline
 from matrixci.execution.new_run import new_run
-from matrixci.execution.pipeline import Settings
+from matrixci.execution.settings import ExecutionOptions, Settings
 from matrixci.fanout.plan import Plan, PlannedCell, PlannedLock, read_plan
+from matrixci.fanout.planner import PlanRequest
 from matrixci.locks.lock import Lock, Unsatisfiable, parse_lock
 from matrixci.matrix.axes import RESERVED
 from matrixci.matrix.cells import Chosen
 from matrixci.matrix.loader import load_matrix
-from matrixci.model import Cell, CellOutcome, CheckOutcome, Reason, Run
+from matrixci.model import BaseOrigin, Cell, CellOutcome, CheckOutcome, Reason, Run
 from matrixci.runs.folder import RunFolder, read_run
 from matrixci.util.resources import data_folder
 from matrixci.util.subprocesses import Completed
@@ -102,7 +105,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ids.extend(cell.id for cell in of)
         return {cell.id: answer(cell) for cell in of}
 
-    monkeypatch.setattr(cli, "resolve_only", resolve)
+    monkeypatch.setattr(cli_matrix, "resolve_only", resolve)
     return ids
 
 
@@ -327,7 +330,7 @@ def test_for_an_engine_elsewhere_none_is_installed_here(
 ) -> None:
     (tmp_path / "engine.sh").write_text('echo "$@" >asked\n', encoding="utf-8")
     (tmp_path / "test_x.py").touch()
-    monkeypatch.setattr(cli_asked, "data_folder", lambda _: tmp_path)
+    monkeypatch.setattr(cli_install_engine, "data_folder", lambda _: tmp_path)
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
     done = command("matrix", "--install-engine")
     assert done.code == ExitCode.INFRASTRUCTURE
@@ -340,7 +343,7 @@ def test_an_engine_that_can_not_be_installed_is_told(
 ) -> None:
     (tmp_path / "engine.sh").write_text('echo "$@" >asked; exit 1\n', encoding="utf-8")
     (tmp_path / "test_x.py").touch()
-    monkeypatch.setattr(cli_asked, "data_folder", lambda _: tmp_path)
+    monkeypatch.setattr(cli_install_engine, "data_folder", lambda _: tmp_path)
     done = command("matrix", "--install-engine")
     assert (done.code, done.err) == (
         ExitCode.INFRASTRUCTURE,
@@ -433,7 +436,7 @@ def test_a_plan_names_the_cells_whose_interpreter_is_not_here(
     async def missing(versions: Collection[str]) -> list[str]:
         return [version for version in versions if version == "3.13"]
 
-    monkeypatch.setattr(cli_plan, "missing_interpreters", missing)
+    monkeypatch.setattr(cli_locks_table, "missing_interpreters", missing)
     with serving(wheels) as address:
         monkeypatch.setenv("UV_DEFAULT_INDEX", address)
         done = command("matrix", "--plan", "--device", "cpu", *base)
@@ -457,9 +460,9 @@ def test_a_plan_names_the_cells_whose_interpreter_is_not_here(
 def test_which_checks_run_is_said_by_the_matrix_or_the_command(
     command: Command, monkeypatch: pytest.MonkeyPatch, key: str, words: list[str], where: str | None
 ) -> None:
-    asked: list[pipeline.Settings] = []
+    asked: list[Settings] = []
 
-    async def execute(settings: pipeline.Settings, *_: object) -> None:
+    async def execute(settings: Settings, *_: object) -> None:
         asked.append(settings)
         raise UsageError
 
@@ -537,16 +540,14 @@ def test_an_engine_that_drops_limits_is_refused_where_they_are_required(
 def test_a_planned_cell_is_an_error_where_its_plan_requires_limits(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def plan(
-        settings: Settings, chosen: Chosen, words: Sequence[str], *_: object, **__: object
-    ) -> Plan:
-        (cell,) = chosen.cells
+    async def plan(request: PlanRequest, *_: object) -> Plan:
+        (cell,) = request.chosen.cells
         lock = answer(cell)
         assert isinstance(lock, Lock)
         planned = PlannedCell(lock=lock.digest, fallback=lock.fallback, runner=())
         return Plan(
-            run=new_run(settings, chosen, words),
-            matrix=settings.matrix,
+            run=new_run(request.settings, request.chosen, request.command),
+            matrix=request.settings.matrix,
             architecture="x86_64",
             locks={lock.digest: PlannedLock.of(lock)},
             cells={cell.id: planned},
@@ -575,7 +576,7 @@ def test_an_index_that_does_not_answer_is_infrastructure(
         msg = "The package index refused access: 403 Forbidden"
         raise ResolverError(msg)
 
-    monkeypatch.setattr(cli, "resolve_only", refuse)
+    monkeypatch.setattr(cli_matrix, "resolve_only", refuse)
     done = command("matrix", "--plan")
     assert done.code == ExitCode.INFRASTRUCTURE
     assert done.err == ["The package index refused access: 403 Forbidden"]
@@ -625,8 +626,10 @@ def test_what_the_command_asks_for_is_what_is_run(
     assert settings.subject.subject.requirement == "other>=1"
     assert str(settings.as_of) == "2025-01-31"
     assert (settings.work_dir, settings.checks) == (Path("kept"), Path("mine"))
-    assert (settings.jobs, settings.fresh, settings.check_filter) == (3, True, "not(slow)")
-    assert settings.base_origin == "assembled"
+    assert settings.check_filter == "not(slow)"
+    assert settings.options == ExecutionOptions(
+        jobs=3, fresh=True, base_origin=BaseOrigin.ASSEMBLED
+    )
 
 
 def test_a_run_records_the_tier_that_was_asked_for(
@@ -660,7 +663,7 @@ def test_an_interrupt_is_told_by_the_exit_code(
     if where == "the run":
         monkeypatch.setattr(running, "execute", interrupt)
     else:
-        monkeypatch.setattr(cli_asked, name[where], interrupt)
+        monkeypatch.setattr(cli_run_settings, name[where], interrupt)
     assert command("matrix").code == ExitCode.INTERRUPTED
 
 

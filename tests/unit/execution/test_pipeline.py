@@ -2,7 +2,7 @@
 
 import asyncio
 import errno
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,10 +18,12 @@ from matrixci.errors import (
     ResolverError,
     RunFilesError,
 )
-from matrixci.execution import pipeline
-from matrixci.execution.cell_recorder import Draft
-from matrixci.execution.pipeline import Pipeline, Settings, default_jobs
-from matrixci.execution.retry import Patience
+from matrixci.execution.cell_recorder import CellRecorder
+from matrixci.execution.pipeline import Pipeline
+from matrixci.execution.pipeline_factory import build_tools, default_jobs
+from matrixci.execution.retry import RetryPolicy
+from matrixci.execution.run_context import RunContext
+from matrixci.execution.settings import Settings, resolver_for
 from matrixci.images.buildx import BuildError
 from matrixci.locks.subject import ResolvedSubject
 from matrixci.matrix.definition import Matrix
@@ -45,16 +47,17 @@ class NoEngine(Engine):
         self.facts = an_engine(cpus=cpus, memory=memory)
 
 
-class Failing(Pipeline):
-    """Its cells raise these errors, one an attempt, and pass then."""
+@dataclass(frozen=True)
+class Failing:
+    """Fails with these errors, one in each attempt, and then passes."""
 
-    errors: tuple[Exception, ...] = ()
+    errors: tuple[Exception, ...]
 
-    async def _take(self, draft: Draft) -> CellResult:
-        with draft.step(StepName.RESOLVE):
-            if draft.attempts <= len(self.errors):
-                raise self.errors[draft.attempts - 1]
-        return draft.end(CellOutcome.PARTIAL, Reason.MISSING_HARDWARE, "no GPU")
+    async def __call__(self, recorder: CellRecorder) -> CellResult:
+        with recorder.step(StepName.RESOLVE):
+            if recorder.attempts <= len(self.errors):
+                raise self.errors[recorder.attempts - 1]
+        return recorder.end(CellOutcome.PARTIAL, Reason.MISSING_HARDWARE, "no GPU")
 
 
 def a_matrix(**more: object) -> Matrix:
@@ -69,24 +72,13 @@ def settings(work_dir: Path, matrix: Matrix) -> Settings:
         subject=ResolvedSubject(subject=subject, wheel=None),
         checks=work_dir / "checks",
         work_dir=work_dir,
-        check_filter=None,
-        as_of=None,
-        jobs=None,
-        fresh=False,
-        base_origin=None,
     )
 
 
 def take(
-    monkeypatch: pytest.MonkeyPatch, work_dir: Path, *errors: Exception, retries: int = 2
+    work_dir: Path, *errors: Exception, retries: int = 2
 ) -> tuple[CellResult, RecordingListener]:
-    """Return what a cell comes to whose attempts fail like this, and what was heard."""
-
-    def at_once(*, retries: int) -> Patience:
-        return Patience(retries=retries, first_seconds=0.001, jitter_seconds=0.0)
-
-    monkeypatch.setattr(pipeline, "Patience", at_once)
-    monkeypatch.setattr(Failing, "errors", errors)
+    """Return the result of a cell whose attempts fail with these errors, and the listener."""
     (work_dir / "checks").mkdir()
     run = a_run([a_cell()])
     folder = RunFolder.create(work_dir, run.id)
@@ -94,9 +86,16 @@ def take(
     heard = RecordingListener()
 
     async def execute() -> None:
-        engine = NoEngine()
-        cells = Failing(settings(work_dir, a_matrix(retries=retries)), run, folder, engine, heard)
-        await cells.execute(run.cells)
+        context = RunContext(
+            settings=settings(work_dir, a_matrix()),
+            run=run,
+            folder=folder,
+            engine=NoEngine(),
+            listener=heard,
+        )
+        tools = build_tools(context, resolver_for(context.settings, "x86_64"), 1)
+        policy = RetryPolicy(retries=retries, first_seconds=0.001, jitter_seconds=0.0)
+        await Pipeline(context, tools, Failing(errors), policy).execute(run.cells)
 
     asyncio.run(execute())
     (result,) = read_run(folder.path).results.values()
@@ -106,9 +105,9 @@ def take(
 
 @pytest.mark.parametrize("error", [ResolverError, BaseImageError, EngineError])
 def test_a_cell_that_the_infrastructure_failed_is_tried_again(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: type[Exception]
+    tmp_path: Path, error: type[Exception]
 ) -> None:
-    result, heard = take(monkeypatch, tmp_path, error("it is away\nfor good"), error("still"))
+    result, heard = take(tmp_path, error("it is away\nfor good"), error("still"))
 
     assert (result.outcome, result.attempts) == (CellOutcome.PARTIAL, 3)
     assert [step.name for step in result.steps] == [StepName.RESOLVE]
@@ -127,10 +126,8 @@ def test_a_cell_that_the_infrastructure_failed_is_tried_again(
         (EngineError, Reason.ENGINE),
     ],
 )
-def test_what_persists_is_an_error(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: type[Exception], reason: Reason
-) -> None:
-    result, heard = take(monkeypatch, tmp_path, *(error("away") for _ in range(2)), retries=1)
+def test_what_persists_is_an_error(tmp_path: Path, error: type[Exception], reason: Reason) -> None:
+    result, heard = take(tmp_path, *(error("away") for _ in range(2)), retries=1)
 
     assert (result.outcome, result.reason, result.attempts) == (CellOutcome.ERROR, reason, 2)
     assert result.message == "away"
@@ -146,9 +143,9 @@ def test_what_persists_is_an_error(
     ],
 )
 def test_nothing_else_is_tried_again(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception, outcome: CellOutcome
+    tmp_path: Path, error: Exception, outcome: CellOutcome
 ) -> None:
-    result, heard = take(monkeypatch, tmp_path, error)
+    result, heard = take(tmp_path, error)
 
     assert (result.outcome, result.attempts, heard.remarks) == (outcome, 1, [])
 
@@ -157,16 +154,16 @@ def test_nothing_else_is_tried_again(
     "error", [RunFilesError("the lock can't be kept"), OSError(errno.ENOSPC, "No space left")]
 )
 def test_a_file_that_can_not_be_written_is_no_fault_of_the_subject(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception
+    tmp_path: Path, error: Exception
 ) -> None:
-    result, _ = take(monkeypatch, tmp_path, error)
+    result, _ = take(tmp_path, error)
 
     assert (result.outcome, result.reason) == (CellOutcome.ERROR, Reason.INTERNAL)
     assert result.message == f"A file of the run can't be written: {error}"
 
 
 def test_a_clock_that_was_set_back_makes_nothing_negative() -> None:
-    draft = Draft(run="run", cell=a_cell(), listener=RecordingListener())
+    draft = CellRecorder(run="run", cell=a_cell(), listener=RecordingListener())
     later = datetime(2026, 11, 21, 10, tzinfo=UTC)
     draft.add(StepName.CHECKS, later, later - timedelta(hours=1))
     assert [step.seconds for step in draft.steps] == [0]

@@ -35,7 +35,7 @@ from matrixci.execution.reproduce import (
     Reproduction,
     image_of,
     open_shell,
-    prepare,
+    prepare_reproduction,
     run_again,
 )
 from matrixci.images.base_images import BaseImages
@@ -140,7 +140,9 @@ def prepared(
         assert name is not None
         return Path(name)
 
-    return prepare(read_run(folder), cell, check, ChecksChoice(given=given, named=named), NAME)
+    return prepare_reproduction(
+        read_run(folder), cell, check, ChecksChoice(given=given, named=named), NAME
+    )
 
 
 # What is prepared, from the run's files alone

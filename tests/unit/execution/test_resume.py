@@ -27,12 +27,18 @@ from matrixci.engine.cleanup_plan import CurrentRun
 from matrixci.engine.client import Engine
 from matrixci.errors import ExitCode, UsageError
 from matrixci.execution import execute as running
-from matrixci.execution.cell_recorder import Draft
-from matrixci.execution.pipeline import Pipeline
-from matrixci.execution.resume import prepare, unfinished
+from matrixci.execution.cell_recorder import CellRecorder
+from matrixci.execution.cell_runner import store_lock
+from matrixci.execution.pipeline import Pipeline, RunCell
+from matrixci.execution.pipeline_factory import build_tools
+from matrixci.execution.resume import Resumption, prepare_resumption, unfinished
+from matrixci.execution.retry import RetryPolicy
+from matrixci.execution.run_context import RunContext
 from matrixci.execution.run_setup import setup_of
+from matrixci.execution.settings import ExecutionOptions
 from matrixci.locks.lock import Lock, parse_lock
 from matrixci.locks.own_wheels import KeptWheel, place_of
+from matrixci.locks.providers import LockProvider
 from matrixci.matrix.definition import Matrix
 from matrixci.matrix.digest import matrix_digest
 from matrixci.matrix.loader import load_matrix
@@ -45,7 +51,7 @@ from matrixci.model import (
     StepName,
     Subject,
 )
-from matrixci.runs.folder import RunFolder, read_run
+from matrixci.runs.folder import RunFolder, StoredRun, read_run
 from matrixci.sandbox.files import read_sources
 
 FINAL = {
@@ -114,6 +120,21 @@ def place(tmp_path: Path) -> Place:
     return place
 
 
+def resumption(
+    place: Place,
+    stored: StoredRun | None = None,
+    matrix: Matrix | None = None,
+    options: ExecutionOptions | None = None,
+) -> Resumption:
+    return prepare_resumption(
+        stored or read_run(place.run),
+        matrix or place.load(),
+        place.checks,
+        place.work_dir,
+        options or ExecutionOptions(),
+    )
+
+
 @pytest.mark.parametrize("outcome", [None, *CellOutcome])
 def test_what_has_no_final_result_is_left(place: Place, outcome: CellOutcome | None) -> None:
     place.write(CellOutcome.PASSED, outcome)
@@ -141,11 +162,11 @@ def test_a_run_goes_on_as_it_began(place: Place) -> None:
         command=("matrix", "--fresh"),
     )
 
-    what = prepare(read_run(place.run), place.load(), place.checks, place.work_dir, jobs=3)
+    what = resumption(place, options=ExecutionOptions(jobs=3))
 
     assert what.cells == (TWO[1],)
     assert (what.settings.check_filter, str(what.settings.as_of)) == ("one", "2026-01-31")
-    assert (what.settings.jobs, what.settings.fresh) == (3, True)
+    assert (what.settings.options.jobs, what.settings.options.fresh) == (3, True)
     assert (what.run.id, what.run.command) == (RUN, ("matrix", "--fresh"))
     assert (what.run.ended, what.run.interrupted) == (None, False)
 
@@ -154,9 +175,8 @@ def test_a_run_goes_on_as_it_began(place: Place) -> None:
 @pytest.mark.parametrize("asked", [False, True])
 def test_limits_that_were_required_still_are(place: Place, *, before: bool, asked: bool) -> None:
     place.write(CellOutcome.PASSED, None, require_limits=before)
-    stored = read_run(place.run)
-    what = prepare(stored, place.load(), place.checks, place.work_dir, require_limits=asked)
-    assert what.settings.require_limits is (before or asked)
+    what = resumption(place, options=ExecutionOptions(require_limits=asked))
+    assert what.settings.options.require_limits is (before or asked)
     assert what.run.require_limits is (before or asked)
 
 
@@ -188,7 +208,7 @@ def test_a_run_that_stands_on_something_else_is_refused(
     change(place)
 
     with pytest.raises(UsageError, match=f"(?s)can't go on.*{told}.*matrixci matrix"):
-        prepare(read_run(place.run), place.load(), place.checks, place.work_dir)
+        resumption(place)
 
 
 def test_all_that_differs_is_told_at_once(place: Place) -> None:
@@ -197,7 +217,7 @@ def test_all_that_differs_is_told_at_once(place: Place) -> None:
     change_a_check(place)
 
     with pytest.raises(UsageError) as caught:
-        prepare(read_run(place.run), place.load(), place.checks, place.work_dir)
+        resumption(place)
 
     assert str(caught.value).count("changed since") == 2
 
@@ -206,7 +226,7 @@ def test_a_run_that_did_not_record_what_it_stands_on_is_refused(place: Place) ->
     place.write(CellOutcome.PASSED, None, setup=None)
 
     with pytest.raises(UsageError, match=r"matrixci 0\.1\.0, which didn't record"):
-        prepare(read_run(place.run), place.load(), place.checks, place.work_dir)
+        resumption(place)
 
 
 @pytest.mark.parametrize("gone", [False, True])
@@ -225,9 +245,9 @@ def test_the_subjects_wheel_must_be_the_same(place: Place, *, gone: bool) -> Non
     if gone:
         wheel.write_bytes(b"another")
         with pytest.raises(UsageError, match="the subject's wheel is gone, or another one"):
-            prepare(stored, matrix, place.checks, place.work_dir)
+            resumption(place, stored, matrix)
     else:
-        what = prepare(stored, matrix, place.checks, place.work_dir)
+        what = resumption(place, stored, matrix)
         assert what.settings.subject.wheel == wheel
 
 
@@ -245,9 +265,9 @@ def test_the_wheels_of_requirements_must_be_the_same(place: Place, *, gone: bool
         with pytest.raises(
             UsageError, match=re.escape(f"the wheel of {own.spec} is missing: tool-2")
         ):
-            prepare(stored, matrix, place.checks, place.work_dir)
+            resumption(place, stored, matrix)
     else:
-        what = prepare(stored, matrix, place.checks, place.work_dir)
+        what = resumption(place, stored, matrix)
         assert what.settings.own_wheels == (KeptWheel(wheel=own, path=kept),)
         assert what.settings.wheels == {own.digest: kept}
 
@@ -355,13 +375,20 @@ class NothingToClean(EngineCleanup):
         return 0
 
 
-class Passing(Pipeline):
-    """Its cells pass at once."""
+def pipeline_of(context: RunContext, locks: LockProvider, run_cell: RunCell) -> Pipeline:
+    tools = build_tools(context, locks, 1)
+    return Pipeline(context, tools, run_cell, RetryPolicy(retries=0))
 
-    async def _take(self, draft: Draft) -> CellResult:
-        with draft.step(StepName.RESOLVE):
+
+def passing(context: RunContext, locks: LockProvider) -> Pipeline:
+    """Return a pipeline whose cells pass at once."""
+
+    async def run_cell(recorder: CellRecorder) -> CellResult:
+        with recorder.step(StepName.RESOLVE):
             await asyncio.sleep(0)
-        return draft.end(CellOutcome.PARTIAL, Reason.MISSING_HARDWARE, "made anew")
+        return recorder.end(CellOutcome.PARTIAL, Reason.MISSING_HARDWARE, "made anew")
+
+    return pipeline_of(context, locks, run_cell)
 
 
 def test_only_what_was_left_is_run_and_lands_in_the_same_folder(
@@ -372,12 +399,12 @@ def test_only_what_was_left_is_run_and_lands_in_the_same_folder(
         return NoEngine()
 
     monkeypatch.setattr(Engine, "connect", connect)
-    monkeypatch.setattr(running, "Pipeline", Passing)
+    monkeypatch.setattr(running, "build_pipeline", passing)
     place.write(CellOutcome.PASSED, CellOutcome.PASSED, interrupted=True)
     kept, damaged = (place.run / "cells" / f"{cell.id}.json" for cell in TWO)
     damaged.write_text("{")
     before = kept.read_bytes()
-    what = prepare(read_run(place.run), place.load(), place.checks, place.work_dir)
+    what = resumption(place)
     heard = RecordingListener()
 
     asyncio.run(running.resume(what, heard))
@@ -422,14 +449,16 @@ class Asked:
     async def close(self) -> None: ...
 
 
-class Locking(Pipeline):
-    """Its cells are locked, and pass."""
+def locking(context: RunContext, locks: LockProvider) -> Pipeline:
+    """Return a pipeline whose cells are locked, and pass."""
 
-    async def _take(self, draft: Draft) -> CellResult:
-        lock = await self._locks.resolve(draft.cell, self._settings.subject.subject)
+    async def run_cell(recorder: CellRecorder) -> CellResult:
+        lock = await locks.resolve(recorder.cell, context.run.subject)
         assert isinstance(lock, Lock)
-        draft.found["lock"] = self._record(draft.cell, lock)
-        return draft.end(CellOutcome.PARTIAL, Reason.MISSING_HARDWARE, "made anew")
+        recorder.found["lock"] = store_lock(context.folder, recorder.cell, lock)
+        return recorder.end(CellOutcome.PARTIAL, Reason.MISSING_HARDWARE, "made anew")
+
+    return pipeline_of(context, locks, run_cell)
 
 
 def go_on_with_a_locked_cell(
@@ -443,7 +472,7 @@ def go_on_with_a_locked_cell(
 
     asked, heard = Asked(), RecordingListener()
     monkeypatch.setattr(Engine, "connect", connect)
-    monkeypatch.setattr(running, "Pipeline", Locking)
+    monkeypatch.setattr(running, "build_pipeline", locking)
     monkeypatch.setattr(running, "resolver_for", lambda *_: asked)
     folder = place.write(None, None, interrupted=True)
     record = a_lock(
@@ -454,7 +483,7 @@ def go_on_with_a_locked_cell(
         fallback=LOCK.fallback,
     )
     folder.write_cell(a_result(TWO[0], CellOutcome.ERROR, lock=record, reason=Reason.ENGINE))
-    what = prepare(read_run(place.run), place.load(), place.checks, place.work_dir)
+    what = resumption(place)
     asyncio.run(running.resume(what, heard))
     return asked.cells, heard.remarks
 

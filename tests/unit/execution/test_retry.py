@@ -11,10 +11,10 @@ from matrixci.errors import (
     NoInterpreterError,
     ResolverError,
 )
-from matrixci.execution.retry import Patience, patiently
+from matrixci.execution.retry import RetryPolicy, retry
 from matrixci.images.buildx import BuildError
 
-AT_ONCE = Patience(retries=2, first_seconds=0.01, jitter_seconds=0.0)
+AT_ONCE = RetryPolicy(retries=2, first_seconds=0.01, jitter_seconds=0.0)
 
 
 class Attempts:
@@ -42,7 +42,7 @@ class Attempts:
 def test_what_the_infrastructure_failed_is_tried_again(error: type[MatrixciError]) -> None:
     attempts = Attempts(error, 2)
 
-    assert asyncio.run(patiently(AT_ONCE, attempts, attempts.tell)) == "done"
+    assert asyncio.run(retry(AT_ONCE, attempts, attempts.tell)) == "done"
 
     assert attempts.numbers == [1, 2, 3]
     assert attempts.told == [(1, "failure 1"), (2, "failure 2")]
@@ -52,7 +52,7 @@ def test_what_persists_is_raised_as_it_is() -> None:
     attempts = Attempts(ResolverError, 9)
 
     with pytest.raises(ResolverError, match="failure 3"):
-        asyncio.run(patiently(AT_ONCE, attempts, attempts.tell))
+        asyncio.run(retry(AT_ONCE, attempts, attempts.tell))
 
     assert attempts.numbers == [1, 2, 3]
     assert attempts.told == [(1, "failure 1"), (2, "failure 2")]
@@ -63,7 +63,7 @@ def test_nothing_else_is_tried_again(error: type[BaseException]) -> None:
     attempts = Attempts(error, 1)
 
     with pytest.raises(error):
-        asyncio.run(patiently(AT_ONCE, attempts, attempts.tell))
+        asyncio.run(retry(AT_ONCE, attempts, attempts.tell))
 
     assert (attempts.numbers, attempts.told) == ([1], [])
 
@@ -72,7 +72,7 @@ def test_no_retries_are_one_attempt() -> None:
     attempts = Attempts(EngineError, 1)
 
     with pytest.raises(EngineError):
-        asyncio.run(patiently(Patience(retries=0), attempts, attempts.tell))
+        asyncio.run(retry(RetryPolicy(retries=0), attempts, attempts.tell))
 
     assert (attempts.numbers, attempts.told) == ([1], [])
 
@@ -81,8 +81,8 @@ def test_a_cancellation_is_felt_while_waiting() -> None:
     attempts = Attempts(EngineError, 9)
 
     async def cancelled() -> None:
-        patience = Patience(retries=2, first_seconds=600.0)
-        task = asyncio.create_task(patiently(patience, attempts, attempts.tell))
+        patience = RetryPolicy(retries=2, first_seconds=600.0)
+        task = asyncio.create_task(retry(patience, attempts, attempts.tell))
         for _ in range(100):
             await asyncio.sleep(0)
         assert attempts.told
@@ -106,7 +106,7 @@ def test_each_wait_is_longer_and_none_is_endless() -> None:
     def tell(_: int, wait: float, __: BaseException) -> None:
         seconds.append(wait)
 
-    patience = Patience(retries=4, first_seconds=0.01, most_seconds=0.05, jitter_seconds=0.0)
+    patience = RetryPolicy(retries=4, first_seconds=0.01, most_seconds=0.05, jitter_seconds=0.0)
     with pytest.raises(EngineError):
-        asyncio.run(patiently(patience, fails, tell))
+        asyncio.run(retry(patience, fails, tell))
     assert seconds == pytest.approx([0.01, 0.03, 0.05, 0.05])

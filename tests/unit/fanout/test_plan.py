@@ -13,7 +13,8 @@ from plans import FOUR, LOCK, MATRIX, a_plan
 
 from matrixci.errors import ResolverError, UsageError
 from matrixci.execution.run_setup import setup_of
-from matrixci.fanout.cell import run_of, settings_of
+from matrixci.execution.settings import ExecutionOptions
+from matrixci.fanout.cell import cell_settings, run_of
 from matrixci.fanout.locks import PlannedLocks
 from matrixci.fanout.plan import (
     Plan,
@@ -165,11 +166,11 @@ def checks(tmp_path: Path) -> Path:
 
 def test_other_checks_than_planned_are_refused(tmp_path: Path, checks: Path) -> None:
     plan = a_plan(setup=setup_of(MATRIX, read_sources(checks), None))
-    settings = settings_of(plan, tmp_path, checks, tmp_path / "home")
+    settings = cell_settings(plan, tmp_path, checks, tmp_path / "home", ExecutionOptions())
     assert (settings.matrix, settings.subject.wheel) == (MATRIX, None)
     (checks / "test_toy.py").write_text("def test_one(): assert 0\n", encoding="utf-8")
     with pytest.raises(UsageError, match="are not those of the plan"):
-        settings_of(plan, tmp_path, checks, tmp_path / "home")
+        cell_settings(plan, tmp_path, checks, tmp_path / "home", ExecutionOptions())
 
 
 @pytest.mark.parametrize("planned", [False, True])
@@ -179,8 +180,10 @@ def test_a_cell_requires_the_limits_that_its_plan_requires(
 ) -> None:
     setup = setup_of(MATRIX, read_sources(checks), None)
     plan = a_plan(setup=setup, require_limits=planned)
-    settings = settings_of(plan, tmp_path, checks, tmp_path / "home", require_limits=asked)
-    assert settings.require_limits is (planned or asked)
+    settings = cell_settings(
+        plan, tmp_path, checks, tmp_path / "home", ExecutionOptions(require_limits=asked)
+    )
+    assert settings.options.require_limits is (planned or asked)
 
 
 def test_the_subjects_wheel_is_found_beside_the_plan(tmp_path: Path, checks: Path) -> None:
@@ -197,11 +200,11 @@ def test_the_subjects_wheel_is_found_beside_the_plan(tmp_path: Path, checks: Pat
     there = tmp_path / "plan"
     there.mkdir()
     lay_wheel(wheel, there / "plan.json")
-    found = settings_of(plan, there, checks, tmp_path / "home").subject.wheel
+    found = cell_settings(plan, there, checks, tmp_path / "home", ExecutionOptions()).subject.wheel
     assert found == there / wheel.name
     (there / wheel.name).write_bytes(b"another")
     with pytest.raises(UsageError, match="subject is not here"):
-        settings_of(plan, there, checks, tmp_path / "home")
+        cell_settings(plan, there, checks, tmp_path / "home", ExecutionOptions())
 
 
 def test_wheels_of_one_name_lie_beside_the_plan(tmp_path: Path, checks: Path) -> None:
@@ -215,14 +218,14 @@ def test_wheels_of_one_name_lie_beside_the_plan(tmp_path: Path, checks: Path) ->
     plan = a_plan(own_wheels=[each.wheel for each in kept], setup=setup)
     there = tmp_path / "plan"
     write_own_wheels(kept, there / "plan.json")
-    found = settings_of(plan, there, checks, tmp_path / "home").own_wheels
+    found = cell_settings(plan, there, checks, tmp_path / "home", ExecutionOptions()).own_wheels
     assert [each.wheel for each in found] == [each.wheel for each in kept]
     for before, after in zip(kept, found, strict=True):
         assert after.path.is_relative_to(there)
         assert after.path.read_bytes() == before.path.read_bytes()
     found[0].path.unlink()
     with pytest.raises(UsageError, match=r"the wheel of old is missing: tool-2\.0"):
-        settings_of(plan, there, checks, tmp_path / "home")
+        cell_settings(plan, there, checks, tmp_path / "home", ExecutionOptions())
 
 
 def test_a_lock_names_the_origin_of_a_wheel_and_installs_it() -> None:

@@ -9,7 +9,7 @@ from factories import a_result, a_run
 
 from matrixci.errors import ExitCode
 from matrixci.execution import execute as running
-from matrixci.execution.pipeline import Settings
+from matrixci.execution.settings import Settings
 from matrixci.history.store import History
 from matrixci.history.writer import record
 from matrixci.runs.folder import RunFolder

@@ -1,1 +1,4 @@
-"""Results in; the judged run with its verdict out. Pure, but for load.py."""
+"""In: the results of a run. Out: the judged run with its verdict.
+
+Pure functions, except for load.py, which reads the files of a run.
+"""

@@ -1,4 +1,4 @@
-"""Describe a set of cells by the axis values that they have in common."""
+"""Describe a set of cells by the axis values they have in common."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
@@ -15,15 +15,15 @@ _EVERY: Final = "every cell"
 def common_values(
     chosen: Collection[str], among: Sequence[Cell]
 ) -> Mapping[str, tuple[str, ...]] | None:
-    """Return the axis values that the chosen cells have and that no other cell has.
+    """Return the axis values that the chosen cells have and no other cell has.
 
     Args:
-        chosen: ids of cells.
-        among: the cells that could have been chosen.
+        chosen: ids of the chosen cells.
+        among: the cells to choose from.
 
     Returns:
-        Axis to values, without the axes that aren't needed; empty where all cells are chosen. None
-        where no axis values tell the chosen cells from the others.
+        Axis to values, without axes that are not needed; empty if all cells are chosen. None if no
+        axis values separate the chosen cells from the others.
     """
     found: dict[str, dict[str, None]] = {}
     for cell in among:
@@ -33,7 +33,7 @@ def common_values(
     values = {axis: tuple(of) for axis, of in found.items()}
     if not _are_exactly(chosen, among, values):
         return None
-    # The axes with the most values say the least.
+    # Drop the axes with the most values first: they describe the set least.
     for axis in sorted(values, key=lambda name: -len(values[name])):
         fewer = {name: of for name, of in values.items() if name != axis}
         if _are_exactly(chosen, among, fewer):
@@ -42,26 +42,25 @@ def common_values(
 
 
 def set_words(chosen: Collection[str], among: Sequence[Cell], every: Sequence[Cell]) -> str:
-    """Return the words for a set of cells, such as "every cell with numpy 1.x".
+    """Return a description of a set of cells, such as "every cell with numpy 1.x".
 
     Args:
-        chosen: ids of cells.
-        among: the cells that could have been chosen: those in which the check ran.
+        chosen: ids of the chosen cells.
+        among: the cells to choose from: those in which the check ran.
         every: all cells of the run.
 
     Returns:
-        Nothing where to list the cells says as much in as few words.
+        The description, or "" if a list of the cells is as short and as clear.
     """
     if len(chosen) < _FEWEST:
         return ""
     values = common_values(chosen, among)
-    # So many values say no more than the cells' names.
     if values is None:
         return ""
     if sum(map(len, values.values())) > min(_MOST_VALUES, len(chosen) - 1):
         return ""
-    told = " and ".join(f"{axis} {_either(of)}" for axis, of in values.items())
-    words = f"{_EVERY} with {told}" if told else _EVERY
+    names = " and ".join(f"{axis} {_either(allowed)}" for axis, allowed in values.items())
+    words = f"{_EVERY} with {names}" if names else _EVERY
     ran = len(_matching(among, values)) == len(_matching(every, values))
     return words if ran else f"{words} that ran it"
 
@@ -71,7 +70,7 @@ def _either(values: Sequence[str]) -> str:
 
 
 def outcomes_of(judged: JudgedRun, checks: Collection[str]) -> dict[str, dict[str, CheckOutcome]]:
-    """Return the outcomes of some checks: check id to cell id to outcome, where the check ran."""
+    """Return the outcomes of the given checks: check id to cell id to outcome, where it ran."""
     found: dict[str, dict[str, CheckOutcome]] = {check: {} for check in checks}
     for cell in judged.cells:
         for check in cell.checks:
@@ -83,12 +82,12 @@ def outcomes_of(judged: JudgedRun, checks: Collection[str]) -> dict[str, dict[st
 def failing_words(
     judged: JudgedRun, chosen: Collection[str], outcomes: Mapping[str, CheckOutcome]
 ) -> str:
-    """Return the words for the cells in which a check fails; nothing where a list says as much.
+    """Return a description of the cells in which a check fails, or "" if a list is as clear.
 
     Args:
         judged: the run.
-        chosen: ids of the cells in which it fails.
-        outcomes: cell id to outcome, where the check ran.
+        chosen: ids of the cells in which the check fails.
+        outcomes: cell id to outcome, for the cells in which the check ran.
     """
     cells = [cell.cell for cell in judged.cells]
     among = [cell for cell in cells if cell.id in outcomes]

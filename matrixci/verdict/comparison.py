@@ -1,4 +1,4 @@
-"""The difference of two judged runs: a pure function of the pair."""
+"""Comparison of a judged run with an earlier one."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
@@ -17,18 +17,21 @@ from matrixci.verdict.judged import (
 from matrixci.verdict.versions import day, subject_title, tracked
 
 NOTABLE_RATIO: Final = 1.5
-"""A metric is reported if it is so many times as large as before, or as small."""
+"""A changed metric is reported if it grew or shrank at least by this factor."""
 NOTABLE_TIMES: Final = {"s": 0.05, "seconds": 0.05, "ms": 50.0, "milliseconds": 50.0}
-"""By unit: the least change of a time that is reported. Less than 50 ms is noise of the machine."""
+"""Unit to the smallest change of a time that is reported. Less than 50 ms is noise."""
 NOTABLE_VALUE: Final = 1e-6
-"""Least change of any other metric that is reported. Less is a rounding error."""
+"""Smallest change of any other metric that is reported. Less is a rounding error."""
 
 DURATION: Final = "seconds"
-"""The metric that every check has: how long it took, which tells of the machine."""
+"""The metric that every check has: its duration, which depends on the machine."""
 
 
 def compare(before: JudgedRun, after: JudgedRun) -> Comparison:
-    """Return how a run differs from an earlier one; what either left out isn't compared."""
+    """Return how a run differs from an earlier one.
+
+    Cells that were not selected in one of the runs are not compared.
+    """
     return Comparison(
         before=before.run.id,
         before_began=before.run.began,
@@ -50,7 +53,7 @@ def _not_compared(before: JudgedRun, after: JudgedRun) -> list[str]:
 def _cell_changes(before: JudgedRun, after: JudgedRun) -> Iterator[CellChange]:
     earlier = {cell.cell.id: cell for cell in before.cells}
     left_out = {*before.run.unselected, *after.run.unselected}
-    # Where only some checks ran, the others neither appeared nor disappeared.
+    # If only some checks ran, the others neither appeared nor disappeared.
     first = tracked(after.run)
     some_before = before.run.check_filter is not None
     some_after = after.run.check_filter is not None
@@ -74,7 +77,7 @@ def _one_sided(
     before: JudgedCell | None = None,
     after: JudgedCell | None = None,
 ) -> CellChange:
-    """Return the change of a cell that only one of the runs has, its checks included."""
+    """Return the change of a cell, and of its checks, that only one of the runs has."""
     there = before or after
     return CellChange(
         cell=cell_id,
@@ -99,7 +102,7 @@ def _cell_change(
     change = _outcome_change(before.outcome, after.outcome)
     checks: tuple[CheckChange, ...] = ()
     metrics: dict[str, tuple[float, float]] = {}
-    # Where a cell has none, why it has none is the cell's to say.
+    # A cell without checks is explained by its own outcome.
     if before.checks and after.checks:
         were = {check.id: check for check in before.checks}
         are = {check.id: check for check in after.checks}
@@ -167,7 +170,7 @@ def _check_change(
 def _check_outcome_change(before: CheckOutcome, after: CheckOutcome) -> Change | None:
     if before in PASSING:
         if after in PASSING:
-            return None  # it passes in both, whatever a known issue says of it
+            return None  # it passes in both runs; only the known issue changed
         return Change.REGRESSED if after in FAILING else Change.OTHER
     if after in PASSING and (before in FAILING or before is CheckOutcome.KNOWN_ISSUE):
         return Change.FIXED
@@ -187,7 +190,7 @@ def _metric_changes(
 
 
 def _is_notable(name: str, before: float, after: float) -> bool:
-    """Tell whether a metric changed by more than the machine's noise."""
+    """Return whether a metric changed by more than noise."""
     if name == DURATION:
         return False
     changed = abs(after - before)
@@ -199,8 +202,8 @@ def _is_notable(name: str, before: float, after: float) -> bool:
 def _package_changes(
     before: Mapping[str, str], after: Mapping[str, str], first: Sequence[str]
 ) -> Iterator[PackageChange]:
-    """Yield the packages that differ, those that the run is about first."""
-    # A cell without a lock has no packages to differ in.
+    """Yield the packages that differ, the subject and its companions first."""
+    # A cell without a lock has no packages to compare.
     if not before or not after or before == after:
         return
     names = sorted(before.keys() | after.keys(), key=lambda name: (name not in first, name))

@@ -1,4 +1,4 @@
-"""A judgement in words: why it isn't ready, what to know beside, what no evidence speaks of."""
+"""The sentences of a verdict: blockers, remarks, and what was not verified."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -19,37 +19,37 @@ _EVIDENCE: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
-    """What stands against a release."""
+class Blocking:
+    """The cells and failures that block a release."""
 
-    against: frozenset[str]
-    """ids of the cells that have to be green and aren't, or that never reported"""
-    new: frozenset[Failure]
-    """new failures, where there are more than are allowed"""
+    cells: frozenset[str]
+    """Ids of the cells that must be green and are not, or that have no result."""
+    new_failures: frozenset[Failure]
+    """The new failures, if there are more of them than allowed."""
 
-    def holds(self, cell: JudgedCell, check_id: str) -> bool:
-        """Tell whether a check that fails in a cell stands against the release."""
-        return cell.cell.id in self.against or (cell.cell.id, check_id) in self.new
+    def includes(self, cell: JudgedCell, check_id: str) -> bool:
+        """Return whether a check that fails in a cell blocks the release."""
+        return cell.cell.id in self.cells or (cell.cell.id, check_id) in self.new_failures
 
 
-def blockers_of(judged: JudgedRun, standing: Standing, *, for_release: bool) -> Iterator[Blocker]:
-    """Return what stands against a release: each failing check, each cell, each other gate."""
-    yield from _failures(judged, standing, held=True)
-    yield from _cells_told(judged, standing, held=True)
+def blockers_of(judged: JudgedRun, blocking: Blocking, *, for_release: bool) -> Iterator[Blocker]:
+    """Yield the blockers of a release: failing checks, then cells, then other gates."""
+    yield from _check_blockers(judged, blocking, is_blocking=True)
+    yield from _cell_blockers(judged, blocking, is_blocking=True)
     for gate in judged.gates:
-        if gate.required and _is_told_by_gate(judged, gate, for_release=for_release):
+        if gate.required and _is_own_blocker(judged, gate, for_release=for_release):
             not_verified = ", not verified" if gate.outcome is GateOutcome.UNVERIFIED else ""
             text = f"gate {gate.name}{not_verified}: {gate.asks}; {_evidence(gate)}"
             yield Blocker(text=text)
 
 
-def remarks_of(judged: JudgedRun, standing: Standing) -> Iterator[str]:
-    """Say what a reader must know beside the verdict."""
-    for told in (
-        *_failures(judged, standing, held=False),
-        *_cells_told(judged, standing, held=False),
+def remarks_of(judged: JudgedRun, blocking: Blocking) -> Iterator[str]:
+    """Yield what a reader should know in addition to the verdict."""
+    for blocker in (
+        *_check_blockers(judged, blocking, is_blocking=False),
+        *_cell_blockers(judged, blocking, is_blocking=False),
     ):
-        yield f"not held against the release: {told.text}"
+        yield f"does not block the release: {blocker.text}"
     warned: dict[tuple[str, bool], list[str]] = {}
     for cell in judged.cells:
         for check in cell.warnings:
@@ -70,7 +70,7 @@ def remarks_of(judged: JudgedRun, standing: Standing) -> Iterator[str]:
 
 
 def unverified_of(judged: JudgedRun) -> Iterator[str]:
-    """Say what no evidence speaks of, so that nobody takes it for granted."""
+    """Yield what the run did not verify."""
     unmet: dict[str, set[str]] = {}
     for cell in judged.cells:
         for check in cell.unmet:
@@ -86,15 +86,16 @@ def unverified_of(judged: JudgedRun) -> Iterator[str]:
         yield f"only checks that match {judged.run.check_filter!r} ran"
     if judged.comparison and judged.comparison.not_compared:
         count = len(judged.comparison.not_compared)
-        yield f"{several(count, 'cell')} not compared with the baseline: one of the runs has none"
+        cells = several(count, "cell")
+        yield f"{cells} not compared with the baseline: not selected in one of the runs"
     for gate in judged.gates:
-        # What a baseline or the selection would tell is said above, or was not asked for.
+        # An unselected cell is listed above, and a missing baseline was not requested.
         if gate.outcome is GateOutcome.UNVERIFIED and gate.name not in {REQUIRE, DISAPPEARED}:
             yield f"{gate.asks}: {_evidence(gate)}"
 
 
-def _is_told_by_gate(judged: JudgedRun, gate: Gate, *, for_release: bool) -> bool:
-    """Tell whether a gate is a reason of its own, beside the checks and cells that are."""
+def _is_own_blocker(judged: JudgedRun, gate: Gate, *, for_release: bool) -> bool:
+    """Return whether a gate is a blocker that no listed check or cell explains."""
     match gate.outcome:
         case GateOutcome.MET:
             return False
@@ -118,25 +119,27 @@ class _Failing:
     """A check that fails, or is flaky, in these cells."""
 
     check: CheckResult
-    """as it is in the first of them"""
+    """The result in the first of the cells."""
     cells: tuple[str, ...]
 
 
-def _failures(judged: JudgedRun, standing: Standing, *, held: bool) -> Iterator[Blocker]:
+def _check_blockers(
+    judged: JudgedRun, blocking: Blocking, *, is_blocking: bool
+) -> Iterator[Blocker]:
     failing: dict[tuple[str, bool], tuple[CheckResult, list[str]]] = {}
     for cell in judged.cells:
         for check in cell.failed:
-            if standing.holds(cell, check.id) is held:
+            if blocking.includes(cell, check.id) is is_blocking:
                 key = check.id, _is_flaky(check)
                 failing.setdefault(key, (check, []))[1].append(cell.cell.id)
-    # Instances of one claim that fail in the same cells are one blocker.
-    alike: dict[tuple[str, bool, tuple[str, ...]], list[_Failing]] = {}
+    # Instances of one check that fail in the same cells are one blocker.
+    grouped: dict[tuple[str, bool, tuple[str, ...]], list[_Failing]] = {}
     for (check_id, flaky), (check, where) in failing.items():
         one = _Failing(check=check, cells=tuple(where))
         claim = (check_id.partition("[")[0], flaky, one.cells)
-        alike.setdefault(claim, []).append(one)
-    outcomes = outcomes_of(judged, {instances[0].check.id for instances in alike.values()})
-    for instances in alike.values():
+        grouped.setdefault(claim, []).append(one)
+    outcomes = outcomes_of(judged, {instances[0].check.id for instances in grouped.values()})
+    for instances in grouped.values():
         yield _blocker(judged, instances, outcomes[instances[0].check.id])
 
 
@@ -147,7 +150,7 @@ def _is_flaky(check: CheckResult) -> bool:
 def _blocker(
     judged: JudgedRun, instances: Sequence[_Failing], outcomes: Mapping[str, CheckOutcome]
 ) -> Blocker:
-    """Return the blocker that a check is, or instances of one that fail in the same cells."""
+    """Return the blocker for instances of one check that fail in the same cells."""
     check, cells = instances[0].check, instances[0].cells
     more = f" and {len(instances) - 1} more of its instances" if len(instances) > 1 else ""
     one, many = ("is flaky", "are flaky") if _is_flaky(check) else ("fails", "fail")
@@ -167,7 +170,7 @@ def _blocker(
 
 
 def _expired(judged: JudgedRun, checks: AbstractSet[str], cells: Sequence[str]) -> list[str]:
-    """Name the known issues that excused these failures until they expired."""
+    """Return a note for each expired known issue that matches these failures."""
     return [
         expiry(issue.reference, issue.expires)
         for issue in judged.known
@@ -177,18 +180,20 @@ def _expired(judged: JudgedRun, checks: AbstractSet[str], cells: Sequence[str]) 
     ]
 
 
-def _cells_told(judged: JudgedRun, standing: Standing, *, held: bool) -> Iterator[Blocker]:
-    """Return a blocker for each outcome of cells that no check explains."""
+def _cell_blockers(
+    judged: JudgedRun, blocking: Blocking, *, is_blocking: bool
+) -> Iterator[Blocker]:
+    """Yield a blocker for each cell outcome that no check explains."""
     others: dict[str, list[str]] = {}
     for cell in judged.cells:
-        if (cell.cell.id in standing.against) is held and (words := _words(judged, cell)):
+        if (cell.cell.id in blocking.cells) is is_blocking and (words := _outcome_of(judged, cell)):
             others.setdefault(words, []).append(cell.cell.id)
     for outcome, where in others.items():
         text = f"{_cells(where, len(judged.cells))}: {outcome}"
         yield Blocker(text=text, cells=tuple(where))
 
 
-def _words(judged: JudgedRun, cell: JudgedCell) -> str:
+def _outcome_of(judged: JudgedRun, cell: JudgedCell) -> str:
     match cell.outcome:
         case CellOutcome.PASSED | CellOutcome.PARTIAL:
             return ""
@@ -216,5 +221,5 @@ def _fallback(cells: Iterable[JudgedCell]) -> Iterator[str]:
         backends = sorted({str(cell.cell.torch_backend) for cell in fallbacks})
         yield (
             f"PyTorch's own index could not be reached ({', '.join(backends)}): "
-            f"the default index's build of torch serves {several(len(fallbacks), 'cell')}"
+            f"torch of the default index is installed in {several(len(fallbacks), 'cell')}"
         )

@@ -1,4 +1,4 @@
-"""The conditions of a release, each held against a judged run: pure functions to gates."""
+"""Evaluation of the release gates against a judged run."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ DISAPPEARED: Final = "disappeared-checks"
 SUBJECT_VERSION: Final = "subject-version"
 
 Failure = tuple[str, str]
-"""A cell's id and the id of a check that fails in it."""
+"""A cell id and the id of a check that fails in that cell."""
 
 _LISTED: Final = 10
 
@@ -40,12 +40,12 @@ def has_values(axes: Mapping[str, str], values: Mapping[str, Sequence[str]]) -> 
 
 
 def is_required(judged: JudgedRun, axes: Mapping[str, str]) -> bool:
-    """Tell whether the release needs a cell of these axes to be green."""
+    """Return whether a cell with these axes must be green for a release."""
     return any(has_values(axes, values) for values in judged.run.gates.require)
 
 
 def excused(cell: JudgedCell, comparison: Comparison | None) -> bool:
-    """Tell whether a cell has no releases to install, and had none in the baseline either."""
+    """Return whether a cell is unsatisfiable, and not newly so since the baseline."""
     if cell.outcome is not CellOutcome.UNSATISFIABLE:
         return False
     change = comparison.cell(cell.cell.id) if comparison else None
@@ -53,7 +53,7 @@ def excused(cell: JudgedCell, comparison: Comparison | None) -> bool:
 
 
 def new_failures(judged: JudgedRun, known_before: frozenset[Failure]) -> list[Failure]:
-    """Return the failing checks, cell by cell, that did not fail in the baseline."""
+    """Return the failing checks of each cell that did not fail in the baseline."""
     return [
         failure
         for cell in judged.cells
@@ -65,7 +65,13 @@ def new_failures(judged: JudgedRun, known_before: frozenset[Failure]) -> list[Fa
 def gates_of(
     judged: JudgedRun, new: Sequence[Failure], subject_version: str | None
 ) -> tuple[Gate, ...]:
-    """Return every gate of a run with its outcome; the run has its comparison already."""
+    """Return every gate of a run with its outcome.
+
+    Args:
+        judged: the run, with its comparison, if there is a baseline.
+        new: the new failures.
+        subject_version: the version that most cells must have; None: any.
+    """
     gates = [_require(judged, values) for values in judged.run.gates.require]
     gates.append(_new_failures(judged, new))
     if not judged.run.checks_chosen and (gate := _applicable(judged)):
@@ -99,7 +105,7 @@ def _require(judged: JudgedRun, values: Mapping[str, Sequence[str]]) -> Gate:
     unsatisfiable = len(cells) - green - len(red)
     evidence = [f"{green} of {len(cells)} cells green"]
     if unsatisfiable:
-        evidence.append(f"{unsatisfiable} unsatisfiable, as the resolver has proved")
+        evidence.append(f"{unsatisfiable} unsatisfiable")
     evidence += [_cell_words(cell) for cell in red]
     left_out = [
         cell
@@ -132,12 +138,12 @@ def _new_failures(judged: JudgedRun, new: Sequence[Failure]) -> Gate:
     by_check = Counter(check for _, check in new)
     evidence += [f"{check}: new in {several(count, 'cell')}" for check, count in by_check.items()]
     outcome = GateOutcome.UNMET if len(new) > allowed else GateOutcome.MET
-    asks = f"at most {several(allowed, 'check')} may fail, known failures and the baseline's apart"
+    asks = f"at most {several(allowed, 'new failure')}, not counting known issues"
     return _gate(NEW_FAILURES, asks, outcome, evidence)
 
 
 def _applicable(judged: JudgedRun) -> Gate | None:
-    """Return the gate that most of the checks which nobody chose do not apply, or None."""
+    """Return an unmet gate if most of the default checks do not apply to the subject."""
     checks = [check for cell in judged.cells for check in cell.checks]
     skipped = sum(check.outcome is CheckOutcome.SKIPPED and not check.need for check in checks)
     if 2 * skipped <= len(checks):
@@ -150,7 +156,7 @@ def _applicable(judged: JudgedRun) -> Gate | None:
 
 
 def _is_about_gpus(judged: JudgedRun) -> bool:
-    """Return whether a GPU was asked for, by a cell of the run or by the gate itself."""
+    """Return whether a cell of the run asks for a GPU, or the gate is required."""
     required = judged.run.gates.gpu is Enforcement.REQUIRED
     return required or any(cell.cell.gpu for cell in judged.cells)
 
@@ -181,18 +187,18 @@ def _gpu(judged: JudgedRun) -> Gate:
 
 def _bounds(judged: JudgedRun, axis: str) -> Gate:
     ordered = _in_order(judged.run.axes.get(axis, ()))
-    ends = tuple(dict.fromkeys([*ordered[:1], *ordered[-1:]]))
-    ended = [_end(judged, axis, value) for value in ends]
-    outcomes = {outcome for outcome, _ in ended}
+    bounds = tuple(dict.fromkeys([*ordered[:1], *ordered[-1:]]))
+    found = [_bound(judged, axis, value) for value in bounds]
+    outcomes = {outcome for outcome, _ in found}
     outcome = next(
         (one for one in (GateOutcome.UNMET, GateOutcome.UNVERIFIED) if one in outcomes),
-        GateOutcome.MET if ended else GateOutcome.UNVERIFIED,
+        GateOutcome.MET if found else GateOutcome.UNVERIFIED,
     )
-    asks = f"the oldest and the newest {axis} ({' and '.join(ends)}) have a green cell each"
-    return _gate(BOUNDS, asks, outcome, [evidence for _, evidence in ended])
+    asks = f"the oldest and the newest {axis} ({' and '.join(bounds)}) each have a green cell"
+    return _gate(BOUNDS, asks, outcome, [evidence for _, evidence in found])
 
 
-def _end(judged: JudgedRun, axis: str, value: str) -> tuple[GateOutcome, str]:
+def _bound(judged: JudgedRun, axis: str, value: str) -> tuple[GateOutcome, str]:
     cells = [cell for cell in judged.cells if cell.cell.axes.get(axis) == value]
     green = sum(cell.outcome in GREEN for cell in cells)
     words = f"{axis} {value}: {green} of {len(cells)} cells green"
@@ -206,7 +212,7 @@ def _end(judged: JudgedRun, axis: str, value: str) -> tuple[GateOutcome, str]:
 
 
 def _in_order(values: Sequence[str]) -> list[str]:
-    """Return values from the oldest to the newest; as written, where they are no versions."""
+    """Return values from the oldest to the newest, or as given if they are not versions."""
     try:
         return sorted(values, key=Version)
     except InvalidVersion:
@@ -215,16 +221,16 @@ def _in_order(values: Sequence[str]) -> list[str]:
 
 def _disappeared(judged: JudgedRun) -> Gate:
     allowed = judged.run.gates.disappeared_checks
-    asks = f"at most {several(allowed, 'check')} of the baseline may be gone"
+    asks = f"at most {several(allowed, 'check')} of the baseline may have disappeared"
     comparison = judged.comparison
     if comparison is None:
-        return _gate(
-            DISAPPEARED, asks, GateOutcome.UNVERIFIED, ["no baseline is given"], required=False
-        )
-    gone = Counter(_gone(comparison.cells))
-    total = gone.total()
-    evidence = [f"{several(total, 'check')} gone"]
-    evidence += [f"{what}: gone in {several(count, 'cell')}" for what, count in gone.items()]
+        return _gate(DISAPPEARED, asks, GateOutcome.UNVERIFIED, ["no baseline"], required=False)
+    counts = Counter(_names_disappeared(comparison.cells))
+    total = counts.total()
+    evidence = [f"{several(total, 'check')} disappeared"]
+    evidence += [
+        f"{name}: disappeared in {several(count, 'cell')}" for name, count in counts.items()
+    ]
     outcome = GateOutcome.UNMET if total > allowed else GateOutcome.MET
     if outcome is GateOutcome.MET and judged.run.check_filter is not None:
         outcome = GateOutcome.UNVERIFIED
@@ -232,11 +238,11 @@ def _disappeared(judged: JudgedRun) -> Gate:
     return _gate(DISAPPEARED, asks, outcome, evidence)
 
 
-def _gone(cells: Sequence[CellChange]) -> Iterator[str]:
+def _names_disappeared(cells: Sequence[CellChange]) -> Iterator[str]:
     for cell in cells:
-        gone = [check.check for check in cell.checks if check.change is Change.DISAPPEARED]
-        yield from gone
-        if cell.change is Change.DISAPPEARED and not gone:
+        checks = [check.check for check in cell.checks if check.change is Change.DISAPPEARED]
+        yield from checks
+        if cell.change is Change.DISAPPEARED and not checks:
             yield cell.cell
 
 

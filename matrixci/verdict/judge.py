@@ -1,10 +1,10 @@
-"""From results to a verdict: pure functions over a run and its cells, no input or output.
+"""Judgement of a run: from stored results to a verdict, without reading or writing anything.
 
-Known issues are held against the checks, missing cells are named, the run is compared with its
-baseline, the gates are looked at, and the verdict follows.
+Known issues are applied to the checks, cells without a result are added as missing, the run is
+compared with its baseline, the gates are evaluated, and the verdict follows from all of these.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -22,14 +22,14 @@ from matrixci.outcomes import (
 )
 from matrixci.util.text import listed
 from matrixci.verdict.comparison import compare
-from matrixci.verdict.explanation import Standing, blockers_of, remarks_of, unverified_of
+from matrixci.verdict.explanation import Blocking, blockers_of, remarks_of, unverified_of
 from matrixci.verdict.gates import excused, gates_of, is_required, new_failures
 from matrixci.verdict.judged import Blocker, JudgedCell, JudgedRun, Verdict
 from matrixci.verdict.known_issues import KnownIssues, expected_failures
 from matrixci.verdict.reproduce_command import reproduction
 
 _NOTHING: Final = "no check passed, so nothing is verified"
-# Reasons that follow from the checks' outcomes, so known issues may change them.
+# Reasons that follow from the outcomes of checks, so known issues can change them.
 _REASONS_FROM_CHECKS: Final = frozenset({Reason.CHECKS, Reason.MISSING_HARDWARE})
 
 
@@ -65,7 +65,6 @@ def judge(
         today: the day on which known issues are checked for expiry.
         options: how the run is judged.
     """
-    baseline = options.baseline
     issues = KnownIssues(run.known_issues, today)
     cells = tuple(
         _judge_cell(cell, results[cell.id], issues, run)
@@ -74,48 +73,50 @@ def judge(
         for cell in run.cells
     )
     draft = JudgedRun(run=run, cells=cells, verdict=Verdict.NOT_READY, reasons=(), remarks=())
-    if baseline is not None:
-        draft = draft.model_copy(update={"comparison": compare(baseline, draft)})
-    new = new_failures(draft, _failing(baseline))
-    gates = gates_of(draft, new, options.subject_version)
-    draft = draft.model_copy(
-        update={
-            "gates": gates,
-            "known": issues.failures(cells),
-            "expected": expected_failures(cells),
-        }
+    if options.baseline is not None:
+        draft = draft.model_copy(update={"comparison": compare(options.baseline, draft)})
+    new = new_failures(draft, _failing(options.baseline))
+    findings = {
+        "gates": gates_of(draft, new, options.subject_version),
+        "known": issues.failures(cells),
+        "expected": expected_failures(cells),
+    }
+    draft = draft.model_copy(update=findings)
+    blocking = Blocking(
+        cells=frozenset(_blocking_cells(draft)),
+        new_failures=frozenset(new) if len(new) > run.gates.new_failures else frozenset(),
     )
-    standing = Standing(
-        against=frozenset(_against(draft)),
-        new=frozenset(new) if len(new) > run.gates.new_failures else frozenset(),
-    )
-    idle = _idle(issues, cells)
-    some = run.check_filter is not None  # then which checks there are is not known
-    told = [] if some else [f"known issue {i.reference} names no check: {i.check}" for i in idle]
-    told += [] if any(cell.count(*PASSING) for cell in cells) else [_NOTHING]
     blockers = (
         *(Blocker(text=problem) for problem in problems),
-        *blockers_of(draft, standing, for_release=options.for_release),
-        *(Blocker(text=text) for text in told),
+        *blockers_of(draft, blocking, for_release=options.for_release),
+        *_other_blockers(draft, issues),
     )
-    return draft.model_copy(
-        update={
-            "verdict": Verdict.NOT_READY if blockers else Verdict.READY,
-            "reasons": tuple(blocker.text for blocker in blockers),
-            "blockers": blockers,
-            "remarks": tuple(remarks_of(draft, standing)),
-            "unverified": (*unverified_of(draft), *_not_judged(idle if some else [])),
-        }
-    )
+    conclusions = {
+        "verdict": Verdict.NOT_READY if blockers else Verdict.READY,
+        "reasons": tuple(blocker.text for blocker in blockers),
+        "blockers": blockers,
+        "remarks": tuple(remarks_of(draft, blocking)),
+        "unverified": (*unverified_of(draft), *_unverified_issues(draft, issues)),
+    }
+    return draft.model_copy(update=conclusions)
+
+
+def _other_blockers(judged: JudgedRun, issues: KnownIssues) -> Iterator[Blocker]:
+    """Yield blockers that concern the run as a whole."""
+    if judged.run.check_filter is None:
+        for issue in _unmatched(issues, judged.cells):
+            yield Blocker(text=f"known issue {issue.reference} matches no check: {issue.check}")
+    if not any(cell.count(*PASSING) for cell in judged.cells):
+        yield Blocker(text=_NOTHING)
 
 
 def judge_cell(result: CellResult, issues: Sequence[KnownIssue], today: date) -> JudgedCell:
-    """Hold a cell's checks against the known issues, and say what the cell comes to then."""
+    """Return a cell after known issues were applied to its checks."""
     return _judge_cell(result.cell, result, KnownIssues(issues, today), None)
 
 
 def exit_code(judged: JudgedRun) -> ExitCode:
-    """Return what a judged run says to the shell."""
+    """Return the exit code for a judged run."""
     if judged.run.interrupted:
         return ExitCode.INTERRUPTED
     if judged.verdict is Verdict.READY:
@@ -127,7 +128,7 @@ def exit_code(judged: JudgedRun) -> ExitCode:
 
 
 def _judge_cell(cell: Cell, result: CellResult, issues: KnownIssues, run: Run | None) -> JudgedCell:
-    checks = issues.hold(result)
+    checks = issues.apply(result)
     outcome, reason, message = result.outcome, result.reason, result.message
     if outcome in FROM_CHECKS:
         other = (
@@ -146,14 +147,14 @@ def _judge_cell(cell: Cell, result: CellResult, issues: KnownIssues, run: Run | 
 
 
 def _absent(cell: Cell, run: Run) -> JudgedCell:
-    """Judge a cell that never reported."""
-    # Of many machines one may have been interrupted; the silence of another is another matter.
+    """Return the judged cell for a cell without a result."""
+    # With a plan, cells ran on many machines: an interruption of one does not explain another.
     cancelled = run.interrupted and run.plan is None
     return JudgedCell(
         cell=cell,
         outcome=CellOutcome.CANCELLED if cancelled else CellOutcome.MISSING,
         reason=Reason.INTERRUPTED if cancelled else None,
-        message="it never reported",
+        message="no result was reported",
         checks=(),
         result=None,
         reproduce=reproduction(run, cell.id, None),
@@ -161,7 +162,7 @@ def _absent(cell: Cell, run: Run) -> JudgedCell:
 
 
 def _failing(baseline: JudgedRun | None) -> frozenset[tuple[str, str]]:
-    """Return the checks, cell by cell, that fail in the baseline, known issues included."""
+    """Return the checks of each cell that fail in the baseline, including known issues."""
     return frozenset(
         (cell.cell.id, check.id)
         for cell in (baseline.cells if baseline else ())
@@ -172,34 +173,35 @@ def _failing(baseline: JudgedRun | None) -> frozenset[tuple[str, str]]:
     )
 
 
-def _against(judged: JudgedRun) -> Iterable[str]:
-    """Yield the ids of the cells that stand against the release."""
+def _blocking_cells(judged: JudgedRun) -> Iterable[str]:
+    """Yield the ids of the cells that block the release."""
     for cell in judged.cells:
         if cell.outcome in GREEN or excused(cell, judged.comparison):
             continue
-        # A cell without a result is a hole in the evidence, whatever the gates ask for.
+        # A cell without a result always blocks, even if no gate requires the cell.
         if cell.result is None or is_required(judged, cell.cell.axes):
             yield cell.cell.id
 
 
-def _idle(issues: KnownIssues, cells: Sequence[JudgedCell]) -> list[KnownIssue]:
-    """Return the known issues that name none of the checks that ran: they guard nothing."""
+def _unmatched(issues: KnownIssues, cells: Sequence[JudgedCell]) -> list[KnownIssue]:
+    """Return the known issues that match none of the checks that ran."""
     reported = {check.id for cell in cells for check in cell.checks}
-    return issues.idle(reported) if reported else []
+    return issues.unmatched(reported) if reported else []
 
 
-def _not_judged(unjudged: Sequence[KnownIssue]) -> list[str]:
-    """Say which known issues may guard nothing, where that can't be told from some checks."""
-    if not unjudged:
-        return []
-    named = listed(f"{issue.reference}: {issue.check}" for issue in unjudged)
-    return [f"whether known issues name a check, since only selected checks ran ({named})"]
+def _unverified_issues(judged: JudgedRun, issues: KnownIssues) -> Iterator[str]:
+    """Yield a note on known issues that only a run of all checks could match."""
+    if judged.run.check_filter is None:
+        return
+    if unmatched := _unmatched(issues, judged.cells):
+        named = listed(f"{issue.reference}: {issue.check}" for issue in unmatched)
+        yield f"whether known issues match a check, because only selected checks ran ({named})"
 
 
 def selected_nothing(judged: JudgedRun) -> bool:
-    """Return whether every cell that could run did, and none had a check that was selected.
+    """Return whether every satisfiable cell ran, but no check matched the filter.
 
-    A cell with another outcome is evidence of something else, for which the run must be kept.
+    If any cell has another outcome, the run has results and must be kept.
     """
     tried = [cell for cell in judged.cells if cell.outcome is not CellOutcome.UNSATISFIABLE]
     return (

@@ -1,6 +1,6 @@
-"""A judged run: the data that every report shows, and nothing else is needed to make one.
+"""A judged run: all data that reports show.
 
-It is the contract between the judgement and the reports, and the published JSON report itself.
+It is the contract between judgement and reports, and it is published as the JSON report.
 """
 
 from enum import StrEnum
@@ -25,33 +25,35 @@ REPORT_VERSION: Final = 1
 
 
 class Verdict(StrEnum):
-    """May the release be made?"""
+    """Whether the release may be made."""
 
     READY = "READY"
     NOT_READY = "NOT READY"
 
 
 class GateOutcome(StrEnum):
-    """What a condition of the release came to."""
+    """The outcome of a gate."""
 
     MET = "met"
     UNMET = "unmet"
     UNVERIFIED = "unverified"
-    """What it asks for was not looked at: cells left out, no GPU, no baseline."""
+    """The evidence is missing: cells were not selected, no GPU, no baseline."""
 
 
 class Gate(Frozen):
-    """One condition of the release, with its evidence."""
+    """One condition for a release, with its evidence."""
 
-    name: str = Field(description="its key in the matrix's gates")
+    name: str = Field(
+        description="key in the section `gates` of matrix.yaml, or a built-in gate's name"
+    )
     asks: str = Field(description="the condition, as a sentence")
     outcome: GateOutcome
-    required: bool = Field(description="False: told, and not held against the release")
-    evidence: tuple[str, ...] = Field(description="what it was judged by, a line each")
+    required: bool = Field(description="False: advisory, never blocks the release")
+    evidence: tuple[str, ...] = Field(description="the evidence, one line per entry")
 
 
 class Change(StrEnum):
-    """What became of a check or a cell since the baseline."""
+    """How a check or a cell changed since the baseline."""
 
     REGRESSED = "regressed"
     FIXED = "fixed"
@@ -60,55 +62,62 @@ class Change(StrEnum):
     NEWLY_UNSATISFIABLE = "newly unsatisfiable"
     NEWLY_SATISFIABLE = "newly satisfiable"
     OTHER = "other"
-    """Another outcome, neither better nor worse: passed to skipped, failed to crashed."""
+    """Another outcome that is neither better nor worse, such as failed to crashed."""
 
 
 class CheckChange(Frozen):
-    """A check that isn't what it was; what stayed the same is left out."""
+    """A check whose outcome changed since the baseline."""
 
     check: str
     change: Change
-    before: CheckOutcome | None = Field(description="None: it was not there")
-    after: CheckOutcome | None = Field(description="None: it is not there")
+    before: CheckOutcome | None = Field(
+        description="outcome in the baseline; None: the check was not there"
+    )
+    after: CheckOutcome | None = Field(
+        description="outcome in this run; None: the check is not there"
+    )
 
 
 class PackageChange(Frozen):
-    """A package of which a cell's two locks have different versions."""
+    """A package that has different versions in two locks."""
 
     name: str
-    before: str | None = Field(description="None: it was not in the lock")
-    after: str | None = Field(description="None: it is not in the lock")
+    before: str | None = Field(description="version in the earlier lock; None: not in that lock")
+    after: str | None = Field(description="version in the later lock; None: not in that lock")
 
 
 class CellChange(Frozen):
-    """How a cell differs from the baseline's."""
+    """How a cell differs from the same cell of the baseline."""
 
     cell: str
-    change: Change | None = Field(description="None: it comes to the same")
+    change: Change | None = Field(description="None: the outcome is the same")
     before: CellOutcome | None
     after: CellOutcome | None
     checks: tuple[CheckChange, ...] = ()
     packages: tuple[PackageChange, ...] = ()
     python: tuple[str, str] | None = Field(
-        default=None, description="X.Y.Z before and after, where they differ"
+        default=None, description="Python X.Y.Z before and after, if they differ"
     )
     metrics: dict[str, tuple[float, float]] = Field(
-        default_factory=dict, description="metrics that changed notably, as check: name"
+        default_factory=dict,
+        description="metrics that changed notably: `CHECK: NAME` to the values before and after",
     )
 
 
 class Comparison(Frozen):
-    """The difference of two runs, cell by cell; cells without any are left out."""
+    """The differences between two runs. Cells without a difference are left out."""
 
     before: str = Field(description="id of the baseline")
     before_began: AwareDatetime
-    before_day: str = Field(description="the day it stands for: of the index, or of the run")
-    before_subject: str = Field(description="its subject with the version that most cells had")
+    before_day: str = Field(description='day of the run, or of the package index as "as of DAY"')
+    before_subject: str = Field(
+        description="subject of the baseline, with the versions that its cells had"
+    )
     before_commit: str | None
     before_verdict: Verdict
     cells: tuple[CellChange, ...]
     not_compared: tuple[str, ...] = Field(
-        default=(), description="cells that only one of the two runs was asked for"
+        default=(), description="ids of cells that were selected in only one of the runs"
     )
 
     @cached_property
@@ -116,7 +125,7 @@ class Comparison(Frozen):
         return {one.cell: one for one in self.cells}
 
     def cell(self, cell_id: str) -> CellChange | None:
-        """Return how a cell differs, None where it doesn't."""
+        """Return how a cell differs, or None if it does not."""
         return self._by_id.get(cell_id)
 
 
@@ -129,12 +138,14 @@ class JudgedCell(Frozen):
     message: str
     checks: tuple[CheckResult, ...]
     result: CellResult | None = Field(
-        description="as stored, its checks left out; None where the cell never reported"
+        description="the stored result without its checks; None: the cell has no result"
     )
-    reproduce: tuple[str, ...] = Field(default=(), description="argv that runs the cell again")
+    reproduce: tuple[str, ...] = Field(
+        default=(), description="arguments of the command that runs the cell again"
+    )
 
     def count(self, *outcomes: CheckOutcome) -> int:
-        """Count the checks that came to one of these."""
+        """Return the number of checks with one of these outcomes."""
         return sum([check.outcome in outcomes for check in self.checks])
 
     @cached_property
@@ -144,39 +155,41 @@ class JudgedCell(Frozen):
 
     @property
     def failed(self) -> tuple[CheckResult, ...]:
-        """Those of the failing checks that ran; why others are missing is the cell's to say."""
+        """The failing checks that ran. The cell's own outcome explains missing checks."""
         return tuple(c for c in self.failing if c.outcome is not CheckOutcome.MISSING)
 
     @cached_property
     def warnings(self) -> tuple[CheckResult, ...]:
-        """The checks that failed and only warn."""
+        """The failed checks that only warn."""
         return tuple(warning_checks(self.checks))
 
     @property
     def unmet(self) -> tuple[CheckResult, ...]:
-        """The checks that need what this machine lacks."""
+        """The checks that were skipped because the machine lacks what they need."""
         return tuple([check for check in self.checks if check.need is not None])
 
 
 class KnownFailure(Frozen):
-    """A known issue that names failing checks of this run, expired or not."""
+    """A known issue, expired or not, that matches failing checks of this run."""
 
     check: str
     reference: str
     reason: str
-    expires: str = Field(description="day, ISO 8601")
-    days_left: int = Field(description="0 or less: it expired, and excuses nothing")
-    checks: tuple[str, ...] = Field(description="the failing checks that it names")
-    cells: tuple[str, ...] = Field(description="the cells in which they fail")
+    expires: str = Field(description="day on which the known issue expires; ISO 8601")
+    days_left: int = Field(
+        description="days until it expires; 0 or less: expired, so its failures count"
+    )
+    checks: tuple[str, ...] = Field(description="ids of the failing checks that it matches")
+    cells: tuple[str, ...] = Field(description="ids of the cells in which they fail")
 
     @property
     def expired(self) -> bool:
-        """Whether it excuses nothing any more."""
+        """Whether the known issue has expired, so that its failures count."""
         return self.days_left <= 0
 
 
 class ExpectedFailure(Frozen):
-    """Checks that fail as the user's suite itself expects, by xfail."""
+    """Failing checks that the suite itself marks with xfail, grouped by reason."""
 
     reason: str
     checks: tuple[str, ...]
@@ -184,34 +197,45 @@ class ExpectedFailure(Frozen):
 
 
 class Blocker(Frozen):
-    """One thing that stands against the release, with what there is to say about it."""
+    """One reason why a release is not ready, with its details."""
 
-    text: str = Field(description="all of it in one line, as in reasons")
-    check: str | None = Field(default=None, description="id of the check; None: it is not a check")
+    text: str = Field(description="the reason in one line, as in `reasons`")
+    check: str | None = Field(
+        default=None, description="id of the failing check; None: the blocker is not a check"
+    )
     claim: str = ""
     outcome: CheckOutcome | None = None
-    instances: int = Field(default=1, description="how many instances of the check fail alike")
-    message: str = Field(default="", description="what the check says in the first of the cells")
-    note: str = Field(default="", description="the known issue that expired")
-    cells: tuple[str, ...] = Field(default=(), description="ids of the cells it is about")
+    instances: int = Field(
+        default=1,
+        description="number of parametrized instances of the check that fail in the same cells",
+    )
+    message: str = Field(default="", description="message of the check in the first of the cells")
+    note: str = Field(default="", description="the expired known issue that matches the failure")
+    cells: tuple[str, ...] = Field(default=(), description="ids of the affected cells")
 
 
 class JudgedRun(Frozen):
-    """A run after judgement: all that a report is made from."""
+    """A run after judgement: everything a report is made from."""
 
     report_version: int = REPORT_VERSION
     run: Run
     cells: tuple[JudgedCell, ...]
     verdict: Verdict
-    reasons: tuple[str, ...] = Field(description="why it is not ready, each in a line")
-    blockers: tuple[Blocker, ...] = Field(
-        default=(), description="the same reasons with their parts; empty in older reports"
+    reasons: tuple[str, ...] = Field(
+        description="why the release is not ready, one line per reason"
     )
-    remarks: tuple[str, ...] = Field(description="what a reader must know beside")
+    blockers: tuple[Blocker, ...] = Field(
+        default=(), description="the same reasons with details; empty in reports of older versions"
+    )
+    remarks: tuple[str, ...] = Field(
+        description="what a reader should know in addition to the verdict"
+    )
     gates: tuple[Gate, ...] = ()
     unverified: tuple[str, ...] = Field(
-        default=(), description="what no evidence speaks of: no GPU here, cells left out"
+        default=(), description="what the run did not verify: no GPU, cells not selected, ..."
     )
     known: tuple[KnownFailure, ...] = ()
     expected: tuple[ExpectedFailure, ...] = ()
-    comparison: Comparison | None = Field(default=None, description="with the baseline")
+    comparison: Comparison | None = Field(
+        default=None, description="comparison with the baseline; None: no baseline"
+    )

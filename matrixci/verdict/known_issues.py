@@ -1,4 +1,4 @@
-"""Known issues held against checks: expected failures, strict and expiring."""
+"""Known issues applied to checks: expected failures that are strict and that expire."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -13,43 +13,43 @@ from matrixci.verdict.judged import ExpectedFailure, JudgedCell, KnownFailure
 _EXCUSABLE: Final = FAILING & EXECUTED
 _NAMED_FAILURES: Final = _EXCUSABLE | {CheckOutcome.KNOWN_ISSUE}
 _XFAIL: Final = "xfail: "
-"""How the harness begins the reason of a failure that the suite expects."""
+"""Prefix that the harness gives to the reason of a test marked with xfail."""
 
 
 class KnownIssues:
-    """The known issues of a run, as they stand on a day."""
+    """The known issues of a run, as of a given day."""
 
     def __init__(self, issues: Sequence[KnownIssue], today: date) -> None:
         self._issues = tuple(issues)
         self._today = today
         self._of_check: dict[str, tuple[KnownIssue, ...]] = {}
 
-    def hold(self, result: CellResult) -> tuple[CheckResult, ...]:
-        """Return a cell's checks as they are where known issues are taken into account."""
+    def apply(self, result: CellResult) -> tuple[CheckResult, ...]:
+        """Return the checks of a cell after known issues were applied."""
         if not self._issues:
             return result.checks
         naming, versions = self._naming, _versions(result)
-        # Nearly no check of a large run is named by any, and such a one stays as it is.
+        # In a large run nearly no check matches a known issue. Those keep their result object.
         return tuple(
             [
-                self._held(check, result.cell, versions) if naming(check.id) else check
+                self._applied(check, result.cell, versions) if naming(check.id) else check
                 for check in result.checks
             ]
         )
 
-    def idle(self, reported: Iterable[str]) -> list[KnownIssue]:
-        """Return the issues that name none of the reported checks: they guard nothing."""
+    def unmatched(self, reported: Iterable[str]) -> list[KnownIssue]:
+        """Return the known issues that match none of the reported checks."""
         named = {id(issue) for check_id in reported for issue in self._naming(check_id)}
         return [issue for issue in self._issues if id(issue) not in named]
 
     def failures(self, cells: Iterable[JudgedCell]) -> tuple[KnownFailure, ...]:
-        """Return the issues that name a failing check, expired or not, with what they name."""
+        """Return the known issues, expired or not, that match failing checks, with those checks."""
         named: dict[int, list[tuple[str, str]]] = {}
         for cell in cells if self._issues else ():
             for check in cell.checks:
                 if check.outcome not in _NAMED_FAILURES or not self._naming(check.id):
                     continue
-                issue = self._speaking(cell.cell, check.id, _versions(cell.result))
+                issue = self._matching(cell.cell, check.id, _versions(cell.result))
                 if issue is not None and self._explains(issue, check):
                     named.setdefault(id(issue), []).append((check.id, cell.cell.id))
         return tuple(
@@ -67,28 +67,28 @@ class KnownIssues:
         )
 
     def _explains(self, issue: KnownIssue, check: CheckResult) -> bool:
-        """Tell whether an outcome is what a known issue made of it, not the suite's own xfail."""
+        """Return whether a failure is due to a known issue, not to an xfail mark of the suite."""
         if check.outcome is CheckOutcome.KNOWN_ISSUE:
             return check.reason == _known(issue)
         return issue.expires <= self._today
 
     def _naming(self, check_id: str) -> tuple[KnownIssue, ...]:
-        """Return the issues whose pattern is that of a check, looked up once for each check."""
+        """Return the known issues whose pattern matches a check; cached by check id."""
         found = self._of_check.get(check_id)
         if found is None:
             found = tuple(issue for issue in self._issues if names(issue, check_id))
             self._of_check[check_id] = found
         return found
 
-    def _speaking(
+    def _matching(
         self, cell: Cell, check_id: str, versions: Mapping[str, str]
     ) -> KnownIssue | None:
         naming = self._naming(check_id)
         return next((issue for issue in naming if speaks_of(issue, cell, versions)), None)
 
-    def _held(self, check: CheckResult, cell: Cell, versions: Mapping[str, str]) -> CheckResult:
-        """Hold a check against the known issue that speaks of it."""
-        issue = self._speaking(cell, check.id, versions)
+    def _applied(self, check: CheckResult, cell: Cell, versions: Mapping[str, str]) -> CheckResult:
+        """Return a check after the known issue that matches it, if any, was applied."""
+        issue = self._matching(cell, check.id, versions)
         if issue is None:
             return check
         if check.outcome is CheckOutcome.PASSED:
@@ -103,7 +103,7 @@ class KnownIssues:
 
 
 def expected_failures(cells: Iterable[JudgedCell]) -> tuple[ExpectedFailure, ...]:
-    """Return the failures that a suite itself expects, those with one reason together."""
+    """Return the failures that the suite itself expects, grouped by reason."""
     found: dict[str, list[tuple[str, str]]] = {}
     for cell in cells:
         for check in cell.checks:
@@ -121,7 +121,7 @@ def expected_failures(cells: Iterable[JudgedCell]) -> tuple[ExpectedFailure, ...
 
 
 def expiry(reference: str, day: str) -> str:
-    """Say that a known issue excuses nothing any more."""
+    """Return a note that a known issue has expired."""
     return f"known issue {reference} expired on {day}"
 
 

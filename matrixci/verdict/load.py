@@ -1,4 +1,4 @@
-"""Judge a run from its files."""
+"""Judgement of a run from its files."""
 
 from pathlib import Path
 

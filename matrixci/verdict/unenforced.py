@@ -1,4 +1,4 @@
-"""Limits that the cells of a judged run ran without."""
+"""Limits that the engine did not enforce for the cells of a judged run."""
 
 from collections import Counter
 
@@ -9,7 +9,7 @@ from matrixci.verdict.judged import JudgedCell, JudgedRun
 
 
 def unenforced_in(run: Run, cell: JudgedCell) -> tuple[str, ...]:
-    """Return the limits that the container of a cell ran without, () if it had no container."""
+    """Return the limits that were not enforced for a cell, or () if no container ran."""
     if cell.result is None or cell.outcome not in FROM_CHECKS:
         return ()
     recorded = cell.result.unenforced
@@ -17,9 +17,9 @@ def unenforced_in(run: Run, cell: JudgedCell) -> tuple[str, ...]:
 
 
 def unenforced_words(judged: JudgedRun) -> str:
-    """Return the limits that cells ran without, and in how many cells unless in all.
+    """Return the limits that were not enforced, with the number of cells unless it is all.
 
-    Of a run in which no cell ran, the limits that its engines can't enforce.
+    If no cell ran, return the limits that the engines of the run cannot enforce.
     """
     ran = [cell for cell in judged.cells if cell.outcome in FROM_CHECKS]
     if not ran:

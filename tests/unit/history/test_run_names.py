@@ -42,7 +42,7 @@ def work_dir(tmp_path: Path) -> Path:
         *(("previous", 3), ("last-green", 2), ("20261101", 1)),
     ],
 )
-def test_a_word_means_a_run(work_dir: Path, name: str | None, found: int) -> None:
+def test_names_of_runs(work_dir: Path, name: str | None, found: int) -> None:
     assert named_run(work_dir, name).resolve().name == IDS[found - 1]
 
 
@@ -56,13 +56,13 @@ def test_a_baseline_is_earlier_than_its_run(work_dir: Path, name: str, of: int, 
 
 
 @pytest.mark.parametrize("name", ["latest~4", "latest~999999"])
-def test_a_run_before_the_first_is_told_with_what_there_is(work_dir: Path, name: str) -> None:
+def test_a_name_beyond_the_first_run_is_an_error_that_lists_runs(work_dir: Path, name: str) -> None:
     with pytest.raises(UsageError, match="3 runs are older than") as caught:
         named_run(work_dir, name)
     assert all(run in str(caught.value) for run in IDS[:4])
 
 
-def test_no_green_run_is_told(tmp_path: Path) -> None:
+def test_last_green_without_a_green_run_is_an_error(tmp_path: Path) -> None:
     stored(tmp_path, 1, good=False)
     with pytest.raises(UsageError, match=f"no run of this subject is READY. Runs: {IDS[0]}"):
         named_run(tmp_path, "last-green")
@@ -79,7 +79,7 @@ def test_no_green_run_is_told(tmp_path: Path) -> None:
     ],
     ids=lambda fields: next(iter(fields)),
 )
-def test_a_run_of_something_else_is_no_last_green(
+def test_a_run_of_another_subject_or_matrix_is_not_last_green(
     work_dir: Path, fields: dict[str, object]
 ) -> None:
     stored(work_dir, 5, good=True)
@@ -93,12 +93,12 @@ def test_a_run_of_something_else_is_no_last_green(
     assert named_run(work_dir, "last-green").name == IDS[0]
 
 
-def test_a_damaged_run_is_passed_over(work_dir: Path) -> None:
+def test_a_damaged_earlier_run_is_skipped(work_dir: Path) -> None:
     (work_dir / "runs" / IDS[1] / "run.json").write_text("{")
     assert named_run(work_dir, "last-green").name == IDS[0]
 
 
-def test_a_damaged_run_itself_is_told(
+def test_a_damaged_run_is_an_error_if_it_is_the_run_itself(
     work_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (work_dir / "runs" / IDS[3] / "run.json").write_text("{")
@@ -107,7 +107,7 @@ def test_a_damaged_run_itself_is_told(
         assert f"{IDS[3]}/run.json: " in done.err
 
 
-def test_readiness_takes_the_last_green_run_and_says_so(
+def test_readiness_compares_with_the_last_green_run(
     work_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     done = run_command(monkeypatch, capsys, work_dir.parent, "readiness", "--format", "json")
@@ -118,7 +118,7 @@ def test_readiness_takes_the_last_green_run_and_says_so(
         assert run_command(monkeypatch, capsys, work_dir.parent, *words).err == told
 
 
-def test_only_what_is_worse_fails_where_it_is_asked_for(
+def test_fail_on_regression_ignores_failures_of_the_baseline(
     work_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("readiness", "--format", "json", "--fail-on", "regression", "--baseline")
@@ -133,7 +133,7 @@ def test_only_what_is_worse_fails_where_it_is_asked_for(
 @pytest.mark.parametrize(
     "words", [("show",), ("compare", "last-green"), ("constraints", "*", "--out", "c", "--run")]
 )
-def test_commands_understand_the_words(
+def test_commands_accept_names_of_runs(
     work_dir: Path,
     words: tuple[str, ...],
     monkeypatch: pytest.MonkeyPatch,

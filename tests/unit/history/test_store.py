@@ -105,7 +105,7 @@ def take_in(history: History, runs: Sequence[JudgedRun]) -> None:
 # Adding
 
 
-def test_a_run_is_taken_in_once(history: History) -> None:
+def test_a_run_is_added_once(history: History) -> None:
     run = run_of(1, judged_cell(checks=[a_check(metrics={"seconds": 1.5, "mib": 3.0})]))
     assert [history.add(run) for _ in range(3)] == [Added.NEW, Added.UNCHANGED, Added.UNCHANGED]
     assert [kept.id for kept in history.runs()] == ["run-001"]
@@ -113,7 +113,7 @@ def test_a_run_is_taken_in_once(history: History) -> None:
     assert [point.metrics for point in series.points] == [{"seconds": 1.5, "mib": 3.0}]
 
 
-def test_a_run_that_is_judged_otherwise_is_brought_up_to_date(history: History) -> None:
+def test_a_run_with_a_new_judgement_is_updated(history: History) -> None:
     check = a_check("test_a.py::test_gone", FAILED, metrics={"mib": 1.0})
     take_in(history, [run_of(1, judged_cell(outcome=CellOutcome.FAILED, checks=[check]))])
     again = run_of(1, judged_cell(checks=[a_check(outcome=CheckOutcome.KNOWN_ISSUE)]))
@@ -125,7 +125,7 @@ def test_a_run_that_is_judged_otherwise_is_brought_up_to_date(history: History) 
     assert history.connection.execute("SELECT count(*) FROM metrics").fetchone() == (0,)
 
 
-def test_what_a_run_says_of_itself_is_kept(history: History) -> None:
+def test_facts_of_a_run_are_kept(history: History) -> None:
     cells = [
         judged_cell(a_cell(python), versions={"transformers": version}, digest=version)
         for python, version in (("3.10", "5.20.2"), ("3.11", "5.23.0"), ("3.12", "5.23.0"))
@@ -138,7 +138,7 @@ def test_what_a_run_says_of_itself_is_kept(history: History) -> None:
     assert kept.began.startswith("2026-11-01T10:00:00")
 
 
-def test_a_cell_is_told_with_the_version_that_it_has_itself(history: History) -> None:
+def test_a_cell_point_has_the_version_of_its_own_lock(history: History) -> None:
     cells = [
         judged_cell(a_cell(python), versions={"transformers": version}, digest=version)
         for python, version in (("3.10", "5.20.2"), ("3.11", "5.23.0"))
@@ -148,14 +148,14 @@ def test_a_cell_is_told_with_the_version_that_it_has_itself(history: History) ->
     assert points == {"py3.10-numpy2-cpu": "5.20.2", "py3.11-numpy2-cpu": "5.23.0"}
 
 
-def test_locks_that_cells_share_are_kept_once(history: History) -> None:
+def test_shared_locks_are_stored_once(history: History) -> None:
     versions = {"torch": "2.15.0", "numpy": "2.5.5"}
     cells = [judged_cell(a_cell(f"3.{n}"), versions=versions) for n in range(60)]
     take_in(history, [run_of(day, *cells) for day in (1, 2)])
     assert history.connection.execute("SELECT count(*) FROM packages").fetchone() == (2,)
 
 
-def test_a_run_is_taken_in_whole_or_not_at_all(history: History, file: Path) -> None:
+def test_a_failed_addition_leaves_nothing(history: History, file: Path) -> None:
     broken = a_check(metrics={"mib": 1.0})
     broken.metrics["mib"] = object()  # type: ignore[assignment]
     with pytest.raises(HistoryError, match="can't be used"):
@@ -165,7 +165,7 @@ def test_a_run_is_taken_in_whole_or_not_at_all(history: History, file: Path) -> 
     assert file.is_file()
 
 
-def test_any_text_is_taken_in(history: History) -> None:
+def test_any_text_can_be_stored(history: History) -> None:
     name = "test_a.py::test_x['; DROP TABLE runs; --\x00\x1b[31m\n|`<script>"
     take_in(history, [run_of(1, judged_cell(checks=[a_check(name)]), commit="'\"")])
     (series,) = check_series(history, name)
@@ -195,7 +195,7 @@ def test_any_text_is_taken_in(history: History) -> None:
         ("green none red", (State.RED, 3, 1, 1)),
     ],
 )
-def test_since_when(
+def test_streaks(
     history: History, words: str, expected: tuple[State, int, int, int | None]
 ) -> None:
     take_in(history, of_days(words))
@@ -207,14 +207,14 @@ def test_since_when(
     assert (found.state, day[found.since.run], found.runs, green) == expected
 
 
-def test_nothing_is_said_where_only_the_infrastructure_spoke(history: History) -> None:
+def test_a_cell_with_only_infrastructure_failures_has_no_streak(history: History) -> None:
     take_in(history, of_days("error cancelled"))
     (series,) = cell_series(history)
     assert streak(series.points) is None
     assert streak(()) is None
 
 
-def test_a_run_of_some_checks_can_show_red_and_not_green(history: History) -> None:
+def test_a_filtered_run_can_be_red_but_not_green(history: History) -> None:
     red, green = judged_cell(outcome=CellOutcome.FAILED), judged_cell()
     take_in(history, [run_of(1, green), run_of(2, red), run_of(3, green, check_filter="numpy")])
     (series,) = cell_series(history)
@@ -229,7 +229,7 @@ def test_a_run_of_some_checks_can_show_red_and_not_green(history: History) -> No
     assert (found.state, found.since.run) == (State.RED, "run-005")
 
 
-def test_what_changed_between_the_green_and_the_red_is_named(history: History) -> None:
+def test_packages_that_changed_since_the_last_green_run(history: History) -> None:
     before = {"torch": "2.14.1", "numpy": "2.5.5", "gone": "1.0"}
     after = {"torch": "2.15.0", "numpy": "2.5.5", "come": "0.1"}
     take_in(
@@ -252,7 +252,7 @@ def test_what_changed_between_the_green_and_the_red_is_named(history: History) -
     )
 
 
-def test_a_run_as_of_a_day_stands_where_that_day_is(history: History) -> None:
+def test_a_run_as_of_a_day_is_sorted_by_that_day(history: History) -> None:
     # Made today, and it tells of a state of the index between the two others.
     backfill = run_of(20, judged_cell(outcome=CellOutcome.FAILED), as_of="2026-11-02")
     take_in(history, [run_of(1, judged_cell()), run_of(4, judged_cell()), backfill])
@@ -277,7 +277,7 @@ def test_subjects_are_not_mixed(history: History) -> None:
     assert [s.subject for s in cell_series(history, subject="accelerate")] == ["accelerate"]
 
 
-def test_cells_of_one_id_and_other_requirements_are_not_mixed(history: History) -> None:
+def test_cells_with_the_same_id_but_other_requirements_are_not_mixed(history: History) -> None:
     other = a_cell(requires=("torch<2", "numpy"))
     runs = [run_of(1, judged_cell()), run_of(2, judged_cell(other, CellOutcome.FAILED))]
     take_in(history, runs)
@@ -289,7 +289,7 @@ def test_cells_of_one_id_and_other_requirements_are_not_mixed(history: History) 
     assert trends(history, runs[1].run) == {ONE.id: Trend(outcomes=("failed",))}
 
 
-def test_what_surrounds_a_cell_may_change(history: History) -> None:
+def test_a_series_continues_if_only_other_cells_change(history: History) -> None:
     runs = of_days("green red")
     changed = runs[1].run.model_copy(
         update={"matrix_digest": "11", "axes": {"python": ("3.12", "3.14")}, "known_issues": ()}
@@ -320,7 +320,7 @@ def check_days(history: History, words: str, cell: Cell = ONE, *, same_lock: boo
         ("passed flaky passed", (3, 2, 2, 1)),
     ],
 )
-def test_how_often_a_check_flipped(
+def test_flips_of_a_check(
     history: History, words: str, expected: tuple[int, int, int, int]
 ) -> None:
     check_days(history, words)
@@ -329,13 +329,13 @@ def test_how_often_a_check_flipped(
     assert (found.runs, found.flips, found.of_same_lock, found.flaky) == expected
 
 
-def test_a_flip_that_a_release_may_explain_is_told_apart(history: History) -> None:
+def test_flips_with_the_same_lock_are_counted_separately(history: History) -> None:
     check_days(history, "passed failed passed", same_lock=False)
     (series,) = check_series(history, "test_a.py::test_one")
     assert flips(series.points) == Flips(runs=3, flips=2, of_same_lock=0, flaky=0)
 
 
-def test_flips_of_all_cells_together(history: History) -> None:
+def test_flips_are_summed_over_cells(history: History) -> None:
     cells = [a_cell("3.12"), a_cell("3.13")]
     for day, outcome in enumerate((PASSED, FAILED, PASSED), start=1):
         each = [judged_cell(cell, checks=[a_check(outcome=outcome)]) for cell in cells]
@@ -344,7 +344,7 @@ def test_flips_of_all_cells_together(history: History) -> None:
     assert (found.runs, found.flips) == (6, 4)
 
 
-def test_a_check_is_found_by_its_id_and_by_a_glob(history: History) -> None:
+def test_checks_are_found_by_id_and_by_glob(history: History) -> None:
     names = ["test_a.py::test_x[a]", "test_a.py::test_x[b]", "test_b.py::test_y"]
     take_in(history, [run_of(1, judged_cell(checks=[a_check(name) for name in names]))])
     found = {
@@ -360,7 +360,7 @@ def test_a_check_is_found_by_its_id_and_by_a_glob(history: History) -> None:
     }
 
 
-def test_how_metrics_went(history: History) -> None:
+def test_series_of_metrics(history: History) -> None:
     for day, value in enumerate((5.5, None, 4.5), start=1):
         metrics = {"seconds": day / 1000} | ({"import_seconds": value} if value else {})
         history.add(run_of(day, judged_cell(checks=[a_check(metrics=metrics)])))
@@ -385,13 +385,13 @@ def test_how_metrics_went(history: History) -> None:
         ("rg?", Red(since=None, last_green="2")),
     ],
 )
-def test_since_when_something_is_red(words: str, expected: Red | None) -> None:
+def test_red_since(words: str, expected: Red | None) -> None:
     good = {"g": True, "r": False, "?": None}
     points = [(good[word], str(day)) for day, word in enumerate(words, start=1)]
     assert red_before(points) == expected
 
 
-def test_of_several_cells_the_one_that_is_red_for_longest_counts() -> None:
+def test_the_longest_red_period_of_several_cells_counts() -> None:
     new, old = Red(since=None, last_green="3"), Red(since="2", last_green="1")
     assert longest([new, old, Red(since="3", last_green=None)]) == old
     assert longest([new]) == new
@@ -402,7 +402,7 @@ def blocked_by(judged: JudgedRun, *blockers: Blocker) -> JudgedRun:
     return judged.model_copy(update={"blockers": blockers})
 
 
-def test_the_history_knows_since_when_a_check_fails(history: History) -> None:
+def test_red_period_of_a_check(history: History) -> None:
     def day(number: int, outcome: CheckOutcome, *, other: CheckOutcome = PASSED) -> JudgedRun:
         checks = [a_check("test_a.py::test_one", outcome), a_check("test_a.py::test_two", other)]
         return run_of(number, judged_cell(ONE, CellOutcome.FAILED, checks))
@@ -421,7 +421,7 @@ def test_the_history_knows_since_when_a_check_fails(history: History) -> None:
     assert reds(history, blocked_by(runs[0], one)) == {}
 
 
-def test_the_history_knows_since_when_a_cell_is_red(history: History) -> None:
+def test_red_period_of_a_cell(history: History) -> None:
     runs = of_days("green error red blocked red")
     take_in(history, runs[:-1])
     blocker = Blocker(text="it is blocked", cells=(ONE.id,))
@@ -435,7 +435,7 @@ def test_the_history_knows_since_when_a_cell_is_red(history: History) -> None:
 # Trends
 
 
-def test_trends_are_of_a_runs_cells_up_to_it(history: History) -> None:
+def test_trends_contain_the_runs_up_to_the_given_run(history: History) -> None:
     def day(number: int, outcome: CheckOutcome, seconds: float, cell: Cell = ONE) -> JudgedRun:
         check = a_check(outcome=outcome, metrics={"seconds": 9.0, "import_seconds": seconds})
         word = CellOutcome.PASSED if outcome is PASSED else CellOutcome.FAILED
@@ -456,7 +456,7 @@ def test_trends_are_of_a_runs_cells_up_to_it(history: History) -> None:
     assert trends(history, runs[1].run)[check].runs == trends(history, runs[1].run)[ONE.id].runs
 
 
-def test_steady_checks_may_be_left_out_of_the_trends(history: History) -> None:
+def test_steady_checks_can_be_left_out_of_trends(history: History) -> None:
     runs = [
         run_of(
             day,
@@ -479,7 +479,7 @@ def test_steady_checks_may_be_left_out_of_the_trends(history: History) -> None:
 # Pruning
 
 
-def test_old_runs_are_removed_by_number(history: History, file: Path) -> None:
+def test_prune_keeps_a_number_of_runs(history: History, file: Path) -> None:
     cells = [
         judged_cell(a_cell(f"3.{n}"), checks=[a_check(f"test_a.py::test_{i}") for i in range(60)])
         for n in range(40)
@@ -493,14 +493,14 @@ def test_old_runs_are_removed_by_number(history: History, file: Path) -> None:
     assert file.stat().st_size < before / 2
 
 
-def test_old_runs_are_removed_by_day(history: History) -> None:
+def test_prune_removes_runs_before_a_day(history: History) -> None:
     take_in(history, of_days("green red green"))
     assert history.prune(before=date(2026, 11, 3)) == ("run-001", "run-002")
     assert history.prune(before=date(2026, 11, 3)) == ()
     assert [kept.id for kept in history.runs()] == ["run-003"]
 
 
-def test_nothing_is_left_of_what_no_run_speaks_of(history: History) -> None:
+def test_prune_removes_unused_rows(history: History) -> None:
     check = a_check("test_a.py::test_gone", metrics={"gone": 1.0})
     take_in(history, [run_of(1, judged_cell(a_cell("3.9"), checks=[check], versions={"old": "1"}))])
     take_in(history, [run_of(2, judged_cell(checks=[a_check()], outcome=CellOutcome.BLOCKED))])
@@ -521,7 +521,7 @@ def test_nothing_is_left_of_what_no_run_speaks_of(history: History) -> None:
 
 @QUICK
 @given(st.lists(st.sampled_from(["green", "red", "error"]), max_size=8), st.integers(1, 8))
-def test_pruning_and_adding_again_comes_to_the_same(words: list[str], keep: int) -> None:
+def test_pruned_runs_can_be_added_again(words: list[str], keep: int) -> None:
     runs = of_days(" ".join(words))
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -539,7 +539,7 @@ def test_pruning_and_adding_again_comes_to_the_same(words: list[str], keep: int)
 # The file
 
 
-def test_a_file_of_version_1_is_brought_to_this_version(file: Path, said: list[str]) -> None:
+def test_a_file_of_version_1_is_migrated(file: Path, said: list[str]) -> None:
     with sqlite3.connect(file) as old:
         old.executescript(V1)
     old.close()
@@ -562,11 +562,11 @@ def test_a_file_of_version_1_is_brought_to_this_version(file: Path, said: list[s
     assert said == []
 
 
-def test_every_step_of_the_tables_is_gone_through_by_a_new_file(history: History) -> None:
+def test_a_new_file_goes_through_every_migration(history: History) -> None:
     assert schema.version_of(history.connection) == len(schema.STEPS)
 
 
-def test_a_step_that_fails_changes_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_migration_changes_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with sqlite3.connect(file) as old:
         old.executescript(V1)
     old.close()
@@ -579,7 +579,7 @@ def test_a_step_that_fails_changes_nothing(file: Path, monkeypatch: pytest.Monke
         assert len(history.runs()) == 2
 
 
-def test_a_newer_file_is_refused_and_left_alone(file: Path, said: list[str]) -> None:
+def test_a_file_of_a_newer_version_is_refused(file: Path, said: list[str]) -> None:
     with History.writing(file, said.append) as history:
         history.connection.execute("PRAGMA user_version = 99")
     content = file.read_bytes()
@@ -617,9 +617,7 @@ BROKEN = ["garbage", "truncated", "cut in a page", "a page of zeros", "noise"]
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_a_damaged_file_is_set_aside_and_a_new_one_begun(
-    file: Path, said: list[str], kind: str
-) -> None:
+def test_a_damaged_file_is_renamed_and_replaced(file: Path, said: list[str], kind: str) -> None:
     with History.writing(file, said.append) as history:
         take_in(history, of_days("green red"))
     damaged = broken(kind, file.read_bytes())
@@ -641,7 +639,7 @@ def test_a_damaged_file_is_set_aside_and_a_new_one_begun(
     assert "is damaged" in line
 
 
-def test_what_lies_beside_a_damaged_file_goes_with_it(file: Path, said: list[str]) -> None:
+def test_the_wal_of_a_damaged_file_is_renamed_too(file: Path, said: list[str]) -> None:
     file.write_bytes(b"garbage" * 1000)
     for ending in ("-wal", "-shm"):
         Path(f"{file}{ending}").write_bytes(ending.encode())
@@ -654,14 +652,14 @@ def test_what_lies_beside_a_damaged_file_goes_with_it(file: Path, said: list[str
     ]
 
 
-def test_a_file_that_was_mended_meanwhile_is_not_set_aside(file: Path, said: list[str]) -> None:
+def test_a_file_that_was_repaired_meanwhile_is_not_renamed(file: Path, said: list[str]) -> None:
     with History.writing(file, said.append):
         pass
     assert _set_aside(file, 1.0) is None
     assert _set_aside(file.with_name("nothing"), 1.0) is None
 
 
-def test_a_locked_file_is_waited_for(file: Path, said: list[str]) -> None:
+def test_a_locked_file_is_retried(file: Path, said: list[str]) -> None:
     with History.writing(file, said.append):
         pass
     other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
@@ -674,7 +672,7 @@ def test_a_locked_file_is_waited_for(file: Path, said: list[str]) -> None:
     other.close()
 
 
-def test_a_file_that_stays_locked_is_told(file: Path, said: list[str]) -> None:
+def test_a_file_that_stays_locked_is_an_error(file: Path, said: list[str]) -> None:
     with History.writing(file, said.append):
         pass
     other = sqlite3.connect(file, isolation_level=None)
@@ -688,13 +686,13 @@ def test_a_file_that_stays_locked_is_told(file: Path, said: list[str]) -> None:
     assert said == []
 
 
-def test_a_history_that_is_not_there_is_told(file: Path) -> None:
+def test_a_missing_history_is_an_error(file: Path) -> None:
     with pytest.raises(UsageError, match=r"There is no history .*\nTake a run in: matrixci"):
         History.reading(file)
     assert not file.exists()
 
 
-def test_a_place_that_can_not_be_is_told(tmp_path: Path, said: list[str]) -> None:
+def test_an_impossible_path_is_an_error(tmp_path: Path, said: list[str]) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(HistoryError, match=r"folder .* can't be made"):
         History.writing(tmp_path / "file/history.sqlite", said.append)
@@ -725,7 +723,7 @@ def child(*arguments: object) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("begun", ["new", "standing"])
-def test_processes_that_add_at_once_all_succeed(file: Path, said: list[str], begun: str) -> None:
+def test_concurrent_processes_all_add_their_runs(file: Path, said: list[str], begun: str) -> None:
     if begun == "standing":
         with History.writing(file, said.append):
             pass
@@ -737,7 +735,7 @@ def test_processes_that_add_at_once_all_succeed(file: Path, said: list[str], beg
         assert [kept.id for kept in history.runs()] == [f"run-{day:03}" for day in range(1, 16)]
 
 
-def test_processes_that_meet_a_damaged_file_set_it_aside_once(file: Path) -> None:
+def test_concurrent_processes_rename_a_damaged_file_once(file: Path) -> None:
     file.write_bytes(b"garbage" * 1000)
     children = [child(file, first, first + 3) for first in (1, 4, 7)]
     outputs = [each.communicate(timeout=120)[0] for each in children]
@@ -748,7 +746,7 @@ def test_processes_that_meet_a_damaged_file_set_it_aside_once(file: Path) -> Non
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_a_file_that_is_read_only_can_be_read_and_is_told(said: list[str]) -> None:
+def test_a_read_only_file_can_be_read_but_not_written(said: list[str]) -> None:
     with tempfile.TemporaryDirectory() as name:
         file = Path(name, "history.sqlite")
         with History.writing(file, said.append) as history:

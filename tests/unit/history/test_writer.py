@@ -52,13 +52,15 @@ def test_a_finished_run_is_added_once(tmp_path: Path) -> None:
     ],
     ids=lambda fields: next(iter(fields)),
 )
-def test_a_run_that_is_not_whole_is_left_out(tmp_path: Path, fields: dict[str, object]) -> None:
+def test_an_unfinished_or_filtered_run_is_not_added(
+    tmp_path: Path, fields: dict[str, object]
+) -> None:
     path = tmp_path / "history.sqlite"
     assert not record(judged(tmp_path, **fields), path, lambda _: None)  # type: ignore[arg-type]
     assert not path.exists()
 
 
-def test_a_damaged_history_costs_the_past_alone(tmp_path: Path) -> None:
+def test_a_damaged_history_is_replaced(tmp_path: Path) -> None:
     said: list[str] = []
     path = tmp_path / "history.sqlite"
     path.write_bytes(b"no database")
@@ -69,7 +71,7 @@ def test_a_damaged_history_costs_the_past_alone(tmp_path: Path) -> None:
     assert len([*tmp_path.glob("history.sqlite.damaged-*")]) == 1
 
 
-def test_a_history_that_can_not_be_used_is_a_warning(tmp_path: Path) -> None:
+def test_an_unusable_history_is_a_warning(tmp_path: Path) -> None:
     said: list[str] = []
     path = tmp_path / "history.sqlite"
     other = sqlite3.connect(path)

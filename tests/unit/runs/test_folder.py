@@ -68,18 +68,18 @@ def test_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert stored.folder == folder.path
 
 
-def test_a_lock_is_written_beside_the_run(stored: RunFolder) -> None:
+def test_a_lock_is_written_into_the_run_folder(stored: RunFolder) -> None:
     path = stored.write_lock("py3.12-numpy2-cpu", "attrs==1\n")
     assert path == "locks/py3.12-numpy2-cpu.txt"
     assert (stored.path / path).read_text(encoding="utf-8") == "attrs==1\n"
 
 
-def test_nothing_of_a_run_goes_into_a_commit(stored: RunFolder, tmp_path: Path) -> None:
+def test_the_work_dir_is_ignored_by_git(stored: RunFolder, tmp_path: Path) -> None:
     assert (tmp_path / ".gitignore").read_text(encoding="utf-8") == "*\n"
     assert stored.logs.is_dir()
 
 
-def test_ids_sort_by_time_and_differ_within_a_second() -> None:
+def test_run_ids_sort_by_time_and_are_unique() -> None:
     later = AT.replace(second=1)
     assert new_run_id(AT).startswith("20261121T100000Z-")
     assert new_run_id(AT) < new_run_id(later)
@@ -89,7 +89,7 @@ def test_ids_sort_by_time_and_differ_within_a_second() -> None:
 # A file is whole or not there
 
 
-def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+def test_a_file_is_replaced_atomically(tmp_path: Path) -> None:
     path = tmp_path / "deep/run.json"
     write_whole(path, "old")
     write_whole(path, "new é")
@@ -126,7 +126,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
 
 
 @pytest.mark.parametrize("where", ["", "runs", f"runs/{RUN}"])
-def test_a_folder_that_can_not_be_made_is_told(tmp_path: Path, where: str) -> None:
+def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path, where: str) -> None:
     # A file in the way: what permissions forbid, root may do all the same.
     work_dir = tmp_path / "home"
     blocked = work_dir / where
@@ -153,9 +153,7 @@ def test_a_second_run_of_one_id_is_refused(stored: RunFolder, tmp_path: Path) ->
     ],
     ids=["run", "cell", "lock", "latest"],
 )
-def test_what_can_not_be_written_is_told(
-    tmp_path: Path, write: Callable[[RunFolder], object]
-) -> None:
+def test_a_failed_write_is_an_error(tmp_path: Path, write: Callable[[RunFolder], object]) -> None:
     folder = RunFolder.create(tmp_path, RUN)
     for path in (folder.cells, folder.locks, folder.logs, folder.path):
         path.rmdir()
@@ -165,7 +163,7 @@ def test_what_can_not_be_written_is_told(
         write(folder)
 
 
-def test_latest_is_the_last_that_was_pointed_at(tmp_path: Path) -> None:
+def test_latest_is_the_last_run_that_was_marked(tmp_path: Path) -> None:
     for name in ("a", "b", "a"):
         folder = RunFolder(tmp_path / "runs" / name)
         folder.write_run(a_run())
@@ -174,7 +172,7 @@ def test_latest_is_the_last_that_was_pointed_at(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["a", "b", "latest"]
 
 
-def test_a_folder_in_the_place_of_latest_is_told(stored: RunFolder) -> None:
+def test_a_folder_named_latest_is_an_error(stored: RunFolder) -> None:
     link = stored.path.parent / "latest"
     link.unlink()
     link.mkdir()
@@ -206,7 +204,9 @@ def work_dir(tmp_path: Path) -> Path:
         ("20261121T11", "20261121T110000Z-cccccc"),
     ],
 )
-def test_a_run_is_found_by_what_names_it(work_dir: Path, name: str | None, found: str) -> None:
+def test_a_run_is_found_by_id_prefix_or_latest(
+    work_dir: Path, name: str | None, found: str
+) -> None:
     assert find_run(work_dir, name).name == found
     assert find_run(work_dir, name) == work_dir / "runs" / found
 
@@ -236,7 +236,9 @@ def test_a_run_is_found_by_its_path(
         "20261120T100000Z-aaaaaa/cells",
     ],
 )
-def test_what_names_no_single_run_is_told_with_what_there_is(work_dir: Path, name: str) -> None:
+def test_an_ambiguous_or_unknown_name_is_an_error_that_lists_runs(
+    work_dir: Path, name: str
+) -> None:
     with pytest.raises(UsageError) as caught:
         find_run(work_dir, name)
     assert str(caught.value) == (
@@ -247,7 +249,7 @@ def test_what_names_no_single_run_is_told_with_what_there_is(work_dir: Path, nam
 
 
 @pytest.mark.parametrize("name", [None, "x", "/no/such/folder"])
-def test_where_there_is_no_run_at_all_that_is_told(tmp_path: Path, name: str | None) -> None:
+def test_no_run_at_all_is_an_error(tmp_path: Path, name: str | None) -> None:
     with pytest.raises(UsageError) as caught:
         find_run(tmp_path, name)
     first = "No run yet" if name is None else f"There is no run {name!r}, nor any other"
@@ -315,7 +317,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize(("damage", "told"), DAMAGES, ids=NAMES)
-def test_a_result_that_can_not_be_read_is_a_problem(
+def test_an_unreadable_result_is_a_problem(
     stored: RunFolder, damage: Callable[[Path], object], told: str
 ) -> None:
     damage(stored.cells / f"{TWO[0].id}.json")
@@ -328,7 +330,7 @@ def test_a_result_that_can_not_be_read_is_a_problem(
 
 
 @pytest.mark.parametrize(("damage", "told"), DAMAGES, ids=NAMES)
-def test_a_run_that_can_not_be_read_is_told(
+def test_an_unreadable_run_is_an_error(
     stored: RunFolder, damage: Callable[[Path], object], told: str
 ) -> None:
     damage(stored.path / "run.json")
@@ -339,12 +341,12 @@ def test_a_run_that_can_not_be_read_is_told(
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_folder_without_a_run_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_a_run_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RunFilesError, match=r"run\.json: .*No such file"):
         read_run(tmp_path)
 
 
-def test_a_file_that_is_too_large_is_not_read(
+def test_a_file_that_is_too_large_is_refused(
     stored: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = stored.cells / f"{TWO[0].id}.json"
@@ -376,13 +378,13 @@ def test_a_result_of_another_run_or_cell_is_a_problem(
     assert found.problems == (f"{path.name}: {told}",)
 
 
-def test_a_cell_that_never_reported_is_no_problem_of_the_files(stored: RunFolder) -> None:
+def test_a_cell_without_a_result_is_not_a_problem(stored: RunFolder) -> None:
     (stored.cells / f"{TWO[0].id}.json").unlink()
     found = read_run(stored.path)
     assert (list(found.results), found.problems) == ([TWO[1].id], ())
 
 
-def test_a_run_whose_results_are_gone_has_none(stored: RunFolder) -> None:
+def test_a_run_without_result_files_has_no_results(stored: RunFolder) -> None:
     for path in stored.cells.iterdir():
         path.unlink()
     stored.cells.rmdir()
@@ -399,7 +401,9 @@ WHOLE = a_result(TWO[0]).model_dump_json().encode()
 
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @given(st.integers(0, len(WHOLE)), st.integers(0, 40), st.binary(max_size=4))
-def test_a_damaged_result_is_named_and_the_others_are_read(at: int, cut: int, put: bytes) -> None:
+def test_a_damaged_result_is_a_problem_and_the_others_are_read(
+    at: int, cut: int, put: bytes
+) -> None:
     with tempfile.TemporaryDirectory() as work_dir:
         folder = RunFolder.create(Path(work_dir), RUN)
         folder.write_run(a_run(TWO))
@@ -424,7 +428,7 @@ def test_any_run_file_is_read_or_refused(data: bytes) -> None:
             read_run(folder.path)
 
 
-def test_a_run_that_is_forgotten_leaves_the_one_before_as_the_latest(tmp_path: Path) -> None:
+def test_latest_moves_to_the_previous_run_if_a_run_is_removed(tmp_path: Path) -> None:
     names = ["20261101T000000Z-aaaaaa", "20261102T000000Z-bbbbbb"]
     made = [RunFolder.create(tmp_path, name) for name in names]
     for folder, name in zip(made, names, strict=True):

@@ -26,7 +26,7 @@ def write(folder: Path, files: Mapping[str, str]) -> Path:
 # Digests
 
 
-def test_facts_have_one_digest_whatever_their_order() -> None:
+def test_a_digest_does_not_depend_on_the_order_of_facts() -> None:
     assert digest_of({"a": 1, "b": {"c": 2, "d": 3}}) == digest_of({"b": {"d": 3, "c": 2}, "a": 1})
 
 
@@ -40,7 +40,7 @@ def test_other_facts_have_another_digest(other: dict[str, object]) -> None:
 FILES = {"a": "1", "b": "2", "deep/c": "3"}
 
 
-def test_a_folder_has_one_digest_wherever_it_lies(tmp_path: Path) -> None:
+def test_a_digest_does_not_depend_on_the_path_of_the_folder(tmp_path: Path) -> None:
     one = write(tmp_path / "one", FILES)
     same = write(tmp_path / "elsewhere/same", dict(reversed(FILES.items())))
     assert digest(one) == digest(same)
@@ -59,14 +59,14 @@ def test_a_folder_has_one_digest_wherever_it_lies(tmp_path: Path) -> None:
     ],
     ids=["content", "name", "place", "one more", "one less", "swapped", "joined"],
 )
-def test_another_folder_has_another_digest(tmp_path: Path, other: Mapping[str, str]) -> None:
+def test_other_contents_have_another_digest(tmp_path: Path, other: Mapping[str, str]) -> None:
     here, there = write(tmp_path / "here", FILES), write(tmp_path / "there", other)
     assert digest(here) != digest(there)
     assert digest(here, there) != digest(there, here)
     assert digest(here, here) != digest(here)
 
 
-def test_what_tools_leave_behind_is_no_source(tmp_path: Path) -> None:
+def test_files_created_by_tools_are_ignored(tmp_path: Path) -> None:
     # The path up to the folder may have any name: a checkout may lie in a hidden one.
     folder = write(tmp_path / ".hidden/__pycache__/checks", FILES)
     before = digest(folder)
@@ -96,7 +96,7 @@ def store(tmp_path: Path) -> ResultStore:
 RESULT = a_result(reuse_key=KEY, log="logs/a.log")
 
 
-def test_a_result_is_found_under_its_key_with_its_log(
+def test_a_result_is_found_by_key_with_its_log(
     store: ResultStore, log: Path, tmp_path: Path
 ) -> None:
     store.keep(RESULT, log)
@@ -106,13 +106,13 @@ def test_a_result_is_found_under_its_key_with_its_log(
     assert copy.read_text(encoding="utf-8") == "what it said \N{REPLACEMENT CHARACTER}\n"
 
 
-def test_nothing_is_found_under_another_key(store: ResultStore, log: Path, tmp_path: Path) -> None:
+def test_another_key_finds_nothing(store: ResultStore, log: Path, tmp_path: Path) -> None:
     store.keep(RESULT, log)
     assert store.find("1" * 64, tmp_path / "copy.log") is None
     assert not (tmp_path / "copy.log").exists()
 
 
-def test_the_last_result_of_a_key_is_found(store: ResultStore, log: Path, tmp_path: Path) -> None:
+def test_the_latest_result_of_a_key_is_found(store: ResultStore, log: Path, tmp_path: Path) -> None:
     newer = RESULT.model_copy(update={"message": "newer"})
     store.keep(RESULT, log)
     store.keep(newer, log)
@@ -164,9 +164,7 @@ def test_a_result_without_its_log_is_not_found(
     assert store.find(KEY, tmp_path / "copy.log") is None
 
 
-def test_a_store_that_can_not_be_written_is_told(
-    store: ResultStore, log: Path, tmp_path: Path
-) -> None:
+def test_a_failed_write_is_an_error(store: ResultStore, log: Path, tmp_path: Path) -> None:
     (tmp_path / "results").write_text("in the way", encoding="utf-8")
     with pytest.raises(RunFilesError, match="can't be written"):
         store.keep(RESULT, log)

@@ -39,13 +39,11 @@ def ids(*words: str) -> set[str]:
         (ids("numpy2") | ids("3.10", "numpy1", "cpu"), ""),
     ],
 )
-def test_a_set_is_named_by_what_its_cells_have_in_common(
-    chosen: Collection[str], words: str
-) -> None:
+def test_a_set_is_described_by_common_axis_values(chosen: Collection[str], words: str) -> None:
     assert set_words(chosen, EVERY, EVERY) == words
 
 
-def test_whatever_is_said_is_true_of_these_cells_and_of_no_other() -> None:
+def test_a_description_fits_exactly_the_chosen_cells() -> None:
     for number in range(2 ** len(EVERY[:8])):
         chosen = {cell.id for place, cell in enumerate(EVERY[:8]) if number >> place & 1}
         values = common_values(chosen, EVERY)
@@ -58,7 +56,7 @@ def test_whatever_is_said_is_true_of_these_cells_and_of_no_other() -> None:
             assert matching == chosen
 
 
-def test_only_cells_in_which_a_check_ran_count() -> None:
+def test_cells_without_the_check_are_ignored() -> None:
     ran = [cell for cell in EVERY if not cell.gpu]
     assert set_words(ids("cpu"), ran, EVERY) == "every cell that ran it"
     assert set_words(ids("numpy2", "cpu"), ran, EVERY) == "every cell with numpy 2.x that ran it"
@@ -91,7 +89,7 @@ def run_of(outcomes: dict[str, CheckOutcome]) -> JudgedRun:
         (CheckOutcome.SKIPPED, "every cell that ran it"),
     ],
 )
-def test_that_it_fails_in_no_other_is_said_where_it_passed_in_the_others(
+def test_in_no_other_is_added_only_if_the_check_passed_elsewhere(
     elsewhere: CheckOutcome, words: str
 ) -> None:
     chosen = ids("numpy2")
@@ -101,6 +99,6 @@ def test_that_it_fails_in_no_other_is_said_where_it_passed_in_the_others(
     assert failing_words(run, chosen, outcomes_of(run, {"a::x"})["a::x"]) == words
 
 
-def test_one_cell_is_named_by_its_id() -> None:
+def test_a_single_cell_is_named_by_its_id() -> None:
     alone = [a_cell()]
     assert set_words({alone[0].id}, alone, alone) == ""

@@ -75,9 +75,7 @@ CELLS = {
 
 
 @pytest.mark.parametrize(("pair", "expected"), CELLS.items())
-def test_what_became_of_a_cell(
-    pair: tuple[CellOutcome, CellOutcome], expected: Change | None
-) -> None:
+def test_change_of_a_cell(pair: tuple[CellOutcome, CellOutcome], expected: Change | None) -> None:
     found = change(*map(of_outcome, pair))
     assert (found.change if found else None) is expected
 
@@ -110,7 +108,7 @@ CHECKS = {
 
 
 @pytest.mark.parametrize(("pair", "expected"), CHECKS.items())
-def test_what_became_of_a_check(
+def test_change_of_a_check(
     pair: tuple[CheckOutcome, CheckOutcome], expected: Change | None
 ) -> None:
     results = [a_result(CELL, checks=[a_check(outcome=one), a_check("z")]) for one in pair]
@@ -119,7 +117,7 @@ def test_what_became_of_a_check(
     assert [(one.check, one.change) for one in checks] == ([(ID, expected)] if expected else [])
 
 
-def test_checks_appear_and_disappear_where_both_cells_ran() -> None:
+def test_checks_appear_and_disappear_if_both_cells_ran() -> None:
     found = change(a_result(CELL, checks=[a_check("a")]), a_result(CELL, checks=[a_check("b")]))
     assert found
     assert found.change is None
@@ -132,7 +130,7 @@ def test_checks_appear_and_disappear_where_both_cells_ran() -> None:
     assert gone.checks == ()
 
 
-def test_where_only_some_checks_ran_none_appears_and_none_disappears() -> None:
+def test_a_check_filter_makes_no_check_appear_or_disappear() -> None:
     some, other = a_result(CELL, checks=[a_check("a")]), a_result(CELL, checks=[a_check("b")])
     after = compare(judged(some), judged(other, check_filter="b")).cell(CELL.id)
     assert after
@@ -142,7 +140,7 @@ def test_where_only_some_checks_ran_none_appears_and_none_disappears() -> None:
     assert [one.change for one in before.checks] == [Change.DISAPPEARED]
 
 
-def test_cells_appear_and_disappear_but_not_where_they_were_left_out() -> None:
+def test_unselected_cells_neither_appear_nor_disappear() -> None:
     one, two = judged(a_result(CELL)), judged(a_result(OTHER))
     assert [(cell.cell, cell.change) for cell in compare(one, two).cells] == [
         (OTHER.id, Change.APPEARED),
@@ -153,7 +151,7 @@ def test_cells_appear_and_disappear_but_not_where_they_were_left_out() -> None:
     assert compare(one, left_out).not_compared == (CELL.id,)
 
 
-def test_packages_interpreter_and_metrics_are_compared() -> None:
+def test_packages_python_and_metrics_are_compared() -> None:
     def result(versions: dict[str, str], python: str, checks: list[CheckResult]) -> CellResult:
         attestation = Attestation(
             python=python, machine="m", distributions={}, modules={}, torch_cuda=None, gpus=0
@@ -196,7 +194,7 @@ def metric_changes(name: str, before: float, after: float) -> dict[str, tuple[fl
         ("loss", -1.0, 1.0),
     ],
 )
-def test_a_metric_that_changed_notably_is_reported(name: str, before: float, after: float) -> None:
+def test_a_notable_change_of_a_metric_is_reported(name: str, before: float, after: float) -> None:
     assert metric_changes(name, before, after) == {f"{ID}: {name}": (before, after)}
 
 
@@ -212,13 +210,11 @@ def test_a_metric_that_changed_notably_is_reported(name: str, before: float, aft
         ("seconds", 1.0, 60.0),  # the duration of the check itself
     ],
 )
-def test_a_change_of_a_metric_that_may_be_noise_is_not_reported(
-    name: str, before: float, after: float
-) -> None:
+def test_noise_in_a_metric_is_not_reported(name: str, before: float, after: float) -> None:
     assert metric_changes(name, before, after) == {}
 
 
-def test_the_baseline_is_told() -> None:
+def test_a_comparison_describes_its_baseline() -> None:
     before = judged(a_result(CELL), commit="abc")
     comparison = compare(before, judged(a_result(CELL)))
     assert comparison.before == before.run.id

@@ -54,7 +54,7 @@ def gate(run: JudgedRun, name: str) -> Gate:
     return found
 
 
-def test_every_gate_of_the_defaults_is_there_with_evidence() -> None:
+def test_default_gates_and_their_evidence() -> None:
     run = judged(*map(a_result, [*FOUR, BOTH[1]]))
     assert {one.name: one.outcome for one in run.gates} == {
         "require": MET,
@@ -67,7 +67,7 @@ def test_every_gate_of_the_defaults_is_there_with_evidence() -> None:
     assert [one.name for one in run.gates if not one.required] == ["gpu", "disappeared-checks"]
 
 
-def test_nothing_is_said_of_gpus_where_no_cell_asks_for_one() -> None:
+def test_there_is_no_gpu_gate_without_gpu_cells() -> None:
     run = judged(*map(a_result, FOUR), for_release=True)
     assert "gpu" not in {one.name for one in run.gates}
     assert not any("GPU" in line for line in (*run.reasons, *run.remarks, *run.unverified))
@@ -85,7 +85,7 @@ SKIPS = a_check("test_a.py::test_other", CheckOutcome.SKIPPED, reason="no torch 
         ((a_check(), replace(SKIPS, need=Need.GPU), SKIPS), False, True),
     ],
 )
-def test_checks_that_nobody_chose_and_that_do_not_apply_make_nothing_ready(
+def test_default_checks_that_do_not_apply_block_the_release(
     checks: tuple[CheckResult, ...], *, chosen: bool, ready: bool
 ) -> None:
     run = judged(a_result(FOUR[0], checks=checks), checks_chosen=chosen, gates={"bounds": ()})
@@ -93,7 +93,7 @@ def test_checks_that_nobody_chose_and_that_do_not_apply_make_nothing_ready(
     assert any("do not apply" in reason for reason in run.reasons) is not ready
 
 
-def test_a_flaky_check_is_called_flaky_where_it_was_and_failing_where_it_failed() -> None:
+def test_flaky_and_failing_cells_of_one_check_are_two_blockers() -> None:
     flaky = a_check(ONE, CheckOutcome.FLAKY)
     run = judged(
         *(a_result(cell, CellOutcome.FAILED, [flaky], reason=Reason.CHECKS) for cell in FOUR[:2]),
@@ -106,7 +106,7 @@ def test_a_flaky_check_is_called_flaky_where_it_was_and_failing_where_it_failed(
     )
 
 
-def test_a_required_gpu_that_no_cell_asks_for_is_not_verified() -> None:
+def test_a_required_gpu_gate_without_gpu_cells_is_unverified() -> None:
     run = judged(*map(a_result, FOUR), gates={"gpu": "required"}, for_release=True)
     assert gate(run, "gpu").outcome is UNVERIFIED
     assert gate(run, "gpu").evidence == ("no cell of the run asks for a GPU",)
@@ -114,16 +114,16 @@ def test_a_required_gpu_that_no_cell_asks_for_is_not_verified() -> None:
 
 
 @pytest.mark.parametrize("release", [True, False])
-def test_what_is_not_required_is_not_held_against_the_release(*, release: bool) -> None:
+def test_a_failure_in_a_cell_that_is_not_required_does_not_block(*, release: bool) -> None:
     gates = {"require": ({"device": ("cpu",)},), "new_failures": 1}
     run = judged(a_result(BOTH[0]), red(BOTH[1]), gates=gates, for_release=release)
     assert run.verdict is Verdict.READY
     assert run.remarks == (
-        "not held against the release: test_a.py::test_one fails in py3.12-numpy2-cuda",
+        "does not block the release: test_a.py::test_one fails in py3.12-numpy2-cuda",
     )
 
 
-def test_new_failures_count_where_nothing_requires_the_cell() -> None:
+def test_new_failures_count_in_cells_that_are_not_required() -> None:
     gates = {"require": ({"device": ("cpu",)},), "new_failures": 1}
     run = judged(a_result(BOTH[0]), red(BOTH[1], ONE, "test_b.py::test_two"), gates=gates)
     assert run.verdict is Verdict.NOT_READY
@@ -135,7 +135,7 @@ def test_new_failures_count_where_nothing_requires_the_cell() -> None:
 
 
 @pytest.mark.parametrize("before", [CheckOutcome.FAILED, CheckOutcome.KNOWN_ISSUE])
-def test_what_failed_in_the_baseline_is_no_new_failure(before: CheckOutcome) -> None:
+def test_a_failure_of_the_baseline_is_not_new(before: CheckOutcome) -> None:
     gates = {"require": ({"device": ("cpu",)},)}
     issues = (an_issue(ONE),) if before is CheckOutcome.KNOWN_ISSUE else ()
     baseline = judged(a_result(BOTH[0]), red(BOTH[1]), known_issues=issues)
@@ -146,13 +146,13 @@ def test_what_failed_in_the_baseline_is_no_new_failure(before: CheckOutcome) -> 
     assert judged(red(BOTH[0]), baseline=judged(red(BOTH[0]))).verdict is Verdict.NOT_READY
 
 
-def test_a_cell_that_never_reported_stands_against_it_whatever_is_required() -> None:
+def test_a_missing_cell_blocks_even_if_it_is_not_required() -> None:
     run = a_run(BOTH, gates={"require": ({"device": ("cpu",)},)})
     verdict = judge(run, {BOTH[0].id: a_result(BOTH[0])}, (), TODAY)
     assert verdict.reasons == ("py3.12-numpy2-cuda: missing",)
 
 
-def test_an_unsatisfiable_cell_stands_against_it_only_where_it_could_be_had_before() -> None:
+def test_an_unsatisfiable_cell_blocks_only_if_it_is_newly_so() -> None:
     results = [a_result(FOUR[0]), unsatisfiable(FOUR[1]), a_result(FOUR[3])]
     assert judged(*results, for_release=True).verdict is Verdict.READY
     same = judged(*results, baseline=judged(*results), for_release=True)
@@ -179,7 +179,7 @@ def test_a_required_cell_that_was_not_selected_is_unverified(*, release: bool) -
     assert other.verdict is Verdict.READY
 
 
-def test_where_only_some_checks_ran_a_release_is_not_verified() -> None:
+def test_a_check_filter_leaves_gates_unverified() -> None:
     assert judged(a_result(BOTH[0]), check_filter="one").verdict is Verdict.READY
     run = judged(a_result(BOTH[0]), check_filter="one", for_release=True)
     assert run.verdict is Verdict.NOT_READY
@@ -196,13 +196,13 @@ def test_where_only_some_checks_ran_a_release_is_not_verified() -> None:
         ([red(FOUR[0]), unsatisfiable(FOUR[3])], UNMET),
     ],
 )
-def test_the_oldest_and_the_newest_need_a_green_cell(
+def test_the_oldest_and_the_newest_value_need_a_green_cell(
     results: list[CellResult], outcome: GateOutcome
 ) -> None:
     assert gate(judged(*results), "bounds").outcome is outcome
 
 
-def test_versions_are_ordered_as_versions_and_others_as_written() -> None:
+def test_bounds_are_ordered_as_versions_or_as_written() -> None:
     results = [a_result(a_cell("3.9")), a_result(a_cell("3.10")), red(a_cell("3.9", numpy="1.x"))]
     run = judged(*results, gates={"bounds": ("python", "numpy", "absent")})
     asks = [one.asks for one in run.gates if one.name == "bounds"]
@@ -217,7 +217,7 @@ def test_versions_are_ordered_as_versions_and_others_as_written() -> None:
 
 @pytest.mark.parametrize(("gpus", "outcome"), [(1, MET), (0, UNVERIFIED)])
 @pytest.mark.parametrize("enforcement", ["advisory", "required"])
-def test_a_gpu_counts_where_the_container_saw_one(
+def test_a_gpu_counts_only_if_the_container_attests_it(
     gpus: int, outcome: GateOutcome, enforcement: str
 ) -> None:
     attestation = Attestation(
@@ -231,19 +231,19 @@ def test_a_gpu_counts_where_the_container_saw_one(
 
 
 @pytest.mark.parametrize(("allowed", "outcome"), [(0, UNMET), (1, UNMET), (2, MET)])
-def test_fewer_checks_than_before_are_a_regression(allowed: int, outcome: GateOutcome) -> None:
+def test_disappeared_checks_are_counted(allowed: int, outcome: GateOutcome) -> None:
     more = [a_check(), a_check("test_b.py::test_two")]
     before = judged(*(a_result(cell, checks=more) for cell in FOUR[:2]))
     run = judged(*map(a_result, FOUR[:2]), baseline=before, gates={"disappeared_checks": allowed})
     assert gate(run, "disappeared-checks").outcome is outcome
     assert gate(run, "disappeared-checks").evidence == (
-        "2 checks gone",
-        "test_b.py::test_two: gone in 2 cells",
+        "2 checks disappeared",
+        "test_b.py::test_two: disappeared in 2 cells",
     )
     assert (run.verdict is Verdict.READY) == (outcome is MET)
 
 
-def test_a_cell_that_is_gone_takes_its_checks_along() -> None:
+def test_checks_of_a_disappeared_cell_count_as_disappeared() -> None:
     run = judged(a_result(FOUR[0]), baseline=judged(*map(a_result, FOUR[:2])))
     assert gate(run, "disappeared-checks").outcome is UNMET
     left_out = judged(
@@ -257,7 +257,7 @@ def test_a_cell_that_is_gone_takes_its_checks_along() -> None:
 @pytest.mark.parametrize(
     ("wanted", "outcome"), [("5.23.0", MET), ("5.23", MET), ("5.24", UNMET), ("no version", UNMET)]
 )
-def test_the_version_that_most_cells_have_is_the_one_asked_for(
+def test_most_cells_must_have_the_requested_subject_version(
     wanted: str, outcome: GateOutcome
 ) -> None:
     older = a_result(FOUR[0], lock=a_lock({"transformers": "5.20.2"}))
@@ -268,7 +268,7 @@ def test_the_version_that_most_cells_have_is_the_one_asked_for(
         assert run.reasons[0].startswith("gate subject-version: most cells have transformers ")
 
 
-def test_a_warning_is_told_and_not_held_against_the_release() -> None:
+def test_a_warning_does_not_block_the_release() -> None:
     warned = a_check(outcome=CheckOutcome.FAILED, severity="warning")
     run = judged(
         a_result(FOUR[0], checks=[a_check("test_b.py::test_two"), warned]), for_release=True
@@ -280,13 +280,13 @@ def test_a_warning_is_told_and_not_held_against_the_release() -> None:
     assert run.remarks == ("warning: test_a.py::test_one fails in py3.10-numpy2-cpu",)
 
 
-def test_a_check_that_never_reported_is_no_mere_warning() -> None:
+def test_a_missing_check_is_never_only_a_warning() -> None:
     missing = a_check(outcome=CheckOutcome.MISSING, severity="warning")
     run = judged(a_result(FOUR[0], checks=[a_check("test_b.py::test_two"), missing]))
     assert run.cells[0].outcome is CellOutcome.FAILED
 
 
-def test_what_is_known_is_listed_with_the_days_that_are_left() -> None:
+def test_known_issues_are_listed_with_the_days_left() -> None:
     issue = an_issue(ONE, expires="2026-12-01")
     run = judged(red(FOUR[0]), red(FOUR[1]), known_issues=(issue, an_issue("test_z*")))
     (known,) = run.known
@@ -310,14 +310,14 @@ def empty(cell: Cell) -> CellResult:
         ((unsatisfiable(FOUR[0]),), False),
     ],
 )
-def test_a_selection_names_nothing_only_where_no_other_evidence_is_lost(
+def test_a_selection_is_empty_only_if_no_cell_has_other_results(
     results: tuple[CellResult, ...], *, nothing: bool
 ) -> None:
     assert selected_nothing(judged(*results, check_filter="nope")) is nothing
     assert not selected_nothing(judged(*results))
 
 
-def test_a_warning_of_a_flaky_check_calls_it_flaky() -> None:
+def test_a_warning_of_a_flaky_check_says_flaky() -> None:
     flaky = a_check(ONE, CheckOutcome.FLAKY, severity="warning")
     failed = a_check("test_b.py::test_two", CheckOutcome.FAILED, severity="warning")
     run = judged(a_result(FOUR[0], checks=(a_check(), flaky, failed)), gates={"bounds": ()})

@@ -76,7 +76,7 @@ def of_outcome(outcome: CellOutcome, cell: Cell = ONE) -> CellResult:
         (CellOutcome.CANCELLED, "NOT READY", ExitCode.FAILURES, ["py3.13-numpy2-cpu: cancelled"]),
     ],
 )
-def test_one_cell_beside_a_passed_one_decides(
+def test_verdict_and_exit_code_for_each_cell_outcome(
     outcome: CellOutcome, verdict: str, code: ExitCode, reasons: list[str]
 ) -> None:
     run = judged(a_result(TWO[0]), of_outcome(outcome, TWO[1]))
@@ -87,7 +87,7 @@ def test_one_cell_beside_a_passed_one_decides(
 
 @pytest.mark.parametrize("outcome", CellOutcome)
 @pytest.mark.parametrize("other", CellOutcome)
-def test_a_run_is_ready_just_where_something_passed_and_nothing_stands_against_it(
+def test_a_run_is_ready_if_a_cell_is_green_and_none_blocks(
     outcome: CellOutcome, other: CellOutcome
 ) -> None:
     fine = GREEN | {CellOutcome.UNSATISFIABLE}
@@ -100,7 +100,7 @@ def test_a_run_is_ready_just_where_something_passed_and_nothing_stands_against_i
 
 @pytest.mark.parametrize("outcome", CellOutcome)
 @pytest.mark.parametrize("other", CellOutcome)
-def test_infrastructure_is_to_blame_only_where_the_subject_is_not(
+def test_the_exit_code_reports_infrastructure_only_if_no_cell_is_red(
     outcome: CellOutcome, other: CellOutcome
 ) -> None:
     both = {outcome, other}
@@ -110,14 +110,14 @@ def test_infrastructure_is_to_blame_only_where_the_subject_is_not(
     assert (exit_code(run) is ExitCode.INFRASTRUCTURE) == infrastructure
 
 
-def test_where_every_cell_is_unsatisfiable_nothing_is_verified() -> None:
+def test_a_run_of_only_unsatisfiable_cells_is_not_ready() -> None:
     run = judged(*(of_outcome(CellOutcome.UNSATISFIABLE, cell) for cell in TWO))
     assert run.reasons == ("no check passed, so nothing is verified",)
     assert exit_code(run) is ExitCode.FAILURES
 
 
 @pytest.mark.parametrize("interrupted", [True, False])
-def test_a_cell_that_never_reported_is_named(*, interrupted: bool) -> None:
+def test_a_cell_without_a_result_is_a_blocker(*, interrupted: bool) -> None:
     run = judge(a_run(TWO, interrupted=interrupted), {TWO[0].id: a_result(TWO[0])}, (), TODAY)
     assert run.verdict is Verdict.NOT_READY
     absent = run.cells[1]
@@ -144,18 +144,18 @@ def test_a_run_without_cells_is_not_ready() -> None:
 
 
 @pytest.mark.parametrize("outcome", CellOutcome)
-def test_an_interrupted_run_says_so_whatever_it_came_to(outcome: CellOutcome) -> None:
+def test_the_exit_code_of_an_interrupted_run(outcome: CellOutcome) -> None:
     run = judged(of_outcome(outcome), interrupted=True)
     assert exit_code(run) is ExitCode.INTERRUPTED
 
 
-def test_a_problem_with_the_files_is_a_reason() -> None:
+def test_a_problem_with_the_files_is_a_blocker() -> None:
     run = judged(a_result(), problems=["x.json: is cut off"])
     assert (run.verdict, exit_code(run)) == (Verdict.NOT_READY, ExitCode.FAILURES)
     assert run.reasons == ("x.json: is cut off",)
 
 
-def test_a_result_of_no_planned_cell_counts_for_nothing() -> None:
+def test_a_result_of_an_unplanned_cell_is_ignored() -> None:
     results = {cell.id: a_result(cell) for cell in TWO}
     assert [cell.cell for cell in judge(a_run(TWO[:1]), results, (), TODAY).cells] == [TWO[0]]
 
@@ -176,7 +176,7 @@ BAD = {
 }
 
 
-def test_every_outcome_of_a_check_is_judged_here() -> None:
+def test_every_check_outcome_is_covered() -> None:
     assert set(BAD) == set(CheckOutcome)
     assert {outcome for outcome, bad in BAD.items() if bad} == FAILING
 
@@ -184,7 +184,7 @@ def test_every_outcome_of_a_check_is_judged_here() -> None:
 @pytest.mark.parametrize("stored", [CellOutcome.PASSED, CellOutcome.PARTIAL, CellOutcome.FAILED])
 @pytest.mark.parametrize("reason", [None, Reason.CHECKS, Reason.MISSING_HARDWARE])
 @pytest.mark.parametrize("outcome", CheckOutcome)
-def test_what_a_check_came_to_decides_whatever_the_stored_cell_says(
+def test_check_outcomes_decide_over_the_stored_cell_outcome(
     stored: CellOutcome, reason: Reason | None, outcome: CheckOutcome
 ) -> None:
     result = a_result(ONE, stored, [a_check("a::ok"), a_check(outcome=outcome)], reason=reason)
@@ -195,7 +195,7 @@ def test_what_a_check_came_to_decides_whatever_the_stored_cell_says(
 
 @pytest.mark.parametrize("stored", CellOutcome)
 @pytest.mark.parametrize("reason", [None, *Reason])
-def test_no_cell_is_green_but_by_its_checks_and_without_another_reason(
+def test_a_cell_is_green_only_by_its_checks_and_without_another_reason(
     stored: CellOutcome, reason: Reason | None
 ) -> None:
     for outcome in [None, *CheckOutcome]:
@@ -209,7 +209,7 @@ def test_no_cell_is_green_but_by_its_checks_and_without_another_reason(
 
 
 @pytest.mark.parametrize("outcome", [None, *CheckOutcome])
-def test_a_run_is_ready_only_where_a_check_passed(outcome: CheckOutcome | None) -> None:
+def test_a_run_is_ready_only_if_a_check_passed(outcome: CheckOutcome | None) -> None:
     checks = [] if outcome is None else [a_check(outcome=outcome, need=need(outcome))]
     run = judged(a_result(ONE, CellOutcome.PASSED, checks))
     passed = outcome in {CheckOutcome.PASSED, CheckOutcome.UNEXPECTED_PASS}
@@ -221,13 +221,13 @@ def need(outcome: CheckOutcome) -> str | None:
     return "gpu" if outcome is CheckOutcome.SKIPPED else None
 
 
-def test_where_all_checks_were_skipped_for_a_gpu_nothing_is_verified() -> None:
+def test_a_run_whose_checks_all_need_a_gpu_is_not_ready() -> None:
     run = judged(a_result(ONE, CellOutcome.PARTIAL, [NEEDS_GPU], reason=Reason.MISSING_HARDWARE))
     assert run.cells[0].outcome is CellOutcome.PARTIAL
     assert run.reasons == ("no check passed, so nothing is verified",)
 
 
-def test_a_check_that_fails_is_one_reason_however_many_cells_have_it() -> None:
+def test_a_check_that_fails_in_many_cells_is_one_blocker() -> None:
     four = cells(("3.10", "3.11", "3.12", "3.13"))
     failed = a_check(outcome=CheckOutcome.FAILED)
     other = a_check("test_b.py::test_two[x]", CheckOutcome.CRASHED)
@@ -246,7 +246,7 @@ def test_a_check_that_fails_is_one_reason_however_many_cells_have_it() -> None:
 @pytest.mark.parametrize(
     "reason", [Reason.OOM, Reason.TIMED_OUT, Reason.EXIT_STATUS, Reason.NOT_AS_DECLARED]
 )
-def test_why_the_cell_failed_is_told_beside_the_checks_that_failed(reason: Reason) -> None:
+def test_another_reason_of_a_cell_is_a_blocker_in_addition_to_its_checks(reason: Reason) -> None:
     checks = [
         a_check("test_a.py::test_bad", CheckOutcome.FAILED),
         *(a_check(f"test_a.py::test_{i}", CheckOutcome.MISSING) for i in range(40)),
@@ -259,7 +259,7 @@ def test_why_the_cell_failed_is_told_beside_the_checks_that_failed(reason: Reaso
     assert len(run.reasons) == 3  # and not one for each check that never ran
 
 
-def test_a_check_that_never_reported_is_never_lost() -> None:
+def test_a_missing_check_is_never_lost() -> None:
     checks = [a_check(), a_check("test_b.py::test_gone", CheckOutcome.MISSING)]
     run = judged(a_result(ONE, CellOutcome.PASSED, checks))
     assert run.verdict is Verdict.NOT_READY
@@ -292,15 +292,15 @@ def held(check: CheckResult, *issues: KnownIssue, cell: Cell = ONE) -> CheckResu
         (CheckOutcome.UNEXPECTED_PASS, CheckOutcome.UNEXPECTED_PASS, "as it was"),
     ],
 )
-def test_a_known_issue_excuses_what_failed_and_tells_what_passed(
+def test_a_known_issue_excuses_a_failure_and_reports_an_unexpected_pass(
     before: CheckOutcome, after: CheckOutcome, reason: str
 ) -> None:
     check = held(a_check(outcome=before, reason="as it was"), an_issue())
     assert (check.outcome, check.reason) == (after, reason)
 
 
-def test_every_outcome_is_held_against_a_known_issue_here() -> None:
-    (mark,) = test_a_known_issue_excuses_what_failed_and_tells_what_passed.pytestmark  # type: ignore[attr-defined]
+def test_every_check_outcome_is_covered_with_a_known_issue() -> None:
+    (mark,) = test_a_known_issue_excuses_a_failure_and_reports_an_unexpected_pass.pytestmark  # type: ignore[attr-defined]
     assert {before for before, _, _ in mark.args[1]} == set(CheckOutcome)
 
 
@@ -337,7 +337,9 @@ def excuses(issue: KnownIssue, name: str = ID) -> bool:
         (f"{ID}[a[b]]", f"{ID}[a[b]]", True),
     ],
 )
-def test_a_known_issue_names_checks_by_id_or_glob(name: str, pattern: str, *, speaks: bool) -> None:
+def test_a_known_issue_matches_checks_by_id_or_glob(
+    name: str, pattern: str, *, speaks: bool
+) -> None:
     assert excuses(an_issue(pattern), name) == speaks
 
 
@@ -355,7 +357,7 @@ def test_a_known_issue_names_checks_by_id_or_glob(name: str, pattern: str, *, sp
         ({"numpy": "2"}, False),
     ],
 )
-def test_a_known_issue_holds_in_the_cells_it_names(
+def test_a_known_issue_applies_in_the_cells_of_its_where(
     where: Mapping[str, object], *, speaks: bool
 ) -> None:
     assert excuses(an_issue(where=where)) == speaks
@@ -376,13 +378,13 @@ def test_a_known_issue_holds_in_the_cells_it_names(
         ({"tensorflow": ">=1"}, False),
     ],
 )
-def test_a_known_issue_holds_for_the_versions_it_names(
+def test_a_known_issue_applies_to_its_versions(
     versions: Mapping[str, str], *, speaks: bool
 ) -> None:
     assert excuses(an_issue(versions=versions)) == speaks
 
 
-def test_the_versions_are_those_of_the_cells_lock() -> None:
+def test_versions_are_taken_from_the_lock_of_the_cell() -> None:
     failed = a_check(outcome=CheckOutcome.FAILED)
     issue = an_issue(versions={"transformers": "<5.21"})
     for locked, outcome in {
@@ -410,11 +412,11 @@ def test_a_known_issue_expires_on_its_day(expires: str, outcome: CheckOutcome) -
         assert check.reason == f"why; known issue a/b#1 expired on {expires}"
 
 
-def test_an_expired_issue_that_passes_is_fixed_all_the_same() -> None:
+def test_a_pass_is_unexpected_even_if_the_known_issue_expired() -> None:
     assert held(a_check(), an_issue(expires="2020-01-01")).outcome is CheckOutcome.UNEXPECTED_PASS
 
 
-def test_the_first_issue_that_speaks_of_a_check_is_the_one() -> None:
+def test_the_first_matching_known_issue_applies() -> None:
     issues = [
         an_issue("other", reference="a/b#1"),
         an_issue(reference="a/b#2"),
@@ -432,7 +434,7 @@ def test_a_cell_whose_failures_are_all_known_is_green() -> None:
 
 
 @pytest.mark.parametrize("reason", sorted(set(Reason) - {Reason.CHECKS, Reason.MISSING_HARDWARE}))
-def test_a_known_issue_excuses_no_cell_that_failed_otherwise(reason: Reason) -> None:
+def test_a_known_issue_excuses_no_cell_that_failed_for_another_reason(reason: Reason) -> None:
     failed = a_check(outcome=CheckOutcome.FAILED)
     result = a_result(ONE, CellOutcome.FAILED, [failed], reason=reason)
     run = judged(result, known_issues=(an_issue(),))
@@ -440,7 +442,7 @@ def test_a_known_issue_excuses_no_cell_that_failed_otherwise(reason: Reason) -> 
     assert run.reasons[0] == f"py3.12-numpy2-cpu: failed ({reason})"
 
 
-def test_a_fixed_issue_leaves_the_run_ready_and_is_told() -> None:
+def test_an_unexpected_pass_is_a_remark_and_does_not_block() -> None:
     run = judged(a_result(), known_issues=(an_issue(),))
     assert run.verdict is Verdict.READY
     assert run.remarks == (
@@ -449,25 +451,25 @@ def test_a_fixed_issue_leaves_the_run_ready_and_is_told() -> None:
 
 
 @pytest.mark.parametrize("pattern", ["test_gone.py::test_x", "test_gone*", f"{ID}[x]"])
-def test_a_known_issue_that_names_no_check_keeps_a_run_from_being_ready(pattern: str) -> None:
+def test_a_known_issue_that_matches_no_check_blocks(pattern: str) -> None:
     run = judged(a_result(), known_issues=(an_issue(pattern),))
-    assert run.reasons == (f"known issue a/b#1 names no check: {pattern}",)
+    assert run.reasons == (f"known issue a/b#1 matches no check: {pattern}",)
     assert exit_code(run) is ExitCode.FAILURES
 
 
-def test_a_known_issue_may_name_no_check_where_only_some_checks_ran() -> None:
+def test_a_known_issue_may_match_no_check_with_a_check_filter() -> None:
     issue = an_issue("test_gone.py::test_x")
     assert judged(a_result(), known_issues=(issue,), check_filter="one").reasons == ()
     nothing_ran = judged(of_outcome(CellOutcome.BLOCKED), known_issues=(issue,))
-    assert not any("names no check" in reason for reason in nothing_ran.reasons)
+    assert not any("matches no check" in reason for reason in nothing_ran.reasons)
     assert not any("known issues" in line for line in nothing_ran.unverified)
 
 
-def test_known_issues_that_selected_checks_say_nothing_of_are_not_verified() -> None:
+def test_known_issues_that_match_no_selected_check_are_unverified() -> None:
     issues = (an_issue("test_gone.py::test_x"), an_issue(ID, reference="a/b#2"))
     failed = a_result(ONE, checks=[a_check(outcome=CheckOutcome.FAILED), a_check("b")])
     note = (
-        "whether known issues name a check, since only selected checks ran "
+        "whether known issues match a check, because only selected checks ran "
         "(a/b#1: test_gone.py::test_x)"
     )
     assert note in judged(failed, known_issues=issues, check_filter="one").unverified
@@ -475,7 +477,7 @@ def test_known_issues_that_selected_checks_say_nothing_of_are_not_verified() -> 
     assert note not in judged(failed, known_issues=issues).unverified
 
 
-def test_an_issue_that_expired_is_named_in_the_reason_and_among_the_known_issues() -> None:
+def test_an_expired_issue_is_named_in_the_blocker_and_listed() -> None:
     issue = an_issue(expires="2026-11-01", reference="acme/ours#3")
     failed = [a_result(cell, checks=[a_check(outcome=CheckOutcome.FAILED)]) for cell in TWO]
     run = judged(*failed, known_issues=(issue, an_issue("*", reference="acme/ours#4")))
@@ -488,11 +490,11 @@ def test_an_issue_that_expired_is_named_in_the_reason_and_among_the_known_issues
     ]
 
 
-def test_an_issue_that_expired_and_names_what_passes_is_not_listed() -> None:
+def test_an_expired_issue_that_matches_only_passing_checks_is_not_listed() -> None:
     assert judged(a_result(), known_issues=(an_issue(expires="2026-11-01"),)).known == ()
 
 
-def test_failures_that_the_suite_expects_are_listed_by_their_reason() -> None:
+def test_failures_marked_with_xfail_are_grouped_by_reason() -> None:
     def expected(name: str, reason: str) -> CheckResult:
         return a_check(name, CheckOutcome.KNOWN_ISSUE, reason=f"xfail: {reason}")
 
@@ -511,7 +513,7 @@ def test_failures_that_the_suite_expects_are_listed_by_their_reason() -> None:
 # Remarks
 
 
-def test_what_was_not_verified_is_remarked_once_for_all_cells() -> None:
+def test_unmet_needs_are_listed_once_for_all_cells() -> None:
     slow = a_check("test_s.py::test_slow", CheckOutcome.SKIPPED, reason="too slow here")
     results = [
         a_result(
@@ -522,17 +524,17 @@ def test_what_was_not_verified_is_remarked_once_for_all_cells() -> None:
     assert judged(*results).unverified[0] == "1 check (no GPU)"
 
 
-@pytest.mark.parametrize(("of", "serves"), [(TWO[:1], "1 cell"), (TWO, "2 cells")])
-def test_a_build_of_torch_from_another_index_is_remarked(of: Sequence[Cell], serves: str) -> None:
+@pytest.mark.parametrize(("of", "cells"), [(TWO[:1], "1 cell"), (TWO, "2 cells")])
+def test_a_fallback_to_the_default_index_is_a_remark(of: Sequence[Cell], cells: str) -> None:
     results = [a_result(cell, lock=a_lock(fallback=True)) for cell in of]
     (remark,) = judged(*results).remarks
     assert remark == (
         "PyTorch's own index could not be reached (cpu): "
-        f"the default index's build of torch serves {serves}"
+        f"torch of the default index is installed in {cells}"
     )
 
 
-def test_what_the_command_left_out_is_remarked() -> None:
+def test_unselected_cells_and_a_check_filter_are_listed_as_unverified() -> None:
     run = judged(a_result(), unselected=("a", "b"), check_filter="not slow")
     assert run.unverified[:2] == (
         "2 cells of the matrix not selected",
@@ -540,7 +542,7 @@ def test_what_the_command_left_out_is_remarked() -> None:
     )
 
 
-def test_instances_that_fail_in_the_same_cells_are_one_reason() -> None:
+def test_instances_that_fail_in_the_same_cells_are_one_blocker() -> None:
     checks = [a_check(f"test_a.py::test_x[{n}]", CheckOutcome.FAILED) for n in range(3)]
     run = judged(a_result(ONE, CellOutcome.FAILED, [*checks, a_check("test_a.py::test_y")]))
     assert run.reasons == (

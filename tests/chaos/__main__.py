@@ -46,8 +46,8 @@ def main() -> int:
     options = parser.parse_args()
     try:
         counted = throw_at(options.matrices, options.seed)
-    except pytest.skip.Exception as lacking:
-        print(f"nothing was tried: {lacking}")
+    except pytest.skip.Exception as skip_or_fail:
+        print(f"nothing was tried: {skip_or_fail}")
         return 1
     print(f"\n{options.matrices} matrices, seed {options.seed}:")
     for what, count in sorted(counted.items()):

@@ -7,7 +7,7 @@ import time
 from enum import StrEnum
 from typing import Final, assert_never
 
-from engine_state import running_of
+from engine_state import running_containers
 
 from chaos.scene import Scene
 
@@ -86,7 +86,7 @@ def _to_the_run(command: subprocess.Popen[bytes], number: signal.Signals) -> boo
 def _to_a_container(scene: Scene, chance: random.Random, *way: str) -> bool:
     if scene.folder is None:
         return False
-    containers = running_of(scene.folder.name, scene.own.host)
+    containers = running_containers(scene.folder.name, scene.own.host)
     return bool(containers) and _is_done(scene, "container", *way, chance.choice(containers))
 
 

@@ -149,7 +149,7 @@ def test_many_machines_come_to_what_one_does(toy: Toy, first_run: Ran) -> None:
     assert as_told(judge_folder(merged)) == as_told(single.judged)
     assert (merged / "report" / "index.html").is_file() or any((merged / "report").iterdir())
     for mode in MODES:
-        toy.only_left(toy.folder / "back" / mode)
+        toy.stored_run(toy.folder / "back" / mode)
 
 
 def test_a_selection_that_names_no_check_is_a_mistake_on_each_machine(toy: Toy) -> None:
@@ -181,7 +181,7 @@ def test_a_machine_that_dies_leaves_its_cell_missing(toy: Toy) -> None:
     assert f"{cell_id('lost')}" in done.stdout
     # What it left on the engine is swept by the next run there.
     toy.run({"test_toy.py": "def test_one(): pass\n"})
-    assert toy.left_behind(judged.run.id) == []
+    assert toy.leftovers(judged.run.id) == []
 
 
 def test_a_machine_without_an_engine_says_so_in_its_result(toy: Toy) -> None:
@@ -209,7 +209,7 @@ def test_a_cell_that_is_interrupted_ends_in_order(toy: Toy) -> None:
     with started(toy, folder, "plain") as process:
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 130
-    ran = toy.only_left(toy.folder / "back" / "plain")
+    ran = toy.stored_run(toy.folder / "back" / "plain")
     assert [result.outcome for result in ran.results.values()] == [CellOutcome.CANCELLED]
     assert ran.run.interrupted
 

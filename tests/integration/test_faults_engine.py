@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 from engine_link import EngineLink, linked
-from engine_state import docker, running_of, things_of, wait_until
+from engine_state import docker, resources_of, running_containers, wait_until
 from own_engine import DisconnectedEngine, own_engine
-from scenarios import MODES, RESTING, EndlessBuild, is_resting, let_go
+from scenarios import BLOCKING, MODES, BlockedBuild, is_blocked, release
 from toy import PASSED, PASSING, Command, Ran, Toy, outcomes_of
 
 from matrixci.model import CellOutcome, Reason
@@ -31,17 +31,17 @@ def link(toy: Toy) -> Iterator[EngineLink]:
 
 
 def test_a_cell_whose_engine_came_back_is_tried_again(toy: Toy, link: EngineLink) -> None:
-    toy.write(RESTING, MODES, LIMITS, retries=2)
+    toy.write(BLOCKING, MODES, LIMITS, retries=2)
 
     with toy.command(DOCKER_HOST=link.host) as command:
-        command.wait_for(lambda: is_resting(toy))
-        first = running_of(toy.latest())
+        command.wait_for(lambda: is_blocked(toy))
+        first = running_containers(toy.latest())
         link.cut()
         command.wait_for(lambda: "attempt 1 of 3" in command.stderr)
         (toy.folder / "engine").unlink()
         with linked(toy.folder):  # at the same place
-            command.wait_for(lambda: set(running_of(toy.latest())) - set(first))
-            command.wait_for(lambda: let_go(toy.latest()))
+            command.wait_for(lambda: set(running_containers(toy.latest())) - set(first))
+            command.wait_for(lambda: release(toy.latest()))
             assert command.end() == 0
 
     assert_tried_again(toy.ended(toy.latest(), 0))
@@ -58,24 +58,24 @@ def assert_tried_again(ran: Ran) -> None:
 
 @pytest.mark.parametrize("way", [["kill"], ["rm", "--force"]])
 def test_a_container_that_someone_else_ended_is_tried_again(toy: Toy, way: list[str]) -> None:
-    toy.write(RESTING, MODES, LIMITS, retries=1)
+    toy.write(BLOCKING, MODES, LIMITS, retries=1)
 
     with toy.command() as command:
-        command.wait_for(lambda: is_resting(toy))
-        docker("container", *way, *running_of(toy.latest()))
+        command.wait_for(lambda: is_blocked(toy))
+        docker("container", *way, *running_containers(toy.latest()))
         command.wait_for(lambda: "attempt 1 of 2" in command.stderr)
-        command.wait_for(lambda: let_go(toy.latest()))
+        command.wait_for(lambda: release(toy.latest()))
         assert command.end() == 0
 
     assert_tried_again(toy.ended(toy.latest(), 0))
 
 
 def test_a_container_that_someone_else_ended_is_no_fault_of_the_subject(toy: Toy) -> None:
-    toy.write(RESTING, MODES, LIMITS)
+    toy.write(BLOCKING, MODES, LIMITS)
 
     with toy.command() as command:
-        command.wait_for(lambda: is_resting(toy))
-        docker("container", "kill", *running_of(toy.latest()))
+        command.wait_for(lambda: is_blocked(toy))
+        docker("container", "kill", *running_containers(toy.latest()))
         assert command.end() == 3
 
     ran = toy.ended(toy.latest(), 3)
@@ -111,10 +111,12 @@ def own(
     assert list(toy.temporary.iterdir()) == []
 
 
-def rests(command: Command, toy: Toy, own: DisconnectedEngine) -> None:
+def wait_until_blocked(command: Command, toy: Toy, own: DisconnectedEngine) -> None:
     def resting() -> bool:
         told = command.stderr
-        return "mode-quick: ✓ passed" in told and len(running_of(toy.latest(), own.host)) == 1
+        return (
+            "mode-quick: ✓ passed" in told and len(running_containers(toy.latest(), own.host)) == 1
+        )
 
     command.wait_for(resting)
 
@@ -122,7 +124,7 @@ def rests(command: Command, toy: Toy, own: DisconnectedEngine) -> None:
 def ended(toy: Toy, own: DisconnectedEngine, status: int) -> Ran:
     """Return the last run, held to leaving nothing on either engine."""
     ran = toy.ended(toy.latest(), status)
-    assert things_of(ran.run, own.host) == []
+    assert resources_of(ran.run, own.host) == []
     return ran
 
 
@@ -130,10 +132,10 @@ def ended(toy: Toy, own: DisconnectedEngine, status: int) -> Ran:
 def test_an_engine_that_goes_while_checks_run(
     toy: Toy, own: DisconnectedEngine, number: signal.Signals
 ) -> None:
-    toy.write(RESTING, MODES, LIMITS)
+    toy.write(BLOCKING, MODES, LIMITS)
 
     with toy.command(environment=own.environment) as command:
-        rests(command, toy, own)
+        wait_until_blocked(command, toy, own)
         own.end(number)
         assert command.end() == 3
 
@@ -141,30 +143,30 @@ def test_an_engine_that_goes_while_checks_run(
     lost = read_run(toy.work_dir / "runs" / toy.latest())
     assert outcomes_of(lost) == {"quick": PASSED, "slow": LOST}
     assert "Traceback" not in command.stderr
-    toy.write(RESTING, {"quick": MODES["quick"]}, LIMITS)
+    toy.write(BLOCKING, {"quick": MODES["quick"]}, LIMITS)
     with toy.command("--fresh", environment=own.environment) as next_run:
         assert next_run.end() == 0
-    assert things_of(lost.run.id, own.host) == []
+    assert resources_of(lost.run.id, own.host) == []
 
 
 @BOTH
 def test_a_cell_outlives_an_engine_that_is_started_anew(
     toy: Toy, own: DisconnectedEngine, number: signal.Signals
 ) -> None:
-    toy.write(RESTING, MODES, LIMITS, retries=3)
+    toy.write(BLOCKING, MODES, LIMITS, retries=3)
 
     # As behind an init that holds the socket: nobody sees the engine go, requests only wait, and
     # the container merely reads 143 or 137 afterwards.
     with linked(toy.folder, own.host) as link:
         environment = {**own.environment, "DOCKER_HOST": link.host}
         with toy.command(environment=environment) as command:
-            rests(command, toy, own)
+            wait_until_blocked(command, toy, own)
             link.hold()
             own.end(number)
             own.start()
             link.go_on()
             command.wait_for(lambda: "attempt 1 of 4" in command.stderr)
-            command.wait_for(lambda: let_go(toy.latest(), own.host))
+            command.wait_for(lambda: release(toy.latest(), own.host))
             assert command.end() == 0
 
     assert_tried_again(ended(toy, own, 0))
@@ -174,11 +176,11 @@ def test_a_cell_outlives_an_engine_that_is_started_anew(
 def test_an_engine_that_goes_in_the_middle_of_a_build(
     toy: Toy, own: DisconnectedEngine, number: signal.Signals
 ) -> None:
-    endless = EndlessBuild()
-    toy.write(PASSING, precompile=[endless.statement])
+    blocked_build = BlockedBuild()
+    toy.write(PASSING, precompile=[blocked_build.statement])
 
     with toy.command(environment=own.environment) as command:
-        command.wait_for(lambda: endless.is_under_way(toy))
+        command.wait_for(lambda: blocked_build.has_begun(toy))
         own.end(number)
         assert command.end() == 3
 
@@ -186,25 +188,25 @@ def test_an_engine_that_goes_in_the_middle_of_a_build(
     ran = ended(toy, own, 3)
     assert ran.outcomes == {"plain": LOST}
     assert "Traceback" not in command.stderr
-    endless.let_go()  # a dockerd that ends leaves what runs in its builds as it is
-    assert wait_until(lambda: not endless.processes())
+    blocked_build.release()  # a dockerd that ends leaves what runs in its builds as it is
+    assert wait_until(lambda: not blocked_build.processes())
 
 
 @BOTH
 def test_a_build_outlives_an_engine_that_is_started_anew(
     toy: Toy, own: DisconnectedEngine, number: signal.Signals
 ) -> None:
-    endless = EndlessBuild()
-    toy.write(PASSING, precompile=[endless.statement], retries=3)
+    blocked_build = BlockedBuild()
+    toy.write(PASSING, precompile=[blocked_build.statement], retries=3)
 
     with toy.command(environment=own.environment) as command:
-        command.wait_for(lambda: endless.is_under_way(toy))
+        command.wait_for(lambda: blocked_build.has_begun(toy))
         own.end(number)
-        endless.let_go()  # a dockerd that ends leaves what runs in its builds as it is
-        assert wait_until(lambda: not endless.processes())
+        blocked_build.release()  # a dockerd that ends leaves what runs in its builds as it is
+        assert wait_until(lambda: not blocked_build.processes())
         own.start()
         command.wait_for(lambda: "attempt 1 of 4" in command.stderr)
-        command.wait_for(lambda: endless.is_under_way(toy) and endless.let_go())
+        command.wait_for(lambda: blocked_build.has_begun(toy) and blocked_build.release())
         assert command.end() == 0
 
     ran = ended(toy, own, 0)
@@ -226,15 +228,15 @@ def clean(toy: Toy, own: DisconnectedEngine) -> str:
 def test_a_living_run_is_spared_where_all_else_is_cleaned_up(
     toy: Toy, own: DisconnectedEngine
 ) -> None:
-    toy.write(RESTING, MODES, LIMITS)
+    toy.write(BLOCKING, MODES, LIMITS)
 
     with toy.command("--fresh", name="dead-", environment=own.environment) as dead:
-        rests(dead, toy, own)
+        wait_until_blocked(dead, toy, own)
         killed = toy.latest()
         with toy.command("--fresh", environment=own.environment) as living:
-            rests(living, toy, own)
+            wait_until_blocked(living, toy, own)
             dead.end(signal.SIGKILL)
-            assert len(things_of(killed, own.host)) == 2
+            assert len(resources_of(killed, own.host)) == 2
 
             said = clean(toy, own)
 
@@ -242,8 +244,8 @@ def test_a_living_run_is_spared_where_all_else_is_cleaned_up(
                 "removed 1 container, 1 volume, 0 images; spared, for a run is under way with"
                 " them: 1 container, 1 volume, 1 image"
             )
-            assert things_of(killed, own.host) == []
-            assert let_go(toy.latest(), own.host)
+            assert resources_of(killed, own.host) == []
+            assert release(toy.latest(), own.host)
             assert living.end() == 0
 
     assert ended(toy, own, 0).outcomes == {"quick": PASSED, "slow": PASSED}
@@ -269,22 +271,22 @@ def test_an_image_that_vanished_is_built_anew(toy: Toy) -> None:
 def test_an_image_that_vanishes_before_its_container_is_made(toy: Toy) -> None:
     passing = f"print({secrets.token_hex(8)!r})"
     modes = {mode: {"environment": {"REST": "600", "MODE": mode}} for mode in ("one", "two")}
-    toy.write(RESTING, modes, LIMITS, retries=1, precompile=[passing])
+    toy.write(BLOCKING, modes, LIMITS, retries=1, precompile=[passing])
 
     with toy.command("--jobs", "1") as command:
         command.wait_for(
             lambda: (
                 command.stderr.count(": waiting to run") == 2
-                and len(things_of(toy.latest())) == 2
-                and running_of(toy.latest())
+                and len(resources_of(toy.latest())) == 2
+                and running_containers(toy.latest())
             )
         )
-        (first,) = running_of(toy.latest())
+        (first,) = running_containers(toy.latest())
         image = docker("container", "inspect", "--format", "{{.Config.Image}}", first).strip()
         docker("image", "rm", "--force", image)
-        command.wait_for(lambda: let_go(toy.latest()))
+        command.wait_for(lambda: release(toy.latest()))
         command.wait_for(lambda: "attempt 1 of 2" in command.stderr)
-        command.wait_for(lambda: let_go(toy.latest()))
+        command.wait_for(lambda: release(toy.latest()))
         assert command.end() == 0
 
     assert "No such image" in command.stderr
@@ -296,22 +298,22 @@ def test_an_image_that_vanishes_before_its_container_is_made(toy: Toy) -> None:
 def test_a_base_image_that_vanishes_before_the_build(toy: Toy, first_run: Ran) -> None:
     usual = first_run.cells["plain"].image
     assert usual is not None
-    endless = EndlessBuild()
+    blocked_build = BlockedBuild()
     # Two locks, so two images, of which one waits until the other is built.
     modes = {
-        mode: {"base": f"matrixci-tests/base:{endless.token}-{mode}", "requires": requires}
+        mode: {"base": f"matrixci-tests/base:{blocked_build.token}-{mode}", "requires": requires}
         for mode, requires in (("one", "six==1.16.0"), ("two", "six==1.17.0"))
     }
     for mode in modes.values():
         docker("image", "tag", usual.base, mode["base"])
-    toy.write(PASSING, modes, precompile=[endless.statement])
+    toy.write(PASSING, modes, precompile=[blocked_build.statement])
 
     with toy.command("--jobs", "1") as command:
         laid_out = "matrixci-build@*"  # once the bases are known
         command.wait_for(lambda: len(list(toy.temporary.glob(laid_out))) == len(modes))
-        command.wait_for(lambda: endless.is_under_way(toy))
+        command.wait_for(lambda: blocked_build.has_begun(toy))
         docker("image", "rm", *(mode["base"] for mode in modes.values()))
-        command.wait_for(endless.let_go)
+        command.wait_for(blocked_build.release)
         assert command.end() == 3
 
     ran = toy.ended(toy.latest(), 3)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from factories import write_wheel
-from private_index import ClosedIndex, Fault, serving
+from private_index import Fault, PrivateIndex, serving
 from toy import PASSED, PASSING, Toy
 
 from matrixci.model import CellOutcome, Reason
@@ -18,7 +18,7 @@ INDEX = (CellOutcome.ERROR, Reason.INDEX)
 
 
 @pytest.fixture
-def index(tmp_path: Path, engine: None) -> Iterator[ClosedIndex]:  # noqa: ARG001
+def index(tmp_path: Path, engine: None) -> Iterator[PrivateIndex]:  # noqa: ARG001
     """Serve a dependency of the toy's, well or badly."""
     wheel = write_wheel(tmp_path, "toydependency-1.0", files={"toydependency.py": ""})
     try:
@@ -29,7 +29,7 @@ def index(tmp_path: Path, engine: None) -> Iterator[ClosedIndex]:  # noqa: ARG00
 
 
 @pytest.fixture(autouse=True)
-def impatient(index: ClosedIndex, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def impatient(index: PrivateIndex, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Ask the index once, and not for long."""
     monkeypatch.setenv("UV_INDEX", index.url())
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
@@ -39,7 +39,7 @@ def impatient(index: ClosedIndex, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 @pytest.mark.parametrize("fault", [Fault.FAILS, Fault.SLOW, Fault.CUTS])
 def test_an_index_that_is_lost_while_it_is_asked(
-    toy: Toy, index: ClosedIndex, fault: Fault
+    toy: Toy, index: PrivateIndex, fault: Fault
 ) -> None:
     index.faults["machine"] = fault
 
@@ -52,7 +52,7 @@ def test_an_index_that_is_lost_while_it_is_asked(
 
 @pytest.mark.parametrize("fault", [Fault.FAILS, Fault.SLOW, Fault.CUTS])
 def test_an_index_that_is_lost_in_a_build_is_no_fault_of_the_subject(
-    toy: Toy, index: ClosedIndex, fault: Fault
+    toy: Toy, index: PrivateIndex, fault: Fault
 ) -> None:
     index.faults["build"] = fault
 
@@ -65,7 +65,7 @@ def test_an_index_that_is_lost_in_a_build_is_no_fault_of_the_subject(
     assert index.password not in message
 
 
-def test_an_index_that_comes_back_in_time_is_no_matter(toy: Toy, index: ClosedIndex) -> None:
+def test_an_index_that_comes_back_in_time_is_no_matter(toy: Toy, index: PrivateIndex) -> None:
     index.faults["build"] = Fault.FAILS
     index.failures = 1
 
@@ -75,7 +75,7 @@ def test_an_index_that_comes_back_in_time_is_no_matter(toy: Toy, index: ClosedIn
     assert ran.cells["closed"].attempts == 2
 
 
-def test_a_wheel_whose_hash_is_wrong_is_not_installed(toy: Toy, index: ClosedIndex) -> None:
+def test_a_wheel_whose_hash_is_wrong_is_not_installed(toy: Toy, index: PrivateIndex) -> None:
     index.faults["build"] = Fault.FORGES
 
     ran = toy.run(CHECKS, MODES, retries=2)

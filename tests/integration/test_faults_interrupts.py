@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import pytest
-from engine_state import containers_begun, running_of, things_of, wait_until
-from scenarios import MODES, RESTING, EndlessBuild, is_resting, let_go
+from engine_state import resources_of, running_containers, started_containers, wait_until
+from scenarios import BLOCKING, MODES, BlockedBuild, is_blocked, release
 from toy import PASSED, PASSING, Toy
 
 from matrixci.model import CellOutcome, Reason
@@ -25,40 +25,40 @@ LIMITS = {"check-timeout": 600, "cell-timeout": 600}
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_that_ended_too_early_goes_on(toy: Toy, number: signal.Signals) -> None:
-    toy.write(RESTING, MODES, LIMITS)
+    toy.write(BLOCKING, MODES, LIMITS)
     with toy.command() as command:
-        command.wait_for(lambda: is_resting(toy))
+        command.wait_for(lambda: is_blocked(toy))
         command.end(number)
     broken_off = toy.latest()
-    left = running_of(broken_off)
+    left = running_containers(broken_off)
     assert len(left) == (number == signal.SIGKILL)
     before = read_run(toy.work_dir / "runs" / broken_off)
     quick = next(cell.id for cell in before.run.cells if "quick" in cell.id)
     kept = (before.folder / "cells" / f"{quick}.json").read_bytes()
 
     with toy.command("--resume") as again:
-        again.wait_for(lambda: not set(left) & set(running_of(broken_off)))  # swept
-        again.wait_for(lambda: let_go(broken_off))
+        again.wait_for(lambda: not set(left) & set(running_containers(broken_off)))  # swept
+        again.wait_for(lambda: release(broken_off))
         assert again.end() == 0
 
     assert toy.runs() == [broken_off]
     ran = toy.ended(broken_off, 0)
     assert ran.outcomes == {"quick": PASSED, "slow": PASSED}
     assert (before.folder / "cells" / f"{quick}.json").read_bytes() == kept
-    assert containers_begun(broken_off) == 3  # quick, slow, slow
+    assert started_containers(broken_off) == 3  # quick, slow, slow
     assert ran.stored.run.command == before.run.command
     assert not ran.stored.run.interrupted
 
     with toy.command("--resume") as finished:
         assert finished.end() == 0
     assert "is finished" in finished.stderr
-    assert containers_begun(broken_off) == 3
+    assert started_containers(broken_off) == 3
 
 
 def test_a_run_whose_checks_were_changed_does_not_go_on(toy: Toy) -> None:
-    toy.write(RESTING, MODES, LIMITS)
+    toy.write(BLOCKING, MODES, LIMITS)
     with toy.command() as command:
-        command.wait_for(lambda: is_resting(toy))
+        command.wait_for(lambda: is_blocked(toy))
         command.end(signal.SIGINT)
     (toy.checks / "test_toy.py").write_text("def test_other():\n    pass\n")
 
@@ -93,16 +93,16 @@ def resolving(toy: Toy) -> Iterator[tuple[dict[str, str], Callable[[], object]]]
 
 @contextmanager
 def building(toy: Toy) -> Iterator[tuple[dict[str, str], Callable[[], object]]]:
-    endless = EndlessBuild()
-    toy.write(PASSING, precompile=[endless.statement])
-    yield {}, lambda: endless.is_under_way(toy)
-    assert wait_until(lambda: not endless.processes())
+    blocked_build = BlockedBuild()
+    toy.write(PASSING, precompile=[blocked_build.statement])
+    yield {}, lambda: blocked_build.has_begun(toy)
+    assert wait_until(lambda: not blocked_build.processes())
 
 
 @contextmanager
 def checking(toy: Toy) -> Iterator[tuple[dict[str, str], Callable[[], object]]]:
-    toy.write(RESTING, MODES, LIMITS)
-    yield {}, lambda: is_resting(toy)
+    toy.write(BLOCKING, MODES, LIMITS)
+    yield {}, lambda: is_blocked(toy)
 
 
 @contextmanager
@@ -148,37 +148,37 @@ def test_interrupted_twice_it_ends_at_once(toy: Toy, step: Step) -> None:
         interrupted = toy.latest()
         toy.run(PASSING)
 
-    assert toy.left_behind(interrupted) == []
+    assert toy.leftovers(interrupted) == []
 
 
 def test_what_is_left_is_swept_only_where_its_owner_is_dead(toy: Toy) -> None:
-    toy.write(RESTING, MODES, LIMITS)
+    toy.write(BLOCKING, MODES, LIMITS)
     with toy.command(name="alive-") as alive:
-        alive.wait_for(lambda: is_resting(toy, "alive-"))
+        alive.wait_for(lambda: is_blocked(toy, "alive-"))
         living = toy.latest()
-        kept = things_of(living)
+        kept = resources_of(living)
         with toy.command("--fresh", name="killed-") as killed:
-            killed.wait_for(lambda: is_resting(toy, "killed-"))
+            killed.wait_for(lambda: is_blocked(toy, "killed-"))
             dead = toy.latest()
             killed.end(signal.SIGKILL)
-        assert len(things_of(dead)) == 2
+        assert len(resources_of(dead)) == 2
 
         toy.write(PASSING)
         with toy.command(name="third-") as third:
             assert third.end() == 0
 
-        assert things_of(dead) == []
-        assert things_of(living) == kept
-        assert let_go(living)
+        assert resources_of(dead) == []
+        assert resources_of(living) == kept
+        assert release(living)
         assert alive.end() == 0
     assert toy.ended(living, 0).outcomes == {"quick": PASSED, "slow": PASSED}
 
 
 def test_what_a_run_that_was_killed_in_a_build_left_is_swept(toy: Toy) -> None:
-    endless = EndlessBuild()
-    toy.write(PASSING, precompile=[endless.statement])
+    blocked_build = BlockedBuild()
+    toy.write(PASSING, precompile=[blocked_build.statement])
     with toy.command() as command:
-        command.wait_for(lambda: endless.is_under_way(toy))
+        command.wait_for(lambda: blocked_build.has_begun(toy))
         command.end(signal.SIGKILL)
     killed = toy.latest()
     assert len(list(toy.temporary.iterdir())) == 1
@@ -186,5 +186,5 @@ def test_what_a_run_that_was_killed_in_a_build_left_is_swept(toy: Toy) -> None:
 
     toy.run(PASSING)
 
-    assert wait_until(lambda: not toy.left_behind(killed))
-    assert wait_until(lambda: not endless.processes())
+    assert wait_until(lambda: not toy.leftovers(killed))
+    assert wait_until(lambda: not blocked_build.processes())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from engine_state import docker
 from listeners import RecordingListener
-from scenarios import MODES, RESTING, is_resting, let_go
+from scenarios import BLOCKING, MODES, is_blocked, release
 from toy import PASSED, PASSING, Ran, Toy, write_toy_subject
 
 from matrixci.model import ImageRecord
@@ -139,34 +139,34 @@ def test_a_dry_run_of_everything_names_the_build_cache(first_run: Ran, tmp_path:
 
 def test_a_run_that_is_interrupted_replaces_images_as_well(toy: Toy) -> None:
     quick = {"quick": MODES["quick"]}
-    before = edited(toy).run(RESTING, quick).cells["quick"].image
+    before = edited(toy).run(BLOCKING, quick).cells["quick"].image
     assert before is not None
     newer = edited(toy)
-    newer.write(RESTING, MODES)
+    newer.write(BLOCKING, MODES)
     with newer.command("--fresh") as command:
-        command.wait_for(lambda: is_resting(newer))
+        command.wait_for(lambda: is_blocked(newer))
         assert is_there(before)
         assert command.end(signal.SIGINT) == 130
     assert "removed 1 image of earlier runs" in command.stderr
-    newer.only_left(newer.work_dir / "runs" / newer.latest())
+    newer.stored_run(newer.work_dir / "runs" / newer.latest())
     assert not is_there(before)
 
 
 def test_while_another_run_goes_on_in_the_folder_its_images_stay(toy: Toy) -> None:
     older = edited(toy)
-    older.write(RESTING, MODES)
+    older.write(BLOCKING, MODES)
     with older.command("--fresh", name="older-") as command:
-        command.wait_for(lambda: is_resting(older, "older-"))
+        command.wait_for(lambda: is_blocked(older, "older-"))
         under_way = older.latest()
         said = clean(toy)
         assert "spared, for a run is under way with them: 1 container, 1 volume, 1 image" in said[0]
         newer = edited(toy)
-        newer.write(RESTING, {"quick": MODES["quick"]})
+        newer.write(BLOCKING, {"quick": MODES["quick"]})
         with newer.command("--fresh", name="newer-") as other:
             assert other.end() == 0, other.stderr
         assert "of earlier runs" not in other.stderr
         newest = newer.latest()
-        command.wait_for(lambda: let_go(under_way))
+        command.wait_for(lambda: release(under_way))
         assert command.end() == 0, command.stderr
     older.ended(under_way, 0)
     newer.ended(newest, 0)

@@ -111,9 +111,9 @@ def test_a_build_that_fails_blocks_its_own_cells_alone(toy: Toy, tag: str) -> No
 def test_a_build_that_outlasts_its_time_blocks_its_cell(toy: Toy) -> None:
     secret = secrets.token_hex(8)
     talking = f"print('see http://toyuser:{secret}@index.example/', flush=True)"
-    endless = "import time; time.sleep(600)"
+    blocked_build = "import time; time.sleep(600)"
 
-    ran = toy.run(PASSING, limits={"build-timeout": 6}, precompile=[talking, endless])
+    ran = toy.run(PASSING, limits={"build-timeout": 6}, precompile=[talking, blocked_build])
 
     assert ran.outcomes == {"plain": BLOCKED}
     assert ran.exit_code == 1

@@ -8,7 +8,7 @@ import time
 import pytest
 from engine_state import wait_until
 from listeners import RecordingListener
-from scenarios import MODES, RESTING, EndlessBuild, is_resting
+from scenarios import BLOCKING, MODES, BlockedBuild, is_blocked
 from toy import PASSED, PASSING, Toy
 
 from matrixci.model import Cell, CellOutcome, Reason, StepName
@@ -19,10 +19,10 @@ BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 
 @BOTH
 def test_interrupted_while_checks_run(toy: Toy, number: signal.Signals) -> None:
-    toy.write(RESTING, MODES, {"check-timeout": 600, "cell-timeout": 600})
+    toy.write(BLOCKING, MODES, {"check-timeout": 600, "cell-timeout": 600})
 
     with toy.command() as command:
-        command.wait_for(lambda: is_resting(toy))
+        command.wait_for(lambda: is_blocked(toy))
         status = command.end(number)
 
     assert status == 130
@@ -34,10 +34,10 @@ def test_interrupted_while_checks_run(toy: Toy, number: signal.Signals) -> None:
 
 
 def test_interrupted_twice_leaves_nothing_that_the_next_run_does_not_sweep(toy: Toy) -> None:
-    toy.write(RESTING, MODES, {"check-timeout": 600, "cell-timeout": 600})
+    toy.write(BLOCKING, MODES, {"check-timeout": 600, "cell-timeout": 600})
 
     with toy.command() as command:
-        command.wait_for(lambda: is_resting(toy))
+        command.wait_for(lambda: is_blocked(toy))
         command.process.send_signal(signal.SIGINT)
         time.sleep(0.05)
         status = command.end(signal.SIGINT)
@@ -45,13 +45,14 @@ def test_interrupted_twice_leaves_nothing_that_the_next_run_does_not_sweep(toy: 
     assert status in {130, -signal.SIGINT}  # a shell says 130 of both
     interrupted = toy.latest()
     toy.run(PASSING)
-    assert toy.left_behind(interrupted) == []
+    assert toy.leftovers(interrupted) == []
 
 
 class Impatient(RecordingListener):
     """Interrupts the run so many seconds after it came to a container."""
 
     def __init__(self, seconds: float) -> None:
+        super().__init__()
         self.seconds = seconds
         self.run: asyncio.Task[object] | None = None
 
@@ -69,25 +70,25 @@ class Impatient(RecordingListener):
 def test_interrupted_at_any_moment_of_a_container_s_life(toy: Toy, milliseconds: int) -> None:
     modes = {"slow": MODES["slow"]}
 
-    ran = toy.run(RESTING, modes, listener=Impatient(milliseconds / 1000))
+    ran = toy.run(BLOCKING, modes, listener=Impatient(milliseconds / 1000))
 
     assert ran.outcomes == {"slow": CANCELLED}
     assert ran.exit_code == 130
 
 
 def test_interrupted_while_an_image_is_built(toy: Toy) -> None:
-    endless = EndlessBuild()
-    toy.write(PASSING, precompile=[endless.statement])
+    blocked_build = BlockedBuild()
+    toy.write(PASSING, precompile=[blocked_build.statement])
 
     with toy.command() as command:
-        command.wait_for(lambda: endless.is_under_way(toy))
+        command.wait_for(lambda: blocked_build.has_begun(toy))
         status = command.end(signal.SIGINT)
 
     assert status == 130
     ran = toy.ended(toy.latest(), status)
     assert ran.outcomes == {"plain": CANCELLED}
     assert ran.cells["plain"].image is None
-    assert wait_until(lambda: not endless.processes())
+    assert wait_until(lambda: not blocked_build.processes())
     assert "Traceback" not in command.stderr
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 from engine_link import EngineLink, linked
-from engine_state import things_of, wait_until
-from scenarios import MODES, RESTING, EndlessBuild, is_resting
+from engine_state import resources_of, wait_until
+from scenarios import BLOCKING, MODES, BlockedBuild, is_blocked
 from toy import PASSED, PASSING, Toy, outcomes_of
 
 from matrixci.model import CellOutcome, Reason
@@ -25,10 +25,10 @@ def link(toy: Toy) -> Iterator[EngineLink]:
 def test_an_engine_lost_while_checks_run_is_no_fault_of_the_subject(
     toy: Toy, link: EngineLink
 ) -> None:
-    toy.write(RESTING, MODES, LIMITS)
+    toy.write(BLOCKING, MODES, LIMITS)
 
     with toy.command(DOCKER_HOST=link.host) as command:
-        command.wait_for(lambda: is_resting(toy))
+        command.wait_for(lambda: is_blocked(toy))
         link.cut()
         assert command.end() == 3
 
@@ -36,32 +36,32 @@ def test_an_engine_lost_while_checks_run_is_no_fault_of_the_subject(
     assert outcomes_of(lost) == {"quick": PASSED, "slow": LOST}
     assert "Traceback" not in command.stderr
     toy.run(PASSING)
-    assert things_of(lost.run.id) == []
+    assert resources_of(lost.run.id) == []
 
 
 def test_an_engine_lost_while_an_image_is_built_is_no_fault_of_the_subject(
     toy: Toy, link: EngineLink
 ) -> None:
-    endless = EndlessBuild()
-    toy.write(PASSING, precompile=[endless.statement])
+    blocked_build = BlockedBuild()
+    toy.write(PASSING, precompile=[blocked_build.statement])
 
     with toy.command(DOCKER_HOST=link.host) as command:
-        command.wait_for(lambda: endless.is_under_way(toy))
+        command.wait_for(lambda: blocked_build.has_begun(toy))
         link.cut()
         assert command.end() == 3
 
     assert toy.ended(toy.latest(), 3).outcomes == {"plain": LOST}
     assert "Traceback" not in command.stderr
-    assert wait_until(lambda: not endless.processes())
+    assert wait_until(lambda: not blocked_build.processes())
 
 
 def test_what_a_killed_run_left_is_swept_by_the_next(toy: Toy) -> None:
-    toy.write(RESTING, MODES, LIMITS)
+    toy.write(BLOCKING, MODES, LIMITS)
     with toy.command() as command:
-        command.wait_for(lambda: is_resting(toy))
+        command.wait_for(lambda: is_blocked(toy))
         command.end(signal.SIGKILL)
     killed = toy.latest()
 
     toy.run(PASSING)
 
-    assert things_of(killed) == []
+    assert resources_of(killed) == []

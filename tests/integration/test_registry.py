@@ -11,7 +11,7 @@ from signal import SIGINT
 from threading import Event, Thread
 
 import pytest
-from engine_state import docker, processes_with, things_of
+from engine_state import docker, processes_with, resources_of
 from listeners import RecordingListener
 from own_engine import OwnEngine, Uplink, connected_engine
 from own_registry import PASSWORD, USER, OwnRegistry, own_registry, remove_images
@@ -62,7 +62,7 @@ def run_elsewhere(toy: Toy, engine: OwnEngine, registry: str) -> Ran:
         assert command.end() == 0, command.stderr
     stored = read_run((work_dir / "runs/latest").resolve())
     assert outcomes_of(stored) == {"plain": PASSED}
-    assert things_of(stored.run.id, engine.host) == []
+    assert resources_of(stored.run.id, engine.host) == []
     return Ran(stored=stored, exit_code=0)
 
 

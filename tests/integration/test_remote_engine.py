@@ -11,12 +11,12 @@ from signal import SIGKILL
 import pytest
 from certificates import Authority
 from engine_state import (
-    PATIENCE_SECONDS,
-    containers_begun,
+    TIMEOUT_SECONDS,
     docker,
     processes_with,
-    running_of,
-    things_of,
+    resources_of,
+    running_containers,
+    started_containers,
     wait_until,
 )
 from own_engine import OwnEngine, Uplink, connected_engine
@@ -99,7 +99,7 @@ def remote(tmp_path_factory: pytest.TempPathFactory, engine: None) -> Iterator[R
 
 def nothing_is_here(ran: Ran) -> None:
     """Make sure that the usual engine has seen nothing of a run."""
-    assert containers_begun(ran.run) == 0
+    assert started_containers(ran.run) == 0
     standing = docker("images", "--no-trunc", "--quiet").split()
     for cell in ran.cells.values():
         assert cell.image is not None
@@ -109,11 +109,11 @@ def nothing_is_here(ran: Ran) -> None:
 def run_there(toy: Toy, remote: Remote, **environment: str) -> Ran:
     """Run the toy's matrix on the other engine; nothing may be left of it there either."""
     with toy.command("--fresh", environment=environment) as command:
-        code = command.process.wait(3 * PATIENCE_SECONDS)  # all is assembled there first
+        code = command.process.wait(3 * TIMEOUT_SECONDS)  # all is assembled there first
     assert code in {0, 1}, command.stderr
     assert "Traceback" not in command.stderr
-    assert things_of(toy.latest(), remote.engine.host) == []
-    left = toy.left_behind(toy.latest())
+    assert resources_of(toy.latest(), remote.engine.host) == []
+    left = toy.leftovers(toy.latest())
     assert left == [], left
     ran = Ran(stored=read_run(toy.work_dir / "runs" / toy.latest()), exit_code=code)
     nothing_is_here(ran)
@@ -243,13 +243,13 @@ def test_the_way_through_ssh_ends_even_with_a_run_that_is_killed(
     toy_elsewhere: Toy, remote: Remote, sshd: OwnSshd
 ) -> None:
     toy = toy_elsewhere
-    toy.write({"test_toy.py": "import time\ndef test_rests():\n    time.sleep(600)\n"})
+    toy.write({"test_toy.py": "import time\ndef test_blocks():\n    time.sleep(600)\n"})
     address = sshd.address(f"{remote.engine.folder}/socket")
     with toy.command(DOCKER_HOST=address, PATH=sshd.search_path) as command:
         command.wait_for(lambda: "running checks" in command.stderr)
         assert command.end(SIGKILL) == -SIGKILL
     assert wait_until(lambda: not processes_with("cmdline", f"{sshd.folder}/ssh_config"))
-    for container in running_of(toy.latest(), remote.engine.host):
+    for container in running_containers(toy.latest(), remote.engine.host):
         remote.engine.docker("container", "rm", "--force", "--volumes", container)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine_state import PATIENCE_SECONDS, docker, things_of, wait_until
+from engine_state import TIMEOUT_SECONDS, docker, resources_of, wait_until
 from toy import PASSING, Ran, Toy
 
 INSIDE = Path(__file__).parents[1] / "support/sandbox_checks.py"
@@ -62,7 +62,7 @@ def again(toy: Toy, ran: Ran, *words: str, typed: str = "") -> Again:
     )
     assert "Traceback" not in done.stderr
     if "--keep" not in words:
-        assert [thing for name in names(toy) for thing in things_of(name)] == []
+        assert [thing for name in names(toy) for thing in resources_of(name)] == []
     return Again(code=done.returncode, out=done.stdout, err=done.stderr)
 
 
@@ -167,18 +167,18 @@ def test_the_prompt_of_a_shell_names_the_cell(toy: Toy) -> None:
             os.write(ours, b"check\n")
             assert b"passed  test_toy.py::test_answers" in read_until(ours, prompt)
             os.write(ours, b"exit 3\n")
-            assert process.wait(PATIENCE_SECONDS) == 3
+            assert process.wait(TIMEOUT_SECONDS) == 3
         finally:
             process.kill()
             os.close(ours)
-    assert [thing for name in names(toy) for thing in things_of(name)] == []
+    assert [thing for name in names(toy) for thing in resources_of(name)] == []
 
 
 def read_until(terminal: int, end: bytes) -> bytes:
     """Return what is printed at a terminal up to a prompt."""
     said = b""
     while not said.endswith(end):
-        ready, _, _ = select.select([terminal], [], [], PATIENCE_SECONDS)
+        ready, _, _ = select.select([terminal], [], [], TIMEOUT_SECONDS)
         assert ready, said
         said += os.read(terminal, 4096)
     return said
@@ -205,16 +205,16 @@ def test_a_container_can_be_kept(toy: Toy) -> None:
     done = again(toy, ran, "--keep")
     (name,) = names(toy)
     try:
-        container, volume = things_of(name)
+        container, volume = resources_of(name)
         assert container in done.err
         # Runs that come later sweep up what was lost, and nothing else.
         toy.run(PASSING)
-        assert things_of(name) == [container, volume]
+        assert resources_of(name) == [container, volume]
         assert docker("cp", f"{container}:/matrixci/results/results.jsonl", str(toy.folder)) == ""
     finally:
         for container in docker("ps", "-aq", "--filter", f"label=org.matrixci.run={name}").split():
             docker("rm", "--force", "--volumes", container)
-        for volume in things_of(name):
+        for volume in resources_of(name):
             docker("volume", "rm", volume)
 
 
@@ -229,11 +229,11 @@ def test_an_interruption_leaves_nothing(toy: Toy) -> None:
         cwd=toy.folder,
     ) as process:
         try:
-            began = wait_until(lambda: [t for name in names(toy) for t in things_of(name)])
+            began = wait_until(lambda: [t for name in names(toy) for t in resources_of(name)])
             assert began
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=60)
         finally:
             process.kill()
     assert process.returncode == 130
-    assert [thing for name in names(toy) for thing in things_of(name)] == []
+    assert [thing for name in names(toy) for thing in resources_of(name)] == []

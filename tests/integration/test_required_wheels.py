@@ -112,7 +112,7 @@ def test_they_go_along_with_a_plan(toy: Toy, sources: Sources) -> None:
     for tag in sources.commits:
         done = run_cell(toy, folder, tag)
         assert done.returncode == 0, done.stderr
-        toy.only_left(toy.folder / "back" / tag)
+        toy.stored_run(toy.folder / "back" / tag)
     done, merged = report(toy, folder)
     assert done.returncode == 0, done.stderr
     commits = {wheel.commit for wheel in read_run(merged).run.own_wheels}

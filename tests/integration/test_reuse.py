@@ -1,6 +1,6 @@
 """Which results of earlier runs still hold; what was started is asked of the engine."""
 
-from engine_state import containers_begun
+from engine_state import started_containers
 from toy import PASSING, PLAIN, Toy
 
 from matrixci.model import CellOutcome, Reason, StepName
@@ -13,7 +13,7 @@ def test_a_passed_cell_is_reused_until_something_changes(toy: Toy) -> None:
     first = toy.run(PASSING)
     same = toy.run(PASSING)
 
-    assert (containers_begun(first.run), containers_begun(same.run)) == (1, 0)
+    assert (started_containers(first.run), started_containers(same.run)) == (1, 0)
     (cell,) = same.cells.values()
     assert (cell.outcome, same.exit_code) == (CellOutcome.PASSED, 0)
     assert cell.reused_from == first.run
@@ -29,7 +29,7 @@ def test_a_passed_cell_is_reused_until_something_changes(toy: Toy) -> None:
         toy.run(PASSING, limits={"tmp-size": "32 MiB"}),
     ):
         assert changed.cells["plain"].reused_from is None
-        assert containers_begun(changed.run) == 1
+        assert started_containers(changed.run) == 1
 
 
 def test_a_failed_cell_runs_again(toy: Toy) -> None:
@@ -37,4 +37,4 @@ def test_a_failed_cell_runs_again(toy: Toy) -> None:
         assert ran.outcomes == {"plain": (CellOutcome.FAILED, Reason.CHECKS)}
         assert ran.exit_code == 1
         assert ran.cells["plain"].reused_from is None
-        assert containers_begun(ran.run) == 1
+        assert started_containers(ran.run) == 1

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from engine_state import docker
 from factories import write_wheel
-from private_index import ClosedIndex, serving
+from private_index import PrivateIndex, serving
 from toy import PASSED, Ran, Toy
 
 from matrixci.model import CellOutcome, Reason
@@ -34,7 +34,7 @@ _OVERLAP_BYTES = 200
 
 
 @pytest.fixture
-def index(tmp_path: Path, engine: None) -> Iterator[ClosedIndex]:  # noqa: ARG001
+def index(tmp_path: Path, engine: None) -> Iterator[PrivateIndex]:  # noqa: ARG001
     """Serve a dependency of the toy's to those who know the password."""
     wheel = write_wheel(tmp_path, "toydependency-1.0", files={"toydependency.py": ""})
     try:
@@ -73,7 +73,7 @@ def _layers(image: str) -> Iterator[bytes]:
 
 
 def test_credentials_reach_the_builds_and_stay_nowhere(
-    toy: Toy, index: ClosedIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy: Toy, index: PrivateIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unused, kept = new_secret(), new_secret()
     netrc = tmp_path / "netrc"
@@ -92,7 +92,7 @@ def test_credentials_reach_the_builds_and_stay_nowhere(
 
 
 def test_credentials_that_an_index_refuses_are_not_told(
-    toy: Toy, index: ClosedIndex, monkeypatch: pytest.MonkeyPatch
+    toy: Toy, index: PrivateIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = new_secret()
     monkeypatch.setenv("UV_INDEX", index.url(wrong))
@@ -106,9 +106,9 @@ def test_credentials_that_an_index_refuses_are_not_told(
 
 
 def test_credentials_that_are_refused_in_a_build_are_not_told(
-    toy: Toy, index: ClosedIndex, monkeypatch: pytest.MonkeyPatch
+    toy: Toy, index: PrivateIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    index.open_to_builds = False
+    index.allows_builds = False
     monkeypatch.setenv("UV_INDEX", index.url())
 
     ran = toy.run(CHECKS, MODES)

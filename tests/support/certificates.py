@@ -4,7 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from engine_state import lacking
+from engine_state import skip_or_fail
 
 _KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
 _DAYS = ["-days", "2"]
@@ -15,7 +15,7 @@ class Authority:
 
     def __init__(self, folder: Path) -> None:
         if shutil.which("openssl") is None:
-            lacking("there is no openssl, which makes the certificates of the test")
+            skip_or_fail("there is no openssl, which makes the certificates of the test")
         self.folder = folder
         folder.mkdir()
         where = ["-keyout", "ca-key.pem", "-out", "ca.pem"]

@@ -10,10 +10,10 @@ from typing import NoReturn
 
 import pytest
 
-PATIENCE_SECONDS = 240.0  # on a machine that is busy
+TIMEOUT_SECONDS = 240.0  # on a machine that is busy
 
 
-def lacking(what: str) -> NoReturn:
+def skip_or_fail(what: str) -> NoReturn:
     """Skip a test for what this machine lacks; fail where it must have all."""
     if os.environ.get("MATRIXCI_REQUIRE_ENGINE") == "1":
         pytest.fail(f"MATRIXCI_REQUIRE_ENGINE=1, and: {what}")
@@ -27,17 +27,17 @@ def docker(*arguments: str) -> str:
     return done.stdout
 
 
-def things_of(run: str, engine: str | None = None) -> list[str]:
+def resources_of(run: str, engine: str | None = None) -> list[str]:
     """Return the containers and the volumes that are labelled with a run."""
     return [*_listed("container", run, engine, "--all"), *_listed("volume", run, engine)]
 
 
-def running_of(run: str, engine: str | None = None) -> list[str]:
+def running_containers(run: str, engine: str | None = None) -> list[str]:
     """Return the containers of a run that run."""
     return _listed("container", run, engine)
 
 
-def remove_things_of(run: str) -> None:
+def remove_resources_of(run: str) -> None:
     """Remove the containers and the volumes that are labelled with a run."""
     for container in _listed("container", run, None, "--all"):
         docker("container", "rm", "--force", "--volumes", container)
@@ -51,7 +51,7 @@ def _listed(kind: str, run: str, engine: str | None, *more: str) -> list[str]:
     return docker(*host, kind, "ls", "--quiet", "--filter", label, *more).split()
 
 
-def containers_begun(run: str) -> int:
+def started_containers(run: str) -> int:
     """Return how many containers of a run were started, by the engine's own record."""
     now = f"{time.time():.9f}"
     label = f"label=org.matrixci.run={run}"
@@ -72,7 +72,7 @@ def processes_with(file: str, text: str) -> list[int]:
 
 def wait_until(condition: Callable[[], object]) -> bool:
     """Wait for something that takes as long as it takes; return whether it came."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         if condition():
             return True

@@ -11,7 +11,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
-from engine_state import PATIENCE_SECONDS, docker, lacking, wait_until
+from engine_state import TIMEOUT_SECONDS, docker, skip_or_fail, wait_until
 from own_network import OwnNetwork, own_network
 
 _NAME = "{{.Repository}}:{{.Tag}}"
@@ -118,7 +118,7 @@ class OwnEngine:
         """Send it a signal, and wait until it is gone."""
         assert self._process is not None
         self._process.send_signal(number)
-        self._process.wait(PATIENCE_SECONDS)
+        self._process.wait(TIMEOUT_SECONDS)
 
     def docker(self, *arguments: str) -> str:
         argv = ["docker", "--host", self.host, *arguments]
@@ -179,11 +179,11 @@ def connected_engine(
     `listening` is given the address at which it is met, and returns more settings.
     """
     if os.geteuid() != 0 or not all(map(shutil.which, ("dockerd", "nsenter", "ip"))):
-        lacking("an engine of the test's own needs dockerd, nsenter, ip and root")
+        skip_or_fail("an engine of the test's own needs dockerd, nsenter, ip and root")
     try:
         uplink = Uplink()
     except (OSError, subprocess.CalledProcessError) as error:
-        lacking(f"the usual engine's network can't be joined: {error}")
+        skip_or_fail(f"the usual engine's network can't be joined: {error}")
     engine = OwnEngine(folder, uplink, [*settings, *listening(uplink.address)])
     try:
         engine.start()
@@ -210,12 +210,12 @@ class DisconnectedEngine(OwnEngine):
 def own_engine(folder: Path, images: Sequence[str]) -> Iterator[DisconnectedEngine]:
     """Yield an engine with these images; nothing is left of it."""
     if os.geteuid() != 0 or not all(map(shutil.which, ("dockerd", "nsenter", "ip"))):
-        lacking("an engine of the test's own needs dockerd, nsenter, ip and root")
+        skip_or_fail("an engine of the test's own needs dockerd, nsenter, ip and root")
     with ExitStack() as stack:
         try:
             network = stack.enter_context(own_network())
         except OSError as error:
-            lacking(f"no network of the test's own: {error}")
+            skip_or_fail(f"no network of the test's own: {error}")
         engine = DisconnectedEngine(folder, network)
         stack.callback(engine.clear)
         engine.start()
@@ -227,7 +227,7 @@ def own_engine(folder: Path, images: Sequence[str]) -> Iterator[DisconnectedEngi
 def limitless_engine(folder: Path, images: Sequence[str]) -> Iterator[OwnEngine]:
     """Yield an engine with these images that enforces no limits, and has no network."""
     if os.geteuid() != 0 or not all(map(shutil.which, ("dockerd", "unshare"))):
-        lacking("an engine of the test's own needs dockerd, unshare and root")
+        skip_or_fail("an engine of the test's own needs dockerd, unshare and root")
     mounts = Path("/proc/mounts").read_text()
     if not all(f" /sys/fs/cgroup/{group} cgroup " in mounts for group in WithoutLimits.GROUPS):
         pytest.skip("control groups of version 2 are one mount, and no engine starts without it")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine_state import docker, lacking, wait_until
+from engine_state import docker, skip_or_fail, wait_until
 
 USER, PASSWORD = "toyuser", "geheim-toy"
 _HTPASSWD = f"{USER}:$2b$04$SIeOvACggHBJBScV39vmUOFygrT47Ouc1Q3Qh2Tj8IWyfqyIJcx6S\n"
@@ -56,7 +56,7 @@ def own_registry(folder: Path, *, closed: bool = False) -> Iterator[OwnRegistry]
     """Yield a registry; nothing of it is left here or on the usual engine."""
     program = shutil.which("docker-registry")
     if program is None:
-        lacking("there is no docker-registry: apt-get install docker-registry")
+        skip_or_fail("there is no docker-registry: apt-get install docker-registry")
     registry = OwnRegistry(folder, closed=closed)
     argv = [program, "serve", str(folder / "config.yml")]
     with (

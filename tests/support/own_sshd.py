@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine_state import lacking, wait_until
+from engine_state import skip_or_fail, wait_until
 
 
 class OwnSshd:
@@ -64,7 +64,7 @@ def own_sshd(folder: Path) -> Iterator[OwnSshd]:
     program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
     ssh = shutil.which("ssh")
     if program is None or ssh is None:
-        lacking("there is no ssh or sshd: apt-get install openssh-server openssh-client")
+        skip_or_fail("there is no ssh or sshd: apt-get install openssh-server openssh-client")
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # it refuses to start without
     sshd = OwnSshd(folder)

@@ -30,7 +30,7 @@ class Fault(StrEnum):
     FORGES = "forges"
 
 
-class ClosedIndex(ThreadingHTTPServer):
+class PrivateIndex(ThreadingHTTPServer):
     """Serves one wheel to those who know the password."""
 
     def __init__(self, wheel: Path, address: str, containers: IPv4Network) -> None:
@@ -39,7 +39,7 @@ class ClosedIndex(ThreadingHTTPServer):
         self.address = address
         self.containers = containers
         self.password = f"geheim{secrets.token_hex(12)}"
-        self.open_to_builds = True
+        self.allows_builds = True
         self.faults: dict[str, Fault] = {}
         """Who is served badly, `build` or `machine`, and how."""
         self.failures = 1_000_000
@@ -59,8 +59,8 @@ class ClosedIndex(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     @property
-    def index(self) -> ClosedIndex:
-        assert isinstance(self.server, ClosedIndex)
+    def index(self) -> PrivateIndex:
+        assert isinstance(self.server, PrivateIndex)
         return self.server
 
     def do_HEAD(self) -> None:
@@ -92,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
         wheel = self.index.wheel
         if self.headers["Authorization"] != f"Basic {self.index.credentials}":
             return 401, b""
-        if self._asker() == "build" and not self.index.open_to_builds:
+        if self._asker() == "build" and not self.index.allows_builds:
             return 403, b""
         if self.path == f"/simple/{wheel.name.partition('-')[0]}/":
             digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
@@ -127,7 +127,7 @@ def _forged(wheel: bytes) -> bytes:
 
 
 @contextmanager
-def serving(wheel: Path) -> Iterator[ClosedIndex]:
+def serving(wheel: Path) -> Iterator[PrivateIndex]:
     """Serve a wheel on the address at which containers find this machine.
 
     Raises:
@@ -135,7 +135,7 @@ def serving(wheel: Path) -> Iterator[ClosedIndex]:
     """
     form = "{{with index .IPAM.Config 0}}{{.Gateway}} {{.Subnet}}{{end}}"
     gateway, subnet = docker("network", "inspect", "bridge", "--format", form).split()
-    with ClosedIndex(wheel, gateway, IPv4Network(subnet)) as server:
+    with PrivateIndex(wheel, gateway, IPv4Network(subnet)) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

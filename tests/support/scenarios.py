@@ -7,15 +7,15 @@ import subprocess
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from engine_state import processes_with, running_of, things_of
+from engine_state import processes_with, resources_of, running_containers
 from toy import Toy
 
 _GO = "/tmp/go"  # noqa: S108 (in a container)
-RESTING = {
+BLOCKING = {
     "test_toy.py": f"""
         import os, time
 
-        def test_rests():
+        def test_blocks():
             until = time.monotonic() + float(os.environ["REST"])
             while time.monotonic() < until and not os.path.exists({_GO!r}):
                 time.sleep(0.05)
@@ -25,7 +25,7 @@ RESTING = {
 MODES = {"quick": {"environment": {"REST": "0"}}, "slow": {"environment": {"REST": "600"}}}
 
 
-def is_resting(toy: Toy, name: str = "") -> bool:
+def is_blocked(toy: Toy, name: str = "") -> bool:
     """Tell whether the quick cell has ended, and the slow one's container and volume are there.
 
     Args:
@@ -36,12 +36,12 @@ def is_resting(toy: Toy, name: str = "") -> bool:
     return (
         "mode-quick: ✓ passed" in told
         and "mode-slow: running checks" in told
-        and len(things_of(toy.latest())) == 2
+        and len(resources_of(toy.latest())) == 2
     )
 
 
-def let_go(run: str, engine: str | None = None) -> bool:
-    """Let what rests in a run's containers come to its end; tell whether there was something.
+def release(run: str, engine: str | None = None) -> bool:
+    """Let what wait_until_blocked in a run's containers come to its end; tell whether there was something.
 
     Args:
         run: its id.
@@ -52,13 +52,13 @@ def let_go(run: str, engine: str | None = None) -> bool:
         subprocess.run(
             ["docker", *host, "exec", container, "touch", _GO], capture_output=True, check=False
         )
-        for container in running_of(run, engine)
+        for container in running_containers(run, engine)
     ]
     return any(each.returncode == 0 for each in done)
 
 
 @dataclass(frozen=True, kw_only=True)
-class EndlessBuild:
+class BlockedBuild:
     """A build that says that it has begun, and ends when it is let go."""
 
     token: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -71,7 +71,7 @@ class EndlessBuild:
             f" print('begun', {self.token!r}, flush=True); signal.sigtimedwait(go, 600)"
         )
 
-    def is_under_way(self, toy: Toy) -> bool:
+    def has_begun(self, toy: Toy) -> bool:
         logs = toy.work_dir.glob("runs/latest/logs/image-*.log")
         return any(f"begun {self.token}" in log.read_text(errors="replace") for log in logs)
 
@@ -79,7 +79,7 @@ class EndlessBuild:
         """Return the build's processes, where the engine is one of this machine."""
         return processes_with("cmdline", self.token)
 
-    def let_go(self) -> bool:
+    def release(self) -> bool:
         """Let it come to its end; tell whether it was under way."""
         processes = self.processes()
         for process in processes:

@@ -17,10 +17,10 @@ from textwrap import dedent
 from typing import Any
 
 from engine_state import (
-    PATIENCE_SECONDS,
+    TIMEOUT_SECONDS,
     processes_with,
-    remove_things_of,
-    things_of,
+    remove_resources_of,
+    resources_of,
     wait_until,
 )
 from factories import write_wheel
@@ -147,7 +147,7 @@ class Command:
         """Return the exit status, after a signal where one is given."""
         if number is not None:
             self.process.send_signal(number)
-        return self.process.wait(PATIENCE_SECONDS)
+        return self.process.wait(TIMEOUT_SECONDS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,25 +273,25 @@ class Toy:
 
     def ended(self, run: str, exit_code: int, judged: JudgedRun | None = None) -> Ran:
         """Return a run that came to its end, held to leaving nothing behind."""
-        stored = self.only_left(self.work_dir / "runs" / run)
+        stored = self.stored_run(self.work_dir / "runs" / run)
         assert stored.problems == ()
         assert stored.run.ended is not None
         return Ran(stored=stored, exit_code=exit_code, judged=judged)
 
-    def only_left(self, folder: Path) -> StoredRun:
+    def stored_run(self, folder: Path) -> StoredRun:
         """Return what is in a run's folder, held to nothing else being left of it."""
         stored = read_run(folder)
         for result in stored.results.values():
             if result.image is not None and not result.image.reused:
                 self.built.add(result.image.tag)
-        left = self.left_behind(stored.run.id)
+        left = self.leftovers(stored.run.id)
         assert left == [], left
         return stored
 
-    def left_behind(self, run: str) -> list[str]:
+    def leftovers(self, run: str) -> list[str]:
         """Return what there is of a run beside its folder and its images."""
         return [
-            *things_of(run),
+            *resources_of(run),
             *(str(path) for path in self.temporary.iterdir()),
             *(f"process {process}" for process in self.processes()),
         ]
@@ -306,4 +306,4 @@ class Toy:
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         for run in self.runs():
-            remove_things_of(run)
+            remove_resources_of(run)

@@ -41,7 +41,7 @@ def is_blocked(toy: Toy, name: str = "") -> bool:
 
 
 def release(run: str, engine: str | None = None) -> bool:
-    """Let what wait_until_blocked in a run's containers come to its end; tell whether there was something.
+    """Release the blocked checks of a run; return whether there were any.
 
     Args:
         run: its id.

@@ -19,7 +19,8 @@ ROOT_PAGES: Final[Mapping[str, str]] = {
 }
 """Pages of the site that are documents in the repository's root."""
 
-MARKER: Final = re.compile(r"<!-- generated: ([\w-]+) -->")
+MARKER: Final = re.compile(r"<!-- generated: ([\w-]+) -->.*?<!-- end -->", re.DOTALL)
+"""A marker, with the text that a reader of the file sees in place of the table."""
 TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "commands": commands,
     "cell-outcomes": cell_outcomes,
@@ -38,7 +39,7 @@ _LINK: Final = re.compile(r"\[([^\]]+)\]\((?!https?://|#)([^)]+)\)")
 
 
 def fill(markdown: str) -> str:
-    """Return a page with each marker replaced by its table.
+    """Return a page with each marker and its text replaced by the table.
 
     Raises:
         KeyError: a marker names no table.

@@ -14,7 +14,7 @@ from matrixci.cli.options import WORK_DIR, WorkDirOption
 from matrixci.engine.build_cache import build_cache_size, prune_build_cache
 from matrixci.engine.cleanup_plan import Scope
 from matrixci.engine.client import Engine
-from matrixci.engine.image_references import Folder
+from matrixci.engine.image_references import WorkDirId
 from matrixci.execution.work_dir_use import in_use
 from matrixci.model import now
 from matrixci.reports.cleanup_text import listing, phrase
@@ -68,11 +68,11 @@ async def _clean(
 ) -> list[str]:
     engine = await Engine.connect()
     with in_use(work_dir) as use, use.alone() as alone:
-        folder = Folder.of(work_dir)
+        own = WorkDirId.of(work_dir)
         scope = Scope(
-            folder=None if everything else folder,
+            work_dir=None if everything else own,
             unused_since=None if older_than is None else now() - older_than,
-            busy=None if alone else folder,
+            busy=None if alone else own,
         )
         plan = await engine.cleanup.clean(scope, dry_run=dry_run)
     first = phrase(plan, dry_run=dry_run)

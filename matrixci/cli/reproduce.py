@@ -15,7 +15,7 @@ from matrixci.cli.console import console, print_note
 from matrixci.cli.option_groups import with_option_groups
 from matrixci.cli.options import WORK_DIR, RequireLimitsOption, RunOption, WorkDirOption
 from matrixci.engine.client import Engine
-from matrixci.engine.image_references import Folder
+from matrixci.engine.image_references import WorkDirId
 from matrixci.engine.limits import check_limits
 from matrixci.errors import ExitCode
 from matrixci.execution.reproduce import (
@@ -81,7 +81,7 @@ def reproduce(
         reproduction,
         keep=options.keep,
         require_limits=options.require_limits,
-        sandbox=replace(reproduction.sandbox, folder=Folder.of(work_dir).id),
+        sandbox=replace(reproduction.sandbox, folder=WorkDirId.of(work_dir).id),
     )
     with in_use(work_dir):
         code = asyncio.run(_reproduce(reproduction, work_dir, shell=options.shell))

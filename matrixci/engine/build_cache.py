@@ -1,4 +1,4 @@
-"""The build cache of an engine: its size, and its removal."""
+"""Size and removal of an engine's build cache."""
 
 import re
 from datetime import timedelta
@@ -13,7 +13,7 @@ _TOTAL: Final = re.compile(r"^Total:\s*(\S+)", re.MULTILINE)
 
 
 async def build_cache_size(engine: Engine, unused_for: timedelta | None = None) -> str:
-    """Return how much of an engine's build cache can be removed, as buildx prints it.
+    """Return the removable size of an engine's build cache, as buildx prints it.
 
     Raises:
         EngineError: the engine failed.
@@ -23,11 +23,11 @@ async def build_cache_size(engine: Engine, unused_for: timedelta | None = None) 
 
 
 async def prune_build_cache(engine: Engine, unused_for: timedelta | None = None) -> str:
-    """Remove an engine's build cache; return how much that was, as buildx prints it.
+    """Remove an engine's build cache; return the removed size, as buildx prints it.
 
     Args:
         engine: the engine.
-        unused_for: only what was not used for so long; None: all of it.
+        unused_for: remove only what was not used for this time; None: everything.
 
     Raises:
         EngineError: the engine failed.
@@ -37,12 +37,12 @@ async def prune_build_cache(engine: Engine, unused_for: timedelta | None = None)
 
 
 async def _buildx(engine: Engine, command: str, unused_for: timedelta | None, *more: str) -> str:
-    # Through the command line: the SDK gives up on an answer that takes minutes.
+    # By the docker command: the SDK times out if the answer takes minutes.
     argv = ["docker", "buildx", command, "--builder=default", *more]
     if unused_for is not None:
         argv.append(f"--filter=until={int(unused_for.total_seconds())}s")
     done = await run_process(argv, env=engine.environment())
     if done.exit_status != 0:
-        msg = f"The build cache could not be read or removed: {done.stderr.strip()}"
+        msg = f"docker buildx {command} failed: {done.stderr.strip()}"
         raise EngineError(msg)
     return done.stdout

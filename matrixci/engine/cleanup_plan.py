@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from matrixci.engine.image_references import CELL_IMAGES, Folder, Reference, references
+from matrixci.engine.image_references import CELL_IMAGES, Reference, WorkDirId, references
 
 BASE: Final = "base"
 
@@ -17,11 +17,12 @@ class FoundContainer:
     id: str
     image: str
     volumes: frozenset[str]
-    folder: str | None
+    work_dir: str | None
     created: datetime
     in_use: bool
-    """A process that is still alive made it."""
+    """It belongs to a run in progress."""
     about: str = ""
+    """Its cell and run, for messages."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ class FoundVolume:
     """A volume with the project's label."""
 
     name: str
-    folder: str | None
+    work_dir: str | None
     created: datetime
     in_use: bool
 
@@ -42,20 +43,20 @@ class FoundImage:
     kind: str
     names: tuple[str, ...]
     shared: str = ""
-    """The tag that it has in a registry, through which machines share it."""
+    """Its tag in a registry through which machines share it."""
     created: datetime
     used: datetime
-    """The last time at which a run used it, or it was built."""
+    """The time of its build, or of its last use by a run."""
     size: int = 0
 
     @property
     def references(self) -> dict[str, Reference]:
-        """Its names that are references to it, parsed."""
+        """Its names that are references, parsed."""
         return references(self.names)
 
     @property
     def own_names(self) -> tuple[str, ...]:
-        """The names under which it was built, or shared with a registry."""
+        """Its names from the build and from a shared registry."""
         return tuple(
             name
             for name in self.names
@@ -66,7 +67,7 @@ class FoundImage:
 
 @dataclass(frozen=True, kw_only=True)
 class Inventory:
-    """All that the project has made on an engine."""
+    """Everything that matrixci created on an engine."""
 
     containers: tuple[FoundContainer, ...] = ()
     volumes: tuple[FoundVolume, ...] = ()
@@ -77,35 +78,35 @@ class Inventory:
 class Scope:
     """What the user wants removed."""
 
-    folder: Folder | None
-    """What belongs to this folder; None: everything, whichever folder made it."""
+    work_dir: WorkDirId | None
+    """Only what belongs to this work directory; None: everything."""
     unused_since: datetime | None = None
-    """Only what was not used since then."""
-    busy: Folder | None = None
-    """A folder in which another process is at work, so all its images stay."""
+    """Only what was last used before this time."""
+    busy: WorkDirId | None = None
+    """A work directory with another run in progress, so all of its images stay."""
 
-    def covers(self, folder: str | None) -> bool:
-        """Return whether a container or volume with this label is meant."""
-        return self.folder is None or folder == self.folder.id
+    def covers(self, work_dir: str | None) -> bool:
+        """Return whether a container or volume with this label is in scope."""
+        return self.work_dir is None or work_dir == self.work_dir.id
 
     def is_old(self, used: datetime) -> bool:
-        """Return whether something was unused for long enough."""
+        """Return whether something was last used long enough ago."""
         return self.unused_since is None or used < self.unused_since
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRemoval:
-    """Names to be taken from an image, and whether the image is then gone."""
+    """Names to remove from an image, and whether that removes the image itself."""
 
     image: FoundImage
     names: tuple[str, ...] | None
-    """In this order; None: all of them at once, by its id."""
+    """In this order; None: all at once, by the image's id."""
     whole: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spared:
-    """How many things stay because a run that is under way uses them."""
+    """Numbers of things that stay because a run in progress uses them."""
 
     containers: int = 0
     volumes: int = 0
@@ -114,14 +115,14 @@ class Spared:
 
 @dataclass(frozen=True, kw_only=True)
 class CleanupPlan:
-    """What is to be removed, and what stays although it was meant."""
+    """What to remove, and what stays although it is in scope."""
 
     containers: tuple[FoundContainer, ...]
     volumes: tuple[FoundVolume, ...]
     images: tuple[ImageRemoval, ...]
     spared: Spared
     others: int
-    """Images that other folders use, or of which no folder is known."""
+    """Number of images that other or unknown work directories use."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,20 +137,20 @@ class CellImage:
 class CurrentRun:
     """The run whose images replace those of earlier ones."""
 
-    folder: Folder
+    work_dir: WorkDirId
     matrix: str
     began: datetime
     cells: frozenset[str]
-    """All cells of the matrix, as tags have them, whether they ran or not."""
+    """All cells of the matrix, run or not, as they appear in tags."""
     images: Mapping[str, CellImage]
-    """Of the cells that have one."""
+    """Cell to image, for cells that have one."""
 
     def supersedes(self, other: Reference) -> bool:
         """Return whether a reference of an earlier run is no longer needed.
 
-        A cell keeps its newest image, and while it is not green also the last in which it was.
+        A cell keeps its newest image. While it is not green, it also keeps its last green image.
         """
-        if (other.repository, other.matrix) != (self.folder.repository, self.matrix):
+        if (other.repository, other.matrix) != (self.work_dir.repository, self.matrix):
             return False
         if other.cell not in self.cells:
             return True
@@ -157,15 +158,15 @@ class CurrentRun:
         if image is None:
             return False
         if other.key == image.key:
-            return image.green and not other.green  # the run has a reference to it as green, too
+            return image.green and not other.green  # the run also has a green reference to it
         return image.green or not other.green
 
 
 def plan_superseded(found: Inventory, run: CurrentRun) -> tuple[ImageRemoval, ...]:
-    """Return what a run no longer needs of the images of earlier runs of its matrix.
+    """Return the images, or references to them, that a run has replaced.
 
-    An image goes with its last reference, unless a container uses it, or another run began to use
-    it while this one was under way.
+    An image is removed with its last reference, unless a container uses it, or another run started
+    to use it during this run.
     """
     pinned = {container.image for container in found.containers}
     removals = []
@@ -178,19 +179,16 @@ def plan_superseded(found: Inventory, run: CurrentRun) -> tuple[ImageRemoval, ..
 
 
 def plan_cleanup(found: Inventory, scope: Scope) -> CleanupPlan:
-    """Return what to remove of all that is meant.
-
-    What a run that is under way uses stays, and so does what stays in use by something else.
-    """
-    containers = [each for each in found.containers if scope.covers(each.folder)]
+    """Plan to remove everything in scope that nothing else uses."""
+    containers = [each for each in found.containers if scope.covers(each.work_dir)]
     used = [each for each in containers if each.in_use]
     gone = [each for each in containers if not each.in_use and scope.is_old(each.created)]
     staying = [each for each in found.containers if each not in gone]
-    volumes = [each for each in found.volumes if scope.covers(each.folder)]
+    volumes = [each for each in found.volumes if scope.covers(each.work_dir)]
     busy_volumes = {name for each in staying if each.in_use for name in each.volumes}
     mounted = {name for each in staying for name in each.volumes}
     kept = [each for each in volumes if each.in_use or each.name in busy_volumes]
-    images = _images(found, scope, staying, under_way=bool(used or kept))
+    images = _images(found, scope, staying, run_in_progress=bool(used or kept))
     return CleanupPlan(
         containers=tuple(gone),
         volumes=tuple(
@@ -212,51 +210,51 @@ class _Images:
 
 
 def _images(
-    found: Inventory, scope: Scope, staying: Iterable[FoundContainer], *, under_way: bool
+    found: Inventory, scope: Scope, staying: Iterable[FoundContainer], *, run_in_progress: bool
 ) -> _Images:
     running = {each.image for each in staying if each.in_use}
     pinned = {each.image for each in staying}
-    meant = {each.id: _removal(each, scope) for each in found.images if each.kind != BASE}
+    removals = {each.id: _removal(each, scope) for each in found.images if each.kind != BASE}
     busy = running | {each.id for each in found.images if _is_of(each, scope.busy)}
-    wanted = [each for each in meant.values() if each is not None]
+    in_scope = [each for each in removals.values() if each is not None]
     gone = [
         each
-        for each in wanted
+        for each in in_scope
         if each.image.id not in busy | pinned and scope.is_old(each.image.used)
     ]
-    spared = sum(each.image.id in busy for each in wanted)
-    others = sum(each is None for each in meant.values()) + sum(not each.whole for each in gone)
-    if scope.folder is not None:
+    spared = sum(each.image.id in busy for each in in_scope)
+    others = sum(each is None for each in removals.values()) + sum(not each.whole for each in gone)
+    if scope.work_dir is not None:
         return _Images(gone=gone, spared=spared, others=others)
     bases = [each for each in found.images if each.kind == BASE]
-    # A run that is under way may build on any base, and a base goes after all that is built on it.
-    if under_way:
+    # A run in progress may build on any base. A base is removed only after all images built on it.
+    if run_in_progress:
         spared += len(bases)
-    elif len(gone) == len(meant):
+    elif len(gone) == len(removals):
         old = [each for each in bases if each.id not in pinned and scope.is_old(each.used)]
         gone = [*gone, *(ImageRemoval(image=each, names=None, whole=True) for each in old)]
     return _Images(gone=gone, spared=spared, others=others)
 
 
-def _is_of(image: FoundImage, folder: Folder | None) -> bool:
-    if folder is None:
+def _is_of(image: FoundImage, work_dir: WorkDirId | None) -> bool:
+    if work_dir is None:
         return False
-    return any(each.repository == folder.repository for each in image.references.values())
+    return any(each.repository == work_dir.repository for each in image.references.values())
 
 
 def _removal(image: FoundImage, scope: Scope) -> ImageRemoval | None:
-    """Return how an image is removed; None if it is not meant."""
-    if scope.folder is None:
+    """Return how to remove an image, None if it is not in scope."""
+    if scope.work_dir is None:
         return ImageRemoval(image=image, names=None, whole=True)
-    repository = scope.folder.repository
+    repository = scope.work_dir.repository
     own = {tag for tag, each in image.references.items() if each.repository == repository}
     return _without(image, own) if own else None
 
 
 def _without(image: FoundImage, dropped: set[str]) -> ImageRemoval:
-    """Return the removal of references, and of the image itself where they are its last ones.
+    """Return the removal of references, and of the image itself if they are the last ones.
 
-    The references go last: an image that turns out to be in use is still found by them.
+    The references come last, so that an image that is in use by now keeps them.
     """
     names = tuple(name for name in image.names if name in dropped)
     if dropped == image.references.keys():

@@ -1,4 +1,4 @@
-"""The way to the container engine: whether it answers, and what it lacks."""
+"""Connect to the container engine, and explain why it does not answer or is not supported."""
 
 import re
 import shutil
@@ -18,63 +18,63 @@ from matrixci.errors import EngineError
 from matrixci.util.invocation import called
 from matrixci.util.subprocesses import run_process
 
-_OLDEST: Final = 23  # the first whose builds are BuildKit's
+_OLDEST: Final = 23  # the first that builds with BuildKit
 _CONNECTIONS: Final = 64
-# What the SDK says of an engine elsewhere that doesn't answer, and what to do about it.
+# Error of the SDK for a remote engine, its cause, and what to do about it.
 _CAUSES: Final = (
     (
         re.compile(r"CERTIFICATE_VERIFY_FAILED"),
         "its certificate is not accepted",
-        "ca.pem in {folder} must be what signed it, and it must be made out to this very host.",
+        "It must be signed by ca.pem in {folder} and issued for this host name.",
     ),
     (
         re.compile(r"HTTP request to an HTTPS server"),
-        "it wants TLS",
-        "Set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to the folder of ca.pem, cert.pem, key.pem.",
+        "it requires TLS",
+        "Set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to the folder with the certificates.",
     ),
     (
         re.compile(r"WRONG_VERSION_NUMBER|record layer failure|RECORD_LAYER"),
-        "it speaks no TLS there",
-        "Unset DOCKER_TLS_VERIFY, or name the port at which it does (2376 is usual).",
+        "it does not use TLS at that port",
+        "Unset DOCKER_TLS_VERIFY, or use the port for TLS (usually 2376).",
     ),
     (
         re.compile(r"Connection refused"),
         "the connection is refused",
-        "Start it there, and see that it listens at that port.",
+        "Start it there, and check that it listens at that port.",
     ),
     (
         re.compile(r"Name or service not known|NameResolutionError|nodename nor servname"),
-        "the name of its host is not known",
-        "See how it is spelled.",
+        "its host name cannot be resolved",
+        "Check the spelling.",
     ),
     (
         re.compile(r"(?i)timed out|No route to host|Network is unreachable"),
-        "there is no answer",
-        "See whether the host is up, and whether a firewall lies between.",
+        "it is unreachable",
+        "Check that the host is up and that no firewall blocks the port.",
     ),
 )
-# It refuses only after the handshake, and what is left of that by then differs.
-_BROKEN_OFF: Final = (
+# An engine rejects a client certificate only after the handshake, with varying errors.
+_REJECTED: Final = (
     re.compile(r"(?i)alert|EOF occurred|connection reset|connection aborted|broken pipe"),
-    "it broke off, as it does where it doesn't accept this client's certificate",
-    "cert.pem and key.pem in {folder} must be signed by what the engine trusts (--tlscacert).",
+    "it closed the connection, as it does if it does not accept this client's certificate",
+    "cert.pem in {folder} must be signed by an authority that the engine trusts (--tlscacert).",
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
-    """An engine that answers."""
+    """A connection to an engine that answers."""
 
     client: docker.DockerClient
     environment: Mapping[str, str]
-    """In which the docker command meets the same engine."""
+    """The environment in which the docker command reaches the same engine."""
 
 
 def connect(endpoint: Endpoint) -> Connection:
-    """Return the connection to an engine; one behind ssh lasts as long as this process.
+    """Connect to an engine; a tunnel through ssh stays open until this process ends.
 
     Raises:
-        EngineError: none answers, it is too old, or not permitted.
+        EngineError: it does not answer, is too old, not supported, or not permitted.
     """
     if endpoint.is_local:
         _try_socket(Path(endpoint.host.removeprefix("unix://")))
@@ -83,27 +83,27 @@ def connect(endpoint: Endpoint) -> Connection:
     tls = endpoint.certificates.config(_CONNECTIONS) if endpoint.certificates else False
     try:
         client = docker.DockerClient(base_url=reached, tls=tls, max_pool_size=_CONNECTIONS)
-        told = client.version()
-        version = str(told["Version"])
+        answer = client.version()
+        version = str(answer["Version"])
     except (DockerException, requests.RequestException, KeyError) as error:
         raise EngineError(_unanswered(endpoint, error, tunnel)) from error
-    _refuse_others(endpoint.host, told)
-    major = re.match(r"\d+", version)  # a build of the engine's own developers has none
+    _refuse_podman(endpoint.host, answer)
+    major = re.match(r"\d+", version)  # a development build of the engine has none
     if major and int(major[0]) < _OLDEST:
         msg = (
             f"The container engine at {endpoint.host} is version {version}; {_OLDEST}.0 or newer "
-            "is needed (its builds are BuildKit's).\n"
+            "is needed, which builds with BuildKit.\n"
             f"Upgrade it; on Debian and Ubuntu: {called('matrix', '--install-engine')}"
         )
         raise EngineError(msg)
     return Connection(client=client, environment=endpoint.environment(reached))
 
 
-def _refuse_others(host: str, version: Mapping[str, Any]) -> None:
-    """Refuse an engine that speaks Docker's API and is another product.
+def _refuse_podman(host: str, version: Mapping[str, Any]) -> None:
+    """Refuse Podman, which implements Docker's API without the part for BuildKit.
 
     Raises:
-        EngineError: it is.
+        EngineError: the engine is Podman.
     """
     names = [str(each.get("Name", "")) for each in version.get("Components") or ()]
     podman = next((name for name in names if name.startswith("Podman")), None)
@@ -111,7 +111,7 @@ def _refuse_others(host: str, version: Mapping[str, Any]) -> None:
         return
     msg = (
         f"The container engine at {host} is Podman {version['Version']}. It has no BuildKit API, "
-        "which building the images needs, so it is not supported as an engine yet.\n"
+        "which is needed to build images, so it is not supported yet.\n"
         f"Use Docker Engine {_OLDEST}.0 or newer. On Debian and Ubuntu, unset DOCKER_HOST and run: "
         f"{called('matrix', '--install-engine')}"
     )
@@ -119,26 +119,26 @@ def _refuse_others(host: str, version: Mapping[str, Any]) -> None:
 
 
 def _unanswered(endpoint: Endpoint, error: Exception, tunnel: Tunnel | None) -> str:
-    """Return what is told where no engine answers."""
+    """Return the message about an engine that does not answer."""
     first = f"No container engine answers at {endpoint.host}: "
     if endpoint.is_local:
-        return f"{first}{error}\n{_start_it()}"
-    elsewhere = f"{endpoint.named_by} names it; without that, this machine's own is used."
+        return f"{first}{error}\n{_start_hint()}"
+    hint = f"The address is set by {endpoint.named_by}; without it, this machine's engine is used."
     if tunnel:
-        # Of the socket on the other side only ssh tells.
-        return f"{first}{tunnel.said() or error}\nStart it there, for this user. {elsewhere}"
+        # Only ssh reports errors of the remote socket.
+        return f"{first}{tunnel.last_error() or error}\nStart it there, for this user. {hint}"
     folder = endpoint.certificates.folder if endpoint.certificates else None
-    for pattern, cause, advice in [*_CAUSES, *([_BROKEN_OFF] if folder else [])]:
+    for pattern, cause, advice in [*_CAUSES, *([_REJECTED] if folder else [])]:
         if pattern.search(str(error)):
-            return f"{first}{cause} ({error}).\n{advice.format(folder=folder)} {elsewhere}"
-    return f"{first}{error}\n{elsewhere}"
+            return f"{first}{cause} ({error}).\n{advice.format(folder=folder)} {hint}"
+    return f"{first}{error}\n{hint}"
 
 
 def _try_socket(path: Path) -> None:
-    """Tell apart why a local engine doesn't answer: absent, stopped, or not permitted.
+    """Connect to the socket of a local engine, which may be missing, stopped or not permitted.
 
     Raises:
-        EngineError: it doesn't answer.
+        EngineError: the engine does not answer; the message has the reason.
     """
     try:
         with socket.socket(socket.AF_UNIX) as probe:
@@ -146,33 +146,36 @@ def _try_socket(path: Path) -> None:
             probe.connect(str(path))
     except PermissionError as error:
         msg = (
-            f"The container engine's socket {path} is not open to this user.\n"
+            f"This user has no permission to use the container engine's socket {path}.\n"
             "Join its group (sudo usermod -aG docker $USER, then log in again), or run as root."
         )
         raise EngineError(msg) from error
     except OSError as error:
         if shutil.which("dockerd"):
-            msg = f"A container engine is installed, and is not running ({path}).\n{_start_it()}"
+            msg = f"A container engine is installed but not running ({path}).\n{_start_hint()}"
         else:
-            msg = f"There is no container engine on this machine ({path}).\n{_start_it()}"
+            msg = f"No container engine is installed on this machine ({path}).\n{_start_hint()}"
         raise EngineError(msg) from error
 
 
 async def buildx_version(environment: Mapping[str, str]) -> str:
-    """Return the version of the docker command's buildx, in an environment.
+    """Return the version of the docker command's buildx plugin.
+
+    Args:
+        environment: the environment of the command.
 
     Raises:
-        EngineError: there is no docker command, or it has none.
+        EngineError: the docker command or its plugin is missing.
     """
     try:
         done = await run_process(["docker", "buildx", "version"], env=environment)
     except FileNotFoundError as error:
         install = called("matrix", "--install-engine")
-        msg = f"There is no docker command on PATH.\nInstall it, or run: {install}"
+        msg = f"No docker command on PATH.\nInstall it, or run: {install}"
         raise EngineError(msg) from error
     if done.exit_status != 0:
         msg = (
-            "The docker command has no buildx, which builds the images.\n"
+            "The docker command has no buildx plugin, which builds the images.\n"
             "Install docker-buildx (or docker-buildx-plugin), or run: "
             f"{called('matrix', '--install-engine')}"
         )
@@ -180,5 +183,5 @@ async def buildx_version(environment: Mapping[str, str]) -> str:
     return done.stdout.split()[1] if len(done.stdout.split()) > 1 else done.stdout.strip()
 
 
-def _start_it() -> str:
+def _start_hint() -> str:
     return f"Start one, or run: {called('matrix', '--install-engine')}"

@@ -1,4 +1,4 @@
-"""How much room there is where the container engine keeps its images."""
+"""Free space on the disk that stores the container engine's images."""
 
 import shutil
 from collections.abc import Mapping
@@ -12,36 +12,36 @@ import docker
 
 _DF: Final = ("df", "-P", "-B1", "/")
 _SECONDS: Final = 60
-_FREE_FIELD: Final = 3  # of the POSIX form: device, size, used, free, ...
+_FREE_FIELD: Final = 3  # of the POSIX format: device, size, used, free, ...
 
 
 def free_bytes(
     client: docker.DockerClient, host: str, filters: Mapping[str, Any], labels: Mapping[str, str]
 ) -> int | None:
-    """Return what is free on the disk of an engine, None where that can't be known.
+    """Return the free bytes on an engine's disk, None if unknown.
 
-    An engine of this machine is looked at from here; one elsewhere is asked through a container of
-    an image that stands on it, whose root lies on that disk.
+    The disk of a local engine is measured directly. That of a remote engine is measured in a
+    container of one of its images, whose root file system is on that disk.
 
     Args:
-        client: the engine's.
-        host: where it listens.
-        filters: those of the images that may be used.
-        labels: what the container is labelled with.
+        client: the engine's client.
+        host: the engine's address.
+        filters: select the images that may be used.
+        labels: labels of the container.
 
     Raises:
         DockerException: the engine failed.
     """
     root = Path(client.info().get("DockerRootDir") or "/nonexistent")
     if host.startswith("unix://"):
-        with suppress(OSError):  # the socket may be that of another machine, handed in
+        with suppress(OSError):  # the socket may be forwarded from another machine
             return shutil.disk_usage(root).free
     for image in client.images.list(filters=dict(filters)):
-        return _seen_from_inside(client, str(image.id), labels)
+        return _measure_in_container(client, str(image.id), labels)
     return None
 
 
-def _seen_from_inside(
+def _measure_in_container(
     client: docker.DockerClient, image: str, labels: Mapping[str, str]
 ) -> int | None:
     container = client.containers.create(
@@ -57,7 +57,7 @@ def _seen_from_inside(
 
 
 def parse_df(text: str) -> int | None:
-    """Return the free bytes from what `df -P -B1` printed; None where it is something else."""
+    """Parse the free bytes from the output of `df -P -B1`; return None if it is invalid."""
     fields = text.splitlines()[-1].split() if text.strip() else []
     free = fields[_FREE_FIELD] if len(fields) > _FREE_FIELD else ""
     return int(free) if free.isdecimal() and free.isascii() else None

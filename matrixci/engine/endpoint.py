@@ -1,4 +1,4 @@
-"""Where the container engine listens, as the docker command finds it, with its certificates."""
+"""Address and certificates of the container engine, found as the docker command does."""
 
 import hashlib
 import json
@@ -22,21 +22,21 @@ _VARIABLES: Final = (
     "DOCKER_TLS_VERIFY",
     "DOCKER_CERT_PATH",
 )
-"""By which the docker command is told where its engine is."""
+"""Environment variables that name the docker command's engine."""
 
 
 class _Config(TLSConfig):
-    """Sets up the SDK's client as it says, whatever the environment wants.
+    """TLS settings that the environment does not override.
 
-    REQUESTS_CA_BUNDLE goes before a session's own setting (psf/requests#3829), and names
-    certificates for the web.
+    REQUESTS_CA_BUNDLE, which names certificates for the web, would take precedence over a session's
+    own setting (psf/requests#3829).
     """
 
     connections: int
 
     def configure_client(self, client: Any) -> None:  # noqa: ANN401 (a session of requests)
         super().configure_client(client)
-        # The usual one has room for ten connections, and complains of each above.
+        # The default adapter pools ten connections and warns about each one above that.
         client.mount("https://", _Adapter(verify=client.verify, pool_maxsize=self.connections))
 
 
@@ -51,24 +51,24 @@ class _Adapter(HTTPAdapter):
 
 @dataclass(frozen=True, kw_only=True)
 class Certificates:
-    """A folder with ca.pem, cert.pem and key.pem."""
+    """A folder that contains ca.pem, cert.pem and key.pem."""
 
     folder: Path
     verify: bool
-    """The engine must show a certificate that ca.pem stands for."""
+    """Verify the engine's certificate against ca.pem."""
 
     def config(self, connections: int) -> TLSConfig:
-        """Return them for the SDK, with room for so many connections.
+        """Return the TLS settings of the SDK, with a pool of this many connections.
 
         Raises:
-            EngineError: one is missing.
+            EngineError: a certificate is missing.
         """
         ca, cert, key = (self.folder / f"{name}.pem" for name in ("ca", "cert", "key"))
         own = (str(cert), str(key)) if cert.exists() or key.exists() else None
         if self.verify and not ca.is_file():
             msg = (
-                f"The engine's certificate can't be verified: there is no {ca}.\n"
-                "Put the certificate there that the engine's own is signed with "
+                f"Cannot verify the engine's certificate: {ca} does not exist.\n"
+                "Copy the certificate of the authority that signed the engine's certificate there "
                 "(DOCKER_CERT_PATH names the folder)."
             )
             raise EngineError(msg)
@@ -77,7 +77,7 @@ class Certificates:
                 client_cert=own, ca_cert=str(ca) if self.verify else None, verify=self.verify
             )
         except TLSParameterError as error:
-            msg = f"In {self.folder} one of cert.pem and key.pem is missing: both are needed."
+            msg = f"cert.pem or key.pem is missing in {self.folder}: both are needed."
             raise EngineError(msg) from error
         config.connections = connections
         return config
@@ -85,23 +85,24 @@ class Certificates:
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """Where an engine listens."""
+    """Address and certificates of an engine."""
 
     host: str
     named_by: str
+    """The setting that names the address."""
     certificates: Certificates | None = None
     """None: without TLS."""
 
     @property
     def is_local(self) -> bool:
-        """Whether it is a socket of this machine."""
+        """Whether the engine listens at a socket of this machine."""
         return self.host.startswith("unix://")
 
     def environment(self, host: str | None = None) -> dict[str, str]:
-        """Return an environment in which the docker command meets the same engine.
+        """Return an environment in which the docker command reaches the same engine.
 
         Args:
-            host: where it is to be met, where that isn't the endpoint's own address.
+            host: the address to use instead of the endpoint's own.
         """
         ours = {name: value for name, value in os.environ.items() if name not in _VARIABLES}
         ours["DOCKER_HOST"] = host or self.host
@@ -112,32 +113,33 @@ class Endpoint:
 
 
 def engine_endpoint() -> Endpoint:
-    """Return where the engine listens: as the environment says, a docker context, or as usual.
+    """Return the engine that the environment or a docker context names, or the default one.
 
     Raises:
-        EngineError: the environment names a context that isn't there.
+        EngineError: the environment names a context that does not exist.
     """
     if host := os.environ.get("DOCKER_HOST"):
-        certificates = _of_environment() if host.startswith("tcp://") else None
+        certificates = _environment_certificates() if host.startswith("tcp://") else None
         return Endpoint(host=host, named_by="DOCKER_HOST", certificates=certificates)
     named = os.environ.get("DOCKER_CONTEXT")
     name = named or _read(_config_folder() / "config.json").get("currentContext")
     if name and name != "default":
-        if (endpoint := _of_context(str(name))) is not None:
+        if (endpoint := _context_endpoint(str(name))) is not None:
             return endpoint
         if named:
             msg = (
-                f"DOCKER_CONTEXT names no context that can be read: {name}\nSee: docker context ls"
+                f"DOCKER_CONTEXT names the context {name}, which cannot be read.\n"
+                "List the contexts: docker context ls"
             )
             raise EngineError(msg)
-    return Endpoint(host=_DEFAULT_HOST, named_by="the usual socket")
+    return Endpoint(host=_DEFAULT_HOST, named_by="the default socket")
 
 
 def _config_folder() -> Path:
     return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
 
 
-def _of_environment() -> Certificates | None:
+def _environment_certificates() -> Certificates | None:
     verify = bool(os.environ.get("DOCKER_TLS_VERIFY"))
     if not verify and not os.environ.get("DOCKER_TLS"):
         return None
@@ -145,11 +147,10 @@ def _of_environment() -> Certificates | None:
     return Certificates(folder=folder, verify=verify)
 
 
-def _of_context(name: str) -> Endpoint | None:
-    """Return the endpoint of a context, None where it can't be read.
+def _context_endpoint(name: str) -> Endpoint | None:
+    """Return the endpoint of a context, None if it cannot be read.
 
-    The SDK looks for contexts only where there is a config.json, and takes a context's
-    certificates only where there are all three.
+    The SDK would ignore contexts without a config.json, and certificates unless all three exist.
     """
     contexts, place = _config_folder() / "contexts", hashlib.sha256(name.encode()).hexdigest()
     described = _read(contexts / "meta" / place / "meta.json")
@@ -168,7 +169,7 @@ def _of_context(name: str) -> Endpoint | None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return a JSON object of the docker command's, an empty one where it can't be read."""
+    """Return a JSON object from a file of the docker command, an empty one if it cannot be read."""
     with suppress(OSError, ValueError):
         found = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(found, dict):

@@ -68,7 +68,7 @@ class ContainerWatch:
         self._is_settled.set()
 
     def interference(self) -> str | None:
-        """Return what ended the container from outside, None if it exited by itself.
+        """Return the cause if something ended the container from outside, None otherwise.
 
         Call it after the engine has reported the end, and after the results are collected.
 

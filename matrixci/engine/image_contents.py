@@ -1,4 +1,4 @@
-"""What the base images on an engine say of themselves: their interpreter and their packages."""
+"""Read the interpreter and the packages of base images."""
 
 import io
 import tarfile
@@ -13,7 +13,7 @@ from docker.models.containers import Container
 import docker
 
 _PACKAGES: Final = "/var/lib/dpkg/status"
-_RELEASE: Final = "/usr/lib/os-release"  # /etc has a link to it
+_RELEASE: Final = "/usr/lib/os-release"  # /etc contains a link to it
 _LARGEST: Final = 16 * 1024 * 1024
 _SECONDS: Final = 60
 _LONGEST_OUTPUT: Final = 1000
@@ -22,7 +22,7 @@ _VERSION: Final = "import sys; print('%d.%d.%d' % sys.version_info[:3])"
 
 @dataclass(frozen=True, kw_only=True)
 class RawContents:
-    """Files and output of base images, not yet parsed; empty where there is nothing."""
+    """Files and output of base images, not yet parsed; empty if missing."""
 
     release: str
     packages: str
@@ -32,16 +32,16 @@ class RawContents:
 def read_contents(
     client: docker.DockerClient, system: str, python: str, labels: Mapping[str, str]
 ) -> RawContents:
-    """Read what base images say of themselves.
+    """Read the packages of one base image and the Python version of another.
 
-    Of the operating system's image only files are read. The interpreter is started, without its
+    Only files of the operating system's image are read. The interpreter is started without its
     site packages.
 
     Args:
-        client: the engine's.
+        client: the engine's client.
         system: the operating system's image.
         python: the interpreter's image.
-        labels: those of the containers.
+        labels: labels of the containers.
 
     Raises:
         DockerException: the engine failed.
@@ -77,7 +77,7 @@ def _container(
 
 
 def _read(container: Container, path: str) -> str:
-    """Return a text file of a container, "" where there is none, or it is too large."""
+    """Return a text file of a container, "" if it is missing or too large."""
     try:
         stream, about = container.get_archive(path)
     except NotFound:
@@ -93,10 +93,10 @@ def _read(container: Container, path: str) -> str:
 
 
 def _output(container: Container) -> str:
-    """Return what a container prints, "" where it cannot be started or fails."""
+    """Return the output of a container, "" if it cannot start or fails."""
     try:
         container.start()
-    except APIError:  # there is no such program in it
+    except APIError:  # it has no such program
         return ""
     if container.wait(timeout=_SECONDS)["StatusCode"] != 0:
         return ""

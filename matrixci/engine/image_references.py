@@ -1,8 +1,8 @@
-"""Tags that record which folder, matrix and cell use an image.
+"""Tags that record which work directory, matrix and cell use an image.
 
-The name of a cell image is a digest of its content, so several folders may use one image. Labels
-cannot record that: they are fixed when the image is built. So each cell that uses an image gives it
-one more tag. Like a hard link, such a reference keeps the image until the last one is removed.
+A cell image is named by a digest of its content, so several work directories may use it. Labels
+cannot record that, as they are fixed at the build. So each cell that uses an image adds a tag to
+it. Like hard links, these references keep the image until the last one is removed.
 """
 
 import hashlib
@@ -26,49 +26,49 @@ _TAG: Final = re.compile(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Folder:
-    """A work directory (--work-dir), as tags and labels on an engine name it."""
+class WorkDirId:
+    """A work directory (--work-dir) as it appears in tags and labels."""
 
     id: str
     name: str
 
     @classmethod
-    def of(cls, work_dir: Path) -> "Folder":
-        """Return the folder of a work directory, which need not exist."""
+    def of(cls, work_dir: Path) -> "WorkDirId":
+        """Return the identity of a work directory, which need not exist."""
         path = work_dir.resolve()
-        own = path.parent if path.name.startswith(".") else path
-        words = re.findall(r"[a-z0-9]+", own.name.lower())
+        named = path.parent if path.name.startswith(".") else path
+        words = re.findall(r"[a-z0-9]+", named.name.lower())
         return cls(id=_digest(str(path), 12), name="-".join(words)[:40].strip("-") or "folder")
 
     @property
     def repository(self) -> str:
-        """The name that all references of the folder begin with."""
+        """The repository of all references of the work directory."""
         return f"{_REFERENCES}/{self.name}-{self.id}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """One use of an image: by a cell of a matrix, in a folder."""
+    """The use of an image by a cell of a matrix in a work directory."""
 
     repository: str
-    """Of the folder."""
+    """The repository of the work directory."""
     matrix: str
     cell: str
-    """The cell's id, as a part of a tag."""
+    """The cell's id as it appears in a tag."""
     key: str
     """Tag of the cell image."""
     green: bool = False
-    """The cell was green in it."""
+    """The cell was green in this image."""
 
     @property
     def tag(self) -> str:
-        """The image's additional name."""
+        """The tag that records the reference."""
         end = _GREEN if self.green else ""
         return f"{self.repository}:{self.cell}.{self.matrix}.{self.key}{end}"
 
 
 def references(tags: Iterable[str]) -> dict[str, Reference]:
-    """Return those of an image's tags that are references, parsed."""
+    """Return the references among an image's tags, parsed."""
     matches = {tag: _TAG.fullmatch(tag) for tag in tags}
     return {
         tag: Reference(
@@ -83,18 +83,20 @@ def references(tags: Iterable[str]) -> dict[str, Reference]:
     }
 
 
-def reference(folder: Folder, run: Run, cell: str, image: str, *, green: bool = False) -> Reference:
+def reference(
+    work_dir: WorkDirId, run: Run, cell: str, image: str, *, green: bool = False
+) -> Reference:
     """Return the reference of a cell of a run to its image.
 
     Args:
-        folder: where the run is kept.
+        work_dir: the work directory of the run.
         run: the run.
         cell: the cell's id.
         image: tag of the cell image.
         green: the cell was green.
     """
     return Reference(
-        repository=folder.repository,
+        repository=work_dir.repository,
         matrix=matrix_id(run),
         cell=cell_in_tag(cell),
         key=image.rpartition(":")[2],
@@ -103,13 +105,13 @@ def reference(folder: Folder, run: Run, cell: str, image: str, *, green: bool = 
 
 
 def matrix_id(run: Run) -> str:
-    """Return what stays the same when a matrix or the source of its subject is edited."""
+    """Return an id of a matrix that does not change when the matrix or its subject is edited."""
     file = Path(given(run.command, "--matrix") or _DEFAULT_MATRIX).name
     return _digest(f"{file}\n{run.subject.name}", 8)
 
 
 def cell_in_tag(cell: str) -> str:
-    """Return a cell's id with only characters that a tag may have."""
+    """Return a cell's id with only the characters that a tag allows."""
     text = re.sub(r"[^A-Za-z0-9_.-]", "-", cell)
     if text != cell or len(text) > _LONGEST_CELL or text[:1] in {".", "-"}:
         return f"c{text[: _LONGEST_CELL - 10]}-{_digest(cell, 8)}"

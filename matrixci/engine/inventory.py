@@ -58,7 +58,7 @@ def _container(container: Container) -> FoundContainer:
         volumes=frozenset(
             mount["Name"] for mount in container.attrs["Mounts"] if mount.get("Name")
         ),
-        folder=labels.get(f"{PROJECT_LABEL}.folder"),
+        work_dir=labels.get(f"{PROJECT_LABEL}.folder"),
         created=_time(container.attrs.get("Created")),
         in_use=_is_in_use(container),
         about=" of run ".join(filter(None, created_for)),
@@ -82,7 +82,7 @@ def _volume(volume: Any) -> FoundVolume:  # noqa: ANN401 (the SDK's type has no 
     labels = volume.attrs["Labels"]
     return FoundVolume(
         name=volume.name,
-        folder=labels.get(f"{PROJECT_LABEL}.folder"),
+        work_dir=labels.get(f"{PROJECT_LABEL}.folder"),
         created=_time(volume.attrs.get("CreatedAt")),
         in_use=process_identity.is_alive(labels.get(OWNER_LABEL, "")),
     )

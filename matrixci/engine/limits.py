@@ -1,4 +1,4 @@
-"""Limits that an engine accepts and does not enforce: what its description and its warnings say."""
+"""Limits that an engine accepts but does not enforce, by its description and its warnings."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -7,7 +7,7 @@ from typing import Any, Final
 from matrixci.errors import LimitsError
 from matrixci.model import EngineFacts
 
-# Limit to the key of the engine's own description that says whether it can be enforced.
+# Limit to the key of the engine's description that reports its support.
 _KEYS: Final = {
     "memory": "MemoryLimit",
     "swap": "SwapLimit",
@@ -16,8 +16,8 @@ _KEYS: Final = {
 }
 _SECCOMP: Final = "seccomp"
 
-# Words of a warning to the limit that it says is dropped. The first match decides: the warning on
-# swap also has the word memory.
+# Pattern of a warning to the limit that it reports as dropped. The first match decides: the warning
+# about swap also mentions memory.
 _WARNINGS: Final = (
     (re.compile(r"swap limit", re.IGNORECASE), "swap"),
     (re.compile(r"memory", re.IGNORECASE), "memory"),
@@ -29,14 +29,13 @@ _DROPPED: Final = re.compile(r"discard|ignor|not support|without swap", re.IGNOR
 
 
 def unenforced_limits(info: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the limits of a container that an engine accepts and does not enforce.
+    """Return the limits of a container that an engine accepts but does not enforce.
 
     A rootless engine without delegated control groups drops limits and only warns of it. Without
-    swap accounting, a container that reaches its memory limit goes on in swap.
+    swap accounting, a container that reaches its memory limit continues in swap.
 
     Args:
-        info: the engine's own description, as its API returns it. A key that is missing says
-            nothing.
+        info: the engine's description, as its API returns it. A missing key is ignored.
     """
     without_groups = info.get("CgroupDriver") == "none"
     limits = [name for name, key in _KEYS.items() if without_groups or info.get(key) is False]
@@ -54,10 +53,10 @@ def security_options(info: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def dropped_limits(warnings: Iterable[str] | None) -> tuple[str, ...]:
-    """Return the limits that the engine's answer to the creation of a container says are dropped.
+    """Return the limits that the engine dropped when it created a container.
 
     Args:
-        warnings: of that answer. One that names no limit known here is returned as it is.
+        warnings: of the engine's answer. One about an unknown limit is returned unchanged.
     """
     dropped = [
         next((limit for words, limit in _WARNINGS if words.search(warning)), warning)
@@ -68,32 +67,32 @@ def dropped_limits(warnings: Iterable[str] | None) -> tuple[str, ...]:
 
 
 def check_limits(facts: EngineFacts, host: str, *, required: bool) -> str | None:
-    """Return a line that says which limits an engine cannot enforce, None if there are none.
+    """Return a note about the limits that an engine cannot enforce, None if it enforces all.
 
     Args:
-        facts: of the engine.
+        facts: the engine's description.
         host: its address.
-        required: every limit must hold.
+        required: refuse the engine if it cannot enforce a limit.
 
     Raises:
-        LimitsError: one would not hold, and all are required.
+        LimitsError: it cannot enforce a limit, and all are required.
     """
     if not facts.unenforced:
         return None
-    told = f"The container engine at {host} cannot enforce limits on {', '.join(facts.unenforced)}"
+    note = f"The container engine at {host} cannot enforce limits on {', '.join(facts.unenforced)}"
     if required:
-        raise LimitsError(refusal(told))
-    return f"{told}: checks run without them"
+        raise LimitsError(refusal(note))
+    return f"{note}: checks run without them"
 
 
-def refusal(what: str) -> str:
-    """Return the message that refuses an engine.
+def refusal(problem: str) -> str:
+    """Return the message of a refused engine.
 
     Args:
-        what: what it does not enforce, as the beginning of a sentence.
+        problem: what it does not enforce, as the start of a sentence.
     """
     return (
-        f"{what}, and --require-limits is given.\nUse an engine that runs as root, delegate "
+        f"{problem}, and --require-limits is given.\nUse an engine that runs as root, delegate "
         "control groups to the rootless one, or remove the option."
     )
 

@@ -1,7 +1,7 @@
-"""A way to an engine behind ssh: its socket, forwarded to one of this machine by the ssh command.
+"""Forward the socket of a remote engine to this machine with the ssh command.
 
-One connection serves all that is asked of the engine, by whom ever: the SDK, which would need a
-library of its own for ssh, and the docker command, which would log in anew for each question.
+The SDK and the docker command share the one connection. By themselves, the SDK would need a library
+for ssh, and the docker command would log in for each call.
 """
 
 import atexit
@@ -22,8 +22,7 @@ from matrixci.errors import EngineError
 
 _SOCKET: Final = "/var/run/docker.sock"
 _SECONDS: Final = 60.0
-# Nothing is asked at the terminal, a connection that was lost is noticed, and there is no other
-# one that it could hang on.
+# No prompts at the terminal, detection of a lost connection, and no dependency on another session.
 _OPTIONS: Final = (
     "BatchMode=yes",
     "ConnectTimeout=30",
@@ -32,25 +31,25 @@ _OPTIONS: Final = (
     "ServerAliveInterval=15",
     "StreamLocalBindMask=0177",
 )
-_CAUSES: Final = (
+_HINTS: Final = (
     (
         re.compile(r"Could not resolve hostname"),
-        "The host's name is not known here: see the name, or ~/.ssh/config.",
+        "Check the host name, and ~/.ssh/config.",
     ),
     (
         re.compile(r"Host key verification failed|No \S+ host key is known"),
-        "The host is not known to ssh: look at its key once by hand.",
+        "ssh does not know the host's key: connect once by hand and check it.",
     ),
     (
         re.compile(r"Permission denied"),
-        "The host lets nobody in with the keys that ssh has here: ssh-add one, or ssh-copy-id it.",
+        "The host accepts none of the keys that ssh has here: use ssh-add, or ssh-copy-id.",
     ),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tunnel:
-    """A socket of this machine that leads to an engine elsewhere."""
+    """A socket of this machine that is forwarded to a remote engine."""
 
     socket: Path
     process: subprocess.Popen[bytes]
@@ -58,16 +57,16 @@ class Tunnel:
 
     @property
     def host(self) -> str:
-        """Where the engine is met."""
+        """The address at which the engine is reachable."""
         return f"unix://{self.socket}"
 
-    def said(self) -> str:
-        """Return the last thing that ssh complained of."""
+    def last_error(self) -> str:
+        """Return the last line of ssh's error output."""
         lines = self.errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return lines[-1] if lines else ""
 
     def close(self) -> None:
-        """End it."""
+        """Close the connection."""
         self.process.terminate()
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(10)
@@ -77,13 +76,13 @@ class Tunnel:
 
 
 def open_tunnel(address: str) -> Tunnel:
-    """Open a way to an engine that lasts as long as this process.
+    """Open a tunnel to an engine; it stays open until this process ends.
 
     Args:
         address: ssh://[USER@]HOST[:PORT][/SOCKET].
 
     Raises:
-        EngineError: the host can't be reached, doesn't let us in, or is none.
+        EngineError: the address is invalid, or the host is unreachable or refuses the login.
     """
     url = _parsed(address)
     login = [*(["-p", str(url.port)] if url.port else [])]
@@ -92,7 +91,7 @@ def open_tunnel(address: str) -> Tunnel:
     socket, errors = folder / "engine", folder / "errors"
     forward = f"{socket}:{unquote(url.path) if url.path.strip('/') else _SOCKET}"
     options = [word for option in _OPTIONS for word in ("-o", option)]
-    # What runs there ends when its input does: with us, however we end.
+    # The remote command ends at the end of its input: with this process, however it ends.
     argv = ["ssh", "-T", "-a", "-x", *options, "-L", forward, *login, "cat"]
     try:
         with errors.open("wb") as file:
@@ -101,11 +100,11 @@ def open_tunnel(address: str) -> Tunnel:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=file,
-                start_new_session=True,  # the terminal's Ctrl-C reaches us alone
+                start_new_session=True,  # the terminal's Ctrl-C must reach only this process
             )
     except FileNotFoundError as error:
         shutil.rmtree(folder)
-        msg = f"There is no ssh command on PATH, by which {address} could be reached."
+        msg = f"No ssh command on PATH, which is needed to reach {address}."
         raise EngineError(msg) from error
     tunnel = Tunnel(socket=socket, process=process, errors=errors)
     try:
@@ -118,7 +117,7 @@ def open_tunnel(address: str) -> Tunnel:
 
 
 def _parsed(address: str) -> SplitResult:
-    msg = f"{address} is no address of an engine: write ssh://USER@HOST, or ssh://USER@HOST:PORT"
+    msg = f"Invalid engine address {address}: write ssh://USER@HOST or ssh://USER@HOST:PORT"
     try:
         url = urlsplit(address)
         named = bool(url.hostname) and (url.port is None or url.port > 0)
@@ -130,22 +129,22 @@ def _parsed(address: str) -> SplitResult:
 
 
 def _wait(tunnel: Tunnel, address: str, login: Sequence[str]) -> None:
-    """Wait until ssh has let us in.
+    """Wait until ssh forwards the socket.
 
     Raises:
-        EngineError: it doesn't.
+        EngineError: it does not.
     """
     deadline = time.monotonic() + _SECONDS
     while not tunnel.socket.is_socket():
         if tunnel.process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
             continue
-        said = tunnel.said() or f"no answer within {_SECONDS:.0f} s"
-        causes = [told for pattern, told in _CAUSES if pattern.search(said)]
-        advice = causes[0] if causes else "See whether the host is up, and lets this user in."
-        msg = f"No way to the engine at {address}: {said}\n{advice}\nTry: {_by_hand(login)}"
+        error = tunnel.last_error() or f"no answer within {_SECONDS:.0f} s"
+        hints = [hint for pattern, hint in _HINTS if pattern.search(error)]
+        hint = hints[0] if hints else "Check that the host is up and accepts this user."
+        msg = f"Cannot reach the engine at {address}: {error}\n{hint}\nTry: {_test_command(login)}"
         raise EngineError(msg)
 
 
-def _by_hand(login: Sequence[str]) -> str:
+def _test_command(login: Sequence[str]) -> str:
     return shlex.join(["ssh", *(word for word in login if word != "--"), "docker", "version"])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matrixci.engine.cleanup_plan import CellImage, CurrentRun
 from matrixci.engine.client import Engine
-from matrixci.engine.image_references import Folder, cell_in_tag, matrix_id, reference
+from matrixci.engine.image_references import WorkDirId, cell_in_tag, matrix_id, reference
 from matrixci.model import CellResult, Run, now
 from matrixci.outcomes import GREEN
 from matrixci.verdict.judge import judge_cell
@@ -17,7 +17,7 @@ class UsedImages:
     def __init__(self, engine: Engine, work_dir: Path, run: Run) -> None:
         """Note the time: images that are tagged from now on are not those of earlier runs."""
         self.work_dir = work_dir
-        self.folder = Folder.of(work_dir)
+        self.folder = WorkDirId.of(work_dir)
         self._engine = engine
         self._run = run
         self._began = now()  # a run that is resumed began long before
@@ -59,7 +59,7 @@ class UsedImages:
                 await self._engine.images.tag(tag, used.tag)
         cells = [*(cell.id for cell in self._run.cells), *self._run.unselected]
         current = CurrentRun(
-            folder=self.folder,
+            work_dir=self.folder,
             matrix=matrix_id(self._run),
             began=self._began,
             cells=frozenset(map(cell_in_tag, cells)),

@@ -1,4 +1,4 @@
-"""What an image holds below the packages of its lock: the interpreter and the system's packages."""
+"""Contents of base images: the interpreter and the packages of the operating system."""
 
 import hashlib
 import re
@@ -15,24 +15,24 @@ from matrixci.util.files import write_whole
 from matrixci.util.once_map import Once
 
 _VERSION: Final = re.compile(r"\d{1,3}\.\d{1,3}\.\d{1,3}")
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9+.-]{0,199}")  # by Debian's policy
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9+.-]{0,199}")  # by Debian policy
 _PACKAGE_VERSION: Final = re.compile(r"[A-Za-z0-9.+:~-]{1,200}")
 _ID: Final = re.compile(r"[a-z0-9._-]{1,60}")
 _INSTALLED: Final = "installed"
 
 
 class DebianPackage(Frozen):
-    """A package that dpkg has installed."""
+    """A package installed by dpkg."""
 
     name: str
     version: str
     architecture: str
     source: str | None = None
-    """Name of the source package, where it is another one."""
+    """Name of the source package, if it differs."""
 
 
 class BaseContents(Frozen):
-    """What is known of the bases of an image."""
+    """Known contents of the base images of a cell."""
 
     python: str | None = None
     """X.Y.Z of the interpreter; None: unknown."""
@@ -40,20 +40,20 @@ class BaseContents(Frozen):
     """The distribution's id, such as debian."""
     system_version: str | None = None
     packages: tuple[DebianPackage, ...] = ()
-    """Empty where the system's image has no dpkg database."""
+    """Empty if the system's image has no dpkg database."""
 
 
 class ContentsReader:
-    """Reads each pair of base images once, and keeps the answers in the work directory."""
+    """Contents of pairs of base images, each read once and stored in the work directory."""
 
     def __init__(self, engine: Engine, work_dir: Path) -> None:
-        """Set up, reading nothing yet."""
+        """Initialize; nothing is read yet."""
         self._engine = engine
         self._folder = work_dir / "bases"
         self._contents: Once[BaseContents] = Once(passing=(EngineError,))
 
     async def read(self, system: str, python: str) -> BaseContents:
-        """Return what two base images hold.
+        """Return the contents of two base images.
 
         Args:
             system: digest of the operating system's image.
@@ -61,12 +61,12 @@ class ContentsReader:
 
         Raises:
             EngineError: the engine failed.
-            RunFilesError: the answer can't be kept.
+            RunFilesError: the answer cannot be stored.
         """
         return await self._contents((system, python), lambda: self._read(system, python))
 
     async def close(self) -> None:
-        """Break off what is still under way."""
+        """Stop the work in progress."""
         await self._contents.close()
 
     async def _read(self, system: str, python: str) -> BaseContents:
@@ -74,14 +74,14 @@ class ContentsReader:
         path = self._folder / f"{key[:20]}.json"
         try:
             return BaseContents.model_validate_json(path.read_bytes())
-        except (OSError, ValueError):  # not there, or damaged
+        except (OSError, ValueError):  # missing or damaged
             contents = parse_contents(await self._engine.images.read_contents(system, python))
         write_whole(path, contents.model_dump_json(indent=1), durable=False)
         return contents
 
 
 def parse_contents(raw: RawContents) -> BaseContents:
-    """Return what the files and the output of base images say; what is odd is left out."""
+    """Parse the files and the output of base images; skip anything invalid."""
     release = dict(_settings(raw.release))
     system, version = release.get("ID", ""), release.get("VERSION_ID", "")
     packages = sorted(_packages(raw.packages), key=lambda each: (each.name, each.architecture))
@@ -94,7 +94,7 @@ def parse_contents(raw: RawContents) -> BaseContents:
 
 
 def _settings(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the assignments of an os-release file."""
+    """Yield the names and values in an os-release file."""
     for line in text.splitlines():
         name, _, value = line.partition("=")
         try:
@@ -105,7 +105,7 @@ def _settings(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _packages(status: str) -> Iterator[DebianPackage]:
-    """Yield the installed packages of dpkg's status file."""
+    """Yield the installed packages in dpkg's status file."""
     for paragraph in status.split("\n\n"):
         fields = {
             name: value.strip()

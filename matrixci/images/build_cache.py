@@ -1,4 +1,4 @@
-"""BuildKit's own cache, kept outside of the engine: what a setting for it means for each build."""
+"""External build cache of BuildKit (--build-cache): the options that each build gets."""
 
 import json
 import os
@@ -12,8 +12,8 @@ from typing import Final
 from matrixci.errors import UsageError
 from matrixci.images.buildx import Build
 
-# What keeps the caches of different builds apart in one place. A later export to the same name
-# would take the place of the one before.
+# The attribute that names the cache of one build. Each build needs its own: an export replaces an
+# earlier one of the same name.
 _NAMES: Final = {
     "gha": "scope",
     "registry": "ref",
@@ -23,7 +23,7 @@ _NAMES: Final = {
 }
 _NEEDED: Final = {"registry": "ref", "s3": "bucket", "azblob": "account_url", "local": "dest"}
 _SECRET: Final = re.compile(r"secret|token|password|access_key", re.IGNORECASE)
-# Said of an export alone.
+# Attributes of exports only.
 _EXPORTS: Final = re.compile(
     r"mode|ignore-error|dest|image-manifest|oci-mediatypes|.*compression.*"
 )
@@ -32,34 +32,34 @@ _FAILED: Final = re.compile(
     r"^#(\d+) exporting cache to .*\n(?:.*\n)*?#\1 ERROR: (.*)$", re.MULTILINE
 )
 _NO_EXPORT: Final = (
-    "--build-cache is not used: this engine can't export a build cache, as its images aren't kept "
-    'by containerd. Put {"features": {"containerd-snapshotter": true}} into its daemon.json and '
-    "restart it, or share images by --registry, which needs none of that"
+    "--build-cache is not used: this engine cannot export a build cache, because it does not store "
+    'images in containerd. Set {"features": {"containerd-snapshotter": true}} in its daemon.json '
+    "and restart it, or share images with --registry, which does not need that"
 )
 _NO_TOKEN: Final = (
-    f"--build-cache is not used: type=gha needs {_GITHUB}, which GitHub gives to actions and not "
-    "to commands; an action such as crazy-max/ghaction-github-runtime hands it on"
+    f"--build-cache is not used: type=gha needs {_GITHUB}, which GitHub sets for actions but not "
+    "for commands; an action such as crazy-max/ghaction-github-runtime passes it on"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildCache:
-    """A place for caches, as buildx names it."""
+    """Location of build caches, as a type and attributes of buildx."""
 
     kind: str
     attributes: Mapping[str, str]
 
-    def apply(self, what: Build, name: str) -> Build:
-        """Return a build that takes from the cache of this name, and fills it."""
+    def apply(self, build: Build, name: str) -> Build:
+        """Return a build that imports and exports the cache of this name."""
         named = {**self.attributes, _NAMES[self.kind]: self._named(name)}
         exported = {**named, "mode": "max", "ignore-error": "true"}
         imported = {key: value for key, value in named.items() if not _EXPORTS.fullmatch(key)}
         if self.kind == "local":
             imported["src"] = self.attributes["dest"]
-        sources = [*what.cache_from]
+        sources = [*build.cache_from]
         if self.kind != "local" or _has(Path(self.attributes["dest"]), named["tag"]):
             sources.append(self._spec(imported))
-        return replace(what, cache_from=sources, cache_to=[*what.cache_to, self._spec(exported)])
+        return replace(build, cache_from=sources, cache_to=[*build.cache_to, self._spec(exported)])
 
     def _named(self, name: str) -> str:
         given = self.attributes.get(_NAMES[self.kind], "")
@@ -73,11 +73,11 @@ class BuildCache:
             [f"type={self.kind}", *(f"{key}={value}" for key, value in attributes.items())]
         )
 
-    def hindrance(self, *, exportable: bool) -> str | None:
-        """Return why it can't be used, None where it can.
+    def problem(self, *, exportable: bool) -> str | None:
+        """Return why the cache cannot be used, None if it can.
 
         Args:
-            exportable: whether the engine can export a cache.
+            exportable: the engine can export a cache.
         """
         if not exportable:
             return _NO_EXPORT
@@ -85,10 +85,10 @@ class BuildCache:
 
 
 def parse_build_cache(text: str) -> BuildCache:
-    """Read a setting, as buildx takes it for --cache-to.
+    """Parse the value of --build-cache, in the format of buildx's --cache-to.
 
     Raises:
-        UsageError: it is none, or carries a secret.
+        UsageError: it is invalid, or contains credentials.
     """
     pairs = [part.partition("=") for part in text.split(",")]
     attributes = {key.strip(): value.strip() for key, _, value in pairs}
@@ -97,15 +97,15 @@ def parse_build_cache(text: str) -> BuildCache:
         attributes.setdefault("dest", attributes.pop("src"))
     if kind not in _NAMES or not all(attributes.values()) or not _has_needed(kind, attributes):
         msg = (
-            f"--build-cache {text} names no place for a build cache.\n"
-            "Write type=gha, type=local,dest=FOLDER, type=registry,ref=HOST/REPOSITORY, or what "
-            "buildx takes for s3 and azblob."
+            f"Invalid build cache: --build-cache {text}.\n"
+            "Write type=gha, type=local,dest=FOLDER, type=registry,ref=HOST/REPOSITORY, or the "
+            "attributes of buildx for s3 and azblob."
         )
         raise UsageError(msg)
     if any(_SECRET.search(key) for key in attributes):
         msg = (
-            "--build-cache takes no credentials: they would stand in the run's files.\n"
-            "Hand them over in the environment, or by docker login."
+            "--build-cache does not accept credentials: they would be stored in the run's files.\n"
+            "Pass them in the environment, or with docker login."
         )
         raise UsageError(msg)
     return BuildCache(kind=kind, attributes=attributes)
@@ -116,7 +116,7 @@ def _has_needed(kind: str, attributes: Mapping[str, str]) -> bool:
 
 
 def _has(folder: Path, tag: str) -> bool:
-    """Tell whether a local cache has a tag: asked for another one, buildx fails the build."""
+    """Return whether a local cache has a tag: buildx fails to import a missing one."""
     with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
         name = "org.opencontainers.image.ref.name"
@@ -125,31 +125,31 @@ def _has(folder: Path, tag: str) -> bool:
 
 
 def failed_export(log: str) -> str | None:
-    """Return why a cache could not be exported, from the log of a build that went well else."""
+    """Return why the cache could not be exported, from the log of a build that succeeded."""
     found = _FAILED.search(log)
     return found[2] if found else None
 
 
 class CacheInUse:
-    """The cache of a run; told once where it doesn't work."""
+    """The build cache of a run; each problem with it is reported once."""
 
     def __init__(self, cache: BuildCache, say: Callable[[str], None], *, exportable: bool) -> None:
         self._cache = cache
         self._say = say
-        hindrance = cache.hindrance(exportable=exportable)
-        self._works = hindrance is None
-        if hindrance is not None:
-            say(hindrance)
-        self._told = False
+        problem = cache.problem(exportable=exportable)
+        self._works = problem is None
+        if problem is not None:
+            say(problem)
+        self._reported = False
 
-    def apply(self, what: Build, name: str) -> Build:
-        """Return a build that uses the cache of this name, where it works."""
-        return self._cache.apply(what, name) if self._works else what
+    def apply(self, build: Build, name: str) -> Build:
+        """Return a build that uses the cache of this name, or the same build if none works."""
+        return self._cache.apply(build, name) if self._works else build
 
     def examine(self, log: Path) -> None:
-        """Tell where a cache could not be written, once."""
-        if self._works and not self._told:
+        """Report, once, that the cache could not be exported."""
+        if self._works and not self._reported:
             text = log.read_text(encoding="utf-8", errors="replace")
             if (failure := failed_export(text)) is not None:
-                self._told = True
-                self._say(f"--build-cache could not be written: {failure}")
+                self._reported = True
+                self._say(f"cannot export the cache of --build-cache: {failure}")

@@ -1,11 +1,11 @@
-"""Why a build failed, from what it printed: the infrastructure, a forged file, or the subject."""
+"""Find out from its log why a build failed: infrastructure, a wrong file, or the subject."""
 
 import re
 from enum import StrEnum
 from typing import Final
 
 _DISK_FULL: Final = re.compile(r"no space left on device|ENOSPC|disk quota exceeded", re.IGNORECASE)
-# Only what uv and pip say of their own downloads: what is run in a build may print anything.
+# Only messages of uv and pip about downloads: other programs in a build may print anything.
 _DOWNLOAD: Final = re.compile(
     r"^.*?(Failed to (?:fetch|download|query)|Request failed after|Could not fetch"
     r"|Failed to establish a new connection|Connection broken:|Read timed out|Max retries exceeded"
@@ -27,19 +27,19 @@ _HASH: Final = re.compile(
     r"|THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE)",
     re.MULTILINE,
 )
-# Only in BuildKit's own last line. An engine that ends takes the builds with it: they break off, or
-# are cancelled, which nobody else does to a build that is still waited for.
+# Only in BuildKit's own last line. If an engine ends, its builds are aborted or cancelled. Nothing
+# else cancels a build that matrixci is waiting for.
 _ENGINE_LOST: Final = re.compile(
     r"(?<!Service )\bUnavailable\b|error reading from server|transport is closing|no active session"
     r"|Cannot connect to the Docker daemon|context canceled|\bCanceled\b"
-    # A step that the engine could not start, or lost: a network bridge or a mount is gone.
+    # The engine could not start a step or lost it: a network bridge or a mount is missing.
     r"|did not complete successfully: (?!exit code: \d)"
 )
 _BASE_GONE: Final = re.compile(r"failed to resolve source metadata for ")
 
 
 class BuildCause(StrEnum):
-    """What a build failed of, where that is known."""
+    """A cause of a failed build that is not the build itself."""
 
     DISK = "disk"
     INDEX = "index"
@@ -49,10 +49,10 @@ class BuildCause(StrEnum):
 
 
 def cause_of(text: str) -> BuildCause | None:
-    """Return what a build failed of, None where it is the build's own fault.
+    """Return the cause of a failed build, None if the build itself is at fault.
 
     Args:
-        text: what the step that failed printed.
+        text: output of the failed step.
     """
     if _DISK_FULL.search(text):
         return BuildCause.DISK
@@ -64,11 +64,11 @@ def cause_of(text: str) -> BuildCause | None:
     return None
 
 
-def own_cause_of(line: str) -> BuildCause | None:
-    """Return what a build failed of by BuildKit's own account, None where it doesn't say.
+def reported_cause(line: str) -> BuildCause | None:
+    """Return the cause of a failed build that BuildKit itself reports, None if there is none.
 
     Args:
-        line: the last of its log, which nothing that runs in a build can write.
+        line: the last line of the log, which no program in a build can write.
     """
     if _DISK_FULL.search(line):
         return BuildCause.DISK

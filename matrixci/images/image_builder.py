@@ -188,6 +188,6 @@ def _shared_stage(build: Build, registry: Registry, tag: str) -> Build:
         build,
         tag=name,
         labels={PROJECT_LABEL: "stage"},
-        cache_from=[f"type=registry,ref={name}"] if registry.is_asked else [],
+        cache_from=[f"type=registry,ref={name}"] if registry.is_reachable else [],
         cache_to=["type=inline"],
     )

@@ -1,7 +1,7 @@
-"""A registry through which machines share images: what one has built, another pulls.
+"""Share images between machines through a registry (--registry).
 
-It is a convenience: where it is away, refuses, or lacks an image, that is said once, and the image
-is built as if there were none.
+If the registry is unreachable, refuses, or lacks an image, that is reported once, and images are
+built as without a registry.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from matrixci.engine.client import Engine
 from matrixci.errors import EngineError, UsageError
 from matrixci.util.subprocesses import run_process
 
-# As the engine reads names: a host has a dot or a port, or it would be taken for Docker Hub's.
+# As the engine parses names: without a dot or a port, a host would be a name on Docker Hub.
 _WORD: Final = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 _HOST: Final = rf"(?:localhost|{_WORD}(?:\.{_WORD})+|{_WORD}(?=:))(?::\d+)?"
 _PART: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -24,34 +24,34 @@ _PREFIX: Final = "Error response from daemon: "
 
 
 def repository_of(text: str) -> str:
-    """Return the repository that a setting names.
+    """Check the value of --registry, and return it.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is not a repository.
     """
     if not _REPOSITORY.fullmatch(text):
         msg = (
-            f"{text} is no repository of a registry.\n"
-            "Name it as HOST/REPOSITORY, without a tag: --registry ghcr.io/owner/matrixci\n"
-            "Credentials are those of `docker login HOST`."
+            f"Invalid repository: {text}.\n"
+            "Write HOST/REPOSITORY without a tag: --registry ghcr.io/owner/matrixci\n"
+            "For credentials, run `docker login HOST`."
         )
         raise UsageError(msg)
     return text
 
 
 class Registry:
-    """One repository, in which a tag tells what an image is."""
+    """A repository in which the tag identifies the content of an image."""
 
     def __init__(
         self, engine: Engine, repository: str, time_limit: float, say: Callable[[str], None]
     ) -> None:
-        """Set up, asking nothing yet.
+        """Initialize; nothing is requested yet.
 
         Args:
-            engine: what pulls and pushes.
+            engine: the engine that pulls and pushes.
             repository: HOST/REPOSITORY.
             time_limit: of one pull or push, in seconds.
-            say: told each thing worth knowing, one line at a time.
+            say: receives messages for the user, one line each.
         """
         self._engine = engine
         self._repository = repository
@@ -59,26 +59,26 @@ class Registry:
         self._say = say
         self._pulls = self._pushes = True
         self._lacks = False
-        # Slots of their own: no cell waits for what others push.
+        # Separate slots, so that no pull waits for pushes.
         self._slots = {command: asyncio.Semaphore(_AT_ONCE) for command in ("pull", "push")}
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._pushing: set[asyncio.Task[None]] = set()
 
     def name(self, tag: str) -> str:
-        """Return the name that an image has there."""
+        """Return the full name of an image in the registry."""
         return f"{self._repository}:{tag}"
 
     @property
-    def is_asked(self) -> bool:
-        """Whether it has answered so far."""
+    def is_reachable(self) -> bool:
+        """Whether no request has failed so far."""
         return self._pulls
 
     async def pull(self, tag: str, local: str, labels: Mapping[str, str]) -> bool:
-        """Have an image under a name of this engine's; return False where it isn't to be had.
+        """Pull an image and give it a local name; return False if it is not available.
 
         Args:
-            tag: the image's there.
-            local: the name that it gets.
-            labels: what it must carry; a tag can hold anything.
+            tag: the image's tag in the registry.
+            local: the local name.
+            labels: labels that the image must have, as a tag can point to any image.
 
         Raises:
             EngineError: the engine failed.
@@ -91,7 +91,7 @@ class Registry:
             return False
         found = await self._engine.images.labels(name)
         if found is None or any(found.get(key) != value for key, value in labels.items()):
-            self._say(f"{name} holds something else than its tag says: it is not used")
+            self._say(f"{name} does not carry the expected labels; ignoring it")
             await self._engine.images.untag(name)
             return False
         await self._engine.images.tag(name, local)
@@ -106,14 +106,14 @@ class Registry:
             return False
         if not there and not self._lacks:
             self._lacks = True
-            self._say(f"{self._repository} lacks images of this run: they are built here")
+            self._say(f"{self._repository} lacks images of this run; building them here")
         return there
 
     def push(self, local: str, tag: str) -> None:
         """Push an image in the background."""
         task = asyncio.create_task(self._push(local, tag))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        self._pushing.add(task)
+        task.add_done_callback(self._pushing.discard)
 
     async def _push(self, local: str, tag: str) -> None:
         name, failure = self.name(tag), None
@@ -123,18 +123,18 @@ class Registry:
             if self._pushes:
                 failure = await self._docker("push", name)
             if failure is not None or not self._pushes:
-                await self._engine.images.untag(name)  # nobody would ever ask for it
+                await self._engine.images.untag(name)  # the name has no other use
         except EngineError as error:
             failure = str(error)
         if failure is not None and self._pushes:
             self._pushes = False
-            self._say(f"nothing is pushed to {self._repository}: {self._hinted(failure)}")
+            self._say(f"cannot push to {self._repository}: {self._with_hint(failure)}")
 
     async def _docker(self, command: str, name: str) -> str | None:
-        """Let the docker command pull or push; return the reason where it failed.
+        """Pull or push with the docker command; return the reason if it fails.
 
-        Not the SDK, whose call could not be broken off; and the command asks helpers for
-        credentials as its user knows it.
+        A call of the SDK could not be interrupted. The command also uses the user's credential
+        helpers.
         """
         argv = ["docker", command, "--quiet", name]
         environment = self._engine.environment()
@@ -151,22 +151,22 @@ class Registry:
     def _stop_pulls(self, reason: str) -> None:
         if self._pulls:
             self._pulls = False
-            told = f"nothing is pulled from {self._repository}, images are built here"
-            self._say(f"{told}: {self._hinted(reason)}")
+            hint = self._with_hint(reason)
+            self._say(f"cannot pull from {self._repository}, building images here: {hint}")
 
-    def _hinted(self, reason: str) -> str:
+    def _with_hint(self, reason: str) -> str:
         host = self._repository.partition("/")[0]
         return f"{reason} (docker login {host})" if _REFUSED.search(reason) else reason
 
     async def finish(self) -> None:
-        """Wait until all is pushed."""
-        if self._under_way and self._pushes:
+        """Wait until all images are pushed."""
+        if self._pushing and self._pushes:
             self._say(f"pushing images to {self._repository}")
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+        await asyncio.gather(*self._pushing, return_exceptions=True)
 
     async def close(self) -> None:
-        """Break off what is still being pushed, and wait until that has ended."""
-        tasks = set(self._under_way)
+        """Stop the pushes in progress, and wait until they have ended."""
+        tasks = set(self._pushing)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

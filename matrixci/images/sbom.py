@@ -1,9 +1,9 @@
-"""A software bill of materials of a cell's image, in CycloneDX 1.6 (JSON).
+"""Software bill of materials of a cell image, in CycloneDX 1.6 (JSON).
 
 It lists the packages of the lock, the interpreter and the packages of the operating system.
 
-The same lock on the same base is the same document, byte for byte, so it holds no time, no run and
-no name of a host.
+The same lock on the same base gives the same document, byte for byte. So it contains no time, no
+run and no host name.
 """
 
 import re
@@ -36,13 +36,13 @@ def bill_of_materials(lock: Lock, image: ImageRecord, python: str, contents: Bas
     """Return the bill of materials of an image.
 
     Args:
-        lock: what is installed in it.
-        image: what it was made from.
+        lock: the packages installed in the image.
+        image: the image and its base.
         python: X.Y of the interpreter.
-        contents: what its base images hold.
+        contents: of its base images.
     """
     components = {pin.name: _component(pin) for pin in lock.pins}
-    below = _Below.of(contents)
+    below = _BaseComponents.of(contents)
     made_of = f"{lock.digest}\n{image.base_digest}\n{contents.model_dump_json()}"
     metadata = BomMetaData(
         component=Component(
@@ -53,7 +53,7 @@ def bill_of_materials(lock: Lock, image: ImageRecord, python: str, contents: Bas
         ),
         properties=_properties(lock, image, python, contents),
     )
-    metadata.timestamp = None  # type: ignore[assignment] # the same lock makes the same file
+    metadata.timestamp = None  # type: ignore[assignment] # the same lock must give the same file
     bom = Bom(
         serial_number=uuid.uuid5(_NAMESPACE, made_of),
         metadata=metadata,
@@ -64,15 +64,15 @@ def bill_of_materials(lock: Lock, image: ImageRecord, python: str, contents: Bas
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Below:
-    """What lies below the packages of the lock."""
+class _BaseComponents:
+    """Components of the base images."""
 
     interpreter: Component | None
     system: Component | None
     packages: tuple[Component, ...]
 
     @classmethod
-    def of(cls, contents: BaseContents) -> "_Below":
+    def of(cls, contents: BaseContents) -> "_BaseComponents":
         system = None
         if contents.system is not None:
             name, version = contents.system, contents.system_version
@@ -92,7 +92,7 @@ class _Below:
         return [part for part in parts if part is not None]
 
     def dependencies(self) -> tuple[list[Dependency], list[Dependency]]:
-        """Return what the image needs of this, and who of this needs what."""
+        """Return the dependencies of the image on these, and those among these."""
         packages = [Dependency(ref=each.bom_ref) for each in self.packages]
         whole = [Dependency(ref=self.interpreter.bom_ref)] if self.interpreter else []
         if self.system is None:
@@ -150,7 +150,7 @@ def _component(pin: Pin) -> Component:
 
 
 def _origin(source: str) -> dict[str, str]:
-    """Return what a package URL says of a wheel that was made from another URL."""
+    """Return the qualifiers of a package URL for a wheel that was built from another source."""
     scheme = source.partition("://")[0]
     if "+" in scheme:
         return {"vcs_url": source}
@@ -158,7 +158,7 @@ def _origin(source: str) -> dict[str, str]:
 
 
 def _hashes(pin: Pin) -> Iterable[HashType]:
-    """Yield the digests of the release's files, of which an installer takes one that fits."""
+    """Yield the digests of the release's files, one of which is installed."""
     for each in pin.hashes:
         algorithm, _, content = each.partition(":")
         if algorithm in _ALGORITHMS:
@@ -182,9 +182,9 @@ def _properties(
 
 
 def _dependencies(
-    lock: Lock, components: dict[str, Component], below: _Below, image: Component | None
+    lock: Lock, components: dict[str, Component], below: _BaseComponents, image: Component | None
 ) -> list[Dependency]:
-    """Return who needs what; what anyone else asks for is asked for by the cell."""
+    """Return the dependencies; the image depends on what no other package requires."""
     needs: dict[str, list[Dependency]] = {name: [] for name in components}
     asked = []
     for pin in lock.pins:

@@ -320,4 +320,4 @@ def test_a_base_image_that_vanishes_before_the_build(toy: Toy, first_run: Ran) -
     gone = (CellOutcome.ERROR, Reason.BASE)
     assert sorted(ran.outcomes.values(), key=str) == sorted((PASSED, gone), key=str)
     (lost,) = (cell for cell in ran.cells.values() if cell.outcome is CellOutcome.ERROR)
-    assert "is not on the container engine any more" in lost.message
+    assert "was removed from the container engine" in lost.message

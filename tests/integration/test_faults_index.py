@@ -83,7 +83,7 @@ def test_a_wheel_whose_hash_is_wrong_is_not_installed(toy: Toy, index: PrivateIn
     assert ran.outcomes == {"open": PASSED, "closed": (CellOutcome.BLOCKED, Reason.BUILD)}
     assert ran.exit_code == 1
     cell = ran.cells["closed"]
-    assert "not the locked one" in cell.message.splitlines()[0], cell.message
+    assert "does not match the lock" in cell.message.splitlines()[0], cell.message
     assert cell.attempts == 1
 
 

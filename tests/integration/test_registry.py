@@ -119,11 +119,11 @@ def test_without_its_registry_a_run_goes_on_and_says_so_once(toy: Toy) -> None:
 
     assert ran.outcomes == {"plain": PASSED, "other": PASSED}
     assert image_of(ran).pulled is None
-    pulls, pushes = sorted(line for line in listener.remarks if "nothing is pu" in line)
+    pulls, pushes = sorted(line for line in listener.remarks if line.startswith("cannot pu"))
     refused = "127.0.0.1:9: connect: connection refused"
-    assert pulls.startswith("nothing is pulled from 127.0.0.1:9/nothing, images are built here: ")
+    assert pulls.startswith("cannot pull from 127.0.0.1:9/nothing, building images here: ")
     assert pulls.endswith(refused)
-    assert pushes.startswith("nothing is pushed to 127.0.0.1:9/nothing: ")
+    assert pushes.startswith("cannot push to 127.0.0.1:9/nothing: ")
     assert pushes.endswith(refused)
     assert docker("images", "--quiet", "127.0.0.1:9/nothing") == ""
 
@@ -138,8 +138,8 @@ def test_credentials_are_those_of_the_docker_command(
         assert toy.run(PASSING, listener=listener, registry=repository).exit_code == 0
         told = [line for line in listener.remarks if f"(docker login {host})" in line]
         assert [line.split(repository)[0] for line in told] == [
-            "nothing is pulled from ",
-            "nothing is pushed to ",
+            "cannot pull from ",
+            "cannot push to ",
         ]
         assert registry.tags("cell") == []
 
@@ -169,9 +169,9 @@ def test_a_tag_that_holds_something_else_is_not_used(toy: Toy, registry: OwnRegi
 
     assert ran.outcomes == {"plain": PASSED}
     assert image_of(ran).pulled is None
-    told = f"{repository}:{tag} holds something else than its tag says: it is not used"
-    assert listener.remarks.count(told) == 1
-    # Ours has taken its place.
+    message = f"{repository}:{tag} does not carry the expected labels; ignoring it"
+    assert listener.remarks.count(message) == 1
+    # The image of this run has replaced it.
     docker("image", "rm", image_of(ran).tag, f"{repository}:{tag}")
     assert image_of(toy.run(PASSING, registry=repository, precompile=precompile)).pulled
 

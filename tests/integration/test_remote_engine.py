@@ -190,9 +190,9 @@ def test_a_context_brings_its_certificates(
 @pytest.mark.parametrize(
     ("certificates", "told", "advice"),
     [
-        ("foreign", "its certificate is not accepted", "must be what signed it"),
-        ("stranger", "doesn't accept this client's certificate", "must be signed by"),
-        ("nothing", "can't be verified: there is no", "DOCKER_CERT_PATH names the folder"),
+        ("foreign", "its certificate is not accepted", "It must be signed by ca.pem"),
+        ("stranger", "does not accept this client's certificate", "must be signed by"),
+        ("nothing", "Cannot verify the engine's certificate", "DOCKER_CERT_PATH names the folder"),
     ],
 )
 def test_certificates_that_are_not_accepted_are_told(
@@ -208,7 +208,7 @@ def test_an_engine_that_wants_certificates_says_so(toy_elsewhere: Toy, remote: R
     first, second = refused(
         toy_elsewhere, "--install-engine", DOCKER_HOST=remote.host, DOCKER_TLS_VERIFY=""
     )[1:]
-    assert first.startswith(f"No container engine answers at {remote.host}: it wants TLS")
+    assert first.startswith(f"No container engine answers at {remote.host}: it requires TLS")
     assert second.startswith("Set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH")
 
 
@@ -274,8 +274,8 @@ def test_what_stands_in_the_way_of_ssh_is_told(toy_elsewhere: Toy, sshd: OwnSshd
     sshd.configure("client", "unknown")
     first, second, _ = told(here)
     assert "Host key verification failed" in first
-    assert "not known to ssh" in second
+    assert "ssh does not know the host's key" in second
 
     first, second, _ = told(sshd.address("", host="nobody.invalid"))
     assert "Could not resolve hostname nobody.invalid" in first
-    assert "name is not known" in second
+    assert "Check the host name" in second

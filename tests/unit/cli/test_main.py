@@ -300,7 +300,7 @@ def test_without_an_engine_it_is_told_in_two_lines(command: Command, tmp_path: P
     done = command("matrix")
     assert done.code == ExitCode.INFRASTRUCTURE
     assert done.err == [
-        "There is no container engine on this machine (/nonexistent.sock).",
+        "No container engine is installed on this machine (/nonexistent.sock).",
         "Start one, or run: matrixci matrix --install-engine",
     ]
     assert done.out == []

@@ -14,7 +14,7 @@ from docker.errors import APIError, NotFound
 
 from matrixci.engine.cleanup import EngineCleanup
 from matrixci.engine.cleanup_plan import CellImage, CleanupPlan, CurrentRun, Scope
-from matrixci.engine.image_references import Folder
+from matrixci.engine.image_references import WorkDirId
 from matrixci.engine.inventory import InventoryReader
 from matrixci.errors import EngineError
 from matrixci.reports.cleanup_text import phrase
@@ -22,7 +22,7 @@ from matrixci.util import process_identity as owner
 
 LABEL, OWNER = "org.matrixci", "org.matrixci.owner"
 ELSEWHERE = "another-machine/boot/1/1"
-ALL = Scope(folder=None)
+ALL = Scope(work_dir=None)
 
 
 @pytest.fixture
@@ -208,14 +208,14 @@ def test_failure_to_remove_an_image_is_an_engine_error() -> None:
 
 
 def test_superseded_images_are_removed_name_by_name() -> None:
-    folder, keys = Folder.of(Path("/a")), ["a" * 20, "b" * 20]
+    work_dir, keys = WorkDirId.of(Path("/a")), ["a" * 20, "b" * 20]
     client = Client()
-    refs = [f"{folder.repository}:cell.01234567.{key}" for key in keys]
+    refs = [f"{work_dir.repository}:cell.01234567.{key}" for key in keys]
     for key, ref in zip(keys, refs, strict=True):
         client.add_image(key, RepoTags=[f"matrixci/cell:{key}", ref])
     client.fails = {f"matrixci/cell:{keys[1]}": conflict()}
     run = CurrentRun(
-        folder=folder,
+        work_dir=work_dir,
         matrix="01234567",
         began=datetime(2026, 11, 23, tzinfo=UTC),
         cells=frozenset({"cell"}),

@@ -14,7 +14,7 @@ Serve = Callable[..., str]
 
 INSTALL = called("matrix", "--install-engine")
 START_IT = f"Start one, or run: {INSTALL}"
-ELSEWHERE = "DOCKER_HOST names it; without that, this machine's own is used."
+HINT = "The address is set by DOCKER_HOST; without it, this machine's engine is used."
 
 
 def test_podman_is_rejected_by_name(serve: Serve, refused: Refuse) -> None:
@@ -57,23 +57,23 @@ def test_stopped_or_missing_engine_is_reported(
             listener.bind(str(path))
     if installed:
         programs("dockerd", "")
-        told = f"A container engine is installed, and is not running ({path})."
+        message = f"A container engine is installed but not running ({path})."
     else:
-        told = f"There is no container engine on this machine ({path})."
-    assert refused(f"unix://{path}") == [told, START_IT]
+        message = f"No container engine is installed on this machine ({path})."
+    assert refused(f"unix://{path}") == [message, START_IT]
 
 
 def test_socket_without_permission_is_reported(
     monkeypatch: pytest.MonkeyPatch, refused: Refuse, tmp_path: Path
 ) -> None:
-    # Root may open any, so the refusal is made up.
+    # Root may open any socket, so the refusal is faked.
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("socket.socket.connect", refuse)
     path = tmp_path / "docker.sock"
     assert refused(f"unix://{path}") == [
-        f"The container engine's socket {path} is not open to this user.",
+        f"This user has no permission to use the container engine's socket {path}.",
         "Join its group (sudo usermod -aG docker $USER, then log in again), or run as root.",
     ]
 
@@ -82,7 +82,7 @@ def test_socket_without_permission_is_reported(
 def test_socket_of_another_user_is_reported(serve: Serve, refused: Refuse) -> None:
     host = serve()
     Path(host.removeprefix("unix://")).chmod(0)
-    assert "is not open to this user" in refused(host)[0]
+    assert "has no permission" in refused(host)[0]
 
 
 @pytest.mark.parametrize(
@@ -106,14 +106,14 @@ def test_invalid_answer_is_reported(serve: Serve, refused: Refuse, answer: tuple
 def test_unreachable_remote_engine_is_reported(refused: Refuse, host: str) -> None:
     first, last = refused(host)
     assert first.startswith(f"No container engine answers at {host}: the connection is refused (")
-    assert last == f"Start it there, and see that it listens at that port. {ELSEWHERE}"
+    assert last == f"Start it there, and check that it listens at that port. {HINT}"
 
 
 @pytest.mark.parametrize("host", ["what is this", "ftp://host.example", "tcp://"])
 def test_invalid_address_is_reported(refused: Refuse, host: str) -> None:
     first, *_, last = refused(host)
     assert first.startswith(f"No container engine answers at {host}: ")
-    assert last == ELSEWHERE
+    assert last == HINT
 
 
 def test_socket_without_a_path_is_reported(refused: Refuse) -> None:
@@ -123,7 +123,7 @@ def test_socket_without_a_path_is_reported(refused: Refuse) -> None:
 @pytest.mark.usefixtures("programs")
 def test_missing_docker_command_is_reported(serve: Serve, refused: Refuse) -> None:
     assert refused(serve()) == [
-        "There is no docker command on PATH.",
+        "No docker command on PATH.",
         f"Install it, or run: {INSTALL}",
     ]
 
@@ -137,6 +137,6 @@ def test_missing_buildx_is_reported(
 ) -> None:
     programs("docker", f"echo \"docker: 'buildx' is not a docker command.\" >&2; exit {status}")
     assert refused(serve()) == [
-        "The docker command has no buildx, which builds the images.",
+        "The docker command has no buildx plugin, which builds the images.",
         f"Install docker-buildx (or docker-buildx-plugin), or run: {INSTALL}",
     ]

@@ -56,7 +56,7 @@ def write_certificates(folder: Path, *names: str) -> None:
 
 def test_context_has_its_own_certificates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")  # which is said of DOCKER_HOST alone
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")  # only applies to DOCKER_HOST
     monkeypatch.delenv("DOCKER_HOST", raising=False)
     write_context(tmp_path, "far", "tcp://engine.example:2376")
     assert engine_endpoint().certificates is None
@@ -83,7 +83,7 @@ def test_context_in_the_environment_overrides_the_current_one(
     assert (endpoint.host, endpoint.is_local) == ("ssh://engine.example", False)
     assert "DOCKER_CONTEXT" not in endpoint.environment()
     monkeypatch.setenv("DOCKER_CONTEXT", "gone")
-    with pytest.raises(EngineError, match="names no context that can be read: gone"):
+    with pytest.raises(EngineError, match="the context gone, which cannot be read"):
         engine_endpoint()
     monkeypatch.setenv("DOCKER_CONTEXT", "default")
     assert engine_endpoint().host == "unix:///var/run/docker.sock"
@@ -116,12 +116,13 @@ def test_certificates_follow_the_docker_command(
 
 
 @pytest.mark.parametrize(
-    ("names", "told"), [(["cert", "key"], "there is no"), (["ca", "cert"], "both are needed")]
+    ("names", "message"),
+    [(["cert", "key"], "does not exist"), (["ca", "cert"], "both are needed")],
 )
 def test_missing_certificate_is_reported(
-    monkeypatch: pytest.MonkeyPatch, refused: Refuse, tmp_path: Path, names: list[str], told: str
+    monkeypatch: pytest.MonkeyPatch, refused: Refuse, tmp_path: Path, names: list[str], message: str
 ) -> None:
     write_certificates(tmp_path / "certs", *names)
     monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
     monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path / "certs"))
-    assert told in refused("tcp://127.0.0.1:9")[0]
+    assert message in refused("tcp://127.0.0.1:9")[0]

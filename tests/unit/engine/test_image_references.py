@@ -3,15 +3,15 @@ from pathlib import Path
 from factories import a_cell, a_run
 
 from matrixci.engine.image_references import (
-    Folder,
     Reference,
+    WorkDirId,
     cell_in_tag,
     matrix_id,
     reference,
     references,
 )
 
-HERE = Folder.of(Path("/projects/one/.matrixci"))
+HERE = WorkDirId.of(Path("/projects/one/.matrixci"))
 KEY = "a" * 20
 
 
@@ -23,10 +23,10 @@ def test_reference_is_parsed_as_written() -> None:
 
 
 def test_work_directories_of_the_same_name_are_distinct() -> None:
-    one, two = Folder.of(Path("/a/My Project!/.matrixci")), Folder.of(Path("/b/My Project!"))
+    one, two = WorkDirId.of(Path("/a/My Project!/.matrixci")), WorkDirId.of(Path("/b/My Project!"))
     assert one.name == two.name == "my-project"
     assert one.repository != two.repository
-    assert Folder.of(Path("/")).name == "folder"
+    assert WorkDirId.of(Path("/")).name == "folder"
 
 
 def test_every_cell_id_has_its_own_tag() -> None:

@@ -27,7 +27,7 @@ from factories import (
 from matrixci.engine.client import Engine
 from matrixci.engine.container_spec import ContainerEnd, ContainerSpec
 from matrixci.engine.gpu import GpuAccess
-from matrixci.engine.image_references import Folder, reference
+from matrixci.engine.image_references import WorkDirId, reference
 from matrixci.errors import ExitCode, NotReproducibleError, RunFilesError, UsageError
 from matrixci.execution import reproduce
 from matrixci.execution.reproduce import (
@@ -456,7 +456,7 @@ def test_an_image_that_is_gone_is_built_from_the_stored_lock(
     tag, said = image(what, engine, tmp_path)
     assert tag == builds.tag
     # It is the folder's: its next run, or `clean`, can remove it.
-    used = reference(Folder.of(tmp_path), what.run, CELL.id, tag)
+    used = reference(WorkDirId.of(tmp_path), what.run, CELL.id, tag)
     assert engine.images.added == [(tag, used.tag)]
     assert said == ["the image of the run is gone, so it is built anew from the stored lock"]
     ((request, settings),) = builds.asked

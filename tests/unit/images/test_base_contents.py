@@ -1,4 +1,4 @@
-"""What base images hold: parsed, read once, and kept."""
+"""Contents of base images: parsed, read once, and stored."""
 
 import asyncio
 from pathlib import Path
@@ -56,14 +56,14 @@ PARSED = BaseContents(
 
 
 class FakeEngine(Engine):
-    """Knows what two images hold."""
+    """An engine with two base images."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, str]] = []
+        self.requests: list[tuple[str, str]] = []
         self.images = self  # type: ignore[assignment]
 
     async def read_contents(self, system: str, python: str) -> RawContents:
-        self.asked.append((system, python))
+        self.requests.append((system, python))
         return RAW
 
 
@@ -77,30 +77,30 @@ def read(work_dir: Path) -> tuple[list[BaseContents], list[tuple[str, str]]]:
         await reader.close()
         return found
 
-    return asyncio.run(read_all()), engine.asked
+    return asyncio.run(read_all()), engine.requests
 
 
-def test_installed_packages_are_read_and_odd_ones_left_out() -> None:
+def test_installed_packages_are_parsed_and_invalid_ones_skipped() -> None:
     assert parse_contents(RAW) == PARSED
 
 
-def test_a_base_that_says_nothing_is_unknown() -> None:
+def test_contents_of_an_empty_base_are_unknown() -> None:
     assert parse_contents(RawContents(release="", packages="", python="")) == BaseContents()
     odd = RawContents(release="ID='a b'", packages="no: paragraph", python="not a version")
     assert parse_contents(odd) == BaseContents()
 
 
-def test_bases_are_read_once_and_kept_for_later_runs(tmp_path: Path) -> None:
-    found, asked = read(tmp_path)
+def test_bases_are_read_once_and_stored_for_later_runs(tmp_path: Path) -> None:
+    found, requests = read(tmp_path)
     assert found == [PARSED] * 3
-    assert sorted(asked) == [("system", "one"), ("system", "two")]
+    assert sorted(requests) == [("system", "one"), ("system", "two")]
     assert read(tmp_path) == ([PARSED] * 3, [])
 
 
-def test_a_kept_answer_that_is_damaged_is_read_anew(tmp_path: Path) -> None:
+def test_damaged_stored_answer_is_read_again(tmp_path: Path) -> None:
     read(tmp_path)
     for path in (tmp_path / "bases").iterdir():
         path.write_text("{", encoding="utf-8")
-    found, asked = read(tmp_path)
+    found, requests = read(tmp_path)
     assert found == [PARSED] * 3
-    assert len(asked) == 2
+    assert len(requests) == 2

@@ -1,6 +1,6 @@
 import pytest
 
-from matrixci.images.build_failure import BuildCause, cause_of, own_cause_of
+from matrixci.images.build_failure import BuildCause, cause_of, reported_cause
 
 UV_REFUSED = """\
 error: Failed to fetch: `http://index.example/simple/toy/`
@@ -68,27 +68,27 @@ TimeoutError: timed out
 
 
 @pytest.mark.parametrize("text", [UV_REFUSED, UV_SERVER, UV_SLOW, UV_BROKEN])
-def test_an_index_that_uv_lost(text: str) -> None:
+def test_index_failure_in_uv(text: str) -> None:
     assert cause_of(text) is BuildCause.INDEX
 
 
 @pytest.mark.parametrize("text", [PIP_REFUSED, PIP_SERVER])
-def test_an_index_that_pip_lost(text: str) -> None:
+def test_index_failure_in_pip(text: str) -> None:
     assert cause_of(text) is BuildCause.INDEX
 
 
 @pytest.mark.parametrize("text", [UV_DISK, BUILDKIT_DISK])
-def test_a_disk_that_is_full(text: str) -> None:
+def test_full_disk(text: str) -> None:
     assert cause_of(text) is BuildCause.DISK
 
 
 @pytest.mark.parametrize("text", [UV_HASH, PIP_HASH])
-def test_a_file_that_is_not_the_locked_one(text: str) -> None:
+def test_wrong_hash(text: str) -> None:
     assert cause_of(text) is BuildCause.HASH
 
 
 @pytest.mark.parametrize("text", [SUBJECT, UV_FORBIDDEN, "", "ImportError: no toy\n"])
-def test_what_is_the_builds_own_fault(text: str) -> None:
+def test_failure_of_the_build_itself(text: str) -> None:
     assert cause_of(text) is None
 
 
@@ -110,17 +110,17 @@ STEP = f'{FAILED_TO_SOLVE}process "/bin/sh -c uv" did not complete successfully:
         f"{STEP}mount callback failed on /tmp/containerd-mount1: no such file or directory",
     ],
 )
-def test_an_engine_that_was_lost_in_a_build(line: str) -> None:
-    assert own_cause_of(line) is BuildCause.ENGINE
+def test_engine_failure_during_a_build(line: str) -> None:
+    assert reported_cause(line) is BuildCause.ENGINE
 
 
-def test_a_base_that_is_gone() -> None:
+def test_missing_base_image() -> None:
     line = (
         f"{FAILED_TO_SOLVE}matrixci/python:3.12: failed to resolve source metadata for"
         f" registry.example/matrixci/python:3.12: failed to do request: Head: dial tcp: {REACHED}"
     )
-    assert own_cause_of(line) is BuildCause.BASE
-    assert own_cause_of(f"{line}: 503 Service Unavailable") is BuildCause.BASE
+    assert reported_cause(line) is BuildCause.BASE
+    assert reported_cause(f"{line}: 503 Service Unavailable") is BuildCause.BASE
 
 
 @pytest.mark.parametrize(
@@ -132,9 +132,9 @@ def test_a_base_that_is_gone() -> None:
         REACHED,
     ],
 )
-def test_what_buildkit_does_not_put_down_to_the_engine(line: str) -> None:
-    assert own_cause_of(line) is None
+def test_other_failures_are_not_put_down_to_the_engine(line: str) -> None:
+    assert reported_cause(line) is None
 
 
-def test_a_disk_that_is_full_by_buildkits_own_account() -> None:
-    assert own_cause_of(BUILDKIT_DISK) is BuildCause.DISK
+def test_full_disk_reported_by_buildkit() -> None:
+    assert reported_cause(BUILDKIT_DISK) is BuildCause.DISK

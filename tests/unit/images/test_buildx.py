@@ -21,21 +21,21 @@ CUT = """\
 0.372            sha256:3e6d957b
 ------
 ERROR: failed to solve: process "/bin/sh -c sh /run/install-locked.sh": exit code: 1
-"""  # noqa: W291 - as it was written
+"""  # noqa: W291 - recorded output
 
 
-def test_the_step_that_failed_tells_the_cause_where_the_summary_is_cut(tmp_path: Path) -> None:
+def test_cause_is_found_in_the_failed_step_if_the_summary_is_cut(tmp_path: Path) -> None:
     log = tmp_path / "image.log"
     log.write_text(CUT, encoding="utf-8")
     failure = build_error(log)
     assert isinstance(failure, BuildError)
     first, *rest = str(failure).splitlines()
-    assert "not the locked one" in first
+    assert "does not match the lock" in first
     assert rest[0] == "Using Python 3.11.7 environment at: /usr/local"
-    assert rest[-2:] == ["           sha256:3e6d957b", "the whole log: image.log"]
+    assert rest[-2:] == ["           sha256:3e6d957b", "full log: image.log"]
 
 
-def test_a_failure_without_a_word_is_told_by_the_whole_log(tmp_path: Path) -> None:
+def test_failure_without_output_is_explained_by_the_whole_log(tmp_path: Path) -> None:
     log = tmp_path / "image.log"
     log.write_text("#3 [internal] load\n#3 ERROR: gone\nERROR: failed\n", encoding="utf-8")
     assert str(build_error(log)).splitlines()[:2] == ["#3 [internal] load", "#3 ERROR: gone"]

@@ -120,7 +120,7 @@ class FakeRegistry:
 
     world: World
     has: bool = False
-    is_asked: bool = True
+    is_reachable: bool = True
     wanted: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
     pushed: list[tuple[str, str]] = field(default_factory=list)
 
@@ -429,5 +429,5 @@ def test_existing_image_is_pushed_and_not_pulled(world: World, tmp_path: Path) -
 
 
 def test_unreachable_registry_is_not_a_cache_source(world: World, tmp_path: Path) -> None:
-    build_all(world, tmp_path, request(), registry=FakeRegistry(world, is_asked=False))
+    build_all(world, tmp_path, request(), registry=FakeRegistry(world, is_reachable=False))
     assert [build.cache_from for build in world.builds] == [[], [], ()]

@@ -27,7 +27,7 @@ LABELS = {"org.matrixci.key": "abc"}
         "Registry.Example/toy",
     ],
 )
-def test_a_repository_is_taken_as_the_engine_takes_it(text: str) -> None:
+def test_repository_is_accepted_as_by_the_engine(text: str) -> None:
     assert repository_of(text) == text
 
 
@@ -49,28 +49,28 @@ def test_a_repository_is_taken_as_the_engine_takes_it(text: str) -> None:
         "--flag.io/owner",
     ],
 )
-def test_what_is_no_repository_is_told(text: str) -> None:
+def test_invalid_repository_is_reported(text: str) -> None:
     with pytest.raises(UsageError, match=r"--registry ghcr\.io/owner/matrixci") as caught:
         repository_of(text)
     assert caught.value.exit_code is ExitCode.USAGE
 
 
-# Pulling and pushing, with an engine and a docker command that are none
+# Pulling and pushing, with a fake engine and a fake docker command
 
 
 @dataclass
 class FakeEngine:
-    """An engine, its images with their labels, and its registry's."""
+    """The images of an engine and of its registry, with their labels."""
 
-    there: dict[str, Mapping[str, str]] = field(default_factory=dict)
-    standing: dict[str, Mapping[str, str]] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
-    away: str = ""
-    """Why the registry can't be asked."""
+    remote: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    local: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    requests: list[str] = field(default_factory=list)
+    unreachable: str = ""
+    """Why the registry is unreachable."""
     lost: bool = False
     refuses: Mapping[str, str] = field(default_factory=dict)
-    """The command of docker that fails, and what it says."""
-    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    """Docker command to the error that it prints."""
+    started: asyncio.Event = field(default_factory=asyncio.Event)
     slow: bool = False
 
     @property
@@ -86,30 +86,30 @@ class FakeEngine:
             raise EngineError(msg)
 
     async def is_in_registry(self, name: str) -> bool:
-        self.asked.append(name)
-        if self.away:
-            raise EngineError(self.away)
-        return name in self.there
+        self.requests.append(name)
+        if self.unreachable:
+            raise EngineError(self.unreachable)
+        return name in self.remote
 
     async def labels(self, name: str) -> Mapping[str, str] | None:
-        return self.standing.get(name)
+        return self.local.get(name)
 
     async def tag(self, name: str, other: str) -> None:
-        self.standing[other] = self.standing[name]
+        self.local[other] = self.local[name]
 
     async def untag(self, name: str) -> None:
-        self.standing.pop(name, None)
+        self.local.pop(name, None)
 
     async def run_process(self, argv: list[str], **_: object) -> Completed:
-        self.begun.set()
+        self.started.set()
         if self.slow:
             await asyncio.sleep(60)
-        if told := self.refuses.get(argv[1]):
-            return Completed(exit_status=1, stdout="", stderr=f"some layer: waiting\n{told}\n")
+        if error := self.refuses.get(argv[1]):
+            return Completed(exit_status=1, stdout="", stderr=f"some layer: waiting\n{error}\n")
         if argv[1] == "pull":
-            self.standing[argv[-1]] = self.there[argv[-1]]
+            self.local[argv[-1]] = self.remote[argv[-1]]
         else:
-            self.there[argv[-1]] = self.standing[argv[-1]]
+            self.remote[argv[-1]] = self.local[argv[-1]]
         return Completed(exit_status=0, stdout="", stderr="")
 
 
@@ -146,73 +146,71 @@ def pushed(engine: FakeEngine, *tags: str) -> list[str]:
     return [line for line in said if not line.startswith("pushing images")]
 
 
-def test_an_image_with_the_right_labels_gets_its_local_name(engine: FakeEngine) -> None:
-    engine.there = {f"{HERE}:a": {**LABELS, "more": "1"}}
+def test_image_with_the_expected_labels_gets_its_local_name(engine: FakeEngine) -> None:
+    engine.remote = {f"{HERE}:a": {**LABELS, "more": "1"}}
     assert pulled(engine, "a") == ([True], [])
-    assert engine.standing["local/a"] == {**LABELS, "more": "1"}
+    assert engine.local["local/a"] == {**LABELS, "more": "1"}
 
 
-def test_what_a_registry_lacks_is_said_once_and_the_rest_still_asked_for(
+def test_missing_image_is_reported_once_and_others_are_pulled(
     engine: FakeEngine,
 ) -> None:
-    engine.there = {f"{HERE}:c": LABELS}
-    told = f"{HERE} lacks images of this run: they are built here"
-    assert pulled(engine, "a", "b", "c") == ([False, False, True], [told])
+    engine.remote = {f"{HERE}:c": LABELS}
+    message = f"{HERE} lacks images of this run; building them here"
+    assert pulled(engine, "a", "b", "c") == ([False, False, True], [message])
 
 
 @pytest.mark.parametrize("labels", [{}, {"org.matrixci.key": "other"}])
-def test_an_image_with_other_labels_is_not_used(
-    engine: FakeEngine, labels: Mapping[str, str]
-) -> None:
-    engine.there = {f"{HERE}:a": labels}
-    told = f"{HERE}:a holds something else than its tag says: it is not used"
-    assert pulled(engine, "a") == ([False], [told])
-    assert engine.standing == {}
+def test_image_with_other_labels_is_ignored(engine: FakeEngine, labels: Mapping[str, str]) -> None:
+    engine.remote = {f"{HERE}:a": labels}
+    message = f"{HERE}:a does not carry the expected labels; ignoring it"
+    assert pulled(engine, "a") == ([False], [message])
+    assert engine.local == {}
 
 
-def test_a_registry_that_is_away_is_asked_and_told_once(engine: FakeEngine) -> None:
-    engine.away = "dial tcp: connection refused"
-    told = f"nothing is pulled from {HERE}, images are built here: dial tcp: connection refused"
-    assert pulled(engine, "a", "b") == ([False, False], [told])
-    assert engine.asked == [f"{HERE}:a"]
+def test_unreachable_registry_is_reported_once(engine: FakeEngine) -> None:
+    engine.unreachable = "dial tcp: connection refused"
+    message = f"cannot pull from {HERE}, building images here: dial tcp: connection refused"
+    assert pulled(engine, "a", "b") == ([False, False], [message])
+    assert engine.requests == [f"{HERE}:a"]
 
 
-def test_an_engine_that_is_lost_is_no_fault_of_the_registry(engine: FakeEngine) -> None:
-    engine.away, engine.lost = "connection aborted", True
+def test_engine_failure_is_not_put_down_to_the_registry(engine: FakeEngine) -> None:
+    engine.unreachable, engine.lost = "connection aborted", True
     with pytest.raises(EngineError, match="lost"):
         pulled(engine, "a")
 
 
-def test_a_pull_that_fails_is_told_and_the_image_is_built(engine: FakeEngine) -> None:
-    engine.there = {f"{HERE}:a": LABELS}
+def test_failed_pull_is_reported_once(engine: FakeEngine) -> None:
+    engine.remote = {f"{HERE}:a": LABELS}
     engine.refuses = {"pull": "Error response from daemon: unexpected EOF"}
-    told = f"nothing is pulled from {HERE}, images are built here: unexpected EOF"
-    assert pulled(engine, "a", "a") == ([False, False], [told])
+    message = f"cannot pull from {HERE}, building images here: unexpected EOF"
+    assert pulled(engine, "a", "a") == ([False, False], [message])
 
 
 def test_images_are_pushed_under_their_tags(engine: FakeEngine) -> None:
-    engine.standing = {"local/a": LABELS, "local/b": {}}
+    engine.local = {"local/a": LABELS, "local/b": {}}
     assert pushed(engine, "a", "b") == []
-    assert engine.there == {f"{HERE}:a": LABELS, f"{HERE}:b": {}}
+    assert engine.remote == {f"{HERE}:a": LABELS, f"{HERE}:b": {}}
 
 
-def test_a_push_that_is_refused_is_told_once_and_how_to_be_let_in(engine: FakeEngine) -> None:
-    engine.standing = {"local/a": LABELS, "local/b": LABELS}
+def test_refused_push_is_reported_once_with_a_hint(engine: FakeEngine) -> None:
+    engine.local = {"local/a": LABELS, "local/b": LABELS}
     engine.refuses = {"push": "denied: permission_denied: write_package"}
-    (told,) = pushed(engine, "a", "b")
-    assert told.startswith(f"nothing is pushed to {HERE}: denied: ")
-    assert told.endswith(" (docker login registry.example:5000)")
-    assert set(engine.standing) == {"local/a", "local/b"}  # no name is left for nothing
+    (message,) = pushed(engine, "a", "b")
+    assert message.startswith(f"cannot push to {HERE}: denied: ")
+    assert message.endswith(" (docker login registry.example:5000)")
+    assert set(engine.local) == {"local/a", "local/b"}  # no unused name is left
 
 
-def test_what_is_being_pushed_can_be_broken_off(engine: FakeEngine) -> None:
-    engine.standing, engine.slow = {"local/a": LABELS}, True
+def test_push_can_be_interrupted(engine: FakeEngine) -> None:
+    engine.local, engine.slow = {"local/a": LABELS}, True
     here, said = shared(engine)
 
     async def push() -> None:
         here.push("local/a", "a")
-        await engine.begun.wait()
+        await engine.started.wait()
         await here.close()
 
     asyncio.run(asyncio.wait_for(push(), 10))
-    assert (engine.there, said) == ({}, [])
+    assert (engine.remote, said) == ({}, [])

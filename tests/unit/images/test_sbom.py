@@ -37,7 +37,7 @@ def made(lock: Lock = LOCK, contents: BaseContents = CONTENTS, **fields: object)
     return dict(json.loads(bill_of_materials(lock, image, "3.12", contents)))
 
 
-def test_it_is_valid_by_the_standards_own_schema() -> None:
+def test_document_is_valid_by_the_schema_of_the_standard() -> None:
     document = bill_of_materials(LOCK, IMAGE, "3.12", CONTENTS)
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(document) is None
 
@@ -58,7 +58,7 @@ def test_each_pin_is_a_component_with_its_hashes() -> None:
     assert "hashes" not in found["torch"]
 
 
-def test_who_needs_what_is_told() -> None:
+def test_dependencies_are_listed() -> None:
     needs = {each["ref"]: each.get("dependsOn", []) for each in made()["dependencies"]}
     assert needs == {
         "image": [
@@ -76,7 +76,7 @@ def test_who_needs_what_is_told() -> None:
     }
 
 
-def test_the_base_is_told_by_its_digest_and_no_host_is_named() -> None:
+def test_base_is_identified_by_its_digest_without_a_host() -> None:
     text = bill_of_materials(LOCK, IMAGE, "3.12", CONTENTS)
     facts = {each["name"]: each["value"] for each in made()["metadata"]["properties"]}
     assert facts == {
@@ -95,7 +95,7 @@ def test_the_base_is_told_by_its_digest_and_no_host_is_named() -> None:
     ]
 
 
-def test_the_same_lock_on_the_same_base_is_the_same_document() -> None:
+def test_same_lock_on_the_same_base_gives_the_same_document() -> None:
     assert bill_of_materials(LOCK, IMAGE, "3.12", CONTENTS) == bill_of_materials(
         LOCK, IMAGE, "3.12", CONTENTS
     )
@@ -109,7 +109,7 @@ def test_the_same_lock_on_the_same_base_is_the_same_document() -> None:
     assert len(numbers) == 4
 
 
-def test_a_wheel_of_our_own_is_told_without_its_place() -> None:
+def test_own_wheel_is_listed_without_its_path() -> None:
     own = tuple(
         replace(pin, url="file:///somewhere/toy-1.0-py3-none-any.whl") if pin.name == "toy" else pin
         for pin in LOCK.pins
@@ -128,7 +128,7 @@ def test_a_wheel_of_our_own_is_told_without_its_place() -> None:
         ("file:///somewhere/toy", ""),
     ],
 )
-def test_a_wheel_of_our_own_is_told_with_its_origin(source: str, qualifiers: str) -> None:
+def test_own_wheel_is_listed_with_its_origin(source: str, qualifiers: str) -> None:
     own = tuple(replace(pin, source=source) if pin.name == "toy" else pin for pin in LOCK.pins)
     document = bill_of_materials(replace(LOCK, pins=own), IMAGE, "3.12", CONTENTS)
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(document) is None
@@ -137,7 +137,7 @@ def test_a_wheel_of_our_own_is_told_with_its_origin(source: str, qualifiers: str
     assert "somewhere" not in document
 
 
-def test_the_interpreter_and_the_systems_packages_are_components() -> None:
+def test_interpreter_and_system_packages_are_components() -> None:
     found = {component["name"]: component for component in made()["components"]}
     assert found["python"]["type"] == "platform"
     assert found["python"]["purl"] == "pkg:generic/python@3.12.9"
@@ -146,7 +146,7 @@ def test_the_interpreter_and_the_systems_packages_are_components() -> None:
     assert (found["debian"]["type"], found["debian"]["version"]) == ("operating-system", "12")
 
 
-def test_what_is_not_known_of_a_base_is_said() -> None:
+def test_unknown_contents_of_a_base_are_marked() -> None:
     document = bill_of_materials(LOCK, IMAGE, "3.12", BaseContents())
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(document) is None
     facts = {each["name"]: each["value"] for each in json.loads(document)["metadata"]["properties"]}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from reference_pages.commands import commands
+from reference_pages.modules import modules
 from reference_pages.outcomes import cell_outcomes, check_outcomes, errors, exit_codes, reasons
 from reference_pages.report_formats import report_formats
 from reference_pages.schema import schema_tables
@@ -28,6 +29,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "reasons": reasons,
     "exit-codes": exit_codes,
     "errors": errors,
+    "modules": modules,
     "report-formats": report_formats,
     "matrix-yaml": partial(schema_tables, "matrix"),
     "run-json": partial(schema_tables, "run"),

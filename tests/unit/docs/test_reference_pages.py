@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from reference_pages.commands import commands
 from reference_pages.markdown import table
+from reference_pages.modules import PACKAGE, modules
 from reference_pages.outcomes import cell_outcomes, check_outcomes, errors, exit_codes, reasons
 from reference_pages.pages import MARKER, ROOT_PAGES, TABLES, fill, root_page
 from reference_pages.report_formats import report_formats
@@ -77,6 +78,15 @@ def test_schema_tables_link_only_to_their_own_sections(name: str) -> None:
         each.lower().replace(" ", "-") for each in re.findall(r"^### (.+)$", text, re.MULTILINE)
     }
     assert {*re.findall(r"\]\(#([^)]+)\)", text)} <= anchors
+
+
+def test_every_module_is_listed_with_its_docstring() -> None:
+    text = modules()
+    listed = re.findall(r"^\| `(\w+\.py)` \| (.*) \|$", text, re.MULTILINE)
+    files = [path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"]
+    assert len(listed) == len(files)
+    assert [name for name, task in listed if not task.strip()] == []
+    assert "## matrixci/reports/page/" in text
 
 
 def test_text_of_a_table_cannot_end_its_cell() -> None:

@@ -13,7 +13,7 @@ from matrixci.outcomes import RED
 from matrixci.reports.cell_words import run_title
 from matrixci.reports.change_groups import change_groups
 from matrixci.reports.escape import cut, markdown, markdown_code, visible
-from matrixci.reports.grouping import alike, failures, other_cells
+from matrixci.reports.grouping import failures, merge_similar, other_cells
 from matrixci.util.text import several
 from matrixci.verdict.judged import Comparison, JudgedRun, Verdict
 
@@ -151,7 +151,7 @@ def _regressed(comparison: Comparison) -> list[_Regression]:
 def _failing(judged: JudgedRun) -> list[_Regression]:
     checks = [
         _regression((group.check.id, group.check.outcome, ""), [c.cell.id for c in group.cells])
-        for group in alike(failures(judged))
+        for group in merge_similar(failures(judged))
     ]
     cells = [
         _regression(("", group.outcome, group.reason or ""), [c.cell.id for c in group.cells])

@@ -1,1 +1,1 @@
-"""The judged run in; tables, pages and files for people and programs out."""
+"""Input: a judged run. Output: terminal tables, pages and files for people and for programs."""

@@ -1,4 +1,4 @@
-"""Annotations for GitHub Actions: workflow commands, in which no text can begin another one."""
+"""Annotations for GitHub Actions: workflow commands with escaped text."""
 
 import shlex
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ from matrixci.util.text import several
 from matrixci.verdict.judged import JudgedRun, Verdict
 from matrixci.verdict.reproduce_command import of_check
 
-_MOST = 10  # GitHub shows so many of a kind for each step, and drops the others in silence
+_MOST = 10  # GitHub shows 10 of each kind per step and silently drops the rest
 _TEXT = 2000
 _NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    """One error or warning, and where it belongs."""
+    """One error or warning, and its location."""
 
     title: str
     text: str
@@ -29,7 +29,7 @@ class _Found:
 
 
 def render(report: Report) -> str:
-    """Return the annotations, a line each."""
+    """Return the annotations, one per line."""
     judged = report.judged
     counts = f"{several(len(judged.cells), 'cell')}: {counted(judged)}"
     lines = [_command("notice", _Found(title=str(judged.verdict), text=counts))]
@@ -42,7 +42,7 @@ def _bounded(found: list[_Found], kind: str) -> list[_Found]:
     if len(found) <= _MOST:
         return found
     more = len(found) - _MOST + 1
-    rest = _Found(title=f"{more} more", text=f"{more} more of kind {kind} are in the report")
+    rest = _Found(title=f"{more} more", text=f"The report lists {more} more {kind}s")
     return [*found[: _MOST - 1], rest]
 
 
@@ -54,10 +54,10 @@ def _errors(judged: JudgedRun) -> Iterator[_Found]:
     for cells in other_cells(judged):
         if cells.outcome is not CellOutcome.UNSATISFIABLE:
             where = _cells([cell.cell.id for cell in cells.cells])
-            again = shlex.join(cells.cells[0].reproduce)
+            command = shlex.join(cells.cells[0].reproduce)
             yield _Found(
                 title=outcome_words(cells.outcome, cells.reason),
-                text=f"{where}\n{again}\n{cells.message}",
+                text=f"{where}\n{command}\n{cells.message}",
                 where=cell_location(judged.run, cells.cells[0]),
             )
 
@@ -72,10 +72,10 @@ def _warnings(judged: JudgedRun) -> Iterator[_Found]:
 def _of_check(run: Run, group: CheckGroup) -> _Found:
     check = group.check
     where = _cells([cell.cell.id for cell in group.cells])
-    again = shlex.join(of_check(group.cells[0].reproduce, check.id))
+    command = shlex.join(of_check(group.cells[0].reproduce, check.id))
     return _Found(
         title=f"{check.outcome}: {check.id}",
-        text="\n".join(filter(None, (where, check.claim, again, check.reason, check.message))),
+        text="\n".join(filter(None, (where, check.claim, command, check.reason, check.message))),
         where=check_location(run, check),
     )
 
@@ -86,12 +86,12 @@ def _cells(ids: list[str]) -> str:
 
 
 def annotation(kind: str, title: str, text: str) -> str:
-    """Return one annotation as a line.
+    """Return one annotation as a line of output.
 
     Args:
         kind: error, warning or notice.
-        title: what is read first.
-        text: the rest.
+        title: the first line that a reader sees.
+        text: the message, of one or more lines.
     """
     return f"{_command(kind, _Found(title=title, text=text))}\n"
 
@@ -103,7 +103,7 @@ def _command(kind: str, found: _Found) -> str:
 
 
 def _place(where: Location | None) -> Iterator[str]:
-    """Yield the properties that put an annotation beside a line; none for a file elsewhere."""
+    """Yield the file and line of an annotation, or nothing for a file outside the repository."""
     if where is not None and where.known:
         yield f"file={command_property(cut(where.path, _TEXT))}"
         if where.line is not None:

@@ -1,4 +1,4 @@
-"""The verdict as a badge: a picture, and the JSON from which shields.io makes one."""
+"""The verdict as a badge: an SVG image, and JSON for shields.io."""
 
 import json
 from collections import Counter
@@ -33,7 +33,7 @@ aria-label="{{ label }}: {{ message }}">
 
 
 def render_svg(report: Report) -> str:
-    """Return the badge as a picture, which fetches nothing from elsewhere."""
+    """Return the badge as a self-contained SVG image."""
     label, message = _label(report.judged), _message(report.judged)
     return _PICTURE.render(
         label=label,
@@ -46,7 +46,7 @@ def render_svg(report: Report) -> str:
 
 
 def render_endpoint(report: Report) -> str:
-    """Return the badge as an endpoint of shields.io has it."""
+    """Return the badge as JSON for the endpoint badge of shields.io."""
     badge = {
         "schemaVersion": 1,
         "label": _label(report.judged),

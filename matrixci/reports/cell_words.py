@@ -7,7 +7,7 @@ from typing import Final
 from matrixci.model import CellOutcome, CheckOutcome, Need
 from matrixci.outcomes import PASSING
 from matrixci.reports.escape import cut, visible
-from matrixci.reports.grouping import failing_counts, is_told_by_checks
+from matrixci.reports.grouping import failing_counts, is_explained_by_checks
 from matrixci.verdict.judged import JudgedCell, JudgedRun
 from matrixci.verdict.versions import occasion, release_of, shown_versions, tracked
 
@@ -52,7 +52,7 @@ def cell_counts(cell: JudgedCell) -> str:
 
 
 def _check_counts(cell: JudgedCell) -> str:
-    if cell.outcome is CellOutcome.FAILED and not is_told_by_checks(cell):
+    if cell.outcome is CellOutcome.FAILED and not is_explained_by_checks(cell):
         return f"{cell.outcome}: {cell.reason}"
     if not cell.checks:
         return str(cell.outcome)

@@ -1,4 +1,4 @@
-"""What became of a baseline: each change said once, with the cells in which it happened."""
+"""Changes against a baseline, each listed once with its cells."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,76 +8,76 @@ from matrixci.util.text import rounded
 from matrixci.verdict.judged import CellChange, Change, Comparison, PackageChange
 
 WORSE: Final = frozenset({Change.REGRESSED, Change.NEWLY_UNSATISFIABLE, Change.DISAPPEARED})
-"""Changes that a release manager has to look at."""
+"""Changes for the worse."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChangeGroup:
-    """The same change of a check, or of cells as a whole, in these cells."""
+    """The same change of a check or of the cell itself, in one or more cells."""
 
     check: str | None
-    """None: of the cells, where no check says why"""
+    """None for a change of the cells that no check explains"""
     change: Change
     words: str
-    """what it came to before and after"""
+    """the outcomes before and after"""
     cells: tuple[CellChange, ...]
 
     @property
     def worse(self) -> bool:
-        """Whether a release manager has to look at it."""
+        """Whether this is a change for the worse."""
         return self.change in WORSE
 
     @property
     def packages(self) -> list[str]:
-        """The packages that changed in all of these cells, and whether others did in some."""
+        """The packages that changed in all of these cells, and a note if others changed in some."""
         sets = [frozenset(map(package_word, cell.packages)) for cell in self.cells]
         common = frozenset.intersection(*sets)
         words = [words for words in map(package_word, self.cells[0].packages) if words in common]
-        return [*words, *(["others in some of the cells"] if set(sets) != {common} else [])]
+        return [*words, *(["other packages in some cells"] if set(sets) != {common} else [])]
 
 
 def is_worse(change: CellChange) -> bool:
-    """Tell whether a cell or one of its checks is worse than in the baseline."""
+    """Return whether a cell or one of its checks is worse than in the baseline."""
     return change.change in WORSE or any(check.change in WORSE for check in change.checks)
 
 
 def change_groups(comparison: Comparison) -> list[ChangeGroup]:
-    """Return each change with the cells in which it happened, what is worse first."""
+    """Return the changes grouped across cells, those for the worse first."""
     groups: dict[tuple[str | None, Change, str], list[CellChange]] = {}
     for cell in comparison.cells:
         for check in cell.checks:
             words = transition(check.before, check.after)
             groups.setdefault((check.check, check.change, words), []).append(cell)
-        if cell.change is not None and not _is_told_by_checks(cell):
+        if cell.change is not None and not _is_explained_by_checks(cell):
             words = transition(cell.before, cell.after)
             groups.setdefault((None, cell.change, words), []).append(cell)
-    made = [
+    found = [
         ChangeGroup(check=check, change=change, words=words, cells=tuple(cells))
         for (check, change, words), cells in groups.items()
     ]
     order = list(Change)
-    return sorted(made, key=lambda group: (not group.worse, order.index(group.change)))
+    return sorted(found, key=lambda group: (not group.worse, order.index(group.change)))
 
 
-def _is_told_by_checks(cell: CellChange) -> bool:
-    """Tell whether changes of its checks say why a cell came to something else."""
+def _is_explained_by_checks(cell: CellChange) -> bool:
+    """Return whether changes of its checks explain a cell's change."""
     return any(check.change is cell.change for check in cell.checks)
 
 
 def transition(before: str | None, after: str | None) -> str:
-    """Say what something came to before and after."""
+    """Return the outcomes before and after in words, such as "passed to failed"."""
     if before is None:
         return f"now {after}"
     return f"was {before}" if after is None else f"{before} to {after}"
 
 
 def package_words(change: CellChange) -> list[str]:
-    """Say how the two locks of a cell differ, package by package."""
+    """Return the changed packages of a cell, such as "torch 2.8.0 → 2.9.0"."""
     return [package_word(package) for package in change.packages]
 
 
 def package_groups(comparison: Comparison) -> list[tuple[str, list[str]]]:
-    """Return the differences of two locks, each with the ids of the cells that have it."""
+    """Return the changed packages in words, each set with the ids of its cells."""
     groups: dict[str, list[str]] = {}
     for cell in comparison.cells:
         words = package_words(cell)
@@ -88,7 +88,7 @@ def package_groups(comparison: Comparison) -> list[tuple[str, list[str]]]:
 
 
 def metric_groups(comparison: Comparison) -> list[tuple[str, list[str]]]:
-    """Return each metric that changed, in words, with the ids of the cells in which it did."""
+    """Return the changed metrics in words, each with the ids of its cells."""
     found: dict[str, list[tuple[str, float, float]]] = {}
     for change in comparison.cells:
         for name, (before, after) in change.metrics.items():
@@ -101,7 +101,7 @@ def metric_groups(comparison: Comparison) -> list[tuple[str, list[str]]]:
 
 
 def _metric(name: str, before: Sequence[float], after: Sequence[float]) -> str:
-    """Say how a metric changed: from the lowest to the highest of the cells, and how many times."""
+    """Describe the change of a metric: its range before and after, and the range of ratios."""
     ratios = [_ratio(*pair) for pair in zip(before, after, strict=True)]
     known = [ratio for ratio in ratios if ratio is not None]
     times = f" ({_range(known)} times)" if len(known) == len(ratios) else ""
@@ -109,12 +109,12 @@ def _metric(name: str, before: Sequence[float], after: Sequence[float]) -> str:
 
 
 def _ratio(before: float, after: float) -> float | None:
-    """Return how many times as large a metric is as it was; None where that says nothing."""
+    """Return the ratio of two values, or None if their signs differ or one is zero."""
     return after / before if before * after > 0 else None
 
 
 def package_word(package: PackageChange) -> str:
-    """Say how a package changed."""
+    """Return how a package changed, such as "torch 2.8.0 → 2.9.0"."""
     return f"{package.name} {package.before or 'absent'} → {package.after or 'absent'}"
 
 

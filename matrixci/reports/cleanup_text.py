@@ -1,4 +1,4 @@
-"""What a cleanup removed, or would remove, as text."""
+"""Messages about what a cleanup removes."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -13,21 +13,21 @@ _SECONDS: Final = {"day": 86400, "hour": 3600, "minute": 60}
 
 
 def phrase(plan: CleanupPlan, *, dry_run: bool = False) -> str:
-    """Return what a plan removes, in one line."""
+    """Return a one-line summary of a cleanup plan."""
     gone = sum(each.whole for each in plan.images)
     counts = _counts(len(plan.containers), len(plan.volumes), gone)
     text = f"{'would remove' if dry_run else 'removed'} {counts}"
     spared = plan.spared
     if spared != Spared():
         counts = _counts(spared.containers, spared.volumes, spared.images)
-        text += f"; spared, for a run is under way with them: {counts}"
+        text += f"; kept {counts} in use by a run"
     if plan.others:
-        text += f"; left for other folders: {several(plan.others, 'image')} (--all removes them)"
+        text += f"; kept {several(plan.others, 'image')} of other directories (--all removes them)"
     return text
 
 
 def listing(plan: CleanupPlan, now: datetime) -> Iterator[str]:
-    """Yield a line for each thing that a plan removes, with its age and size."""
+    """Yield a line for each object that a plan removes, with its age and size."""
     for container in plan.containers:
         about = f"  {container.about}" if container.about else ""
         yield f"  container  {container.id[:12]}  {age(now - container.created)} old{about}"
@@ -37,7 +37,7 @@ def listing(plan: CleanupPlan, now: datetime) -> Iterator[str]:
         if removal.whole:
             yield f"  image      {_image(removal, now)}"
     if any(each.whole for each in plan.images):
-        yield "Sizes include layers that images share."
+        yield "Sizes include layers shared between images."
 
 
 def _image(removal: ImageRemoval, now: datetime) -> str:
@@ -51,7 +51,7 @@ def _image(removal: ImageRemoval, now: datetime) -> str:
 
 
 def size(number: int) -> str:
-    """Return a number of bytes as the engine's own client prints it."""
+    """Return a number of bytes as the docker command prints it, such as "1.5 GB"."""
     value, unit = float(number), 0
     while value >= _STEP and unit + 1 < len(_UNITS):
         value, unit = value / _STEP, unit + 1

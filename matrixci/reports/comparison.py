@@ -1,6 +1,6 @@
-"""The difference of two runs, in the formats that can show one.
+"""Reports on the differences between two runs.
 
-The judged run is the later of the two, and its comparison is with the earlier one.
+The judged run is the later of the two. Its `comparison` refers to the earlier one.
 """
 
 import json
@@ -42,7 +42,7 @@ _MOST: Final = 10
 
 
 def render_terminal(report: Report) -> RenderableType:
-    """Return the difference for a terminal."""
+    """Return the differences for a terminal."""
     return Group(Text(visible(_title(report.judged)), style="bold"), *_parts(report.judged))
 
 
@@ -52,19 +52,19 @@ def _parts(judged: JudgedRun) -> list[RenderableType]:
 
 
 def render_markdown(report: Report) -> str:
-    """Return the difference in Markdown."""
+    """Return the differences in Markdown."""
     judged = report.judged
     opening = f"# {markdown(_title(judged))}\n\n{_summary(_of(judged))}\n\n"
     return opening + comparison_section(judged)
 
 
 def render_json(report: Report) -> str:
-    """Return the difference as JSON: the comparison of a judged run, as the schema has it."""
+    """Return the differences as JSON: the `comparison` field of the JSON report."""
     return json_text(_of(report.judged).model_dump_json(indent=1)) + "\n"
 
 
 def render_junit(report: Report) -> str:
-    """Return the difference as JUnit XML: a case for each check and cell that isn't what it was."""
+    """Return the differences as JUnit XML, with a case for each check and cell that changed."""
     cases: list[str] = []
     failures = 0
     for change in _of(report.judged).cells:
@@ -72,10 +72,10 @@ def render_junit(report: Report) -> str:
             begin = f'    <testcase classname="{xml(change.cell)}" name="{xml(name)}" time="0"'
             if kind in WORSE:
                 failures += 1
-                told = xml_lines("\n".join([words, *package_words(change)]))
+                text = xml_lines("\n".join([words, *package_words(change)]))
                 message = f'type="{kind}" message="{xml(words)}"'
                 cases.append(
-                    f"{begin}>\n      <failure {message}>{told}</failure>\n    </testcase>"
+                    f"{begin}>\n      <failure {message}>{text}</failure>\n    </testcase>"
                 )
             else:
                 output = f"<system-out>{xml_lines(words)}</system-out>"
@@ -91,7 +91,7 @@ def render_junit(report: Report) -> str:
 
 
 def render_github(report: Report) -> str:
-    """Return what is worse as annotations, a line each."""
+    """Return the changes for the worse as GitHub annotations, one per line."""
     worse = [change for change in _of(report.judged).cells if is_worse(change)]
     lines = []
     for change in worse[: _MOST - 1]:
@@ -106,7 +106,7 @@ def render_github(report: Report) -> str:
 
 
 def render_shields(report: Report) -> str:
-    """Return the difference as a badge, as an endpoint of shields.io has it."""
+    """Return the differences as JSON for the endpoint badge of shields.io."""
     comparison = _of(report.judged)
     worse = any(is_worse(change) for change in comparison.cells)
     badge = {
@@ -129,17 +129,17 @@ FORMATS: Final[Mapping[str, Callable[[Report], str]]] = MappingProxyType(
         "shields": render_shields,
     }
 )
-"""The formats of text by name; the terminal's is not one of them."""
+"""Text formats by name. The terminal report is not one of them."""
 
 
 def _of(judged: JudgedRun) -> Comparison:
-    """Return the comparison.
+    """Return the comparison of a run.
 
     Raises:
-        ValueError: there is none.
+        ValueError: the run is not compared with another.
     """
     if judged.comparison is None:
-        msg = "the run is compared with none"
+        msg = "The run has no comparison"
         raise ValueError(msg)
     return judged.comparison
 
@@ -154,18 +154,18 @@ def _summary(comparison: Comparison) -> str:
     kinds: Counter[Change] = Counter()
     for group in change_groups(comparison):
         kinds[group.change] += len(group.cells)
-    told = [f"{kinds[kind]} {kind}" for kind in Change if kinds[kind]]
+    parts = [f"{kinds[kind]} {kind}" for kind in Change if kinds[kind]]
     if comparison.not_compared:
-        told.append(f"{several(len(comparison.not_compared), 'cell')} not compared")
+        parts.append(f"{several(len(comparison.not_compared), 'cell')} not compared")
     locks = sum(bool(change.packages) for change in comparison.cells)
-    told += [f"{several(locks, 'cell')} with other packages"] if locks else []
+    parts += [f"{several(locks, 'cell')} with changed packages"] if locks else []
     metrics = len(metric_groups(comparison))
-    told += [f"{several(metrics, 'metric')} changed"] if metrics else []
-    return ", ".join(told) or "no difference"
+    parts += [f"{several(metrics, 'metric')} changed"] if metrics else []
+    return ", ".join(parts) or "no differences"
 
 
 def _changes(change: CellChange) -> list[tuple[str, Change, str]]:
-    """Return what changed in a cell: its name, how, and in words; the cell itself comes first."""
+    """Return the changes of a cell as name, kind and words, that of the cell itself first."""
     found = []
     if change.change is not None:
         words = f"{change.change}, {transition(change.before, change.after)}"

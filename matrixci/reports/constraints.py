@@ -1,4 +1,4 @@
-"""Known-good constraints: a green cell's lock, headed by what it was verified for."""
+"""Known-good constraints: the lock of a green cell, with a header that says what was verified."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -25,27 +25,26 @@ _RULE: Final = "#" + "-" * 78
 def constraints(
     judged: JudgedRun, folder: Path, pattern: str, *, hashes: bool = False
 ) -> dict[str, str]:
-    """Return the constraints files of the green cells that a pattern names, by cell id.
+    """Return the constraints files of the green cells that match a pattern, by cell id.
 
-    A cell that is named by its id must be green; of those that a glob matches the others are left
-    out, as long as one of them is.
+    Cells that are not green are left out, as long as at least one matching cell is green.
 
     Args:
         judged: the judged run.
-        folder: its folder, which holds the locks.
+        folder: the run's folder, which contains the locks.
         pattern: a cell's id, or a glob over the ids.
-        hashes: write a requirements file with hashes. pip refuses to use such a file as
-            constraints for anything that is not in it.
+        hashes: write a requirements file with hashes. pip refuses such a file as constraints if
+            it has to install anything else.
 
     Raises:
-        UsageError: the run has no such cell.
-        NotGreenError: none of them is green, so there is nothing known to be good.
-        RunFilesError: a lock can't be read, or was changed.
+        UsageError: no cell matches the pattern.
+        NotGreenError: no matching cell is green.
+        RunFilesError: a lock cannot be read, or was modified.
     """
     cells = [cell for cell in judged.cells if fnmatchcase(cell.cell.id, pattern)]
     if not cells:
         ids = [cell.cell.id for cell in judged.cells]
-        msg = f"The run {judged.run.id} has no cell {pattern}; {did_you_mean(pattern, ids)}"
+        msg = f"No cell of run {judged.run.id} matches {pattern}; {did_you_mean(pattern, ids)}"
         raise UsageError(msg)
     green = [cell for cell in cells if is_green(cell)]
     if not green:
@@ -54,7 +53,7 @@ def constraints(
 
 
 def is_green(cell: JudgedCell) -> bool:
-    """Return whether a cell's lock was verified: every check that counts held."""
+    """Return whether a cell is green and has a lock."""
     return cell.outcome in GREEN and cell.result is not None and cell.result.lock is not None
 
 
@@ -62,9 +61,11 @@ def _refusal(judged: JudgedRun, cells: Iterable[JudgedCell]) -> str:
     lines = []
     for cell in cells:
         why = cell.message.splitlines()[0] if cell.message else str(cell.reason or "no reason")
-        lines.append(f"{cell.cell.id} is {cell.outcome}, so nothing is known to be good: {why}")
+        lines.append(
+            f"No known-good constraints for {cell.cell.id}: the cell is {cell.outcome}: {why}"
+        )
     others = [cell.cell.id for cell in judged.cells if is_green(cell)]
-    green = f"Green are: {listed(others)}" if others else "No cell of the run is green."
+    green = f"Green cells: {listed(others)}" if others else "No cell of the run is green."
     return "\n".join([*lines, green])
 
 
@@ -74,28 +75,28 @@ def _file(judged: JudgedRun, cell: JudgedCell, folder: Path, *, hashes: bool) ->
         msg = f"{cell.cell.id} has no lock."
         raise NotGreenError(msg)
     lock = read_lock(folder, result.lock, judged.run)
-    # A value may come from a container: a line end in it would become a requirement.
+    # Values may come from a container. A line end in one must not start a new requirement.
     pins = _stack(lock, judged.run.subject, cell.cell)
     lines = [*_header(judged, cell, pins), *_usage(cell.cell.id, hashes=hashes)]
     head = "".join(f"# {in_line(line)}".rstrip() + "\n" for line in lines)
-    # From the pins alone, so no index, no option and no credentials can be in it.
+    # Only pins are written, so the file contains no index, option or credential.
     body = "".join(_lines(pin, hashes=hashes) for pin in pins)
     return f"{_RULE}\n{head}{_RULE}\n{body}"
 
 
 def _lines(pin: Pin, *, hashes: bool) -> str:
-    """Return a pin, under a comment that names what a wheel of one's own was made from."""
-    from_ = f"# {pin.name} is made from {in_line(pin.source)}\n" if pin.source else ""
-    return f"{from_}{pin.line() if hashes else pin.requirement}\n"
+    """Return the lines of a pin, with a comment if its wheel was built from source."""
+    comment = f"# {pin.name} is built from {in_line(pin.source)}\n" if pin.source else ""
+    return f"{comment}{pin.line() if hashes else pin.requirement}\n"
 
 
 def _stack(lock: Lock, subject: Subject, cell: Cell) -> tuple[Pin, ...]:
     """Return the pins that the subject and the cell's requirements need.
 
-    The rest is what only the test harness needs: nobody verified it for production.
+    The other pins are needed by the test harness only.
     """
-    asked = {subject.name, *(Requirement(text).name for text in cell.requires)}
-    needed = closure(lock.pins, {canonicalize_name(name) for name in asked})
+    roots = {subject.name, *(Requirement(text).name for text in cell.requires)}
+    needed = closure(lock.pins, {canonicalize_name(name) for name in roots})
     return tuple(pin for pin in lock.pins if pin.name in needed)
 
 
@@ -124,14 +125,14 @@ def _header(judged: JudgedRun, cell: JudgedCell, pins: Iterable[Pin]) -> Iterabl
             yield f"known issue:  {check.id}: {check.reason}"
         elif is_warning(check):
             yield f"warning:      {check.id} failed"
-    for what in _unverified(judged, cell):
-        yield f"NOT verified: {what}"
+    for line in _unverified(judged, cell):
+        yield f"NOT verified: {line}"
     yield f"cell:         {cell.cell.id}"
     yield f"run:          {run.id}, {run.began:%Y-%m-%d}" + (
         f", as of {run.as_of}" if run.as_of else ""
     )
     if result and result.reused_from:
-        yield f"results from: run {result.reused_from}, which had the same lock and checks"
+        yield f"results from: run {result.reused_from}, with the same lock and checks"
     yield f"made by:      matrixci {run.matrixci}, {run.resolver}"
     yield from _remarks(cell, pins)
 
@@ -141,7 +142,7 @@ def _counts(cell: JudgedCell) -> str:
     passed = sum(count[outcome] for outcome in PASSING)
     others = (
         (sum(map(is_warning, cell.checks)), "failed (severity warning)"),
-        (count[CheckOutcome.KNOWN_ISSUE], "failed as known issues say"),
+        (count[CheckOutcome.KNOWN_ISSUE], "known issues"),
         (count[CheckOutcome.SKIPPED], "skipped"),
     )
     words = [f"{number} {word}" for number, word in others if number]
@@ -154,15 +155,15 @@ def _unverified(judged: JudgedRun, cell: JudgedCell) -> Iterable[str]:
     for reason, number in reasons.items():
         yield f"{several(number, 'check')} ({reason})"
     if unenforced := unenforced_in(judged.run, cell):
-        yield f"limits on {', '.join(unenforced)}, which the engine did not enforce"
+        yield f"limits on {', '.join(unenforced)} (not enforced by the engine)"
     if not _gpu_was_there(cell):
-        yield "anything on a GPU" + (", for the engine had none" if cell.cell.gpu else "")
+        yield "anything on a GPU" + (" (the engine had none)" if cell.cell.gpu else "")
     if judged.run.check_filter is not None:
-        yield f"the checks that don't match {judged.run.check_filter!r}"
+        yield f"checks that do not match {judged.run.check_filter!r}"
 
 
 def _why(check: CheckResult) -> str:
-    return check.reason or (f"need a {check.need}" if check.need else "no reason given")
+    return check.reason or (f"needs a {check.need}" if check.need else "no reason given")
 
 
 def _gpu_was_there(cell: JudgedCell) -> bool:
@@ -173,14 +174,14 @@ def _gpu_was_there(cell: JudgedCell) -> bool:
 def _remarks(cell: JudgedCell, pins: Iterable[Pin]) -> Iterable[str]:
     lock = cell.result.lock if cell.result else None
     if lock is not None and lock.torch_backend is not None:
-        yield f"torch is the {lock.torch_backend} build of PyTorch's own index: name that index,"
+        yield f"torch is the {lock.torch_backend} build from PyTorch's index: add that index,"
         yield f"or use uv with --torch-backend {lock.torch_backend}"
     for pin in pins:
         if pin.url is not None:
-            yield f"{pin.name} is a wheel of one's own, {file_name(pin.url)}:"
-            yield "where it lies is said with --find-links"
+            yield f"{pin.name} is the local wheel {file_name(pin.url)}:"
+            yield "pass its directory with --find-links"
 
 
 def needs_several(cell_pattern: str, cells: Iterable[Cell]) -> bool:
-    """Return whether a pattern may name more cells than one."""
+    """Return whether a pattern is not the id of a cell, and may match several."""
     return not any(cell.id == cell_pattern for cell in cells)

@@ -1,7 +1,7 @@
-"""Text of unknown origin, made safe for where it is printed.
+"""Escape untrusted text for the format in which it is printed.
 
-Check ids, claims, messages, versions and log lines come out of containers, and any of them may be
-an attack on a format or on what reads it.
+Check ids, claims, messages, versions and log lines come from containers. Any of them may be an
+attack on a format or on a program that reads it.
 """
 
 import re
@@ -11,17 +11,17 @@ from xml.sax.saxutils import escape as escape_markup
 from matrixci.util.text import printable
 
 BREAK: Final = "\u200b"
-"""A zero-width space: keeps a reader's view, and ends what a program would see in the text."""
+"""A zero-width space: invisible to readers, and prevents programs from recognizing a pattern."""
 
 _COMMANDS: Final = (
     "error|warning|notice|debug|group|endgroup|echo|add-mask|add-path|add-matcher|remove-matcher"
     "|set-env|set-output|save-state|stop-commands|internal-set-repo-path"
 )
-# A runner takes a line that begins with :: (spaces aside) as a command, and ##[ anywhere in one. A
-# report's lines may be folded, so what could come to a line's begin counts as one.
+# A runner interprets a line that starts with :: (after spaces) as a command, and ##[ anywhere in a
+# line. Lines of a report may be wrapped, so every :: after a space could start a line.
 _COMMAND: Final = re.compile(rf"(?<!\S)::|::(?=(?:{_COMMANDS})(?![\w-]))", re.IGNORECASE)
 _OLD_COMMAND: Final = "##["
-# What a forge makes links and notices of, whatever is escaped: @name, #123, GH-123, addresses.
+# GitHub turns these into links and notifications even if escaped: @name, #123, GH-123, URLs.
 _MENTION: Final = re.compile(r"@|#(?=\d)|GH(?=-\d)|:(?=//)|www(?=\.)", re.IGNORECASE)
 _MARKDOWN: Final = re.compile(r"[\\`*_\[\]|~$]|^[-+=#]")
 _NUMBERED: Final = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
@@ -29,7 +29,7 @@ _BACKTICKS: Final = re.compile(r"`+")
 
 
 def visible(text: str) -> str:
-    """Return text as part of one line, control characters shown, commands to a runner broken."""
+    """Return text as part of one line, with control characters shown and runner commands broken."""
     shown = printable(text)
     if "::" in shown:
         shown = _COMMAND.sub(r":\\x3a", shown)
@@ -37,17 +37,17 @@ def visible(text: str) -> str:
 
 
 def visible_lines(text: str) -> list[str]:
-    """Return the lines of a text, each made visible."""
+    """Return the lines of a text, each as `visible` returns it."""
     return [visible(line) for line in text.split("\n")] if text else []
 
 
 def cut(text: str, most: int) -> str:
-    """Return a text with how many characters are left out, where there are more than so many."""
+    """Return a text of at most `most` characters, followed by how many were cut."""
     return text if len(text) <= most else f"{text[:most]}… ({len(text) - most} more characters)"
 
 
 def markdown(text: str) -> str:
-    """Return text for a line or a table of Markdown, in which it is nothing but text."""
+    """Return text for a line or a table of Markdown, without any markup taking effect."""
     broken = _MENTION.sub(lambda found: f"{found[0]}{BREAK}", visible(text).strip())
     escaped = _MARKDOWN.sub(lambda found: f"\\{found[0]}", broken)
     escaped = _NUMBERED.sub(r"\1\\\2", escaped)
@@ -55,12 +55,12 @@ def markdown(text: str) -> str:
 
 
 def markdown_code(text: str) -> str:
-    """Return text as code in a line of Markdown: links, mentions and tags are none in there."""
+    """Return text as inline code of Markdown, in which links, mentions and tags have no effect."""
     return _spanned(visible(text)) if text else ""
 
 
 def markdown_cell_code(text: str) -> str:
-    """Return text as code in a table's cell, where a pipe ends the cell even within code."""
+    """Return text as inline code for a Markdown table, where a pipe would end the table cell."""
     return markdown_code(text).replace("|", "\\|")
 
 
@@ -72,7 +72,7 @@ def _spanned(shown: str) -> str:
 
 
 def markdown_block(text: str) -> str:
-    """Return text of several lines as a block of code in Markdown."""
+    """Return text of several lines as a code block of Markdown."""
     shown = "\n".join(visible_lines(text))
     longest = max((len(run) for run in _BACKTICKS.findall(shown)), default=0)
     fence = "`" * max(3, longest + 1)
@@ -80,7 +80,7 @@ def markdown_block(text: str) -> str:
 
 
 def xml(text: str) -> str:
-    """Return text for an attribute in double quotes or for content of XML, in one line."""
+    """Return text as one line for a double-quoted attribute or for content of XML."""
     return escape_markup(visible(text), {'"': "&quot;"})
 
 
@@ -90,7 +90,7 @@ def xml_lines(text: str) -> str:
 
 
 def json_text(document: str) -> str:
-    """Return a JSON document that means the same and holds no command to a runner."""
+    """Return an equivalent JSON document that contains no runner command."""
     return document.replace(_OLD_COMMAND, "\\u0023#[")
 
 

@@ -1,4 +1,4 @@
-"""Choose the lines of a failure that are shown where there is no room for all."""
+"""Choose the most useful lines of a long failure message."""
 
 import re
 from collections.abc import Sequence
@@ -9,14 +9,14 @@ _FRAME: Final = re.compile(r'\s+File "')
 
 
 def key_lines(lines: Sequence[str], most: int) -> list[str]:
-    """Return the lines that say the most, in their order.
+    """Return the most useful lines, in their order.
 
-    Of a traceback these are the exception with its message and the place that raised it, and of
-    other text its beginning and its end.
+    For a traceback, these are the exception with its message and the innermost frame. For other
+    text, these are its beginning and its end.
 
     Args:
-        lines: the evidence.
-        most: how many lines are returned, 3 or more.
+        lines: the message.
+        most: maximum number of lines to return, 3 or more.
     """
     if len(lines) <= most:
         return list(lines)
@@ -31,7 +31,7 @@ def key_lines(lines: Sequence[str], most: int) -> list[str]:
 
 
 def _exception(lines: Sequence[str]) -> int | None:
-    """Return the index of the last traceback's exception; None where there is no traceback."""
+    """Return the index of the exception of the last traceback, or None without a traceback."""
     begins = [index for index, line in enumerate(lines) if line.strip() == _TRACEBACK]
     if not begins:
         return None

@@ -1,4 +1,4 @@
-"""Every format that a report can be written in, and the writing of them."""
+"""The file formats of a report."""
 
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,12 +19,12 @@ _WIDTH: Final = 160
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """A format of the report."""
+    """A file format of the report."""
 
     name: str
     file: str
     chunks: Callable[[Report], Iterable[str]]
-    """the text of the file, piece by piece"""
+    """returns the text of the file in pieces"""
 
 
 def _text(report: Report) -> Iterator[str]:
@@ -58,10 +58,10 @@ FORMATS: Final = {
 def write_all(
     report: Report, folder: Path, formats: Sequence[Format] = tuple(FORMATS.values())
 ) -> list[Path]:
-    """Write a report into a folder, one file a format; return their paths.
+    """Write a report into a folder, one file for each format, and return the paths.
 
     Raises:
-        RunFilesError: one can't be written.
+        RunFilesError: a file cannot be written.
     """
     paths = []
     for each in formats:

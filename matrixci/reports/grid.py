@@ -1,4 +1,4 @@
-"""The cells of a run laid out: the last axis across, the others down."""
+"""The cells of a run in rows and columns: the last axis across, the others down."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ from matrixci.verdict.judged import JudgedCell, JudgedRun
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """Rows and columns, of which only those are there that have a cell."""
+    """The rows and columns that have at least one cell."""
 
     down: Sequence[str]
     """The axes that name the rows."""
     columns: Mapping[str, Sequence[JudgedCell]]
-    """Value of the axis across to its cells, in the matrix's order."""
+    """Value of the last axis to the cells of its column, in the order of the matrix."""
     rows: Mapping[tuple[str, ...], Mapping[str, JudgedCell]]
-    """Values of the axes down to the row's cells, each by its column."""
+    """Values of the other axes to the cells of the row, by column."""
 
 
 def grid(judged: JudgedRun) -> Grid:
-    """Return the cells of a run laid out."""
+    """Arrange the cells of a run in rows and columns."""
     *down, across = judged.run.axes
     by_column: dict[str, list[JudgedCell]] = {}
     rows: dict[tuple[str, ...], dict[str, JudgedCell]] = {}

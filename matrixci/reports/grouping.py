@@ -1,4 +1,4 @@
-"""What is said of a run once and not once for each cell: cells and checks that came to the same."""
+"""Group identical results across cells, so that a report shows each once."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,41 +14,41 @@ from matrixci.verdict.judged import JudgedCell, JudgedRun
 
 @dataclass(frozen=True, kw_only=True)
 class CheckGroup:
-    """A check that came to the same in these cells."""
+    """A check with the same outcome and reason in one or more cells."""
 
     check: CheckResult
-    """as it is in the first of them"""
+    """its result in the first of the cells"""
     cells: tuple[JudgedCell, ...]
     more: str = ""
-    """which other checks came to the same in the same cells, in words"""
+    """other checks with the same result in the same cells, in words"""
     scope: str = ""
-    """the cells by what they have in common; empty where they are to be listed"""
+    """the cells described by common axis values; empty if they should be listed"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CellGroup:
-    """Cells that came to the same, for a reason that no check tells."""
+    """Cells with the same outcome, for a reason that no check explains."""
 
     outcome: CellOutcome
     reason: Reason | None
     message: str
     cells: tuple[JudgedCell, ...]
     scope: str = ""
-    """the cells by what they have in common, as of a check"""
+    """the cells described by common axis values; empty if they should be listed"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tally:
-    """What a check came to over all cells that have it."""
+    """The outcomes of a check in all cells."""
 
     check: str
     outcomes: Counter[CheckOutcome]
-    """without the failures that only warn"""
+    """without failures that are only warnings"""
     warnings: int = 0
 
     @property
     def unexplained(self) -> bool:
-        """Whether there are outcomes beside passed, skipped and what is explained by itself."""
+        """Whether there are outcomes that the report explains nowhere else."""
         # A missing check is explained by its cell.
         return bool(self.outcomes.keys() & FROM_KNOWN_ISSUE)
 
@@ -59,12 +59,12 @@ def failures(judged: JudgedRun) -> list[CheckGroup]:
 
 
 def warnings(judged: JudgedRun) -> list[CheckGroup]:
-    """Return the checks that failed and only warn."""
+    """Return the failed checks that are only warnings."""
     return _grouped(judged, lambda cell: cell.warnings)
 
 
 def known_failures(judged: JudgedRun) -> list[CheckGroup]:
-    """Return the checks that fail as a known issue says."""
+    """Return the checks that fail because of a known issue."""
     known = CheckOutcome.KNOWN_ISSUE
     return _grouped(judged, lambda cell: [c for c in cell.checks if c.outcome is known])
 
@@ -90,11 +90,11 @@ def _scope(
     return failing_words(judged, {cell.cell.id for cell in cells}, outcomes)
 
 
-def alike(groups: Sequence[CheckGroup]) -> list[CheckGroup]:
-    """Return groups of which those that have one cause are one.
+def merge_similar(groups: Sequence[CheckGroup]) -> list[CheckGroup]:
+    """Merge groups that probably have the same cause.
 
-    That is: checks that say the same in the same cells, and instances of one claim that fail in the
-    same cells, whatever they say.
+    These are checks with the same message in the same cells, and instances of one parametrized
+    check that fail in the same cells with any message.
     """
     by_message: dict[object, list[CheckGroup]] = {}
     for number, group in enumerate(groups):
@@ -111,7 +111,7 @@ def alike(groups: Sequence[CheckGroup]) -> list[CheckGroup]:
 
 
 def function_of(check_id: str) -> str:
-    """Return the check without what tells its instances apart."""
+    """Return the id of a check without its parameters."""
     return check_id.partition("[")[0]
 
 
@@ -131,10 +131,10 @@ def _more(same: Sequence[CheckGroup]) -> str:
 
 
 def other_cells(judged: JudgedRun) -> list[CellGroup]:
-    """Return the cells that aren't green for another reason than their checks."""
+    """Return the cells that are not green for a reason other than their checks."""
     groups: dict[tuple[CellOutcome, Reason | None, str], list[JudgedCell]] = {}
     for cell in judged.cells:
-        if cell.outcome not in GREEN and not is_told_by_checks(cell):
+        if cell.outcome not in GREEN and not is_explained_by_checks(cell):
             groups.setdefault((cell.outcome, cell.reason, cell.message), []).append(cell)
     every = [cell.cell for cell in judged.cells]
     return [
@@ -149,8 +149,8 @@ def other_cells(judged: JudgedRun) -> list[CellGroup]:
     ]
 
 
-def is_told_by_checks(cell: JudgedCell) -> bool:
-    """Tell whether the checks that failed say all that there is to say of a cell."""
+def is_explained_by_checks(cell: JudgedCell) -> bool:
+    """Return whether failing checks fully explain the outcome of a cell."""
     return bool(cell.failed) and cell.reason is Reason.CHECKS
 
 
@@ -173,17 +173,17 @@ def tallies(judged: JudgedRun) -> list[Tally]:
 
 
 def counted(judged: JudgedRun) -> str:
-    """Say how many cells came to each outcome."""
+    """Return the number of cells with each outcome, in words."""
     count = Counter(cell.outcome for cell in judged.cells)
     return ", ".join(f"{count[outcome]} {outcome}" for outcome in CellOutcome if count[outcome])
 
 
 def failing_counts(cell: JudgedCell) -> list[str]:
-    """Say what the checks of a cell came to that did not pass, warnings apart."""
+    """Return the number of failing checks of a cell by outcome, in words, and of its warnings."""
     count = Counter(check.outcome for check in cell.failing)
     parts = [f"{count[outcome]} {outcome}" for outcome in sorted(FAILING) if count[outcome]]
     if known := cell.count(CheckOutcome.KNOWN_ISSUE):
-        parts.append(f"{known} known")
+        parts.append(several(known, "known issue"))
     if warned := len(cell.warnings):
         parts.append(several(warned, "warning"))
     return parts

@@ -1,4 +1,4 @@
-"""The history in the terminal: runs, cells with their streaks, checks with their flips."""
+"""History tables for the terminal: runs, cells with streaks, checks with flips."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -15,7 +15,7 @@ from matrixci.util.text import in_line, listed, rounded
 from matrixci.verdict.judged import PackageChange
 
 _GLYPHS: Final = 30
-"""How many of the last runs are shown as glyphs."""
+"""Maximum number of recent runs shown as symbols."""
 
 _FLIPS: Final = ("runs", "flips", "same lock", "flaky")
 
@@ -33,13 +33,13 @@ def runs_table(runs: Sequence[KeptRun]) -> Table:
 
 
 def cells_table(series: Sequence[CellSeries]) -> Table:
-    """Return each cell with its present state, and since when it is so."""
-    table = _table("cell", "now", "since", "run", "runs", "last green", "so far")
+    """Return a table of the cells with their current state and since when they have it."""
+    table = _table("cell", "now", "since", "run", "runs", "last green", "history")
     for one in series:
         found = streak(one.points)
         name = _text(one.cell if _one_subject(series) else f"{one.subject} {one.cell}")
         if found is None:
-            table.add_row(name, _text("nothing known"), "", "", "", "", _so_far(one.points))
+            table.add_row(name, _text("unknown"), "", "", "", "", _history(one.points))
             continue
         green = _day(found.last_green) if found.last_green else ""
         table.add_row(
@@ -49,35 +49,37 @@ def cells_table(series: Sequence[CellSeries]) -> Table:
             _text(found.since.run),
             str(found.runs),
             _text(green),
-            _so_far(one.points),
+            _history(one.points),
         )
     return table
 
 
 def cell_story(history: History, series: CellSeries) -> Text:
-    """Return all that is known of a cell: since when, what changed then, and run by run.
+    """Return the history of a cell: its streak, the packages that changed, and every run.
 
     Raises:
-        HistoryError: the history can't be read.
+        HistoryError: the history cannot be read.
     """
     text = Text(in_line(f"{series.cell} · {series.subject}"), style="bold")
     if found := streak(series.points):
         since = f"{_day(found.since)} (run {found.since.run})"
-        text.append(f"\n{found.state} since {since}, in {found.runs} runs", style="default")
+        text.append(f"\n{found.state} since {since}, for {found.runs} runs", style="default")
         if found.last_green is not None:
             green = f"{_day(found.last_green)} (run {found.last_green.run})"
-            text.append(f"\nlast green on {in_line(green)}; then changed: ", style="default")
+            text.append(
+                f"\nlast green on {in_line(green)}; packages changed since: ", style="default"
+            )
             both = found.last_green.lock is not None and found.since.lock is not None
             changes = package_changes(history, found.last_green.lock, found.since.lock)
-            told = _changes(changes) if both else "unknown, there is no lock"
-            text.append(in_line(told), style="default")
+            text_of_changes = _changes(changes) if both else "unknown (no lock)"
+            text.append(in_line(text_of_changes), style="default")
         elif found.state is State.RED:
-            text.append("\nno green run is known before it", style="default")
+            text.append("\nno earlier green run is known", style="default")
     for point in series.points:
         text.append(f"\n  {in_line(point.run)}  ", style="default")
         text.append_text(_outcome(point))
         reason = "" if point.reason is None else f" ({point.reason})"
-        partial = "" if point.whole else ", of some checks only"
+        partial = "" if point.whole else ", some checks only"
         version = f", {series.subject} {point.version}" if point.version else ""
         text.append(in_line(f"{reason}{partial}{version}"), style="dim")
     return text.append("\n")
@@ -120,7 +122,7 @@ def _outcome(point: CellPoint) -> Text:
     return Text(f"{CELL_GLYPHS[point.outcome]} {point.outcome}", style=STYLES[point.outcome])
 
 
-def _so_far(points: Sequence[CellPoint]) -> Text:
+def _history(points: Sequence[CellPoint]) -> Text:
     return Text(_shortened([CELL_GLYPHS[point.outcome] for point in points]))
 
 
@@ -146,7 +148,7 @@ def _went(values: Sequence[float]) -> str:
 
 def _changes(changes: Sequence[PackageChange]) -> str:
     if not changes:
-        return "no package at all"
+        return "none"
     return listed(f"{c.name} {c.before or '(none)'} → {c.after or '(none)'}" for c in changes)
 
 

@@ -1,6 +1,6 @@
-"""The judged run as JSON; its schema is matrixci/schema/report.schema.json.
+"""The judged run as JSON. Its schema is matrixci/schema/report.schema.json.
 
-What a check has no more to say of than the defaults is left out: most checks have passed.
+Fields of a check that have their default value are left out, since most checks pass.
 """
 
 import json
@@ -18,7 +18,7 @@ _CHECKS: Final = TypeAdapter(tuple[CheckResult, ...])
 
 
 def chunks(report: Report) -> Iterator[str]:
-    """Yield the document piece by piece, cell by cell."""
+    """Yield the document in pieces, one for each cell."""
     judged = report.judged
     fields = list(JudgedRun.model_fields)
     for index, name in enumerate(fields):
@@ -36,7 +36,7 @@ def render(report: Report) -> str:
 
 
 def _one(judged: JudgedRun, name: str) -> str:
-    """Return the JSON of one field."""
+    """Return one field as JSON."""
     whole = judged.model_dump_json(include={name})
     return whole.removeprefix(f'{{"{name}":').removesuffix("}")
 
@@ -44,7 +44,7 @@ def _one(judged: JudgedRun, name: str) -> str:
 def _cells(judged: JudgedRun) -> Iterator[str]:
     yield "["
     for index, cell in enumerate(judged.cells):
-        # Nothing is validated here that wasn't on the way in, and each cell is let go of.
+        # One cell at a time, so that only one cell's JSON is in memory.
         rest = cell.model_dump_json(exclude={"checks"}).removeprefix("{")
         checks = _CHECKS.dump_json(cell.checks, exclude_defaults=True).decode()
         yield json_text(f'{"," if index else ""}\n{{"checks":{checks},{rest}')

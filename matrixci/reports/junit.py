@@ -1,8 +1,8 @@
-"""JUnit XML, as test viewers read it: a suite for each cell, a case for each check.
+"""JUnit XML: a suite for each cell, a case for each check.
 
-It keeps to what the schemas of Jenkins and of Surefire have in common. They know no warning, no
-known issue and no flaky test that isn't green: a warning and a known issue are skipped with the
-reason, and what is flaky has failed.
+Only elements that the schemas of Jenkins and of Surefire share are used. They have no warnings, no
+known issues and no flaky tests. A warning and a known issue are written as skipped, with the
+reason, and a flaky check as failed.
 """
 
 import shlex
@@ -15,7 +15,7 @@ from typing import assert_never
 from matrixci.model import CellOutcome, CheckOutcome, CheckResult
 from matrixci.outcomes import FROM_CHECKS, GREEN, is_warning
 from matrixci.reports.escape import xml, xml_lines
-from matrixci.reports.grouping import is_told_by_checks
+from matrixci.reports.grouping import is_explained_by_checks
 from matrixci.reports.report import Report
 from matrixci.verdict.judged import GateOutcome, JudgedCell, JudgedRun, Verdict
 from matrixci.verdict.reproduce_command import of_check
@@ -36,7 +36,7 @@ class _Suite:
 
 
 def chunks(report: Report) -> Iterator[str]:
-    """Yield the document piece by piece: a run of many cells has hundreds of thousands of cases."""
+    """Yield the document in pieces, since a large run has hundreds of thousands of cases."""
     judged = report.judged
     stamp = f"{judged.run.began.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
     yield '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -57,7 +57,7 @@ def _gates(judged: JudgedRun, stamp: str) -> str:
     begin = '    <testcase name="verdict" classname="gates" time="0"'
     verdict = f"{begin}/>\n"
     if judged.verdict is Verdict.NOT_READY:
-        # A gate that isn't verified is skipped, and skipped is green to a viewer: this one isn't.
+        # Viewers show a skipped case as green, and unverified gates are skipped, so fail this case.
         reasons = "\n".join(judged.reasons)
         verdict = f"{begin}>{_element('failure', judged.verdict, str(judged.verdict), reasons)}"
     cases = [verdict]
@@ -121,7 +121,7 @@ def _suite_element(suite: _Suite, stamp: str) -> str:
 
 
 def _attributes(check_id: str) -> str:
-    """Return what a case has of its check's id: from within its class name up to its time."""
+    """Return the attributes of a case from the rest of its class name up to its time."""
     path, _, name = check_id.partition("::")
     module = path.removesuffix(".py").replace("/", ".")
     return f'{xml(module)}" name="{xml(name or path)}" time="'
@@ -130,11 +130,11 @@ def _attributes(check_id: str) -> str:
 def _needs_case(cell: JudgedCell) -> bool:
     if cell.outcome in GREEN:
         return not cell.checks
-    return cell.outcome not in FROM_CHECKS or not is_told_by_checks(cell)
+    return cell.outcome not in FROM_CHECKS or not is_explained_by_checks(cell)
 
 
 def _of_cell(cell: JudgedCell, prefix: str) -> str:
-    """Return the case of a cell of which no check says what it came to."""
+    """Return the case of a cell whose outcome no check explains."""
     begin = f'{prefix}cell" name="{_NO_CHECK}" time="0">'
     if cell.outcome is CellOutcome.UNSATISFIABLE:
         return f"{begin}{_skipped(f'unsatisfiable: {cell.message}')}"
@@ -143,7 +143,7 @@ def _of_cell(cell: JudgedCell, prefix: str) -> str:
 
 
 def _rest(check: CheckResult, command: Sequence[str]) -> str:
-    """Return what comes after the attributes of a check's case, where it didn't just pass."""
+    """Return the rest of a check's case after its attributes."""
     evidence = _text(_evidence(check), of_check(command, check.id))
     if is_warning(check):
         return f">{_skipped(f'warning, {check.outcome}: {_first(check)}', evidence)}"
@@ -170,14 +170,14 @@ def _first(check: CheckResult) -> str:
 
 
 def _evidence(check: CheckResult) -> str:
-    # Jenkins' schema has no attribute for it.
+    # Jenkins' schema has no attribute for the line.
     place = f"{check.id.partition('::')[0]}:{check.line}" if check.line else ""
     parts = (check.claim, place, check.reason, check.message, check.detail)
     return "\n".join(part for part in parts if part)
 
 
 def _text(evidence: str, command: Sequence[str]) -> str:
-    """Return the evidence with the command that shows it again."""
+    """Return the evidence, followed by the command that reproduces it."""
     return f"{evidence}\nreproduce: {shlex.join(command)}" if command else evidence
 
 

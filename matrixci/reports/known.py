@@ -1,4 +1,4 @@
-"""Failures that were expected, as rows of a table: known issues, and the suite's own xfail."""
+"""Rows for expected failures: known issues, and tests that the suite marks with xfail."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -11,21 +11,21 @@ _SOON: Final = 30
 
 @dataclass(frozen=True, kw_only=True)
 class KnownRow:
-    """One row: the texts are as they came, and not escaped for any format."""
+    """A row of the table. Its texts are not escaped."""
 
     reference: str
     pattern: str
-    """which checks a known issue names"""
+    """the checks that the known issue covers"""
     reason: str
     excuses: str
     expires: str
     expired: bool = False
     soon: bool = False
-    """it expires in a month"""
+    """whether it expires within 30 days"""
 
 
 def known_rows(judged: JudgedRun) -> list[KnownRow]:
-    """Return the rows: what expired first, then what is known, then what the suite expects."""
+    """Return the rows: expired known issues first, then the others, then the suite's own."""
     known = sorted(judged.known, key=lambda issue: not issue.expired)
     return [*map(_of_issue, known), *map(_of_suite, judged.expected)]
 

@@ -1,4 +1,4 @@
-"""The last run in which a cell was green, among the runs that are kept."""
+"""Find the last stored run in which a cell was green."""
 
 from pathlib import Path
 
@@ -13,16 +13,16 @@ from matrixci.verdict.load import judge_folder
 
 
 def last_green(work_dir: Path, of: JudgedRun, cell: str) -> Run | None:
-    """Return the newest run of the same subject in which a cell is green.
+    """Return the newest run of the same subject in which a cell is green, or None.
 
-    A run that can't be read is passed over: it proves nothing.
+    Runs that cannot be read are skipped.
 
     Args:
-        work_dir: the folder that holds the runs.
-        of: the run in which the cell is not green.
+        work_dir: the folder that contains the runs.
+        of: the run to look back from. It is skipped itself.
         cell: the cell's id.
     """
-    # The name of a run begins with its time.
+    # The name of a run starts with its date and time.
     for path in sorted((work_dir / RUNS).glob(f"2*/cells/{cell}.json"), reverse=True):
         folder = path.parents[1]
         if folder.name == of.run.id or not _may_be_green(path):
@@ -38,7 +38,7 @@ def last_green(work_dir: Path, of: JudgedRun, cell: str) -> Run | None:
 
 
 def _may_be_green(path: Path) -> bool:
-    """Return whether a cell's own result is green, so that its run is worth reading."""
+    """Return whether a stored result is green, so that its run needs to be judged."""
     try:
         result = read_json_document(path, CellResult)
     except (OSError, ValueError):

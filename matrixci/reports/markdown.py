@@ -1,7 +1,7 @@
-"""The report in Markdown: for a release's pull request and for a job's summary.
+"""The Markdown report, for pull requests and job summaries.
 
-GitHub drops a summary of more than 1 MiB whole, so each section has its share of bytes; what goes
-beyond it is counted, and the reader is told where it is.
+GitHub drops a summary that exceeds 1 MiB, so each section has a limit. What exceeds the limit is
+counted, with a reference to the JSON report.
 """
 
 import shlex
@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 from matrixci.model import CellOutcome
 from matrixci.outcomes import outcome_words
+from matrixci.reports.blocker_summaries import blocker_summaries
 from matrixci.reports.cell_words import (
     axis_label,
     cell_counts,
@@ -26,14 +27,13 @@ from matrixci.reports.escape import (
     markdown_cell_code,
     markdown_code,
 )
-from matrixci.reports.first_look import looks
 from matrixci.reports.grid import grid
 from matrixci.reports.grouping import (
     CellGroup,
     CheckGroup,
-    alike,
     counted,
     failures,
+    merge_similar,
     other_cells,
     warnings,
 )
@@ -47,9 +47,9 @@ from matrixci.verdict.reproduce_command import of_check
 from matrixci.verdict.versions import headline_versions
 
 LIMIT: Final = 1024 * 1024
-"""Bytes of the largest summary that GitHub shows."""
+"""Maximum size of a job summary on GitHub, in bytes."""
 
-# One table, two large sections and nine small ones come to 980 KiB; the rest is for headings.
+# One table, two large and nine small sections need 980 KiB. The rest is for headings.
 _TABLE: Final = 240 * 1024
 _LARGE: Final = 190 * 1024
 _SMALL: Final = 40 * 1024
@@ -62,19 +62,19 @@ _GATES: Final = {GateOutcome.MET: "✓", GateOutcome.UNMET: "✗", GateOutcome.U
 
 
 def render(report: Report) -> str:
-    """Return the document; it is under 1 MiB, and says what is left out where it would not be."""
+    """Return the report as a document of less than 1 MiB."""
     judged = report.judged
     sections = [
         _opening(report),
         _matrix(judged),
-        _section("More reasons", _further(judged.reasons), _item, _SMALL),
+        _section("More blockers", _further(judged.reasons), _item, _SMALL),
         _section("Not green", _groups(judged), _explained, _LARGE),
         _section("Warnings", warnings(judged), _warned, _SMALL),
         comparison_section(judged),
         _known(judged),
         _gates(judged),
         _section("Not verified", judged.unverified, _item, _SMALL),
-        _section("Remarks", judged.remarks, _item, _SMALL),
+        _section("Notes", judged.remarks, _item, _SMALL),
         _environment(report),
     ]
     return "\n".join(section for section in sections if section)
@@ -87,7 +87,7 @@ def _item(text: str) -> str:
 def _section(
     heading: str, items: Sequence[Item], form: Callable[[Item], str], most: int, *, begin: str = ""
 ) -> str:
-    """Return a section of at most so many bytes, with the count of what is left out."""
+    """Return a section of at most `most` bytes, which counts the items left out."""
     shown, used = [], len(begin.encode())
     for item in items:
         text = form(item)
@@ -98,45 +98,45 @@ def _section(
     if not items:
         return ""
     left_out = len(items) - len(shown)
-    told = f"\n*… and {left_out} more; the JSON report has all of them.*\n" if left_out else ""
-    return f"## {heading}\n\n{begin}{''.join(shown)}{told}"
+    more = f"\n*… and {left_out} more; the JSON report lists all of them.*\n" if left_out else ""
+    return f"## {heading}\n\n{begin}{''.join(shown)}{more}"
 
 
 def _opening(report: Report) -> str:
     judged = report.judged
     lines = [f"# {judged.verdict}: {markdown(cut(run_title(judged), _LINE))}", ""]
     lines += [f"**{several(len(judged.cells), 'cell')}: {counted(judged)}**", ""]
-    reasons = [look.line for look in looks(report)]
+    reasons = [summary.line for summary in blocker_summaries(report)]
     shown = reasons if len(reasons) <= _OPENING else reasons[: _OPENING - 1]
     lines += [f"- {markdown(cut(reason, _LINE))}" for reason in shown]
     if (more := len(reasons) - len(shown)) > 0:
-        lines.append(f"- and {more} more, beneath the table")
+        lines.append(f"- and {more} more, below the table")
     return "\n".join(lines) + "\n"
 
 
 def _further(reasons: Sequence[str]) -> Sequence[str]:
-    """Return the reasons that the opening has no room for."""
+    """Return the blockers that the opening leaves out."""
     return reasons[_OPENING - 1 :] if len(reasons) > _OPENING else ()
 
 
 def _matrix(judged: JudgedRun) -> str:
-    laid = grid(judged)
+    table = grid(judged)
     versions = headline_versions(judged)
     across = [*judged.run.axes][-1]
     titles = [
-        f"{across} {column_title(judged, value, column)}" for value, column in laid.columns.items()
+        f"{across} {column_title(judged, value, column)}" for value, column in table.columns.items()
     ]
-    heads = [*laid.down, *titles, ""]
+    heads = [*table.down, *titles, ""]
 
     def row(item: tuple[tuple[str, ...], Mapping[str, JudgedCell]]) -> str:
         key, cells = item
-        labels = [axis_label(axis, value) for axis, value in zip(laid.down, key, strict=True)]
-        entries = [_entry(cells[value]) if value in cells else "" for value in laid.columns]
+        labels = [axis_label(axis, value) for axis, value in zip(table.down, key, strict=True)]
+        entries = [_entry(cells[value]) if value in cells else "" for value in table.columns]
         note = row_note(judged, cells, versions)
         return _row([*map(markdown, labels), *entries, markdown(cut(note, _LINE))])
 
     begin = _row(map(markdown, heads)) + _row("---" for _ in heads)
-    return _section("Cells", list(laid.rows.items()), row, _TABLE, begin=begin)
+    return _section("Cells", list(table.rows.items()), row, _TABLE, begin=begin)
 
 
 def _row(entries: Iterable[str]) -> str:
@@ -149,7 +149,7 @@ def _entry(cell: JudgedCell) -> str:
 
 
 def _groups(judged: JudgedRun) -> list[CheckGroup | CellGroup]:
-    return [*alike(failures(judged)), *other_cells(judged)]
+    return [*merge_similar(failures(judged)), *other_cells(judged)]
 
 
 def _explained(group: CheckGroup | CellGroup) -> str:
@@ -158,25 +158,24 @@ def _explained(group: CheckGroup | CellGroup) -> str:
         case CheckGroup(check=check):
             head = f"{CHECK_GLYPHS[check.outcome]} {markdown(cut(check.claim, _LINE))}"
             what = f"{check.outcome} in {_where(group)}: {_code(check.id)}{group.more}"
-            told = "\n".join(filter(None, (check.reason, check.message)))
+            message = "\n".join(filter(None, (check.reason, check.message)))
             command = of_check(first.reproduce, check.id)
         case CellGroup(outcome=outcome, reason=reason):
             head = f"{CELL_GLYPHS[outcome]} {outcome_words(outcome, reason)}"
             what = _where(group)
-            told = group.message
+            message = group.message
             command = first.reproduce
             if outcome is CellOutcome.UNSATISFIABLE:
                 command = ()
     parts = [f"### {head}", what]
-    parts += [markdown_block(cut(told, _BLOCK))] if told else []
+    parts += [markdown_block(cut(message, _BLOCK))] if message else []
     parts += [f"Reproduce: {markdown_code(shlex.join(command))}"] if command else []
     return "\n\n".join(parts) + "\n\n"
 
 
 def _warned(group: CheckGroup) -> str:
     check = group.check
-    told = check.reason or check.message.partition("\n")[0]
-    reason = markdown(cut(told, _LINE))
+    reason = markdown(cut(check.reason or check.message.partition("\n")[0], _LINE))
     return f"- {_code(check.id)} {check.outcome} in {_where(group)}: {reason}\n"
 
 
@@ -197,23 +196,23 @@ def _named(ids: Sequence[str]) -> str:
 
 
 def comparison_section(judged: JudgedRun) -> str:
-    """Return what became of the baseline, what is worse first."""
+    """Return the changes against the baseline, those for the worse first."""
     comparison = judged.comparison
     if comparison is None:
         return ""
     title = (
-        f"Against {comparison.before} ({comparison.before_subject}, "
+        f"Changes since {comparison.before} ({comparison.before_subject}, "
         f"{comparison.before_day}, {comparison.before_verdict})"
     )
     heading = markdown(cut(title, _LINE))
     groups = change_groups(comparison)
     sections = (
         _section(heading, groups, _change, _LARGE),
-        _section("Packages that differ", package_groups(comparison), _told_of, _SMALL),
-        _section("Metrics that differ", metric_groups(comparison), _told_of, _SMALL),
+        _section("Changed packages", package_groups(comparison), _in_cells, _SMALL),
+        _section("Changed metrics", metric_groups(comparison), _in_cells, _SMALL),
     )
     if not groups:
-        sections = (f"## {heading}\n\nEvery cell comes to the same.\n", *sections[1:])
+        sections = (f"## {heading}\n\nNo changes.\n", *sections[1:])
     return "\n".join(section for section in sections if section)
 
 
@@ -222,12 +221,12 @@ def _change(group: ChangeGroup) -> str:
     what = _code(group.check) if group.check is not None else "the cell"
     where = _named([cell.cell for cell in group.cells])
     head = f"- {mark}{group.change}{mark}: {what}, {group.words}, in {where}\n"
-    # The release that broke it is among these.
+    # One of these probably caused the change.
     packages = ", ".join(group.packages) if group.worse else ""
     return f"{head}  - packages: {markdown(cut(packages, _BLOCK))}\n" if packages else head
 
 
-def _told_of(group: tuple[str, list[str]]) -> str:
+def _in_cells(group: tuple[str, list[str]]) -> str:
     words, cells = group
     return f"- {markdown(cut(words, _BLOCK))}: in {_named(cells)}\n"
 
@@ -244,7 +243,7 @@ def _known(judged: JudgedRun) -> str:
 
 
 def _gates(judged: JudgedRun) -> str:
-    begin = _row(["gate", "", "asks", "evidence"]) + _row(["---"] * 4)
+    begin = _row(["gate", "", "condition", "evidence"]) + _row(["---"] * 4)
 
     def row(gate: Gate) -> str:
         return _row(

@@ -1,4 +1,4 @@
-"""Under what a run was made: what a reader needs to trust it or to make it again."""
+"""The environment of a run: what a reader needs to trust it or to reproduce it."""
 
 import shlex
 from collections import Counter
@@ -12,7 +12,7 @@ from matrixci.verdict.versions import shown_versions
 
 
 def environment(judged: JudgedRun) -> list[tuple[str, str]]:
-    """Return label to value; indexes are told by their kind and never by their host."""
+    """Return labels and values. Indexes are described by kind, never by host name."""
     run = judged.run
     versions = shown_versions(judged)
     facts = [
@@ -33,7 +33,7 @@ def environment(judged: JudgedRun) -> list[tuple[str, str]]:
 
 
 def reproduce_all(judged: JudgedRun) -> str:
-    """Return the command of the whole run, to be copied."""
+    """Return the command that reproduces the whole run."""
     return shlex.join(run_command(judged.run))
 
 
@@ -43,7 +43,7 @@ def _with_commit(text: str, commit: str | None) -> str:
 
 def _took(run: Run) -> str:
     if run.ended is None:
-        return "did not end"
+        return "did not finish"
     minutes, seconds = divmod(max(0, round((run.ended - run.began).total_seconds())), 60)
     hours, minutes = divmod(minutes, 60)
     parts = [f"{hours} h"] * bool(hours) + [f"{minutes} min"] * bool(minutes)
@@ -51,13 +51,13 @@ def _took(run: Run) -> str:
 
 
 def _engine(judged: JudgedRun) -> str:
-    # Machines of one kind differ in a few bytes of memory, which nobody wants to read.
+    # Machines of the same type may differ in a few bytes of memory, which rounding hides.
     engines = dict.fromkeys(map(_engine_words, judged.run.served_by))
     return "; ".join(engines) or "not recorded"
 
 
 def _engine_words(engine: EngineFacts) -> str:
-    gpu = f"GPU by {engine.gpu}" if engine.gpu else "no GPU"
+    gpu = f"GPU via {engine.gpu}" if engine.gpu else "no GPU"
     memory = f"{engine.memory / 2**30:.0f} GiB"
     security = f", {', '.join(engine.security)}" if engine.security else ""
     return (
@@ -72,11 +72,11 @@ def _indexes(judged: JudgedRun) -> str:
         if cell.result is None or (lock := cell.result.lock) is None:
             continue
         if lock.fallback:
-            kinds["default index, where PyTorch's own could not be reached"] += 1
+            kinds["default index (PyTorch's index was unreachable)"] += 1
         elif lock.torch_backend is None:
             kinds["default index"] += 1
         else:
-            kinds[f"default index and PyTorch's own ({lock.torch_backend})"] += 1
+            kinds[f"default index and PyTorch's index ({lock.torch_backend})"] += 1
     return "; ".join(f"{kind}: {several(count, 'cell')}" for kind, count in kinds.items())
 
 

@@ -1,4 +1,4 @@
-"""What a report is made from: a judged run, and the files that lie beside it."""
+"""The input of every report: a judged run, its files and its history."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -16,12 +16,12 @@ _LOCK: Final = 4 * 2**20
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 Trends = Mapping[str, Trend]
-"""How cells and checks went, by `trend_key`."""
+"""Earlier outcomes and metrics of cells and checks, by `trend_key`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Past:
-    """What the history knows about a run."""
+    """The parts of the history that a report shows."""
 
     trends: Trends
     reds: Mapping[str, Red]
@@ -29,22 +29,22 @@ class Past:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """All that any format shows; each is made from this and nothing else."""
+    """Everything that a report shows, in any format."""
 
     judged: JudgedRun
     folder: str
-    """where the run's files lie, as the reader is told"""
+    """path of the run's files, as shown to the reader"""
     locks: Mapping[str, str] = field(default_factory=lambda: _NONE)
-    """cell id to its constraints file"""
+    """cell id to the text of its lock"""
     logs: Mapping[str, str] = field(default_factory=lambda: _NONE)
-    """cell id to the end of its container's log, or of its image's build"""
+    """cell id to the end of its container's log, or of its image build's log"""
     trends: Trends | None = None
     reds: Mapping[str, Red] = field(default_factory=lambda: MappingProxyType({}))
-    """since when blockers are red, by their text"""
+    """text of a blocker to since when it is red"""
 
 
 def read_report(judged: JudgedRun, folder: Path, past: Past | None = None) -> Report:
-    """Return the report of a run; the files of its folder are read when they are asked for."""
+    """Return the report of a run. Locks and logs are read from its folder on access."""
     locks, logs = {}, {}
     for cell in judged.cells:
         if cell.result is None:
@@ -65,7 +65,7 @@ def read_report(judged: JudgedRun, folder: Path, past: Past | None = None) -> Re
 
 
 class RunFiles(Mapping[str, str]):
-    """The ends of files within a run's folder, each read when it is asked for."""
+    """The ends of files in a run's folder, each read on access."""
 
     def __init__(self, folder: Path, files: Mapping[str, str], most: int) -> None:
         self._folder = folder.resolve()
@@ -75,12 +75,12 @@ class RunFiles(Mapping[str, str]):
 
     def __getitem__(self, cell_id: str) -> str:
         name = self._files[cell_id]
-        if not self._is_within(os.path.dirname(name)):  # noqa: PTH120 - there may be thousands
+        if not self._is_within(os.path.dirname(name)):  # noqa: PTH120 - faster for thousands of files
             return ""
         try:
-            # The last part may be a link to anywhere, as its folder may.
+            # The file itself may be a link to anywhere, so it is opened without following links.
             descriptor = os.open(self._folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-            with open(descriptor, "rb") as file:  # noqa: PTH123 - of a descriptor
+            with open(descriptor, "rb") as file:  # noqa: PTH123 - opens a descriptor
                 size = file.seek(0, os.SEEK_END)
                 file.seek(max(0, size - self._most))
                 return file.read(self._most).decode("utf-8", "replace")
@@ -88,7 +88,7 @@ class RunFiles(Mapping[str, str]):
             return ""
 
     def _is_within(self, subfolder: str) -> bool:
-        """Tell whether a folder lies in the run's: its name was written by another machine."""
+        """Return whether a folder is inside the run's. Its name is untrusted."""
         if subfolder not in self._within:
             try:
                 inside = (self._folder / subfolder).resolve().is_relative_to(self._folder)

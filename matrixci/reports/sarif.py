@@ -1,4 +1,4 @@
-"""SARIF 2.1.0, for what shows findings beside code: a rule is a check, a result a failing one."""
+"""SARIF 2.1.0: a rule for each check, and a result for each group of failures."""
 
 import json
 import shlex
@@ -24,7 +24,7 @@ from matrixci.verdict.judged import JudgedCell, JudgedRun, Verdict
 from matrixci.verdict.reproduce_command import of_check
 
 _SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
-_MOST: Final = 5000  # more than this no viewer takes
+_MOST: Final = 5000  # the maximum that viewers accept
 _TEXT: Final = 1000
 _NAMED: Final = 50
 
@@ -59,7 +59,7 @@ def render(report: Report) -> str:
 def _notes(judged: JudgedRun, found: int) -> list[Object]:
     texts = [str(judged.verdict), *judged.unverified[:_NAMED]]
     if (more := found - _MOST) > 0:
-        texts.append(f"{more} more results are in the JSON report")
+        texts.append(f"The JSON report lists {more} more results")
     return [{"level": "note", "message": {"text": visible(cut(text, _TEXT))}} for text in texts]
 
 
@@ -93,7 +93,7 @@ def _of_check(run: Run, group: CheckGroup, level: str) -> Object:
         f"{_title(check.claim or check.id)}: {check.outcome} in {_cells(group.cells)}",
         *visible_lines(cut(check.reason, _TEXT)),
         *visible_lines(cut(check.message, _TEXT)),
-        *_again(of_check(group.cells[0].reproduce, check.id)),
+        *_reproduce(of_check(group.cells[0].reproduce, check.id)),
     ]
     rule_id = visible(cut(check.id, _TEXT))
     rule: Object = {"id": rule_id, "shortDescription": {"text": visible(check.claim) or rule_id}}
@@ -105,7 +105,7 @@ def _of_check(run: Run, group: CheckGroup, level: str) -> Object:
 
 
 def _title(claim: str) -> str:
-    """Return a claim as the beginning of a sentence, without the full stop of its own."""
+    """Return a claim without its final punctuation, so that text can follow."""
     return visible(claim).rstrip(" .:;,")
 
 
@@ -114,15 +114,18 @@ def _of_cells(run: Run, group: CellGroup) -> Object:
     lines = [
         f"{group.outcome}: {_cells(group.cells)}",
         *visible_lines(cut(group.message, _TEXT)),
-        *_again(group.cells[0].reproduce),
+        *_reproduce(group.cells[0].reproduce),
     ]
     text = "\n".join(lines)
-    rule: Object = {"id": rule_id, "shortDescription": {"text": f"A cell came to {group.outcome}."}}
+    rule: Object = {
+        "id": rule_id,
+        "shortDescription": {"text": f"A cell with outcome {group.outcome}."},
+    }
     where = cell_location(run, group.cells[0])
     return _result(rule, "error", text, where, f"{rule_id}:{_cells(group.cells)}")
 
 
-def _again(command: Sequence[str]) -> list[str]:
+def _reproduce(command: Sequence[str]) -> list[str]:
     return [visible(f"reproduce: {shlex.join(command)}")] if command else []
 
 
@@ -136,7 +139,9 @@ def _result(rule: Object, level: str, text: str, where: Location, fingerprint: s
             {
                 "physicalLocation": {
                     "artifactLocation": {"uri": quote(where.path), "uriBaseId": "%SRCROOT%"},
-                    "region": {"startLine": where.line or 1},  # GitHub refuses a file alone
+                    "region": {
+                        "startLine": where.line or 1
+                    },  # GitHub rejects a location without a line
                 }
             }
         ],

@@ -1,4 +1,4 @@
-"""The sign that stands beside each outcome's word, so that no colour is needed to read it."""
+"""Symbols and colours of outcomes. Symbols make reports readable without colour."""
 
 from typing import Final, assert_never
 

@@ -1,4 +1,4 @@
-"""A report in the terminal: one look, then each cell that isn't green, then the verdict."""
+"""The terminal report: the table of cells, an explanation of each failure, and the verdict."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -7,8 +7,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from matrixci.reports import terminal_parts as parts
+from matrixci.reports.blocker_summaries import blocker_summaries
 from matrixci.reports.cell_words import line
-from matrixci.reports.first_look import looks
 from matrixci.reports.report import Report
 from matrixci.reports.terminal_table import header, headline, matrix, render_matrix
 from matrixci.verdict.judged import JudgedRun
@@ -18,9 +18,9 @@ _MOST: Final = 50
 
 
 def render(report: Report) -> RenderableType:
-    """Return the report of a run that has just ended: its last lines are the verdict.
+    """Return the report that is printed at the end of a run, with the verdict in its last lines.
 
-    It is to be printed without cropping: a command to copy is one line, however long.
+    Print it without cropping: each command to copy must stay on one line.
     """
     judged = report.judged
     sections: list[RenderableType] = [render_matrix(judged), ""]
@@ -35,22 +35,22 @@ def render(report: Report) -> RenderableType:
 
 
 def render_readiness(report: Report) -> RenderableType:
-    """Return the report that a release is decided on: it opens with the verdict and the reasons.
+    """Return the release readiness report, which starts with the verdict and the blockers.
 
-    It is to be printed without cropping: a command to copy is one line, however long.
+    Print it without cropping: each command to copy must stay on one line.
     """
     judged = report.judged
     sections: list[RenderableType] = [header(judged), _opening(report), "", matrix(judged), ""]
     sections += parts.explanations(judged)
     more = judged.reasons[_OPENING - 1 :] if len(judged.reasons) > _OPENING else ()
     sections += _spaced(
-        parts.listed("More reasons", more),
+        parts.list_section("More blockers", more),
         parts.deviating(judged),
         parts.changes(judged),
         parts.known(judged),
         parts.gates(judged),
-        parts.listed("Not verified", judged.unverified),
-        parts.listed("Remarks", judged.remarks),
+        parts.list_section("Not verified", judged.unverified),
+        parts.list_section("Notes", judged.remarks),
         parts.environment_table(report),
     )
     sections.append(headline(judged))
@@ -65,25 +65,22 @@ def _spaced(*sections: RenderableType | None) -> Iterator[RenderableType]:
 
 
 def _bounded(lines: Sequence[str], most: int) -> list[str]:
-    """Return lines, the last of which counts the others where there are more than so many."""
+    """Return at most `most` lines, the last of which counts those left out."""
     if len(lines) <= most:
         return list(lines)
     return [*lines[: most - 1], f"and {len(lines) - most + 1} more"]
 
 
 def _opening(report: Report) -> Text:
-    """Return the verdict with its reasons, in few lines."""
+    """Return the verdict with the first blockers."""
     text = headline(report.judged)
-    for reason in _bounded([look.line for look in looks(report)], _OPENING):
+    for reason in _bounded([summary.line for summary in blocker_summaries(report)], _OPENING):
         text.append(f"\n  {line(reason)}", style="default")
     return text
 
 
 def _verdict(judged: JudgedRun) -> Text:
-    """Return the verdict, which is what a terminal shows last, with the first of its reasons.
-
-    The blocks above explain each of them.
-    """
+    """Return the verdict with the first blockers, as the last lines of the output."""
     text = headline(judged)
     failing = {check.id for cell in judged.cells for check in cell.failed}
     if len(judged.reasons) > _OPENING and len(failing) > 1:

@@ -1,4 +1,4 @@
-"""The parts of a report in the terminal, beneath its table."""
+"""The sections of the terminal report below its table."""
 
 import shlex
 from collections.abc import Iterator, Sequence
@@ -18,8 +18,8 @@ from matrixci.reports.evidence_lines import key_lines
 from matrixci.reports.grouping import (
     CellGroup,
     CheckGroup,
-    alike,
     failures,
+    merge_similar,
     other_cells,
     tallies,
     warnings,
@@ -44,8 +44,8 @@ _GATES: Final = {
 
 
 def explanations(judged: JudgedRun) -> Iterator[RenderableType]:
-    """Explain each cell that isn't green, cells that say the same together."""
-    groups: list[CheckGroup | CellGroup] = [*alike(failures(judged)), *other_cells(judged)]
+    """Yield an explanation of each failure, grouped across cells, and then the warnings."""
+    groups: list[CheckGroup | CellGroup] = [*merge_similar(failures(judged)), *other_cells(judged)]
     for group in islice(groups, _MOST):
         first = group.cells[0]
         match group:
@@ -57,26 +57,26 @@ def explanations(judged: JudgedRun) -> Iterator[RenderableType]:
                 if group.outcome is not CellOutcome.UNSATISFIABLE:
                     yield command(first.reproduce)
         yield ""
-    yield from _more(len(groups), "things that aren't green", "")
-    for warned in islice(alike(warnings(judged)), _MOST):
+    yield from _more(len(groups), "failures", "")
+    for warned in islice(merge_similar(warnings(judged)), _MOST):
         yield _warning(warned)
         yield ""
 
 
 def _more(total: int, what: str, *after: RenderableType) -> Iterator[RenderableType]:
     if total > _MOST:
-        yield Text(f"… and {total - _MOST} more {what}; the JSON report has all of them")
+        yield Text(f"… and {total - _MOST} more {what}; the JSON report lists all of them")
         yield from after
 
 
 def _check_explanation(group: CheckGroup) -> Text:
-    """Explain a check that fails, by what it says in the first of the cells."""
+    """Return a failing check with its message in the first of its cells."""
     glyph, outcome = CHECK_GLYPHS[group.check.outcome], str(group.check.outcome)
     return _check_block(group, Text(glyph, style=_FAILING_STYLE), outcome)
 
 
 def _warning(group: CheckGroup) -> Text:
-    """Explain a check that failed and only warns: its sign is no failing check's."""
+    """Return a failed check that is only a warning, with the symbol of warnings."""
     glyph = Text(WARNING_GLYPH, style="yellow")
     return _check_block(group, glyph, f"warning, {group.check.outcome}")
 
@@ -91,7 +91,7 @@ def _check_block(group: CheckGroup, text: Text, outcome: str) -> Text:
 
 
 def _cell_explanation(group: CellGroup) -> Text:
-    """Explain cells that came to nothing that a check could tell."""
+    """Return cells whose outcome no check explains."""
     style = STYLES[group.outcome]
     text = Text(f"{CELL_GLYPHS[group.outcome]} {_where(group)}: ", style=style)
     text.append(outcome_words(group.outcome, group.reason), style="default")
@@ -108,7 +108,7 @@ def _append_lines(text: Text, lines: Sequence[str], shown: Sequence[str]) -> Tex
 
 
 def command(argv: Sequence[str]) -> Text:
-    """Return a command to copy: in one line however long it is, for a shell runs each line."""
+    """Return a command to copy, always on one line, because a shell would run each line."""
     text = Text("    reproduce: ", style="dim", no_wrap=True, overflow="ignore")
     return text.append(visible(shlex.join(argv)), style="default")
 
@@ -123,15 +123,15 @@ def _named(ids: Sequence[str]) -> str:
 
 
 def deviating(judged: JudgedRun) -> RenderableType | None:
-    """Return the checks with outcomes that no block above explains; None for none."""
-    told = [tally for tally in tallies(judged) if tally.unexplained]
-    if not told:
+    """Return a table of the checks with known issues or unexpected passes, or None."""
+    unexplained = [tally for tally in tallies(judged) if tally.unexplained]
+    if not unexplained:
         return None
     table = _plain_table()
     table.add_column("check")
     table.add_column("cells passed", justify="right")
     table.add_column("other outcomes", no_wrap=True)
-    for tally in told[:_MOST]:
+    for tally in unexplained[:_MOST]:
         words = [
             f"{CHECK_GLYPHS[outcome]} {count} {outcome}"
             for outcome, count in tally.outcomes.items()
@@ -141,31 +141,31 @@ def deviating(judged: JudgedRun) -> RenderableType | None:
         counts = f"{passed}/{tally.outcomes.total() + tally.warnings}"
         words += [f"{WARNING_GLYPH} {several(tally.warnings, 'warning')}"] if tally.warnings else []
         table.add_row(Text(line(tally.check)), counts, Text(", ".join(words)))
-    return Group(table, *_more(len(told), "checks"))
+    return Group(table, *_more(len(unexplained), "checks"))
 
 
 def changes(judged: JudgedRun) -> RenderableType | None:
-    """Return what became of the baseline, what is worse first; None without a baseline."""
+    """Return the changes against the baseline, those for the worse first; None without one."""
     comparison = judged.comparison
     if comparison is None:
         return None
     title = (
-        f"Against {comparison.before} ({comparison.before_subject}, "
+        f"Changes since {comparison.before} ({comparison.before_subject}, "
         f"{comparison.before_day}, {comparison.before_verdict})"
     )
     groups = change_groups(comparison)
     lines: list[RenderableType] = [_heading(title)]
     if not groups:
-        lines.append(Text("  every cell comes to the same"))
+        lines.append(Text("  no changes"))
     lines += [_change(group) for group in groups[:_MOST]]
     lines += _more(len(groups), "changes")
     packages = [f"in {_named(ids)}: {words}" for words, ids in package_groups(comparison)]
     metrics = [f"{words}, in {_named(ids)}" for words, ids in metric_groups(comparison)]
-    for title, told in (
-        ("Packages that differ", packages),
-        ("Metrics that differ", metrics),
+    for heading, entries in (
+        ("Changed packages", packages),
+        ("Changed metrics", metrics),
     ):
-        if (section := listed(title, told)) is not None:
+        if (section := list_section(heading, entries)) is not None:
             lines += ["", section]
     return Group(*lines)
 
@@ -175,14 +175,14 @@ def _change(group: ChangeGroup) -> Text:
     text = Text(f"  {group.change}: {line(group.check or 'the cell')}", style=style)
     where = _named([cell.cell for cell in group.cells])
     text.append(f", {group.words}, in {where}", style="default")
-    # The release that broke it is among these.
+    # One of these probably caused the change.
     if group.worse and (packages := group.packages):
         text.append(f"\n      packages: {line(', '.join(packages))}", style="default")
     return text
 
 
 def known(judged: JudgedRun) -> RenderableType | None:
-    """Return the known issues that name a failure, and the suite's own; None for none."""
+    """Return a table of the known issues that match a failure, and of xfail marks, or None."""
     rows = known_rows(judged)
     if not rows:
         return None
@@ -197,11 +197,11 @@ def known(judged: JudgedRun) -> RenderableType | None:
 
 
 def gates(judged: JudgedRun) -> RenderableType | None:
-    """Return each gate with what it was judged by; None where there is none."""
+    """Return a table of the gates with their evidence, or None without gates."""
     if not judged.gates:
         return None
     table = _plain_table()
-    for title in ("gate", "", "asks", "evidence"):
+    for title in ("gate", "", "condition", "evidence"):
         table.add_column(title)
     for gate in judged.gates:
         glyph, style = _GATES[gate.outcome]
@@ -211,23 +211,23 @@ def gates(judged: JudgedRun) -> RenderableType | None:
     return table
 
 
-def listed(title: str, lines: Sequence[str]) -> RenderableType | None:
-    """Return lines under a title; None where there are none."""
+def list_section(title: str, lines: Sequence[str]) -> RenderableType | None:
+    """Return lines under a heading, or None if there are none."""
     if not lines:
         return None
     shown = [Text(f"  {line(one)}") for one in lines[:_MOST]]
-    return Group(_heading(title), *shown, *_more(len(lines), "of them"))
+    return Group(_heading(title), *shown, *_more(len(lines), "entries"))
 
 
 def environment_table(report: Report) -> RenderableType:
-    """Return under what the run was made, where its files lie, and how to make it again."""
+    """Return the environment of a run, the path of its files and the command that reproduces it."""
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 1, 0, 0))
     for label, value in environment(report.judged):
         table.add_row(Text(f"  {label}"), Text(line(value)))
     table.add_row(Text("  files"), Text(line(report.folder)))
-    again = Text("  reproduce: ", no_wrap=True, overflow="ignore")
-    again.append(visible(reproduce_all(report.judged)))
-    return Group(_heading("Environment"), table, again)
+    reproduce = Text("  reproduce: ", no_wrap=True, overflow="ignore")
+    reproduce.append(visible(reproduce_all(report.judged)))
+    return Group(_heading("Environment"), table, reproduce)
 
 
 def _heading(text: str) -> Text:

@@ -1,4 +1,4 @@
-"""The compatibility table in the terminal: what is seen at one look."""
+"""The compatibility table in the terminal, with the versions and the verdict above it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,17 +34,17 @@ _MOST_ROWS: Final = 200
 
 
 def render_matrix(judged: JudgedRun) -> RenderableType:
-    """Return what is seen at one look: versions, verdict and the matrix itself."""
+    """Return the versions, the verdict and the table of cells."""
     return Group(header(judged), headline(judged), "", matrix(judged))
 
 
 def header(judged: JudgedRun) -> Text:
-    """Return the versions that the cells have, the day and the tier."""
+    """Return the title of the run: versions, day and tier."""
     return Text(line(run_title(judged)), style="bold")
 
 
 def headline(judged: JudgedRun) -> Text:
-    """Return the verdict in a line, with what the cells came to."""
+    """Return the verdict and the number of cells with each outcome, in one line."""
     style = "bold green" if judged.verdict is Verdict.READY else "bold red"
     text = Text(str(judged.verdict), style=style)
     return text.append(
@@ -53,9 +53,9 @@ def headline(judged: JudgedRun) -> Text:
 
 
 def matrix(judged: JudgedRun) -> RenderableType:
-    """Return the cells: the last axis across, the others down.
+    """Return the table of cells: the last axis across, the others down.
 
-    Where the terminal is too narrow for all columns, they are shown in blocks, one below the other.
+    If the terminal is too narrow, the columns are split into blocks, one below the other.
     """
     return _Matrix(judged)
 
@@ -64,65 +64,65 @@ def matrix(judged: JudgedRun) -> RenderableType:
 class _Row:
     labels: tuple[str, ...]
     entries: Mapping[str, Text]
-    """By column."""
+    """column to the text of the cell"""
     note: str
 
 
 class _Matrix:
-    """The table of the cells, laid out for the width that it is printed in."""
+    """The table of cells, which adapts to the width of the console."""
 
     def __init__(self, judged: JudgedRun) -> None:
-        laid = grid(judged)
+        cells = grid(judged)
         versions = headline_versions(judged)
         self._axis = line([*judged.run.axes][-1])
         self._titles = {
-            value: column_title(judged, value, column) for value, column in laid.columns.items()
+            value: column_title(judged, value, column) for value, column in cells.columns.items()
         }
         self._rows = [
             _Row(
                 labels=tuple(
-                    _label(axis, value) for axis, value in zip(laid.down, key, strict=True)
+                    _label(axis, value) for axis, value in zip(cells.down, key, strict=True)
                 ),
-                entries={value: _entry(cell) for value, cell in cells.items()},
-                note=line(row_note(judged, cells, versions)),
+                entries={value: _entry(cell) for value, cell in row.items()},
+                note=line(row_note(judged, row, versions)),
             )
-            for key, cells in islice(laid.rows.items(), _MOST_ROWS)
+            for key, row in islice(cells.rows.items(), _MOST_ROWS)
         ]
-        self._left_out = len(laid.rows) - len(self._rows)
+        self._left_out = len(cells.rows) - len(self._rows)
         self._labels = [
             min(max((cell_len(row.labels[index]) for row in self._rows), default=0), _LABEL_WIDTH)
-            for index in range(len(laid.down))
+            for index in range(len(cells.down))
         ]
         self._natural = {value: self._width_of(value) for value in self._titles}
         self._note = max((cell_len(row.note) for row in self._rows), default=0)
 
     def _width_of(self, column: str) -> int:
-        """Return the width in which a column needs no folding."""
+        """Return the width at which a column needs no wrapping."""
         entries = [row.entries[column] for row in self._rows if column in row.entries]
         titles = [self._axis, self._titles[column]]
         return max(*map(cell_len, titles), *(entry.cell_len for entry in entries), 0)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield the table, or its blocks and beneath them the remarks on the rows."""
+        """Yield the table, or its blocks followed by the notes on the rows."""
         room = options.max_width - sum(width + _GAP for width in self._labels)
         blocks = self._blocks(room)
         taken = sum(self._least(column) + _GAP for column in blocks[0])
-        beside = len(blocks) == 1 and room - taken >= min(self._note, _NOTE_WIDTH)
+        notes_fit = len(blocks) == 1 and room - taken >= min(self._note, _NOTE_WIDTH)
         for index, columns in enumerate(blocks):
             if index:
                 yield Text("")
-            yield self._table(columns, room, noted=beside)
-        if not beside:
+            yield self._table(columns, room, noted=notes_fit)
+        if not notes_fit:
             yield from self._notes()
         if self._left_out:
-            yield Text(f"… and {self._left_out} more rows; the JSON report has all of them")
+            yield Text(f"… and {self._left_out} more rows; the JSON report lists all of them")
 
     def _least(self, column: str) -> int:
-        """Return the width below which a column isn't folded."""
+        """Return the minimum width of a column."""
         return min(self._natural[column], _ENTRY_WIDTH)
 
     def _blocks(self, room: int) -> list[list[str]]:
-        """Return the columns in as many blocks as the room asks for."""
+        """Split the columns into blocks that fit the width."""
         blocks: list[list[str]] = [[]]
         left = room
         for column in self._titles:
@@ -135,13 +135,13 @@ class _Matrix:
         return blocks
 
     def _widths(self, columns: Sequence[str], room: int) -> dict[str, int]:
-        """Return the widths of columns, of which the narrowest are widened first."""
+        """Distribute the width among columns, widening the narrowest first."""
         widths = {column: self._least(column) for column in columns}
         for _ in range(room - sum(width + _GAP for width in widths.values())):
-            folded = [column for column in columns if widths[column] < self._natural[column]]
-            if not folded:
+            wrapped = [column for column in columns if widths[column] < self._natural[column]]
+            if not wrapped:
                 break
-            widths[min(folded, key=widths.__getitem__)] += 1
+            widths[min(wrapped, key=widths.__getitem__)] += 1
         return widths
 
     def _table(self, columns: Sequence[str], room: int, *, noted: bool) -> Table:
@@ -152,7 +152,7 @@ class _Matrix:
         note = min(self._note, _NOTE_WIDTH) if noted else 0
         widths = self._widths(columns, room - note)
         for index, column in enumerate(columns):
-            # Titles stand at the bottom, so that the axis is a line of its own above them.
+            # The axis is on a line above the titles.
             title = self._titles[column] if index else f"{self._axis}\n{self._titles[column]}"
             table.add_column(Text(title), width=widths[column])
         if noted:
@@ -169,7 +169,7 @@ class _Matrix:
         return table
 
     def _notes(self) -> Iterator[Text]:
-        """Yield the remarks on rows as lines, each with its rows."""
+        """Yield the notes on rows as lines, each with the labels of its rows."""
         rows: dict[str, list[str]] = {}
         for row in self._rows:
             if row.note:

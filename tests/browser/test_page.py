@@ -182,7 +182,7 @@ def test_first_look_says_what_failed_where_and_since_when(
     open_page: Open, demo: str, width: int
 ) -> None:
     page = open_page(demo, width=width)
-    first = page.locator(".looks li").first
+    first = page.locator(".blockers li").first
     for told in (
         "failed",
         "TensorFlow stays out where it is switched off.",
@@ -471,10 +471,10 @@ def test_print_shows_what_was_folded(open_page: Open, demo: str) -> None:
     page.emulate_media(media="print")
     expect(page.locator("#filters")).to_be_hidden()
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    expect(page.locator(".reasons details li")).to_be_visible()
+    expect(page.locator(".blocking details li")).to_be_visible()
     expect(page.locator("#baseline .part table")).to_be_visible()
     page.evaluate("dispatchEvent(new Event('afterprint'))")
-    expect(page.locator(".reasons details li")).to_be_hidden()
+    expect(page.locator(".blocking details li")).to_be_hidden()
     assert len(page.pdf(format="A4")) > 10_000
 
 

@@ -1,1 +1,1 @@
-"""The judged run in; one HTML file with its data out."""
+"""Input: a judged run. Output: one HTML file that contains its data."""

@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from matrixci.model import CellOutcome
-from matrixci.reports.first_look import looks
+from matrixci.reports.blocker_summaries import blocker_summaries
 from matrixci.reports.known import known_rows
 from matrixci.reports.page.data import as_script, page_data
 from matrixci.reports.page.words import GATE_GLYPHS, cell_tone, check_tone, gate_tone, link_of
@@ -40,7 +40,7 @@ _SCRIPTS: Final = (
     "changes.js",
     "page.js",
 )
-_REASONS: Final = 5
+_SHOWN_BLOCKERS: Final = 5
 
 
 def render(report: Report) -> str:
@@ -57,15 +57,15 @@ def render(report: Report) -> str:
             title=in_line(subject_title(judged)),
             versions=list(shown_versions(judged).items()),
             occasion=in_line(occasion(judged.run)),
-            shown_reasons=_REASONS,
+            shown_blockers=_SHOWN_BLOCKERS,
             known=known_rows(judged),
-            looks=looks(report),
+            blockers=blocker_summaries(report),
             counts=_counts(judged),
             environment={
                 name: printable(value)
                 for name, value in [*environment(judged), ("files", report.folder)]
             },
-            cuts=data.left_out,
+            left_out=data.left_out,
             folder=report.folder,
             command=printable(reproduce_all(judged)),
             policy=_policy(style, script),

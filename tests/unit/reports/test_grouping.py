@@ -4,7 +4,7 @@ from datetime import date
 from factories import a_cell, a_check, a_result, a_run
 
 from matrixci.model import CellOutcome, CheckOutcome, CheckResult
-from matrixci.reports.grouping import CheckGroup, alike, failures
+from matrixci.reports.grouping import CheckGroup, failures
 from matrixci.verdict.judge import judge
 
 BAD = CheckOutcome.FAILED
@@ -18,7 +18,7 @@ def grouped(*of_cells: Sequence[CheckResult]) -> list[CheckGroup]:
         for cell, checks in zip(cells, of_cells, strict=True)
     }
     run = a_run(tuple(cells))
-    return alike(failures(judge(run, results, (), date(2026, 1, 1))))
+    return merge_similar(failures(judge(run, results, (), date(2026, 1, 1))))
 
 
 def told(groups: Sequence[CheckGroup]) -> list[str]:

@@ -1,6 +1,6 @@
-// The difference to the baseline: what got worse first, with the packages that changed beside it.
+// Changes against the baseline: those for the worse first, with the packages that changed.
 
-/** What changed in the same way in several cells is one row. */
+/** Group identical changes across cells. */
 function changeGroups() {
   const groups = new Map();
   const put = (cell, name, kind, was, is, check) => {
@@ -12,8 +12,8 @@ function changeGroups() {
     const found = cell.change;
     if (!found) continue;
     for (const [index, kind, was, is] of found.checks) put(cell, checks[index].id, kind, was, is, checks[index]);
-    const told = found.checks.some(([, kind]) => kind === found.change);
-    if (found.change && !told) put(cell, "the cell itself", found.change, found.before, found.after, null);
+    const explained = found.checks.some(([, kind]) => kind === found.change);
+    if (found.change && !explained) put(cell, "the cell itself", found.change, found.before, found.after, null);
   }
   const order = [...CHANGES.keys()];
   return [...groups.values()].sort((one, other) => order.indexOf(one.kind) - order.indexOf(other.kind) || other.cells.length - one.cells.length);
@@ -26,7 +26,7 @@ function renderChanges() {
   const worse = groups.filter((one) => CHANGES.get(one.kind).tone === "bad");
   const others = groups.filter((one) => CHANGES.get(one.kind).tone !== "bad");
   byId("baseline-list").replaceChildren(
-    worse.length ? changeTable(worse, { where: true }) : make("p", { class: "notice" }, "Nothing got worse among the cells shown."),
+    worse.length ? changeTable(worse, { where: true }) : make("p", { class: "notice" }, "No changes for the worse in the cells shown."),
     ...(others.length ? [onDemand(`${plural(others.length, "other change")}`, () => changeTable(others, { where: true }))] : []),
     ...(metricTable() ?? []));
 }
@@ -53,7 +53,7 @@ function metricTable() {
           make("td", { role: "cell" }, cutList(changed, 4, ({ cell }) => cellLink(cell), "cell")))))))];
 }
 
-/** From the least to the most of some numbers. */
+/** Return the range of some numbers. */
 function span(values) {
   const known = values.filter((value) => value !== null);
   if (!known.length) return "–";
@@ -68,18 +68,18 @@ function timesOf(changed) {
 }
 
 function changeTable(entries, { where = false } = {}) {
-  const head = ["Change", "What", "Before → after", ...(where ? ["Where", "Packages that changed"] : [])];
+  const head = ["Change", "What", "Before → after", ...(where ? ["Cells", "Changed packages"] : [])];
   return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Changes" },
     make("table", { class: "plain-table", role: "table" },
       make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, head.map((title) => make("th", { scope: "col", role: "columnheader" }, title)))),
       make("tbody", { role: "rowgroup" }, entries.map((one) => make("tr", { role: "row" },
         make("td", { role: "cell" }, make("span", { class: `t-${CHANGES.get(one.kind).tone}` }, one.kind)),
         make("th", { scope: "row", role: "rowheader" }, one.check?.claim && make("span", { class: "claim" }, one.check.claim), make("code", { class: "quiet" }, one.name)),
-        make("td", { role: "cell" }, `${one.was ?? "not there"} → ${one.is ?? "not there"}`),
+        make("td", { role: "cell" }, `${one.was ?? "absent"} → ${one.is ?? "absent"}`),
         where && [make("td", { role: "cell" }, cutList(one.cells, 4, (cell) => cellLink(cell, one.check), "cell")), make("td", { role: "cell" }, commonPackages(one.cells))])))));
 }
 
-/** Which packages changed in all of these cells: the cause, if any, is among them. */
+/** List the packages that changed in all of these cells. One of them may be the cause. */
 function commonPackages(those) {
   const lists = [...new Set(those.map((cell) => cell.change.packages))].map((index) => data.lists[index]);
   const keys = lists.map((list) => new Set(list.map((row) => row.join("\n"))));

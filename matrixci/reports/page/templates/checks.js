@@ -1,4 +1,4 @@
-// Every check against every cell that matches, some cells at a time.
+// Every check in every matching cell, some cells at a time.
 
 const COLUMNS = 40;
 let firstColumn = 0;
@@ -27,9 +27,9 @@ function drawChecks(ran) {
         columns.map((cell, index) => checkEntry(cell, check, places[index].get(check.index))));
     })));
   byId("checks-list").replaceChildren(
-    make("div", { class: "controls" }, make("label", {}, box, " also those that passed everywhere"), pager(ran)),
+    make("div", { class: "controls" }, make("label", {}, box, " Show checks that passed everywhere"), pager(ran)),
     shownChecks.length ? make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Checks by cell" }, table)
-      : make("p", { class: "notice" }, ran.length ? `All ${plural(checks.length, "check")} passed, or were skipped for what this machine lacks.` : "No cell shown ran any check."));
+      : make("p", { class: "notice" }, ran.length ? `All ${plural(checks.length, "check")} passed or were skipped because of missing hardware.` : "None of the cells shown ran a check."));
 }
 
 function tally(ran) {

@@ -1,5 +1,5 @@
-// Elements are made here and nowhere else. Whatever a run says becomes a text node or an
-// attribute that can't hold code, with its control characters made visible.
+// All elements are made here. Text of a run becomes a text node or an attribute that cannot
+// contain code, with control characters made visible.
 
 const SVG = "http://www.w3.org/2000/svg";
 const UNSEEN = /(?![\n\t])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cn}\p{Cs}]/gu;
@@ -8,7 +8,7 @@ const SGR = /\x1b\[([\d;]*)m/;
 const byId = (id) => document.getElementById(id);
 const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 
-/** Text with control, formatting and direction characters made visible. */
+/** Make control, formatting and direction characters of a text visible. */
 function visible(text) {
   return text.replace(/\r\n?/g, "\n").replace(UNSEEN, (char) => {
     const code = char.codePointAt(0);
@@ -16,7 +16,7 @@ function visible(text) {
   });
 }
 
-/** Add children: nodes as they are, anything else as text; null and false are left out. */
+/** Add children: nodes unchanged, other values as text. Skip null, undefined and false. */
 function fill(element, ...children) {
   for (const child of children.flat(Infinity)) {
     if (child === null || child === undefined || child === false) continue;
@@ -25,7 +25,7 @@ function fill(element, ...children) {
   return element;
 }
 
-/** Make an element. A function among its attributes listens to the event of that name. */
+/** Make an element. An attribute that is a function becomes a listener for that event. */
 function make(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -42,14 +42,14 @@ function makeSvg(name, attributes, ...children) {
   return fill(element, ...children);
 }
 
-/** An outcome: its glyph for the eye, its word for everyone. */
+/** Show an outcome as a symbol and a word. */
 function mark(outcome, { word = true } = {}) {
   return make("span", { class: `mark t-${outcome.tone}` },
     make("span", { "aria-hidden": "true" }, outcome.glyph),
     make("span", { class: word ? "" : "vh" }, `${word ? " " : ""}${outcome.word}`));
 }
 
-/** A log with its colours kept and every other control sequence visible. */
+/** Show a log with its colours, and with other control sequences made visible. */
 function coloured(text) {
   const pieces = text.split(SGR);
   const style = { bold: false, colour: null };
@@ -72,11 +72,11 @@ function follow(style, codes) {
     else if (code === 39) style.colour = null;
     else if (code >= 30 && code <= 37) style.colour = code - 30;
     else if (code >= 90 && code <= 97) style.colour = code - 90;
-    else if (code === 38 || code === 48) return; // other palettes: what follows are no codes
+    else if (code === 38 || code === 48) return; // other palettes: the rest are not codes
   }
 }
 
-/** A command with a button that copies it. */
+/** Show a command with a button that copies it. */
 function command(text, label = "Copy the command") {
   const code = make("code", {}, text);
   return make("div", { class: "command" }, code, copyButton(code, label));
@@ -101,7 +101,7 @@ async function copy(source) {
   }
 }
 
-/** Show a list's beginning, and the rest when it is asked for. */
+/** Show the first items of a list, and the rest on request. */
 function cutList(items, most, render, noun) {
   const list = make("ul", { class: "chips" });
   const show = (from, to) => fill(list, items.slice(from, to).map((item) => make("li", {}, render(item))));
@@ -118,4 +118,4 @@ function cutList(items, most, render, noun) {
   return list;
 }
 
-const say = (text) => { byId("said").textContent = text; };
+const say = (text) => { byId("status").textContent = text; };

@@ -1,9 +1,9 @@
-// One cell in full: opened from anywhere, kept in the address.
+// The details of a cell. The open cell is part of the address.
 
 const drawer = byId("drawer");
 let openedFrom = null;
 
-/** Open a cell, and a check in it: the address says so, and what it says is shown. */
+/** Open a cell, or a check in it, and store it in the address. */
 function openCell(cell, check = null) {
   if (!drawer.open) openedFrom = document.activeElement;
   history[state.cell ? "replaceState" : "pushState"](null, "", address({ cell, check }));
@@ -21,7 +21,7 @@ function closeCell() {
   openedFrom = null;
 }
 
-/** Let the drawer be as the state says. */
+/** Show the drawer according to the state. */
 function showDrawer() {
   if (!state.cell) {
     if (drawer.open) drawer.close();
@@ -44,7 +44,7 @@ function drawerParts(cell) {
   const [passed, others] = [run.filter((one) => one.outcome.code === "p"), run.filter((one) => one.outcome.code !== "p")];
   const order = (one) => [...FAILING, "x", "k", "s"].indexOf(one.outcome.code);
   others.sort((one, other) => order(one) - order(other));
-  const told = text("messages", cell.message);
+  const message = text("messages", cell.message);
   const trend = data.trends?.[cell.id];
   const how = commandOf(cell);
   return [
@@ -52,12 +52,12 @@ function drawerParts(cell) {
     make("div", { class: "drawer-body" },
       make("p", { class: "outcome" }, mark(cell.outcome), cell.reason && !isOfChecks(cell) && ` · ${cell.reason}`,
         make("span", { class: "quiet" }, countsOf(cell).length ? ` · ${countsOf(cell).join(" · ")}` : "")),
-      told && cell.reason !== "checks" && make("p", { class: "message" }, told), // the checks tell it below
-      cell.note && cell.note !== told && make("p", { class: "quiet" }, cell.note),
-      cell.reused_from && make("p", { class: "quiet" }, `↺ nothing changed since run ${cell.reused_from}: its result is shown`),
-      cell.attempts > 1 && make("p", { class: "quiet" }, `${cell.attempts} attempts: the infrastructure had failed it before`),
+      message && cell.reason !== "checks" && make("p", { class: "message" }, message), // otherwise shown with the checks
+      cell.note && cell.note !== message && make("p", { class: "quiet" }, cell.note),
+      cell.reused_from && make("p", { class: "quiet" }, `↺ Reused from run ${cell.reused_from}, since nothing has changed`),
+      cell.attempts > 1 && make("p", { class: "quiet" }, `${cell.attempts} attempts: earlier attempts failed because of the infrastructure`),
       trend && strip(trend),
-      cell.detail !== null && onDemand("All that was said", () => block(text("details", cell.detail))),
+      cell.detail !== null && onDemand("Full message", () => block(text("details", cell.detail))),
       how && [make("h3", {}, "Reproduce"), command(how)],
       data.compared && changePart(cell),
       run.length > 0 && make("h3", {}, "Checks ", make("span", { class: "count" }, String(run.length))),
@@ -65,11 +65,11 @@ function drawerParts(cell) {
       passed.length > 0 && onDemand(`${passed.length} passed`, () => passed.map((one) => checkPart(cell, one)),
         { open: state.check !== null && passed.some((one) => one.check === state.check) }),
       cell.steps.length > 0 && [make("h3", {}, "Time"), timeChart(cell.steps)],
-      make("h3", {}, "What was in it"),
-      cell.attestation === null ? make("p", { class: "quiet" }, "The container said nothing of itself.")
+      make("h3", {}, "Contents"),
+      cell.attestation === null ? make("p", { class: "quiet" }, "No attestation from the container.")
         : onDemand("Attested by the container", () => facts(data.lists[cell.attestation])),
-      onDemand("Declared", () => facts([["requires", data.lists[cell.requires].join("\n") || "nothing beside the subject"],
-        ...data.lists[cell.environment], ["GPU", cell.gpu ? "asked for" : "not asked for"]])),
+      onDemand("Declared", () => facts([["requires", data.lists[cell.requires].join("\n") || "only the subject"],
+        ...data.lists[cell.environment], ["GPU", cell.gpu ? "requested" : "not requested"]])),
       cell.image !== null && onDemand("Image", () => facts(data.lists[cell.image])),
       filePart("Lock", "locks", cell.lock, cell.lock_file),
       filePart("Bill of materials", null, null, cell.sbom_file),
@@ -131,7 +131,7 @@ function filePart(title, kind, index, file) {
   });
 }
 
-/** What took the time, each step from where it began: waiting is lighter than work. */
+/** Show the steps of a cell on a time line. Waiting is lighter than work. */
 function timeChart(steps) {
   const whole = Math.max(...steps.map(([, began, took]) => began + took), 0.001);
   return make("ol", { class: "times" }, steps.map(([name, began, took]) => {
@@ -144,14 +144,14 @@ function timeChart(steps) {
 }
 
 function changePart(cell) {
-  const title = make("h3", {}, "Against the baseline");
-  if (!cell.change) return [title, make("p", { class: "quiet" }, "The same: outcome, checks and packages.")];
+  const title = make("h3", {}, "Changes since the baseline");
+  if (!cell.change) return [title, make("p", { class: "quiet" }, "No changes of outcome, checks or packages.")];
   const { change, before, after, checks: changed, packages, python, metrics } = cell.change;
   const versions = [...(python ? [["python", ...python]] : []), ...data.lists[packages]];
   return [title,
-    change && make("p", {}, make("b", { class: `t-${CHANGES.get(change).tone}` }, change), ` ${before ?? "not there"} → ${after ?? "not there"}`),
+    change && make("p", {}, make("b", { class: `t-${CHANGES.get(change).tone}` }, change), ` ${before ?? "absent"} → ${after ?? "absent"}`),
     changed.length > 0 && changeTable(changed.map(([index, kind, was, is]) => ({ name: checks[index].id, kind, was, is, check: checks[index] }))),
-    versions.length ? packageList(versions, 12) : make("p", { class: "quiet" }, "The same packages."),
+    versions.length ? packageList(versions, 12) : make("p", { class: "quiet" }, "No changed packages."),
     metrics.length > 0 && make("p", { class: "quiet" }, metrics.map(([name, was, is]) => `${name} ${number(was)} → ${number(is)}`).join(" · "))];
 }
 
@@ -160,5 +160,5 @@ drawer.addEventListener("cancel", (event) => {
   closeCell();
 });
 drawer.addEventListener("click", (event) => {
-  if (event.target === drawer && event.offsetX < 0) closeCell(); // beside it
+  if (event.target === drawer && event.offsetX < 0) closeCell(); // outside the drawer
 });

@@ -1,15 +1,15 @@
-// Failures grouped by what they say: one cause is one entry, however many cells it hits.
+// Failures grouped by message, so that each cause is listed once.
 
 const SHOWN_GROUPS = 30;
 const MISSING = CHECK_BY_WORD.get("missing").code;
-// Addresses in memory differ from run to run and say nothing.
-const alike = (string) => string.replace(/0x[0-9a-f]{4,}/gi, "0x…");
+// Memory addresses differ between runs and carry no information.
+const withoutAddresses = (string) => string.replace(/0x[0-9a-f]{4,}/gi, "0x…");
 
 const isGreen = (cell) => cell.outcome.tone === "good" || cell.outcome.tone === "info";
 
 const functionOf = (check) => check.id.split("[")[0];
 
-/** The groups among the cells that match, those that hit the most cells first. */
+/** Group the failures of the matching cells, those in the most cells first. */
 function failureGroups() {
   const groups = new Map();
   const put = (key, first, cell, check) => {
@@ -19,39 +19,39 @@ function failureGroups() {
   };
   const keys = new Map();
   const keyOf = (index) => {
-    if (!keys.has(index)) keys.set(index, alike(text("messages", index)));
+    if (!keys.has(index)) keys.set(index, withoutAddresses(text("messages", index)));
     return keys.get(index);
   };
   for (const cell of matching) {
-    let told = false;
+    let explained = false;
     for (const one of deviationsOf(cell)) {
       const code = cell.codes[one.place];
-      // Why a check is missing is the cell's to say.
+      // Missing checks are explained by their cell.
       if (!FAILING.has(code) || code === MISSING) continue;
       const check = checks[cell.checks[one.place]];
       const message = keyOf(one.message);
       const outcome = outcomeAt(cell, one.place);
       const key = message ? `m ${code} ${one.warns} ${message}` : `c ${code} ${one.warns} ${check.index} ${one.reason}`;
       put(key, { message, outcome, reason: data.strings[one.reason], check }, cell, check);
-      told ||= !one.warns;
+      explained ||= !one.warns;
     }
-    if (isGreen(cell) || (told && cell.reason === "checks")) continue;
+    if (isGreen(cell) || (explained && cell.reason === "checks")) continue;
     const message = keyOf(cell.message);
     put(`o ${cell.outcome.word} ${cell.reason} ${message}`, { message, outcome: cell.outcome, reason: cell.reason ?? "", check: null }, cell);
   }
   return ofOneClaim([...groups.values()]).sort((one, other) => other.cells.size - one.cells.size);
 }
 
-/** Instances of one claim that fail in the same cells have one cause, whatever each of them says. */
+/** Merge instances of one check that fail in the same cells, which probably have the same cause. */
 function ofOneClaim(groups) {
   const merged = new Map();
   groups.forEach((group, index) => {
     const claims = new Set([...group.checks].map(functionOf));
     const where = [...group.cells].map((cell) => cell.index).join(" ");
     const key = claims.size === 1 ? `${group.outcome.word} ${[...claims][0]} ${where}` : `${index}`;
-    if (!merged.has(key)) return merged.set(key, { ...group, said: 1 });
+    if (!merged.has(key)) return merged.set(key, { ...group, messages: 1 });
     const first = merged.get(key);
-    first.said += 1;
+    first.messages += 1;
     for (const check of group.checks) first.checks.add(check);
   });
   return [...merged.values()];
@@ -59,7 +59,7 @@ function ofOneClaim(groups) {
 
 const PARTS = [
   [({ outcome }) => outcome.tone !== "mute" && !outcome.warns, null],
-  [({ outcome }) => outcome.warns, "Warnings: told, and not held against a cell"],
+  [({ outcome }) => outcome.warns, "Warnings, which do not fail a cell"],
   [({ outcome }) => outcome.tone === "mute", "Cells that did not run"],
 ];
 
@@ -87,7 +87,7 @@ function groupList(groups) {
   return list;
 }
 
-function failurePart({ message, outcome, reason, check, cells: where, checks: which, said }) {
+function failurePart({ message, outcome, reason, check, cells: where, checks: which, messages }) {
   const first = where.values().next().value;
   const claim = check ? check.claim || check.id : `${where.size === 1 ? "Cell" : "Cells"} ${outcome.word}${reason ? `: ${reason}` : ""}`;
   const how = commandOf(first, check);
@@ -96,7 +96,7 @@ function failurePart({ message, outcome, reason, check, cells: where, checks: wh
       plural(where.size, "cell"), which.size > 1 && `, ${plural(which.size, "check")}`)),
     reason && check && make("p", { class: "reason" }, reason),
     message && block(message),
-    said > 1 && make("p", { class: "quiet" }, `Its instances say ${said} different things; this is the first.`),
+    messages > 1 && make("p", { class: "quiet" }, `The first of ${messages} different messages is shown.`),
     which.size > 0 && cutList([...which], 3, (one) => make("code", {}, one.id), "check"),
     cutList([...where], 8, (cell) => cellLink(cell, check), "cell"),
     how && command(how));

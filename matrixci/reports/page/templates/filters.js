@@ -1,11 +1,11 @@
-// Which cells are looked at, and where this is kept: in the address, so that a link says it all.
+// Which cells are shown. The filters are stored in the address, so that a link includes them.
 
 const state = { q: "", outcome: new Set(), axes: new Map(), cell: null, check: null, all: false };
 const listeners = [];
 const axisKey = (axis) => `axis.${axis.name}`;
 let matching = cells;
 
-/** Take the state out of the address. */
+/** Read the state from the address. */
 function readState() {
   const given = new URLSearchParams(location.hash.slice(1));
   state.q = given.get("q") ?? "";
@@ -16,7 +16,7 @@ function readState() {
   state.all = given.has("all");
 }
 
-/** The address of this page in a state that differs from the present one. */
+/** Return the address of the current state with another cell or check. */
 function address({ cell = state.cell, check = null } = {}) {
   const given = new URLSearchParams();
   if (state.q) given.set("q", state.q);
@@ -37,7 +37,7 @@ function keepState() {
 const lower = (string) => string.toLowerCase();
 const haystacks = {};
 
-/** Which entries of a table hold a word; each table is folded once. */
+/** Return the entries of a table that contain a word. Each table is lowercased once. */
 function holding(kind, words, word) {
   haystacks[kind] ??= words.map(lower);
   const found = new Set();
@@ -57,7 +57,7 @@ function matcher(word) {
       messages.has(one.message) || strings.has(one.reason) || found.has(cell.checks[one.place]));
 }
 
-/** Tell what to show again after the state has changed. */
+/** Apply the filters and update all parts of the page. */
 function refilter() {
   const words = lower(state.q).split(/\s+/).filter(Boolean).map(matcher);
   const wanted = axes.map((axis) => {
@@ -152,7 +152,7 @@ function axisMenu(axis) {
   return menu;
 }
 
-/** Let the controls show the state, wherever it came from. */
+/** Update the controls from the state. */
 function showFilters() {
   search.value = state.q;
   for (const [word, { chip }] of chips) chip.setAttribute("aria-pressed", String(state.outcome.has(word)));

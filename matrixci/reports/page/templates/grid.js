@@ -1,5 +1,5 @@
-// The compatibility table: the last axis across, the others down. Rows are made as they are
-// needed, for there may be thousands; arrows move, Enter opens.
+// The compatibility table: the last axis across, the others down. Rows are made when they are
+// needed, since there may be thousands. Arrow keys move, Enter opens.
 
 const CHUNK = 100;
 const MOST_PRINTED = 2000;
@@ -7,14 +7,14 @@ const across = axes.length ? axes.length - 1 : null;
 const down = axes.slice(0, -1);
 const grid = { rows: [], nodes: [], at: [0, 0], body: null, tail: null, columns: [] };
 
-/** The rows of the table, in the order of the cells. */
+/** Rows of the table, in the order of the cells. */
 const rows = (() => {
   const found = new Map();
   for (const cell of cells) {
     const values = cell.axes.slice(0, -1);
     const column = across === null ? 0 : cell.axes[across];
     let key = values.join(" ");
-    while (found.get(key)?.cells.has(column)) key += " again"; // no cell hides another
+    while (found.get(key)?.cells.has(column)) key += " again"; // two cells must not share a place
     if (!found.has(key)) found.set(key, { values, cells: new Map() });
     found.get(key).cells.set(column, cell);
   }
@@ -40,7 +40,7 @@ function renderGrid() {
     role: "grid", class: "grid", "aria-labelledby": "table-title", "aria-readonly": "true",
     "aria-rowcount": grid.rows.length + 1, "aria-describedby": "keys", keydown: onKey,
   }, gridHead(), grid.body);
-  // Its cells take the focus; this lets it be scrolled by keys where it is wider than the screen.
+  // The cells take the focus. The container can be scrolled if it is wider than the screen.
   fill(holder, make("div", { class: "scroll" }, table), grid.tail,
     make("p", { id: "keys", class: "keys quiet" }, make("kbd", {}, "/"), " filter ", make("kbd", {}, "← ↑ ↓ →"), " move ",
       make("kbd", {}, "Enter"), " open ", make("kbd", {}, "Esc"), " close"));
@@ -59,10 +59,10 @@ function gridHead() {
   return make("thead", { role: "rowgroup" }, make("tr", { role: "row" },
     down.map((axis) => make("th", { role: "columnheader", scope: "col", class: "axis" }, axis.name)),
     titles.map((title) => make("th", { role: "columnheader", scope: "col" }, title)),
-    grid.notes && make("th", { role: "columnheader", scope: "col", class: "note" }, "Where it differs")));
+    grid.notes && make("th", { role: "columnheader", scope: "col", class: "note" }, "Notes")));
 }
 
-/** What is to be said of a row's versions, and of which of its cells where not of all. */
+/** Return the notes of a row, with the columns of those that do not apply to all cells. */
 function notesOf(row) {
   const of = new Map();
   for (const [column, { note }] of row.cells) {
@@ -71,7 +71,7 @@ function notesOf(row) {
   return [...of].map(([note, names]) => (names.length === row.cells.size ? note : `${names.join(", ")}: ${note}`)).join("; ");
 }
 
-/** What a row differs in; rows of a group that differ in the same have it in common. */
+/** Make the note of a row. Adjacent rows of a group with the same note share it. */
 function noteCell(chunk, index) {
   const note = notesOf(chunk[index]);
   const same = (other) => note && chunk[other] && sameUpTo(chunk[index], chunk[other], 0) && notesOf(chunk[other]) === note;
@@ -81,7 +81,7 @@ function noteCell(chunk, index) {
   return make("td", { role: "gridcell", class: "note", rowspan: span }, note);
 }
 
-/** Append the next rows; labels that repeat are merged within them. */
+/** Append the next rows, merging repeated labels. */
 function appendRows(most = CHUNK) {
   const from = grid.nodes.length;
   const chunk = grid.rows.slice(from, from + (typeof most === "number" ? most : CHUNK));
@@ -107,7 +107,7 @@ function appendRows(most = CHUNK) {
 const sameUpTo = (one, other, level) => one.values.slice(0, level + 1).every((value, index) => value === other.values[index]);
 
 function gridCell(cell, at) {
-  if (!cell) return make("td", { role: "gridcell", class: "none" }, make("span", { class: "vh" }, "no such cell"));
+  if (!cell) return make("td", { role: "gridcell", class: "none" }, make("span", { class: "vh" }, "no cell"));
   const off = !grid.matching.has(cell);
   const regression = cell.change && isWorse(cell.change);
   const trend = data.trends?.[cell.id];
@@ -136,7 +136,7 @@ function firstCell() {
   return [0, 0];
 }
 
-/** Let one cell be the one that Tab comes to. */
+/** Make one cell the target of the Tab key. */
 function roveTo([r, c], { focus = true } = {}) {
   const node = grid.nodes[r]?.[c];
   if (!node?.cell) return false;
@@ -167,7 +167,7 @@ function onKey(event) {
   event.preventDefault();
 }
 
-/** Go to a place, or on from it in a direction until there is a cell. */
+/** Move to a place, or from there in a direction until there is a cell. */
 function step([r, c], [dr, dc]) {
   while (grid.nodes[r]?.[c] && !roveTo([r, c])) [r, c] = [r + dr, c + dc];
 }
@@ -179,7 +179,7 @@ function watchTail() {
   }, { rootMargin: "400px" }).observe(grid.tail);
 }
 
-/** Focus the place of a cell again, when what covered it is closed. */
+/** Focus a cell in the table after its details are closed. */
 function focusCell(cell) {
   const r = grid.nodes.findIndex((nodes) => nodes.some((node) => node.cell === cell));
   if (r >= 0) roveTo([r, grid.nodes[r].findIndex((node) => node.cell === cell)]);

@@ -1,4 +1,4 @@
-// The data of the page, read back from its rows. Strings are as the run has them: untrusted.
+// Decode the page's data. Its strings come from the run and are untrusted.
 
 const data = JSON.parse(byId("data").textContent);
 const outcomesOf = (rows) => new Map(rows.map(([code, word, glyph, tone]) => [code, { code, word, glyph, tone }]));
@@ -22,7 +22,7 @@ const cells = data.cells.map((row, index) => {
   if (cell.change) cell.change.checks = data.lists[cell.change.checks];
   return cell;
 });
-// An address can't hold half a character, so it is looked for as an address would have it.
+// An address cannot contain lone surrogates, so ids are looked up in their well-formed version.
 const byIdOf = (all) => {
   const found = new Map(all.map((one) => [one.id.toWellFormed(), one]));
   return (id) => found.get((id ?? "").toWellFormed()) ?? null;
@@ -30,20 +30,20 @@ const byIdOf = (all) => {
 const cellOf = byIdOf(cells);
 const checkOf = byIdOf(checks);
 
-/** A text that was cut or left out says so itself. */
+/** Return a text, with a note if it was cut or left out. */
 function text(kind, index) {
-  if (index === null) return `(left out: this page has no room for it; it is in ${data.folder})`;
+  if (index === null) return `(not included in this page; see ${data.folder})`;
   const [kept, missing] = data[kind][index];
   if (!missing) return kept;
-  const told = `(${plural(missing, "character")} left out; the whole is in ${data.folder})`;
-  return kind === "logs" ? `${told}\n${kept}` : `${kept}\n${told}`;
+  const note = `(${plural(missing, "character")} left out; full text in ${data.folder})`;
+  return kind === "logs" ? `${note}\n${kept}` : `${kept}\n${note}`;
 }
 
 const deviations = new Map();
 
-/** The checks of a cell that came to something else than passed. */
+/** Return the checks of a cell whose outcome is not passed. */
 function deviationsOf(cell) {
-  // Cells have them in common: what is read once serves all of them.
+  // Many cells share the same list, so it is decoded once.
   if (!deviations.has(cell.deviations)) {
     deviations.set(cell.deviations, data.lists[cell.deviations].map((row) => named("deviation", row)));
   }
@@ -53,14 +53,14 @@ function deviationsOf(cell) {
 const warning = (outcome) => ({ ...outcome, word: `${outcome.word} (warning)`, glyph: "!", tone: "warn", warns: true });
 const WARNINGS = new Map([...FAILING].map((code) => [code, warning(CHECK_OUTCOMES.get(code))]));
 
-/** What a check of a cell came to; a failure that only warns is told as a warning. */
+/** Return the outcome of a check in a cell. A failure that is only a warning is shown as a warning. */
 function outcomeAt(cell, place) {
   const code = cell.codes[place];
   const warns = FAILING.has(code) && deviationsOf(cell).some((one) => one.place === place && one.warns);
   return warns ? WARNINGS.get(code) : CHECK_OUTCOMES.get(code);
 }
 
-/** All checks of a cell in full. */
+/** Return all checks of a cell with all of their data. */
 function checksOf(cell) {
   const deviating = new Map(deviationsOf(cell).map((one) => [one.place, one]));
   const metrics = new Map((cell.metrics === null ? [] : data.lists[cell.metrics]).map(([place, ...rest]) => [place, rest]));
@@ -94,7 +94,7 @@ function duration(value) {
 
 const counted = new Map();
 
-/** How many of a cell's checks came to what, in the order of the reports, as words. */
+/** Return the number of a cell's checks by outcome, as words in report order. */
 function countsOf(cell) {
   const key = `${cell.outcomes} ${cell.deviations}`;
   if (!counted.has(key)) counted.set(key, count(cell));
@@ -120,13 +120,13 @@ function count(cell) {
     if (found.get(code)) words.push(`${found.get(code)} ${CHECK_OUTCOMES.get(code).word}`);
   }
   if (warned) words.push(plural(warned, "warning"));
-  for (const [need, many] of needs) words.push(`${many} need a ${need === "gpu" ? "GPU" : need}`);
+  for (const [need, many] of needs) words.push(`${many} ${many === 1 ? "needs" : "need"} a ${need === "gpu" ? "GPU" : need}`);
   const skipped = (found.get("s") ?? 0) - needing;
   if (skipped) words.push(`${skipped} skipped`);
   return words;
 }
 
-/** How an axis and its value are called. */
+/** Return the label of an axis value. */
 function label(axis, index) {
   const value = axis.values[index] ?? "?";
   return axis.name === "python" ? `py${value}` : `${axis.name} ${value}`;

@@ -1,15 +1,15 @@
-// The page comes to life here: controls, keys, the address, and what is printed.
+// Start of the page: controls, keys, the address, and printing.
 
 const THEMES = ["auto", "light", "dark"];
-// What was folded on the screen and matters on paper; locks, logs and what passed do not.
-const PRINTED = ".reasons details:not([open]), #baseline .part:not([open]), .deviating > .check:not([open])";
+// Collapsed parts that are expanded for printing. Locks, logs and passed checks are not.
+const PRINTED = ".blocking details:not([open]), #baseline .part:not([open]), .deviating > .check:not([open])";
 
 function buildNav() {
   for (const section of document.querySelectorAll("section[data-nav]")) {
     if (section.hidden) continue;
     byId("nav").append(make("a", { href: `#${section.id}`, "data-jump": section.id }, section.dataset.nav));
   }
-  // The address holds the state, so a jump within the page must not change it.
+  // The address contains the state, so a jump within the page must not change it.
   for (const link of document.querySelectorAll("[data-jump]")) {
     link.addEventListener("click", (event) => {
       event.preventDefault();
@@ -26,7 +26,7 @@ function buildTheme() {
   let theme = "auto";
   try {
     theme = localStorage.getItem("matrixci-theme") ?? "auto";
-  } catch { /* a page without storage follows the system */ }
+  } catch { /* without storage, follow the system */ }
   const show = () => {
     document.documentElement.dataset.theme = theme;
     button.textContent = `Theme: ${theme}`;
@@ -36,7 +36,7 @@ function buildTheme() {
     theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
     try {
       localStorage.setItem("matrixci-theme", theme);
-    } catch { /* it lasts as long as the page */ }
+    } catch { /* without storage, the choice lasts until the page is closed */ }
     show();
   });
   show();

@@ -5,12 +5,12 @@ from datetime import date
 
 import pytest
 from factories import a_check, a_lock, a_result, a_run, an_issue, cells
+from matrixci.reports.first_look import Look, looks
 from stored_runs import printed
 
 from matrixci.history.streaks import Red
 from matrixci.model import CellOutcome, CheckOutcome, CheckResult, Reason
 from matrixci.reports import markdown, terminal
-from matrixci.reports.first_look import Look, looks
 from matrixci.reports.page import html
 from matrixci.reports.report import Report
 from matrixci.verdict.judge import JudgeOptions, judge

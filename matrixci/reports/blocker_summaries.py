@@ -1,4 +1,4 @@
-"""What is read first: each blocker by its claim, its message, where it is and since when."""
+"""Summaries of the blockers: the claim, its message, the cells and since when it is red."""
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
@@ -15,7 +15,7 @@ from matrixci.reports.report import Report
 from matrixci.verdict.judged import Blocker, Comparison, JudgedRun, PackageChange
 
 _Release = tuple[str, str | None]
-"""A package and its version; None: it is not there."""
+"""A package and its version; None if it is not installed."""
 
 _NAMED_CELLS: Final = 3
 _NAMED_PACKAGES: Final = 3
@@ -23,26 +23,26 @@ _MESSAGE: Final = 300
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
-    """One blocker at first look; the texts are as they came, and not escaped for any format."""
+class BlockerSummary:
+    """A blocker in a few lines. Its texts are not escaped."""
 
     title: str
-    """the claim that failed, or all that there is to say"""
+    """the claim that failed, or the text of the blocker"""
     outcome: CheckOutcome | None = None
-    """None: the blocker is not a check"""
+    """None if the blocker is not a check"""
     check: str | None = None
     message: str | None = None
-    """None: the check says nothing"""
+    """None if the check has no message"""
     where: str = ""
     facts: tuple[str, ...] = ()
-    """since when it is red, the known issue that expired"""
+    """since when it is red, and the known issue that expired"""
     packages: str = ""
-    """which packages changed since the baseline in all of the cells, and whether green cells
-    have them too"""
+    """the packages that changed since the baseline in all of the cells, and whether green cells
+    have the same versions"""
 
     @property
     def line(self) -> str:
-        """All of it in one line."""
+        """The summary in one line."""
         title = self.title
         if self.outcome is not None:
             title = f"{title.rstrip(' .:;,')}: {self.outcome} in {self.where}"
@@ -50,21 +50,21 @@ class Look:
         return " · ".join(filter(None, (title, message, *self.facts)))
 
 
-def looks(report: Report) -> list[Look]:
-    """Return the blockers of a run as they are read first."""
+def blocker_summaries(report: Report) -> list[BlockerSummary]:
+    """Return the summaries of a run's blockers."""
     judged = report.judged
     blockers = judged.blockers or tuple(Blocker(text=text) for text in judged.reasons)
     green = _green_releases(judged) if judged.comparison else frozenset()
-    return [_look(one, report, green) for one in blockers]
+    return [_summary(one, report, green) for one in blockers]
 
 
-def _look(blocker: Blocker, report: Report, green: AbstractSet[_Release]) -> Look:
+def _summary(blocker: Blocker, report: Report, green: AbstractSet[_Release]) -> BlockerSummary:
     red = report.reds.get(blocker.text)
     since = [_since(red)] if red else []
     if blocker.check is None:
-        return Look(title=blocker.text, facts=tuple(since))
+        return BlockerSummary(title=blocker.text, facts=tuple(since))
     instances = f" ({blocker.instances} instances)" if blocker.instances > 1 else ""
-    return Look(
+    return BlockerSummary(
         title=f"{blocker.claim or blocker.check}{instances}",
         outcome=blocker.outcome,
         check=blocker.check,
@@ -76,12 +76,12 @@ def _look(blocker: Blocker, report: Report, green: AbstractSet[_Release]) -> Loo
 
 
 def _first_line(message: str) -> str:
-    """Return what a message says first; of an expectation, also what was seen."""
+    """Return the first line of a message, and after an "expected:" line also the "seen:" line."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    told = lines[:1]
-    if told and told[0].startswith("expected:"):
-        told += [line for line in lines[1:2] if line.startswith("seen:")]
-    return cut("; ".join(told), _MESSAGE)
+    first = lines[:1]
+    if first and first[0].startswith("expected:"):
+        first += [line for line in lines[1:2] if line.startswith("seen:")]
+    return cut("; ".join(first), _MESSAGE)
 
 
 def _where(cells: Sequence[str], total: int) -> str:
@@ -98,7 +98,7 @@ def _since(red: Red) -> str:
 
 
 def _green_releases(judged: JudgedRun) -> frozenset[_Release]:
-    """Return the releases that some green cell has: with these, and others, all is well."""
+    """Return the releases that are installed in at least one green cell."""
     locks = [
         cell.result.lock.versions
         for cell in judged.cells
@@ -108,7 +108,10 @@ def _green_releases(judged: JudgedRun) -> frozenset[_Release]:
 
 
 def _packages(blocker: Blocker, comparison: Comparison | None, green: AbstractSet[_Release]) -> str:
-    """Say which packages changed in all cells of a blocker; those that no green cell has, first."""
+    """Describe the packages that changed in all cells of a blocker.
+
+    Releases that no green cell has are the likely cause, so only they are named if there are any.
+    """
     found = [change for cell in blocker.cells if comparison and (change := comparison.cell(cell))]
     regressed = any(one.check == blocker.check for change in found for one in change.checks)
     if not regressed or len(found) < len(blocker.cells):
@@ -117,9 +120,9 @@ def _packages(blocker: Blocker, comparison: Comparison | None, green: AbstractSe
     changed = [package for package in found[0].packages if package in common]
     suspects = [one for one in changed if (one.name, one.after) not in green]
     if suspects:
-        return f"changed since the baseline, and in no green cell: {_listed(suspects)}"
-    told = f"changed since the baseline, in green cells too: {_listed(changed)}"
-    return told if changed else ""
+        return f"changed since the baseline, in no green cell: {_listed(suspects)}"
+    words = f"changed since the baseline, also in green cells: {_listed(changed)}"
+    return words if changed else ""
 
 
 def _listed(packages: Sequence[PackageChange]) -> str:

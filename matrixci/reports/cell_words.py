@@ -59,7 +59,10 @@ def _check_counts(cell: JudgedCell) -> str:
     parts = [f"{cell.count(*PASSING)} passed"]
     parts += failing_counts(cell)
     needs = Counter(check.need for check in cell.unmet if check.need is not None)
-    parts += [f"{count} need {_NEEDS[need]}" for need, count in needs.items()]
+    parts += [
+        f"{count} {'needs' if count == 1 else 'need'} {_NEEDS[need]}"
+        for need, count in needs.items()
+    ]
     if skipped := cell.count(CheckOutcome.SKIPPED) - needs.total():
         parts.append(f"{skipped} skipped")
     return ", ".join(parts)

@@ -22,7 +22,7 @@ def phrase(plan: CleanupPlan, *, dry_run: bool = False) -> str:
         counts = _counts(spared.containers, spared.volumes, spared.images)
         text += f"; kept {counts} in use by a run"
     if plan.others:
-        text += f"; kept {several(plan.others, 'image')} of other directories (--all removes them)"
+        text += f"; kept {several(plan.others, 'image')} of other folders (--all removes them)"
     return text
 
 

@@ -142,7 +142,7 @@ def _counts(cell: JudgedCell) -> str:
     passed = sum(count[outcome] for outcome in PASSING)
     others = (
         (sum(map(is_warning, cell.checks)), "failed (severity warning)"),
-        (count[CheckOutcome.KNOWN_ISSUE], "known issues"),
+        (count[CheckOutcome.KNOWN_ISSUE], "failed (known issue)"),
         (count[CheckOutcome.SKIPPED], "skipped"),
     )
     words = [f"{number} {word}" for number, word in others if number]
@@ -155,7 +155,7 @@ def _unverified(judged: JudgedRun, cell: JudgedCell) -> Iterable[str]:
     for reason, number in reasons.items():
         yield f"{several(number, 'check')} ({reason})"
     if unenforced := unenforced_in(judged.run, cell):
-        yield f"limits on {', '.join(unenforced)} (not enforced by the engine)"
+        yield f"limits on {', '.join(unenforced)}, which the engine did not enforce"
     if not _gpu_was_there(cell):
         yield "anything on a GPU" + (" (the engine had none)" if cell.cell.gpu else "")
     if judged.run.check_filter is not None:

@@ -178,12 +178,21 @@ def counted(judged: JudgedRun) -> str:
     return ", ".join(f"{count[outcome]} {outcome}" for outcome in CellOutcome if count[outcome])
 
 
+def count_words(outcome: CheckOutcome, count: int) -> str:
+    """Return a number of checks with their outcome, such as "2 known issues" or "1 failed"."""
+    if outcome is CheckOutcome.KNOWN_ISSUE:
+        return several(count, "known issue")
+    if outcome is CheckOutcome.UNEXPECTED_PASS:
+        return f"{count} unexpected {'pass' if count == 1 else 'passes'}"
+    return f"{count} {outcome}"
+
+
 def failing_counts(cell: JudgedCell) -> list[str]:
     """Return the number of failing checks of a cell by outcome, in words, and of its warnings."""
     count = Counter(check.outcome for check in cell.failing)
-    parts = [f"{count[outcome]} {outcome}" for outcome in sorted(FAILING) if count[outcome]]
+    parts = [count_words(each, count[each]) for each in sorted(FAILING) if count[each]]
     if known := cell.count(CheckOutcome.KNOWN_ISSUE):
-        parts.append(several(known, "known issue"))
+        parts.append(count_words(CheckOutcome.KNOWN_ISSUE, known))
     if warned := len(cell.warnings):
         parts.append(several(warned, "warning"))
     return parts

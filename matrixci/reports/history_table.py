@@ -66,13 +66,11 @@ def cell_story(history: History, series: CellSeries) -> Text:
         text.append(f"\n{found.state} since {since}, for {found.runs} runs", style="default")
         if found.last_green is not None:
             green = f"{_day(found.last_green)} (run {found.last_green.run})"
-            text.append(
-                f"\nlast green on {in_line(green)}; packages changed since: ", style="default"
-            )
             both = found.last_green.lock is not None and found.since.lock is not None
             changes = package_changes(history, found.last_green.lock, found.since.lock)
-            text_of_changes = _changes(changes) if both else "unknown (no lock)"
-            text.append(in_line(text_of_changes), style="default")
+            packages = _changes(changes) if both else "unknown (no lock)"
+            text.append(f"\nlast green on {in_line(green)}", style="default")
+            text.append(f"\npackages changed since: {in_line(packages)}", style="default")
         elif found.state is State.RED:
             text.append("\nno earlier green run is known", style="default")
     for point in series.points:

@@ -119,7 +119,7 @@ def _of_cells(run: Run, group: CellGroup) -> Object:
     text = "\n".join(lines)
     rule: Object = {
         "id": rule_id,
-        "shortDescription": {"text": f"A cell with outcome {group.outcome}."},
+        "shortDescription": {"text": f"A cell has the outcome {group.outcome}."},
     }
     where = cell_location(run, group.cells[0])
     return _result(rule, "error", text, where, f"{rule_id}:{_cells(group.cells)}")
@@ -139,9 +139,7 @@ def _result(rule: Object, level: str, text: str, where: Location, fingerprint: s
             {
                 "physicalLocation": {
                     "artifactLocation": {"uri": quote(where.path), "uriBaseId": "%SRCROOT%"},
-                    "region": {
-                        "startLine": where.line or 1
-                    },  # GitHub rejects a location without a line
+                    "region": {"startLine": where.line or 1},  # required by GitHub
                 }
             }
         ],

@@ -18,6 +18,7 @@ from matrixci.reports.evidence_lines import key_lines
 from matrixci.reports.grouping import (
     CellGroup,
     CheckGroup,
+    count_words,
     failures,
     merge_similar,
     other_cells,
@@ -133,7 +134,7 @@ def deviating(judged: JudgedRun) -> RenderableType | None:
     table.add_column("other outcomes", no_wrap=True)
     for tally in unexplained[:_MOST]:
         words = [
-            f"{CHECK_GLYPHS[outcome]} {count} {outcome}"
+            f"{CHECK_GLYPHS[outcome]} {count_words(outcome, count)}"
             for outcome, count in tally.outcomes.items()
             if outcome is not CheckOutcome.PASSED
         ]

@@ -127,7 +127,9 @@ def test_table_has_a_word_and_counts_in_each_cell(open_page: Open, demo: str) ->
     expect(cell(page)).to_contain_text("6 passed · 2 failed · 1 crashed · 1 known")
     expect(cell(page, "py3.11-numpy2-cuda")).to_contain_text("partial10 passed · 3 need a GPU")
     expect(cell(page, "py3.13-numpy1-cpu")).to_contain_text("unsatisfiable")
-    expect(page.get_by_role("columnheader", name="device cuda (no GPU here)")).to_be_visible()
+    expect(
+        page.get_by_role("columnheader", name="device cuda (no GPU on this engine)")
+    ).to_be_visible()
     row = page.get_by_role("row").filter(has=cell(page, "py3.13-numpy1-cpu"))
     expect(row).to_contain_text("no NumPy 1.x wheel for Python 3.13")
 
@@ -189,7 +191,7 @@ def test_first_look_says_what_failed_where_and_since_when(
         "expected: tensorflow is not in sys.modules; seen: 214 modules of tensorflow",
         "2 of 16 cells: py3.12-numpy1-cpu, py3.12-numpy2-cpu",
         "red since 2026-10-15, last green 2026-10-14",
-        "and in no green cell: huggingface-hub 2.1.0 → 2.4.0",
+        "in no green cell: huggingface-hub 2.1.0 → 2.4.0",
         ISOLATION,
     ):
         expect(first).to_contain_text(told)
@@ -208,11 +210,11 @@ def test_cell_opens_in_full(open_page: Open, demo: str) -> None:
         "expected: AcceleratorState as configured",
         f"python3 -m nox -s matrix -- --cell py3.12-numpy2-cpu --check {STATE}",
         "transformers 5.20.2 → 5.23.0",
-        "hf-xet 1.8.0 is new",
+        "hf-xet 1.8.0 added",
         "passed → failed",
         "27.5 s",  # of the build
         "failed for 2 runs, 1 change",
-        "2 attempts: the infrastructure had failed it before",
+        "2 attempts: earlier attempts failed because of the infrastructure",
         f"Bill of materials: in {FOLDER}/sboms/{CELL}.cdx.json",
     ):
         expect(opened).to_contain_text(told)
@@ -345,7 +347,7 @@ def test_regressions_stand_beside_what_changed(open_page: Open, demo: str) -> No
 
 def test_metrics_that_changed_are_shown_with_how_many_times(open_page: Open, demo: str) -> None:
     page = open_page(demo)
-    row = page.get_by_role("region", name="Metrics that differ").get_by_role("row").last
+    row = page.get_by_role("region", name="Changed metrics").get_by_role("row").last
     expect(row).to_contain_text("test_import.py::test_import_trainer: modules")
     expect(row).to_contain_text("1410 → 2034")
     expect(row).to_contain_text("1.44")
@@ -357,7 +359,7 @@ def test_checks_stand_against_cells(open_page: Open, demo: str) -> None:
     rows = page.locator(".matrix tbody tr")
     expect(rows).to_have_count(5)
     expect(rows.filter(has_text="A Trainer trains.")).to_contain_text("10/11")
-    page.get_by_role("checkbox", name="also those that passed everywhere").check()
+    page.get_by_role("checkbox", name="Show checks that passed everywhere").check()
     expect(rows).to_have_count(13)
 
 
@@ -498,7 +500,9 @@ def test_failure_that_only_warns_is_told_as_a_warning(
     open_page: Open,
 ) -> None:
     page = open_page(render(demo_report(warnings=(STATE,))))
-    expect(cell(page)).to_contain_text("6 passed · 1 failed · 1 crashed · 1 known · 1 warning")
+    expect(cell(page)).to_contain_text(
+        "6 passed · 1 failed · 1 crashed · 1 known issue · 1 warning"
+    )
     group = page.locator("#failures-list article").filter(has_text=STATE)
     expect(group).to_contain_text("failed (warning)")
     # It stands apart from what is held against a cell, and isn't counted there.

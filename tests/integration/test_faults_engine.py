@@ -241,8 +241,8 @@ def test_a_living_run_is_spared_where_all_else_is_cleaned_up(
             said = clean(toy, own)
 
             assert said == (
-                "removed 1 container, 1 volume, 0 images; spared, for a run is under way with"
-                " them: 1 container, 1 volume, 1 image"
+                "removed 1 container, 1 volume, 0 images; "
+                "kept 1 container, 1 volume, 1 image in use by a run"
             )
             assert resources_of(killed, own.host) == []
             assert release(toy.latest(), own.host)

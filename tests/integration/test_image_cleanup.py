@@ -84,7 +84,8 @@ def test_an_image_of_two_folders_goes_with_the_second(toy: Toy, tmp_path: Path) 
         edited(here).run(PASSING)
         assert is_there(shared)
         said = clean(there, "--older-than", "1d")
-        assert said[0].startswith("removed 0 containers, 0 volumes, 0 images; left for other")
+        assert said[0].startswith("removed 0 containers, 0 volumes, 0 images; kept ")
+        assert "of other folders" in said[0]
         assert is_there(shared)
         edited(there).run(PASSING)
         assert not is_there(shared)
@@ -117,13 +118,16 @@ def test_a_cell_that_does_not_run_keeps_its_image(toy: Toy) -> None:
 def test_a_dry_run_lists_what_clean_then_removes(toy: Toy, first_run: Ran) -> None:
     image = image_of(edited(toy).run(PASSING))
     said = clean(toy, "--dry-run")
-    assert said[0].startswith("would remove 0 containers, 0 volumes, 1 image; left for other")
+    assert said[0].startswith("would remove 0 containers, 0 volumes, 1 image; kept ")
+    assert "of other folders" in said[0]
     assert image.tag in said[1]
     assert "last used" in said[1]
     assert is_there(image)
     assert clean(toy, "--older-than", "1h")[0].startswith("removed 0 containers, 0 volumes, 0 im")
     assert is_there(image)
-    assert clean(toy)[0].startswith("removed 0 containers, 0 volumes, 1 image; left for other")
+    (summary, *_) = clean(toy)
+    assert summary.startswith("removed 0 containers, 0 volumes, 1 image; kept ")
+    assert "of other folders" in summary
     assert not is_there(image)
     assert is_there(image_of(first_run))
 
@@ -159,7 +163,7 @@ def test_while_another_run_goes_on_in_the_folder_its_images_stay(toy: Toy) -> No
         command.wait_for(lambda: is_blocked(older, "older-"))
         under_way = older.latest()
         said = clean(toy)
-        assert "spared, for a run is under way with them: 1 container, 1 volume, 1 image" in said[0]
+        assert "kept 1 container, 1 volume, 1 image in use by a run" in said[0]
         newer = edited(toy)
         newer.write(BLOCKING, {"quick": MODES["quick"]})
         with newer.command("--fresh", name="newer-") as other:

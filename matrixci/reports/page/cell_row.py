@@ -193,7 +193,7 @@ def _image_facts(result: CellResult | None) -> dict[str, str]:
 
 
 def _attestation_facts(result: CellResult | None) -> dict[str, str]:
-    """Return what the container reported about itself, and what differs from the lock."""
+    """Return the facts that the container reported, and those that differ from the lock."""
     attested = result.attestation if result else None
     if result is None or attested is None:
         return {}

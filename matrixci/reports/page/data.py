@@ -89,6 +89,10 @@ def _axes(judged: JudgedRun) -> list[tuple[str, tuple[str, ...], list[str]]]:
         for pair in cell.cell.axes.items():
             only_gpu[pair] = only_gpu.get(pair, True) and cell.cell.gpu
     return [
-        (axis, values, [f"{v} (no GPU here)" if only_gpu.get((axis, v)) else v for v in values])
+        (
+            axis,
+            values,
+            [f"{v} (no GPU on this engine)" if only_gpu.get((axis, v)) else v for v in values],
+        )
         for axis, values in judged.run.axes.items()
     ]

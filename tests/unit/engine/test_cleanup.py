@@ -170,7 +170,7 @@ def test_what_a_live_run_uses_is_kept() -> None:
 
     assert phrase(clean(client)) == (
         "removed 0 containers, 1 volume, 1 image; "
-        "spared, for a run is under way with them: 2 containers, 2 volumes, 2 images"
+        "kept 2 containers, 2 volumes, 2 images in use by a run"
     )
     assert client.removed == [[], ["unowned"], ["unused"]]
 
@@ -180,7 +180,7 @@ def test_running_container_of_another_machine_is_kept() -> None:
     client.containers.add("runs", ELSEWHERE, Image="one")
     client.containers.add("ended", ELSEWHERE, Image="one", status="exited")
     said = phrase(clean(client))
-    assert said.startswith("removed 1 container, 0 volumes, 0 images; spared, ")
+    assert said.startswith("removed 1 container, 0 volumes, 0 images; kept ")
     assert client.containers.removed == ["ended"]
 
 
@@ -195,7 +195,7 @@ def test_image_in_use_by_now_is_kept() -> None:
     }
     assert phrase(clean(client)) == (
         "removed 0 containers, 0 volumes, 2 images; "
-        "spared, for a run is under way with them: 0 containers, 0 volumes, 1 image"
+        "kept 0 containers, 0 volumes, 1 image in use by a run"
     )
 
 

@@ -183,7 +183,7 @@ def test_only_the_work_directory_is_cleaned_without_all() -> None:
     assert [each.image.id for each in plan.images if each.whole] == [f"sha256:{OLD}"]
     assert phrase(plan) == (
         "removed 1 container, 1 volume, 1 image; "
-        "left for other folders: 2 images (--all removes them)"
+        "kept 2 images of other folders (--all removes them)"
     )
     every = plan_cleanup(found, Scope(work_dir=None))
     assert phrase(every) == "removed 2 containers, 2 volumes, 4 images"
@@ -219,7 +219,7 @@ def test_what_a_run_in_progress_uses_is_kept() -> None:
     assert [each.name for each in plan.volumes] == ["unowned"]
     assert phrase(plan) == (
         "removed 1 container, 1 volume, 1 image; "
-        "spared, for a run is under way with them: 1 container, 2 volumes, 2 images"
+        "kept 1 container, 2 volumes, 2 images in use by a run"
     )
     assert "1 container, 2 volumes, 1 image" in phrase(plan_cleanup(found, Scope(work_dir=HERE)))
 
@@ -248,7 +248,7 @@ def test_dry_run_lists_sizes_and_ages() -> None:
         "  container  0123456789ab  3 days old  py3.12-cpu of run 2",
         "  volume     volume of 01  1 day old",
         f"  image      matrixci/cell:{OLD}  212 MB  last used 2 days ago  {CELL} of one-{HERE.id}",
-        "Sizes include layers that images share.",
+        "Sizes include layers shared between images.",
     ]
     assert list(listing(plan_cleanup(Inventory(), Scope(work_dir=None)), NOW)) == []
 

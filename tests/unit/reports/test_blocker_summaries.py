@@ -5,12 +5,12 @@ from datetime import date
 
 import pytest
 from factories import a_check, a_lock, a_result, a_run, an_issue, cells
-from matrixci.reports.first_look import Look, looks
 from stored_runs import printed
 
 from matrixci.history.streaks import Red
 from matrixci.model import CellOutcome, CheckOutcome, CheckResult, Reason
 from matrixci.reports import markdown, terminal
+from matrixci.reports.blocker_summaries import BlockerSummary, blocker_summaries
 from matrixci.reports.page import html
 from matrixci.reports.report import Report
 from matrixci.verdict.judge import JudgeOptions, judge
@@ -41,18 +41,18 @@ def judged(
     return judge(run, results, (), date(2026, 11, 21), JudgeOptions(baseline=before))
 
 
-def first(run: JudgedRun, red: Red | None = None) -> Look:
+def first(run: JudgedRun, red: Red | None = None) -> BlockerSummary:
     reds = {run.blockers[0].text: red} if red else {}
-    return looks(Report(judged=run, folder="", reds=reds))[0]
+    return blocker_summaries(Report(judged=run, folder="", reds=reds))[0]
 
 
 def test_a_check_is_read_by_its_claim_its_message_and_where_it_fails() -> None:
-    look = first(judged(FAILS, PASSES, FAILS))
-    assert (look.title, look.outcome, look.check) == (CLAIM, CheckOutcome.FAILED, ID)
-    assert look.message == "DeprecationWarning: Setting the shape"
-    assert look.where == "2 of 3 cells: py3.10-numpy2-cpu, py3.12-numpy2-cpu"
-    assert (look.facts, look.packages) == ((), "")
-    assert look.line == (
+    summary = first(judged(FAILS, PASSES, FAILS))
+    assert (summary.title, summary.outcome, summary.check) == (CLAIM, CheckOutcome.FAILED, ID)
+    assert summary.message == "DeprecationWarning: Setting the shape"
+    assert summary.where == "2 of 3 cells: py3.10-numpy2-cpu, py3.12-numpy2-cpu"
+    assert (summary.facts, summary.packages) == ((), "")
+    assert summary.line == (
         "Our loaders set the shape of an array in place: failed in "
         "2 of 3 cells: py3.10-numpy2-cpu, py3.12-numpy2-cpu · DeprecationWarning: Setting the shape"
     )
@@ -81,12 +81,10 @@ def test_packages_that_changed_since_the_baseline_are_named() -> None:
     old = ["2.4.6", "2.4.6"]
     before = judged(PASSES, PASSES, numpy=old, scipy="1.14")
     suspect = first(judged(FAILS, PASSES, numpy=["2.5.0", "2.4.6"], before=before))
-    assert suspect.packages == (
-        "changed since the baseline, and in no green cell: numpy 2.4.6 → 2.5.0"
-    )
+    assert suspect.packages == ("changed since the baseline, in no green cell: numpy 2.4.6 → 2.5.0")
     none = first(judged(FAILS, PASSES, before=before))
     assert none.packages == (
-        "changed since the baseline, in green cells too: numpy 2.4.6 → 2.5.0, scipy 1.14 → 1.15"
+        "changed since the baseline, also in green cells: numpy 2.4.6 → 2.5.0, scipy 1.14 → 1.15"
     )
     assert first(judged(FAILS, PASSES, numpy=old, scipy="1.14", before=before)).packages == ""
     failed_before = judged(FAILS, PASSES, numpy=old, scipy="1.14")
@@ -95,9 +93,9 @@ def test_packages_that_changed_since_the_baseline_are_named() -> None:
 
 def test_an_issue_that_expired_is_told() -> None:
     issue = an_issue(ID, expires="2026-11-01")
-    look = first(judged(FAILS, PASSES, known_issues=(issue,)))
-    assert look.facts == ("known issue a/b#1 expired on 2026-11-01",)
-    assert look.message == "DeprecationWarning: Setting the shape"
+    summary = first(judged(FAILS, PASSES, known_issues=(issue,)))
+    assert summary.facts == ("known issue a/b#1 expired on 2026-11-01",)
+    assert summary.message == "DeprecationWarning: Setting the shape"
 
 
 @pytest.mark.parametrize(
@@ -119,18 +117,18 @@ def test_instances_of_a_claim_are_counted() -> None:
     run = a_run(FOUR[:1])
     checks = [a_check(f"{ID}[{n}]", CheckOutcome.FAILED, claim=CLAIM) for n in range(3)]
     result = a_result(FOUR[0], checks=[*checks, a_check("a")])
-    look = first(judge(run, {FOUR[0].id: result}, (), date(2026, 11, 21)))
-    assert look.title == f"{CLAIM} (3 instances)"
+    summary = first(judge(run, {FOUR[0].id: result}, (), date(2026, 11, 21)))
+    assert summary.title == f"{CLAIM} (3 instances)"
 
 
 def test_what_is_no_check_is_read_as_it_is_worded() -> None:
     run = a_run(FOUR[:2])
     blocked = a_result(FOUR[1], CellOutcome.BLOCKED, reason=Reason.BUILD)
     results = {FOUR[0].id: a_result(FOUR[0]), FOUR[1].id: blocked}
-    look = first(
+    summary = first(
         judge(run, results, (), date(2026, 11, 21)), Red(since="2026-07-15", last_green=None)
     )
-    assert look.line == (
+    assert summary.line == (
         "py3.11-numpy2-cpu: blocked (build) · red since 2026-07-15, no green run is known"
     )
 
@@ -139,7 +137,9 @@ def test_a_report_without_blockers_is_read_by_its_reasons() -> None:
     old = judged(PASSES).model_copy(
         update={"verdict": Verdict.NOT_READY, "reasons": ("an old report",), "blockers": ()}
     )
-    assert [look.line for look in looks(Report(judged=old, folder=""))] == ["an old report"]
+    assert [summary.line for summary in blocker_summaries(Report(judged=old, folder=""))] == [
+        "an old report"
+    ]
 
 
 def test_each_form_opens_with_it() -> None:
@@ -148,7 +148,7 @@ def test_each_form_opens_with_it() -> None:
     report = Report(judged=run, folder="", reds=reds)
     page = html.render(report)
     assert page.startswith("<!doctype html>")
-    opening = page[page.index("Why it is not ready") : page.index('id="unverified"')]
+    opening = page[page.index("<h2>Blockers</h2>") : page.index('id="unverified"')]
     summary = markdown.render(report).partition("## Cells")[0].replace("\\-", "-")
     shown = printed(terminal.render_readiness(report), 400).partition("device")[0]
     for text in (opening, summary, shown):

@@ -111,7 +111,7 @@ def test_a_file_says_what_it_is_good_for(tmp_path: Path) -> None:
         "#",
         "# verified for: python 3.12, numpy 2.x, device cpu",
         "# ran on:       Python 3.12.7, x86_64",
-        "# checks:       2 of 4 passed, 1 failed as known issues say, 1 skipped",
+        "# checks:       2 of 4 passed, 1 failed (known issue), 1 skipped",
         "# known issue:  test_a.py::test_known: a/b#1: not mended yet",
         "# NOT verified: 1 check (no GPU)",
         "# NOT verified: anything on a GPU",
@@ -131,10 +131,10 @@ def test_a_pin_names_what_it_was_made_from(tmp_path: Path) -> None:
     own = an_own_wheel("tool", digest="b" * 64)
     judged, folder = store(tmp_path, lock=with_own_wheels(LOCK, [own]), own_wheels=[own])
     text = constraints(judged, folder, CELL.id)[CELL.id]
-    assert text.endswith(f"\n# tool is made from {own.origin}\ntool==2.0\ntoy==1.0\n")
-    assert f"# tool is a wheel of one's own, {own.wheel}:\n" in text
+    assert text.endswith(f"\n# tool is built from {own.origin}\ntool==2.0\ntoy==1.0\n")
+    assert f"# tool is the local wheel {own.wheel}:\n" in text
     hashed = constraints(judged, folder, CELL.id, hashes=True)[CELL.id]
-    assert f"# tool is made from {own.origin}\ntool==2.0 \\\n" in hashed
+    assert f"# tool is built from {own.origin}\ntool==2.0 \\\n" in hashed
 
 
 def test_what_only_the_harness_needs_is_left_out(tmp_path: Path) -> None:
@@ -176,12 +176,12 @@ def test_what_restricts_it_is_said(tmp_path: Path) -> None:
     )
     text = constraints(judged, folder, cuda.id)[cuda.id]
     for line in (
-        "# NOT verified: anything on a GPU, for the engine had none\n",
-        "# NOT verified: the checks that don't match 'numpy'\n",
+        "# NOT verified: anything on a GPU (the engine had none)\n",
+        "# NOT verified: checks that do not match 'numpy'\n",
         f"# run:          {RUN}, 2026-11-21, as of 2026-08-01\n",
-        "# torch is the cu130 build of PyTorch's own index: name that index,\n",
+        "# torch is the cu130 build from PyTorch's index: add that index,\n",
         "# or use uv with --torch-backend cu130\n",
-        "# toy is a wheel of one's own, toy-1.0-py3-none-any.whl:\n",
+        "# toy is the local wheel toy-1.0-py3-none-any.whl:\n",
     ):
         assert line in text
     assert "somewhere" not in text
@@ -296,8 +296,10 @@ def test_a_cell_that_is_not_green_is_refused(tmp_path: Path, outcome: CellOutcom
         constraints(judged, folder, CELL.id)
     assert caught.value.exit_code is ExitCode.FAILURES
     first, last = str(caught.value).splitlines()
-    assert first.startswith(f"{CELL.id} is {outcome}, so nothing is known to be good: It ran out")
-    assert last == f"Green are: {other.id}"
+    assert first.startswith(
+        f"No known-good constraints for {CELL.id}: the cell is {outcome}: It ran out"
+    )
+    assert last == f"Green cells: {other.id}"
 
 
 def test_of_a_glob_the_green_ones_are_written(tmp_path: Path) -> None:
@@ -311,7 +313,7 @@ def test_of_a_glob_the_green_ones_are_written(tmp_path: Path) -> None:
 
 def test_a_cell_that_is_not_there_is_told(tmp_path: Path) -> None:
     judged, folder = store(tmp_path)
-    with pytest.raises(UsageError, match=rf'no cell py3.21-numpy2-cpu; did you mean "{CELL.id}"'):
+    with pytest.raises(UsageError, match=rf'matches py3.21-numpy2-cpu; did you mean "{CELL.id}"'):
         constraints(judged, folder, "py3.21-numpy2-cpu")
 
 
@@ -354,9 +356,9 @@ def test_what_is_refused_leaves_stdout_empty(command: Command, tmp_path: Path) -
     outcomes = (CellOutcome.PASSED, CellOutcome.PASSED, CellOutcome.FAILED)
     store(tmp_path, *zip(of, outcomes, strict=True))
     for words, code, told in (
-        ([of[2].id], ExitCode.FAILURES, "nothing is known to be good"),
+        ([of[2].id], ExitCode.FAILURES, "No known-good constraints"),
         (["*"], ExitCode.USAGE, "Give a folder: --out DIR"),
-        (["nothing"], ExitCode.USAGE, "has no cell nothing"),
+        (["nothing"], ExitCode.USAGE, "matches nothing"),
     ):
         done = command(*words)
         assert (done.code, done.out) == (code, "")

@@ -4,7 +4,7 @@ from datetime import date
 from factories import a_cell, a_check, a_result, a_run
 
 from matrixci.model import CellOutcome, CheckOutcome, CheckResult
-from matrixci.reports.grouping import CheckGroup, failures
+from matrixci.reports.grouping import CheckGroup, failures, merge_similar
 from matrixci.verdict.judge import judge
 
 BAD = CheckOutcome.FAILED

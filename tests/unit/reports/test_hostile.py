@@ -160,7 +160,7 @@ def test_markdown_stays_below_what_is_shown_and_tells_what_is_left_out() -> None
     judged = hostile_runs.the_run(count=400)
     text = markdown.render(Report(judged=judged, folder=hostile_runs.EVIL))
     assert len(text.encode()) < markdown.LIMIT
-    assert re.search(r"… and \d+ more; the JSON report has all of them", text)
+    assert re.search(r"… and \d+ more; the JSON report lists all of them", text)
 
 
 def test_markdown_stays_below_it_where_every_section_is_full() -> None:
@@ -204,7 +204,7 @@ def test_markdown_stays_below_it_where_every_section_is_full() -> None:
         }
     )
     text = markdown.render(Report(judged=full, folder=hostile_runs.EVIL))
-    told = text.count("the JSON report has all of them")
+    told = text.count("the JSON report lists all of them")
     assert told >= 10
     assert len(text.encode()) < markdown.LIMIT
 

@@ -322,12 +322,12 @@ def test_run_without_cells_is_a_page() -> None:
 def test_ready_run_says_so() -> None:
     page = parsed(render(a_report(a_check())))
     assert "READY" in page.text("title")[0]
-    assert "Nothing stands against it" in page.text("h2")
+    assert "No blockers" in page.text("h2")
 
 
 def test_columns_say_where_no_gpu_was() -> None:
     axes = {name: titles for name, _, titles in data_of(render(demo_report()))["axes"]}
-    assert axes["device"] == ["cpu", "cuda (no GPU here)"]
+    assert axes["device"] == ["cpu", "cuda (no GPU on this engine)"]
     assert axes["numpy"] == ["1.x", "2.x"]
 
 
@@ -476,4 +476,4 @@ def test_a_gate_that_was_not_verified_is_not_called_met(*, left_out: bool) -> No
     assert judged.verdict is Verdict.READY
     text = render(Report(judged=judged, folder="."))
     assert ("not all of them were verified" in text) == left_out
-    assert ("Every gate that is required is met" in text) != left_out
+    assert ("All required gates are met" in text) != left_out

@@ -11,7 +11,7 @@ from matrixci.verdict.judge import judge
 @pytest.mark.parametrize(
     ("ended", "told"),
     [
-        (None, "did not end"),
+        (None, "did not finish"),
         (datetime(2026, 11, 21, 10, 0, 7, tzinfo=UTC), "took 7 s"),
         (datetime(2026, 11, 21, 11, 0, 7, tzinfo=UTC), "took 1 h 7 s"),
         (datetime(2026, 11, 21, 12, 3, tzinfo=UTC), "took 2 h 3 min 0 s"),
@@ -40,7 +40,7 @@ def test_each_kind_of_engine_is_told_once() -> None:
     judged = judge(a_run(engines=(one, like_it, other)), {}, (), date(2026, 11, 21))
     assert dict(environment(judged))["engine"] == (
         "26.1.5, buildx 0.13.1, x86_64, 2 CPUs, 16 GiB, overlay2, no GPU; "
-        "26.1.5, buildx 0.13.1, x86_64, 64 CPUs, 16 GiB, overlay2, GPU by CDI"
+        "26.1.5, buildx 0.13.1, x86_64, 64 CPUs, 16 GiB, overlay2, GPU via CDI"
     )
 
 

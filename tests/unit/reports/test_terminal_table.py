@@ -89,7 +89,7 @@ def test_other_axes_than_the_three_are_shown() -> None:
             CellOutcome.PARTIAL,
             Reason.MISSING_HARDWARE,
             [a_check(), NEEDS_GPU],
-            "◐ 1 passed, 1 need a GPU",
+            "◐ 1 passed, 1 needs a GPU",
         ),
         (
             CellOutcome.FAILED,
@@ -132,7 +132,7 @@ def test_known_and_fixed_issues_are_counted() -> None:
     ]
     issues = (an_issue("a::2"), an_issue("a::3"))
     run = judged(a_result(ONE, CellOutcome.FAILED, checks), known_issues=issues)
-    assert rows_of(run)[1].endswith("✓ 2 passed, 1 known, 1 skipped")
+    assert rows_of(run)[1].endswith("✓ 2 passed, 1 known issue, 1 skipped")
 
 
 def test_every_outcome_has_a_glyph_of_its_own() -> None:

@@ -31,7 +31,7 @@ function renderChanges() {
     ...(metricTable() ?? []));
 }
 
-/** Metrics that changed, each with the cells in which it did. */
+/** List the changed metrics with their cells. */
 function metricTable() {
   const found = new Map();
   for (const cell of matching) {
@@ -41,9 +41,9 @@ function metricTable() {
     }
   }
   if (!found.size) return null;
-  const head = ["Metric", "Before → after", "Times", "Where"];
-  return [make("h3", { class: "part-title" }, "Metrics that differ"),
-    make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Metrics that differ" },
+  const head = ["Metric", "Before → after", "Ratio", "Cells"];
+  return [make("h3", { class: "part-title" }, "Changed metrics"),
+    make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Changed metrics" },
       make("table", { class: "plain-table", role: "table" },
         make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, head.map((title) => make("th", { scope: "col", role: "columnheader" }, title)))),
         make("tbody", { role: "rowgroup" }, [...found].map(([name, changed]) => make("tr", { role: "row" },
@@ -61,7 +61,7 @@ function span(values) {
   return least === most ? least : `${least} to ${most}`;
 }
 
-/** How many times as large metrics are as they were, where that says something. */
+/** Return the range of ratios of values after and before, if all of them are meaningful. */
 function timesOf(changed) {
   const ratios = changed.map(({ was, is }) => (was !== null && is !== null && was * is > 0 ? is / was : null));
   return ratios.includes(null) ? "–" : `${span(ratios)}×`;

@@ -116,9 +116,10 @@ function count(cell) {
   const needing = [...needs.values()].reduce((sum, one) => sum + one, 0);
   const passed = (found.get("p") ?? 0) + (found.get("x") ?? 0);
   const words = cell.codes ? [`${passed} passed`] : [];
-  for (const code of [...FAILING, "k"]) {
+  for (const code of FAILING) {
     if (found.get(code)) words.push(`${found.get(code)} ${CHECK_OUTCOMES.get(code).word}`);
   }
+  if (found.get("k")) words.push(plural(found.get("k"), "known issue"));
   if (warned) words.push(plural(warned, "warning"));
   for (const [need, many] of needs) words.push(`${many} ${many === 1 ? "needs" : "need"} a ${need === "gpu" ? "GPU" : need}`);
   const skipped = (found.get("s") ?? 0) - needing;

@@ -1,6 +1,6 @@
 // Small charts and lists used by several parts of the page.
 
-/** Draw earlier outcomes as a strip and their values as lines, both with a description in words. */
+/** Draw earlier outcomes as a strip and metrics as lines, both with a description in words. */
 function strip(trend, size = "") {
   const [outcomes, metrics, numbers = []] = trend;
   const runs = numbers.map((number) => data.trendRuns[number]);

@@ -6,7 +6,7 @@ from typing import Final
 
 from matrixci.errors import UsageError
 from matrixci.matrix.definition import Matrix
-from matrixci.matrix.loader import refusal_of
+from matrixci.matrix.loader import error_at_key
 from matrixci.sandbox.check_filter import CHECK_FILES
 from matrixci.util.digests import source_files
 from matrixci.util.resources import data_folder
@@ -58,4 +58,4 @@ def checks_of(matrix: Matrix, file: Path, option: Path | None) -> Path:
     try:
         return checks_folder(file.parent / str(matrix.checks))
     except UsageError as error:
-        raise refusal_of(file, "checks", str(error)) from None
+        raise error_at_key(file, "checks", str(error)) from None

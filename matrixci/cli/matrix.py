@@ -28,7 +28,7 @@ from matrixci.execution import execute as running
 from matrixci.execution.settings import ExecutionOptions, Settings
 from matrixci.fanout.planner import resolve_only
 from matrixci.history.writer import record
-from matrixci.matrix.cells import Chosen
+from matrixci.matrix.selection import SelectedCells
 from matrixci.reports.report import read_report
 from matrixci.reports.terminal import render
 from matrixci.runs.folder import RUNS
@@ -87,7 +87,7 @@ def matrix(
     _finish(judged, run.work_dir / RUNS / judged.run.id, history)
 
 
-def _print_plan(settings: Settings, chosen: Chosen) -> None:
+def _print_plan(settings: Settings, chosen: SelectedCells) -> None:
     locks = asyncio.run(resolve_only(settings, chosen.cells, platform.machine()))
     print_locks(settings, chosen.cells, locks)
     print_missing_interpreters(settings, chosen.cells)

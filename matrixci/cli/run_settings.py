@@ -17,8 +17,8 @@ from matrixci.locks.own_wheels import WHEELS
 from matrixci.locks.required_wheels import make_wheels, without_credentials
 from matrixci.locks.subject import resolve_subject
 from matrixci.locks.uv_settings import ignored_settings
-from matrixci.matrix.cells import Chosen, Selection, choose
 from matrixci.matrix.loader import load_matrix
+from matrixci.matrix.selection import SelectedCells, Selection, select_cells
 from matrixci.runs.folder import forget_run
 from matrixci.sandbox.check_filter import make_sure_of_filter, make_sure_of_match
 from matrixci.util.text import in_line, listed
@@ -30,7 +30,7 @@ _FIRST_WHEELS: Final = date(2013, 1, 1)
 
 def read_settings(
     context: typer.Context, run: RunOptions, options: ExecutionOptions
-) -> tuple[Settings, Chosen]:
+) -> tuple[Settings, SelectedCells]:
     """Return the settings of a new run and its cells.
 
     Args:
@@ -50,7 +50,7 @@ def read_settings(
         cells=tuple(run.cell or ()),
         tier=run.tier,
     )
-    every = choose(matrix, selection)
+    every = select_cells(matrix, selection)
     chosen = without_credentials(every)
     subject = resolve_subject(run.subject or matrix.subject, run.work_dir / "subjects")
     settings = Settings(

@@ -22,7 +22,7 @@ from matrixci.execution.work_dir_use import WorkDirUse, in_use
 from matrixci.locks.providers import KeptLocks
 from matrixci.locks.resolver import Resolver
 from matrixci.locks.unknown_requirements import reject_unknown
-from matrixci.matrix.cells import Chosen
+from matrixci.matrix.selection import SelectedCells
 from matrixci.model import Cell, CellResult, Run, now
 from matrixci.runs.folder import RunFolder
 from matrixci.runs.stored_checks import store_checks
@@ -54,7 +54,7 @@ _THREADS: Final = 64
 
 
 async def execute(
-    settings: Settings, chosen: Chosen, listener: Listener, command: Sequence[str]
+    settings: Settings, chosen: SelectedCells, listener: Listener, command: Sequence[str]
 ) -> JudgedRun:
     """Run the cells, write the run's folder, and judge what it holds.
 

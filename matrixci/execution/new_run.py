@@ -9,9 +9,9 @@ from packaging.utils import canonicalize_name
 
 from matrixci.execution.settings import Settings
 from matrixci.locks.index_settings import recorded_settings
-from matrixci.matrix.cells import Chosen
 from matrixci.matrix.definition import Matrix
 from matrixci.matrix.digest import matrix_digest
+from matrixci.matrix.selection import SelectedCells
 from matrixci.model import Run, now
 from matrixci.runs.folder import new_run_id
 from matrixci.util.git import commit_of
@@ -25,7 +25,7 @@ def companions(matrix: Matrix) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def new_run(settings: Settings, chosen: Chosen, command: Sequence[str]) -> Run:
+def new_run(settings: Settings, chosen: SelectedCells, command: Sequence[str]) -> Run:
     """Return a run that begins now.
 
     Args:
@@ -55,7 +55,7 @@ def new_run(settings: Settings, chosen: Chosen, command: Sequence[str]) -> Run:
         check_filter=settings.check_filter,
         checks_chosen=settings.checks_chosen,
         known_issues=matrix.known_issues,
-        gates=matrix.gates.plain(),
+        gates=matrix.gates.to_model(),
         require_limits=settings.options.require_limits,
         resolver=f"uv {distribution_version('uv')}",
         index_settings=recorded_settings(),

@@ -17,7 +17,7 @@ from matrixci.images.build_services import BuildServices
 from matrixci.images.cell_images import CellImages
 from matrixci.images.registry import Registry
 from matrixci.locks.providers import LockProvider
-from matrixci.matrix.definition import Limits
+from matrixci.matrix.limits import Limits
 from matrixci.runs.result_cache import ResultStore
 from matrixci.sandbox.container import Sandbox
 

@@ -17,8 +17,8 @@ from matrixci.locks.lock import Lock, Unsatisfiable
 from matrixci.locks.own_wheels import compared_packages
 from matrixci.locks.resolver import Resolver
 from matrixci.matrix.axes import AxisValue
-from matrixci.matrix.cells import Chosen
 from matrixci.matrix.definition import Matrix
+from matrixci.matrix.selection import SelectedCells
 from matrixci.model import Cell
 from matrixci.util.redaction import redact
 
@@ -47,7 +47,7 @@ class PlanRequest:
     """A run to plan."""
 
     settings: Settings
-    chosen: Chosen
+    chosen: SelectedCells
     command: Sequence[str]
     """Command that runs the same cells on one machine."""
     architecture: str

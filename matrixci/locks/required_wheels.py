@@ -20,7 +20,7 @@ from matrixci.locks.wheel_build import (
     file_name,
 )
 from matrixci.locks.wheel_fit import marker_applies, wheel_fits
-from matrixci.matrix.cells import Chosen
+from matrixci.matrix.selection import SelectedCells
 from matrixci.model import Cell, OwnWheel
 from matrixci.util.git import commit_of
 from matrixci.util.redaction import redact
@@ -44,7 +44,7 @@ class _UrlRequirement:
         return f'The requirement "{self.spec}"'
 
 
-def without_credentials(chosen: Chosen) -> Chosen:
+def without_credentials(chosen: SelectedCells) -> SelectedCells:
     """Return cells whose requirements have no credentials in URLs, to store and print."""
     return replace(chosen, cells=tuple(map(_shown, chosen.cells)))
 

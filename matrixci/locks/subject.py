@@ -11,7 +11,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 
 from matrixci.errors import SubjectError
 from matrixci.locks.wheel_build import BuiltWheel, WheelSource, build_wheel, digest_of_file
-from matrixci.matrix.definition import SubjectKind, subject_kind
+from matrixci.matrix.subject_kind import SubjectKind, subject_kind
 from matrixci.model import Subject
 from matrixci.util.git import commit_of, time_of_commit
 from matrixci.util.redaction import redact

@@ -1,1 +1,4 @@
-"""matrix.yaml in; a validated matrix and its cells out."""
+"""The matrix: from matrix.yaml to cells.
+
+Takes the file. Returns a validated matrix, its cells, and a selection of them.
+"""

@@ -1,4 +1,4 @@
-"""The axes of a matrix, their values, and the rules that name them."""
+"""Axes of a matrix, their values, and rules that match cells."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -6,9 +6,9 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from matrixci.matrix import validators as formats
+from matrixci.matrix import validators
 from matrixci.matrix.mistakes import KEY, Mistake, Path
-from matrixci.util.text import did_you_mean
+from matrixci.util.text import listed, nearest
 
 PYTHON: Final = "python"
 PYTHON_FLOOR: Final = (3, 10)
@@ -40,12 +40,12 @@ RESERVED: Final = frozenset(
         "work-dir",
     ]
 )
-"""No names for an axis: each axis is an option of the commands, and these are theirs."""
+"""Names that an axis cannot have: each axis is an option of the commands, as these are."""
 _VALUE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 
-class Entry(BaseModel):
-    """A mapping in matrix.yaml: keys in kebab-case, none but the known ones, never changed."""
+class MatrixSection(BaseModel):
+    """An immutable mapping in matrix.yaml with keys in kebab-case and no unknown keys."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -56,23 +56,23 @@ class Entry(BaseModel):
 
 
 def as_values(values: str | tuple[str, ...]) -> tuple[str, ...]:
-    """Return one value or several as several."""
+    """Return one or several values as a tuple."""
     return (values,) if isinstance(values, str) else values
 
 
 def as_list(value: object) -> object:
-    """Return what is written as one value or as a list of them as several."""
+    """Return a list as a tuple, and any other value as a tuple of one."""
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
 def is_id(text: str) -> bool:
-    """Tell whether a text is safe in a file name, a docker tag and a label."""
+    """Return whether a text can be part of a file name, an image tag and a label."""
     return re.fullmatch(ID_PATTERN, text) is not None
 
 
 def _value_id(text: str) -> str:
     if not is_id(text):
-        msg = "not an id; write a-z and 0-9 first, then those and . _ -, such as numpy1"
+        msg = "invalid id; start with a-z or 0-9, then use those and . _ -, such as numpy1"
         raise ValueError(msg)
     return text
 
@@ -82,18 +82,18 @@ Id = Annotated[
 ]
 TorchBackend = Annotated[
     str,
-    AfterValidator(formats.torch_backend),
-    WithJsonSchema({"type": "string", "pattern": formats.BACKEND_PATTERN}),
+    AfterValidator(validators.torch_backend),
+    WithJsonSchema({"type": "string", "pattern": validators.BACKEND_PATTERN}),
 ]
-Requirement = Annotated[str, AfterValidator(formats.requirement)]
+Requirement = Annotated[str, AfterValidator(validators.requirement)]
 Requirements = Annotated[
     tuple[Requirement, ...], BeforeValidator(as_list, json_schema_input_type=str | list[str])
 ]
 Environment = dict[
-    Annotated[str, AfterValidator(formats.variable)],
-    Annotated[str, AfterValidator(formats.variable_value)],
+    Annotated[str, AfterValidator(validators.variable)],
+    Annotated[str, AfterValidator(validators.variable_value)],
 ]
-Rule = dict[
+CellRule = dict[
     str,
     Annotated[tuple[str, ...], BeforeValidator(as_list, json_schema_input_type=str | list[str])],
 ]
@@ -101,48 +101,65 @@ Labels = Annotated[
     tuple[
         Annotated[
             str,
-            AfterValidator(formats.label),
-            WithJsonSchema({"type": "string", "pattern": formats.LABEL_PATTERN}),
+            AfterValidator(validators.label),
+            WithJsonSchema({"type": "string", "pattern": validators.LABEL_PATTERN}),
         ],
         ...,
     ],
-    AfterValidator(formats.labels),
+    AfterValidator(validators.labels),
     BeforeValidator(as_list, json_schema_input_type=str | list[str]),
 ]
-Names = Mapping[str, Collection[str]]
-"""The names of the axes, each with the names of its values, in the order of the file."""
+AxisNames = Mapping[str, Collection[str]]
+"""Names of the axes, each with the names of its values, in the order of the file."""
 
 
-class AxisValue(Entry):
-    """What one value of an axis brings into the cells that have it."""
+class AxisValue(MatrixSection):
+    """Settings for the cells that have one value of an axis."""
+
+    model_config = ConfigDict(title="Value of an axis")
 
     id: Id | None = Field(
         default=None,
-        description="Its part of a cell's id. Left out: py3.12, numpy1.x, tensorflow-absent.",
+        description="The value's part of the cell id: a-z, 0-9, `.`, `_` and `-`, starting with a "
+        "letter or digit. Default: made from the names of the axis and the value, such as "
+        "`py3.12`, `numpy1.x` or `tensorflow-absent`.",
     )
     requires: Requirements = Field(
-        default=(), description="Requirements to install beside the subject (PEP 508)."
+        default=(),
+        description="Requirements (PEP 508) to install in addition to the subject and the "
+        "top-level `requires`. One requirement or a list.",
     )
     environment: Environment = Field(
-        default_factory=dict, description="Environment variables set in the container."
+        default_factory=dict,
+        description="Environment variables of the container. They override those of the "
+        "top-level `environment`.",
     )
     torch_backend: TorchBackend | None = Field(
         default=None,
-        description="The build of torch: cpu, xpu, cu126, rocm6.4. Left out: the index's own.",
+        description="Build of PyTorch to install: `cpu`, `xpu`, a CUDA version such as `cu126`, or "
+        "a ROCm version such as `rocm6.4`. Default: the build in the package index. If the index "
+        "of the build is unreachable, the default is used and reported.",
     )
-    base: Annotated[str, AfterValidator(formats.image)] | None = Field(
+    base: Annotated[str, AfterValidator(validators.image)] | None = Field(
         default=None,
-        description="The interpreter's base image, in the place of base.python; {python} is X.Y.",
+        description="Image that the Python interpreter is copied from, instead of `base.python`. "
+        "`{python}` is replaced by the version X.Y.",
     )
-    gpu: bool = Field(default=False, description="Whether the container asks for a GPU.")
+    gpu: bool = Field(
+        default=False,
+        description="Whether the container gets access to the GPUs of the machine. On a machine "
+        "without a GPU the cell still runs, and checks that need one are skipped and reported as "
+        "not verified.",
+    )
     runner: Labels | None = Field(
         default=None,
-        description="The GitHub runner of its cells, a label or several, in the place of runner.",
+        description="GitHub Actions runner, one label or a list, instead of the top-level "
+        "`runner`.",
     )
 
 
 def value_id(axis: str, name: str, value: AxisValue) -> str:
-    """Return a value's part of a cell's id: as written, or else made of the two names."""
+    """Return the value's part of a cell id: the `id`, or else one made of both names."""
     if value.id is not None:
         return value.id
     if axis == PYTHON:
@@ -150,20 +167,20 @@ def value_id(axis: str, name: str, value: AxisValue) -> str:
     return f"{axis}{name}" if name[0].isdigit() else f"{axis}-{name}"
 
 
-def axis_mistakes(names: Names) -> Iterator[Mistake]:
-    """Yield what is wrong with the names of axes and of values, and what is missing."""
+def axis_mistakes(names: AxisNames) -> Iterator[Mistake]:
+    """Yield the mistakes in the names of axes and values."""
     if PYTHON not in names:
-        message = f'the axis "{PYTHON}" is missing; write it with its versions, such as "3.12":'
+        message = f'the axis "{PYTHON}" is missing; write it with its versions, such as ["3.12"]'
         yield Mistake(path=("axes",), message=message)
     for axis, values in names.items():
         if not re.fullmatch(AXIS_PATTERN, axis):
-            message = "not the name of an axis; write a-z first, then a-z, 0-9, _ and -"
+            message = "invalid axis name; start with a-z, then use a-z, 0-9, _ and -"
             yield Mistake(path=("axes", axis, KEY), message=message)
         if axis in RESERVED:
-            message = f"an axis is chosen by an option, and --{axis} is taken; write another name"
+            message = f"invalid axis name: matrixci has an option --{axis}; write another name"
             yield Mistake(path=("axes", axis, KEY), message=message)
         if not values:
-            message = "this axis has no values; write at least one under it, or take it out"
+            message = "this axis has no values; write at least one, or remove the axis"
             yield Mistake(path=("axes", axis, KEY), message=message)
         for name in values:
             problem = _python_problem(name) if axis == PYTHON else _name_problem(name)
@@ -174,21 +191,21 @@ def axis_mistakes(names: Names) -> Iterator[Mistake]:
 def _name_problem(name: str) -> str:
     if _VALUE.fullmatch(name):
         return ""
-    return "not the name of a value; write a letter or digit first, then those and . _ + -"
+    return "invalid value name; start with a letter or digit, then use those and . _ + -"
 
 
 def _python_problem(name: str) -> str:
     found = re.fullmatch(VERSION_PATTERN, name)
     if found is None:
-        return 'not a Python version; write X.Y in quotes, such as "3.12"'
+        return 'invalid Python version; write X.Y in quotes, such as "3.12"'
     if (int(found[1]), int(found[2])) < PYTHON_FLOOR:
         floor = ".".join(map(str, PYTHON_FLOOR))
-        return f'the checks\' harness needs Python {floor}; write "{floor}" or a newer one'
+        return f'Python {floor} is the oldest supported version; write "{floor}" or a newer one'
     return ""
 
 
 def empty_rule_mistakes(section: str, rules: Sequence[object]) -> list[Mistake]:
-    """Return the rules of a section (exclude, include) that name no axis."""
+    """Return a mistake for each rule of a section (exclude, include) that names no axis."""
     message = "an empty rule matches every cell; name an axis and its values"
     return [
         Mistake(path=(section, index), message=message)
@@ -197,20 +214,31 @@ def empty_rule_mistakes(section: str, rules: Sequence[object]) -> list[Mistake]:
     ]
 
 
-def rule_mistakes(names: Names, path: Path, rule: Mapping[str, Collection[str]]) -> list[Mistake]:
-    """Return what a rule at a path names that the matrix doesn't have."""
+def rule_mistakes(
+    names: AxisNames, path: Path, rule: Mapping[str, Collection[str]]
+) -> list[Mistake]:
+    """Return a mistake for each axis or value in a rule that the matrix does not have."""
     mistakes = []
     for axis, values in rule.items():
         if axis not in names:
-            message = f'there is no axis "{axis}"; {did_you_mean(axis, names)}'
-            mistakes.append(Mistake(path=(*path, axis, KEY), message=message))
+            mistakes.append(Mistake(path=(*path, axis, KEY), message=unknown_axis(axis, names)))
             continue
         if not values:
-            message = f"no value is named, so nothing matches; {did_you_mean('', names[axis])}"
+            message = f"empty list, which matches no cell; the values are {listed(names[axis])}"
             mistakes.append(Mistake(path=(*path, axis), message=message))
         for index, name in enumerate(values):
             if name not in names[axis]:
-                question = did_you_mean(name, names[axis])
-                message = f'the axis "{axis}" has no value "{name}"; {question}'
+                hint = _hint(name, names[axis], "values")
+                message = f'unknown value "{name}" of the axis {axis}; {hint}'
                 mistakes.append(Mistake(path=(*path, axis, index), message=message))
     return mistakes
+
+
+def unknown_axis(axis: str, axes: Collection[str]) -> str:
+    """Return the message for an axis that the matrix does not have."""
+    return f'unknown axis "{axis}"; {_hint(axis, axes, "axes")}'
+
+
+def _hint(word: str, known: Collection[str], noun: str) -> str:
+    near = nearest(word, known)
+    return f'did you mean "{near}"?' if near else f"the {noun} are {listed(known) or 'missing'}"

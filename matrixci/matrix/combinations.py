@@ -1,74 +1,76 @@
-"""Which combinations of axis values a matrix has, and what can be wrong with them."""
+"""Combinations of axis values that are cells, and the mistakes in them."""
 
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from matrixci.matrix.axes import AxisValue, Names, is_id, value_id
+from matrixci.matrix.axes import AxisNames, AxisValue, is_id, value_id
 from matrixci.matrix.mistakes import KEY, Mistake
 
 Axes = Mapping[str, Mapping[str, AxisValue]]
 Combination = dict[str, str]
-"""Axis to the name of its value, in the order of the axes."""
-Rules = Sequence[Mapping[str, Sequence[str]]]
+"""Mapping of axis to the name of its value, in the order of the axes."""
+CellRules = Sequence[Mapping[str, Sequence[str]]]
 
-_MOST: Final = 4096
-_MOST_WORK: Final = 1_000_000  # combinations held against rules: about a second
-_LONGEST_ID: Final = 100  # a tag has 128 characters at most, a file name 255: room for more around
+_MAX_COMBINATIONS: Final = 4096
+_MAX_MATCHES: Final = 1_000_000  # combinations times rules; takes about a second
+_MAX_ID: Final = 100  # characters; an image tag has up to 128, a file name up to 255
 
 
-def matches(rule: Mapping[str, Sequence[str]], combination: Mapping[str, str]) -> bool:
-    """Tell whether a combination has, for every axis of the rule, one of the rule's values."""
+def matches_rule(rule: Mapping[str, Sequence[str]], combination: Mapping[str, str]) -> bool:
+    """Return whether a combination has one of the rule's values on every axis of the rule."""
     return all(combination[axis] in values for axis, values in rule.items())
 
 
-def product(names: Names) -> Iterator[Combination]:
-    """Yield every combination in the table's order: the last axis changes fastest."""
+def product(names: AxisNames) -> Iterator[Combination]:
+    """Yield every combination in the order of the table: the last axis changes fastest."""
     for values in itertools.product(*names.values()):
         yield dict(zip(names, values, strict=True))
 
 
-def kept(names: Names, exclude: Rules, include: Rules) -> tuple[Combination, ...]:
-    """Return the combinations that no exclude took, or that an include brought back."""
+def remaining_combinations(
+    names: AxisNames, exclude: CellRules, include: CellRules
+) -> tuple[Combination, ...]:
+    """Return the combinations that are not excluded, or included again."""
     return tuple(
         combination
         for combination in product(names)
-        if not any(matches(rule, combination) for rule in exclude)
-        or any(matches(rule, combination) for rule in include)
+        if not any(matches_rule(rule, combination) for rule in exclude)
+        or any(matches_rule(rule, combination) for rule in include)
     )
 
 
 def cell_id(axes: Axes, combination: Mapping[str, str]) -> str:
-    """Return the id of a combination's cell: the values' ids in the order of the axes."""
+    """Return the cell id of a combination: the ids of its values in the order of the axes."""
     return "-".join(value_id(axis, name, axes[axis][name]) for axis, name in combination.items())
 
 
-def combination_mistakes(axes: Axes, exclude: Rules, include: Rules) -> list[Mistake]:
-    """Return what is wrong with the combinations; every name in the rules must be there."""
+def combination_mistakes(axes: Axes, exclude: CellRules, include: CellRules) -> list[Mistake]:
+    """Return the mistakes in the combinations; all names in the rules must be known."""
     total = math.prod(len(values) for values in axes.values())
-    if total > _MOST:
-        message = f"{total} combinations; write fewer values, so that there are at most {_MOST}"
+    if total > _MAX_COMBINATIONS:
+        message = f"{total} combinations; remove values until at most {_MAX_COMBINATIONS} remain"
         return [Mistake(path=("axes",), message=message)]
-    if total * (len(exclude) + len(include)) > _MOST_WORK:
+    if total * (len(exclude) + len(include)) > _MAX_MATCHES:
         message = (
             f"{len(exclude)} rules for {total} combinations; write fewer, with lists of values"
         )
         return [Mistake(path=("exclude",), message=message)]
-    mistakes = list(_idle_includes(axes, exclude, include))
-    cells = kept(axes, exclude, include)
+    mistakes = list(_unused_includes(axes, exclude, include))
+    cells = remaining_combinations(axes, exclude, include)
     if not cells:
-        message = "every combination is excluded, so the matrix is empty; exclude fewer"
+        message = "every combination is excluded; remove a rule"
         mistakes.append(Mistake(path=("exclude",), message=message))
     ids = [*_value_id_mistakes(axes)]
     return [*mistakes, *(ids or _cell_id_mistakes(axes, cells)), *_conflicts(axes, cells)]
 
 
-def _idle_includes(axes: Axes, exclude: Rules, include: Rules) -> Iterator[Mistake]:
-    taken = [one for one in product(axes) if any(matches(rule, one) for rule in exclude)]
+def _unused_includes(axes: Axes, exclude: CellRules, include: CellRules) -> Iterator[Mistake]:
+    excluded = [one for one in product(axes) if any(matches_rule(rule, one) for rule in exclude)]
     for index, rule in enumerate(include):
-        if not any(matches(rule, one) for one in taken):
-            message = "matches no cell that an exclude took, so it brings nothing back; take it out"
+        if not any(matches_rule(rule, one) for one in excluded):
+            message = "matches no excluded combination, so it has no effect; remove it"
             yield Mistake(path=("include", index), message=message)
 
 
@@ -79,12 +81,10 @@ def _value_id_mistakes(axes: Axes) -> Iterator[Mistake]:
             made = value_id(axis, name, value)
             at = KEY if value.id is None else "id"
             if not is_id(made):
-                message = f'its id would be "{made}"; write one of a-z, 0-9, . _ - under it, as id:'
+                message = f'its id would be "{made}"; set a valid id of a-z, 0-9, . _ -'
                 yield Mistake(path=("axes", axis, name, at), message=message)
             elif made in first:
-                message = (
-                    f'the id "{made}" is also that of axes.{axis}.{first[made]}; write another'
-                )
+                message = f'axes.{axis}.{first[made]} has the same id "{made}"; write another one'
                 yield Mistake(path=("axes", axis, name, at), message=message)
             first.setdefault(made, name)
 
@@ -93,13 +93,13 @@ def _cell_id_mistakes(axes: Axes, cells: Sequence[Combination]) -> Iterator[Mist
     first: dict[str, Combination] = {}
     for combination in cells:
         made = cell_id(axes, combination)
-        if len(made) > _LONGEST_ID:
-            message = f'the cell id "{made}" is over {_LONGEST_ID} characters; write shorter ids'
+        if len(made) > _MAX_ID:
+            message = f'the cell id "{made}" has over {_MAX_ID} characters; write shorter ids'
             yield Mistake(path=("axes",), message=message)
             return
         if made in first:
             both = f"{_shown(first[made])} and {_shown(combination)}"
-            message = f'two combinations give one cell id, "{made}": {both}; write other ids'
+            message = f'two combinations have the cell id "{made}": {both}; change an id'
             yield Mistake(path=("axes",), message=message)
         first.setdefault(made, combination)
 
@@ -109,22 +109,24 @@ def _shown(combination: Combination) -> str:
 
 
 def _conflicts(axes: Axes, cells: Sequence[Combination]) -> list[Mistake]:
-    """Return where two values of one cell set the same thing to different things."""
+    """Return a mistake for each setting that two values of one cell set differently."""
     found: dict[Mistake, None] = {}
     for combination in cells:
         first: dict[str, tuple[str, str]] = {}
         for axis, name in combination.items():
-            for setting, what in _settings(axes[axis][name]).items():
-                before, where = first.setdefault(setting, (what, f"axes.{axis}.{name}"))
-                if before != what:
-                    message = f'"{what}" here, but "{before}" in {where}, and a cell has both'
+            for setting, text in _settings(axes[axis][name]).items():
+                before, where = first.setdefault(setting, (text, f"axes.{axis}.{name}"))
+                if before != text:
+                    message = (
+                        f'"{text}" conflicts with "{before}" in {where}; a cell has both values'
+                    )
                     path = ("axes", axis, name, *setting.split(":"))
-                    found[Mistake(path=path, message=f"{message}; write one of them")] = None
+                    found[Mistake(path=path, message=f"{message}, so set only one")] = None
     return list(found)
 
 
 def _settings(value: AxisValue) -> dict[str, str]:
-    settings = {f"environment:{name}": text for name, text in value.environment.items()}
+    settings = {f"environment:{name}": each for name, each in value.environment.items()}
     if value.torch_backend is not None:
         settings["torch-backend"] = value.torch_backend
     if value.base is not None:

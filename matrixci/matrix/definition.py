@@ -1,4 +1,4 @@
-"""matrix.yaml as data: a Matrix that exists is a valid one."""
+"""Data model of matrix.yaml. Every Matrix instance is valid."""
 
 from collections.abc import Iterator
 from typing import Annotated, Self
@@ -6,32 +6,36 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
 from matrixci.errors import SubjectError
-from matrixci.matrix import validators as formats
+from matrixci.matrix import validators
 from matrixci.matrix.axes import (
     AXIS_PATTERN,
     PYTHON,
     RESERVED,
     VERSION_PATTERN,
     AxisValue,
-    Entry,
+    CellRule,
     Environment,
     Labels,
+    MatrixSection,
     Requirements,
-    Rule,
     as_values,
     axis_mistakes,
     empty_rule_mistakes,
     rule_mistakes,
     value_id,
 )
-from matrixci.matrix.combinations import Combination, combination_mistakes, kept, matches
+from matrixci.matrix.combinations import (
+    Combination,
+    combination_mistakes,
+    matches_rule,
+    remaining_combinations,
+)
 from matrixci.matrix.gates import Gates, bounds_mistakes
 from matrixci.matrix.known_issues import KnownIssueEntry
-from matrixci.matrix.mistakes import Mistake, Path, refuse
-from matrixci.matrix.subject_kind import SubjectKind, subject_kind
+from matrixci.matrix.limits import Limits
+from matrixci.matrix.mistakes import Mistake, Path, raise_mistakes
+from matrixci.matrix.subject_kind import subject_kind
 from matrixci.matrix.tiers import TIERS_SCHEMA, Tiers, tier_mistakes
-
-__all__ = ["Base", "Limits", "Matrix", "SubjectKind", "subject_kind"]
 
 
 def _subject(text: str) -> str:
@@ -42,34 +46,24 @@ def _subject(text: str) -> str:
     return text.strip()
 
 
-def _nothing_is_empty(value: object) -> object:
+def _empty_mapping_if_none(value: object) -> object:
     return {} if value is None else value
 
 
 Value = Annotated[
-    AxisValue, BeforeValidator(_nothing_is_empty, json_schema_input_type=AxisValue | None)
-]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Size = Annotated[
-    int,
-    Field(gt=0),
-    BeforeValidator(
-        formats.size,
-        json_schema_input_type=Annotated[int, Field(gt=0)]
-        | Annotated[str, Field(pattern=formats.SIZE_PATTERN)],
-    ),
+    AxisValue, BeforeValidator(_empty_mapping_if_none, json_schema_input_type=AxisValue | None)
 ]
 
 
-def _as_it_is(values: object) -> object:
+def _unchanged(values: object) -> object:
     return values
 
 
 Values = Annotated[
     dict[str, Value],
-    # A list is written out before it gets here; editors are told of it by this.
+    # The loader expands lists before validation, so this only adds them to the JSON schema.
     BeforeValidator(
-        _as_it_is,
+        _unchanged,
         json_schema_input_type=dict[str, Value]
         | Annotated[list[str], Field(min_length=1, json_schema_extra={"uniqueItems": True})],
     ),
@@ -81,7 +75,7 @@ _AXES_SCHEMA: dict[str, JsonValue] = {
         {
             "properties": {
                 PYTHON: {
-                    "description": 'The Python versions, X.Y in quotes: "3.12":',
+                    "description": 'Python versions, written as X.Y in quotes, such as "3.12".',
                     "propertyNames": {"pattern": VERSION_PATTERN},
                     "items": {"pattern": VERSION_PATTERN},
                     "minProperties": 1,
@@ -92,139 +86,120 @@ _AXES_SCHEMA: dict[str, JsonValue] = {
 }
 
 
-class Base(Entry):
-    """The images that the cells' images are made from."""
+class Base(MatrixSection):
+    """Base images of the cells."""
 
-    os: Annotated[str, AfterValidator(formats.image_for_no_python)] = Field(
-        default="debian:bookworm-slim", description="The operating system's image."
+    model_config = ConfigDict(title="Base images")
+
+    os: Annotated[str, AfterValidator(validators.image_without_python)] = Field(
+        default="debian:bookworm-slim",
+        description="Image of the operating system, which every cell is built on. It is the same "
+        "for every Python version.",
     )
-    python: Annotated[str, AfterValidator(formats.image_for_each_python)] = Field(
+    python: Annotated[str, AfterValidator(validators.image_with_python)] = Field(
         default="python:{python}-slim-bookworm",
-        description="The image that the interpreter is taken from; {python} stands for X.Y.",
+        description="Image that the Python interpreter is copied from. `{python}` is replaced by "
+        "the version X.Y. An axis value can set another image as its `base`.",
     )
 
 
-class Limits(Entry):
-    """What one cell may take. Times are seconds; sizes are bytes, or written as "6 GiB"."""
+class Matrix(MatrixSection):
+    """The matrix: the subject, the combinations to test it on, and the expected failures."""
 
-    check_timeout: Seconds = Field(default=300, description="Seconds for one check.")
-    no_output_timeout: Seconds = Field(
-        default=600,
-        description="Seconds without a line of output after which a container is ended. It prints "
-        "one as each check begins and ends, so this is no less than the time of a check.",
-    )
-    cell_timeout: Seconds = Field(default=1800, description="Seconds for all checks of a cell.")
-    build_timeout: Seconds = Field(default=3600, description="Seconds for building an image.")
-    memory: Annotated[Size, AfterValidator(formats.memory)] = Field(
-        default=6 * 2**30, description="Memory of a container, without swap."
-    )
-    pids: int = Field(default=512, gt=0, description="Processes and threads of a container.")
-    cpus: float = Field(default=1, gt=0, allow_inf_nan=False, description="CPUs of a container.")
-    tmp_size: Size = Field(default=2 * 2**30, description="The writable /tmp of a container.")
-    reruns: int = Field(
-        default=10,
-        ge=0,
-        description="Failed checks that are run once more, alone: one that passes then is flaky. "
-        "Where more have failed, none is run again.",
-    )
-    log_size: Size = Field(default=10 * 2**20, description="What is kept of a container's output.")
-    result_size: Size = Field(
-        default=32 * 2**20, description="The largest result file that is read."
-    )
-    min_free_disk: Size = Field(
-        default=10 * 2**30,
-        description="What must be free on the engine's disk before a run begins.",
-    )
-
-    @model_validator(mode="after")
-    def _timeouts_exceed_check_timeout(self) -> Self:
-        for name in ("no_output_timeout", "cell_timeout"):
-            seconds: float = getattr(self, name)
-            if seconds < self.check_timeout:
-                key = name.replace("_", "-")
-                message = (
-                    f"{key}, {seconds:g} s, is less than check-timeout, {self.check_timeout:g} s; "
-                    "write at least as much"
-                )
-                path = key if name in self.model_fields_set else "check-timeout"
-                refuse("limits", [Mistake(path=(path,), message=message)])
-        return self
-
-
-class Matrix(Entry):
-    """The matrix: what is tested, on which combinations, and what is known to fail."""
-
-    # Keys of one's own are taken out before the rest is validated: shorthand.py.
+    # The loader removes keys that start with x- before validation, see shorthand.py.
     model_config = ConfigDict(
         title="matrix.yaml", json_schema_extra={"patternProperties": {"^x-": {}}}
     )
 
     subject: Annotated[str, AfterValidator(_subject)] = Field(
-        description="The package under test: a requirement, a wheel, an sdist, a folder or a URL."
+        description="The package under test: a requirement such as `transformers>=5`, the path of "
+        "a folder, an sdist or a wheel (relative to the working directory, with a slash, such as "
+        "`./transformers`), or a URL such as `git+https://host/owner/name@main`. A path or URL is "
+        "built into one wheel, which all cells install."
     )
     requires: Requirements = Field(
-        default=(), description="Requirements beside the subject, in every cell (PEP 508)."
-    )
-    imports: tuple[Annotated[str, AfterValidator(formats.entry)], ...] = Field(
         default=(),
-        description="What users import of the subject, as `package.module` or `package.Name`. "
-        "Left out: the checks find it from the package.",
+        description="Requirements (PEP 508) that every cell installs in addition to the subject. "
+        "One requirement or a list.",
+    )
+    imports: tuple[Annotated[str, AfterValidator(validators.import_name)], ...] = Field(
+        default=(),
+        description="Names that users import from the subject, such as `package.module` or "
+        "`package.Name`, for checks that import it. Default: the checks find them in the "
+        "installed package.",
     )
     checks: str | None = Field(
         default=None,
         min_length=1,
-        description='The folder of checks, relative to this file, or "builtin" for those that come '
-        "with matrixci. Left out: the built-in ones, and a run in which most of them do not apply "
-        "is not ready.",
+        description="Folder of the checks, relative to this file, or `builtin` for the checks of "
+        "matrixci. Default: `builtin`; but a run in which most of the built-in checks do not apply "
+        "to the subject is then not ready.",
     )
     axes: dict[str, Values] = Field(
-        description="Axis to its values: a list of names, or a mapping of names to what each "
-        "brings. The last axis runs across in the table, the others down.",
+        description="Axes of the matrix, each with its values: a list of names, or a mapping of "
+        "names to settings. Each combination of one value of every axis is a cell. The axis "
+        "`python` is required. In tables, the values of the last axis are the columns, and those "
+        "of the other axes the rows.",
         json_schema_extra=_AXES_SCHEMA,
     )
-    exclude: tuple[Rule, ...] = Field(
+    exclude: tuple[CellRule, ...] = Field(
         default=(),
-        description="Rules, axis to value or values: a cell that matches all of one is out.",
+        description="Rules for combinations to leave out. A combination that matches one of the "
+        "rules is not a cell, unless a rule of `include` matches it too.",
     )
-    include: tuple[Rule, ...] = Field(
-        default=(), description="Rules of the same form: they bring back what an exclude took."
+    include: tuple[CellRule, ...] = Field(
+        default=(),
+        description="Rules for exceptions from `exclude`. A combination that matches one of the "
+        "rules is a cell even if it is excluded.",
     )
     tiers: Tiers = Field(
         default_factory=dict,
-        description="Named parts of the matrix, chosen by --tier: name to rules of the same form; "
-        "a cell that matches one is in it, {} is every cell.",
+        description="Named parts of the matrix for the option `--tier`, each with a list of "
+        "rules. A cell that matches one of the rules belongs to the tier; the rule `{}` matches "
+        "every cell.",
         json_schema_extra=TIERS_SCHEMA,
     )
-    precompile: tuple[Annotated[str, AfterValidator(formats.statement)], ...] = Field(
+    precompile: tuple[Annotated[str, AfterValidator(validators.statement)], ...] = Field(
         default=(),
-        description="Python statements run once while an image is built, for their bytecode.",
+        description="Python statements to run once while the image of a cell is built. The "
+        "bytecode of the modules that they import becomes part of the image, so that checks "
+        "start faster.",
     )
     known_issues: tuple[KnownIssueEntry, ...] = Field(
-        default=(), description="Expected failures, each with a reason and a day it expires on."
+        default=(),
+        description="Expected failures. A check that fails as expected has the outcome "
+        "`known-issue`; one that passes has the outcome `unexpected-pass`.",
     )
-    gates: Gates = Field(default=Gates(), description="What a release needs to be ready.")
-    base: Base = Field(default=Base(), description="The images to start from.")
+    gates: Gates = Field(default=Gates(), description="Conditions that a release must meet.")
+    base: Base = Field(
+        default=Base(), description="Images that the images of the cells are built from."
+    )
     runner: Labels = Field(
         default=("ubuntu-24.04",),
-        description="The GitHub runner of each cell, a label or several; a value of an axis may "
-        "name its own, and the variable MATRIXCI_GPU_RUNNER one with a GPU.",
+        description="GitHub Actions runner of each cell: one label or a list. An axis value can "
+        "set its own. Cells with `gpu: true` use the labels in the repository variable "
+        "`MATRIXCI_GPU_RUNNER` if it is set.",
     )
     environment: Environment = Field(
-        default_factory=dict, description="Environment variables set in every cell."
+        default_factory=dict,
+        description="Environment variables for the containers of all cells.",
     )
-    limits: Limits = Field(default=Limits(), description="What one cell may take.")
+    limits: Limits = Field(
+        default=Limits(), description="Limits for the resources and the time of each cell."
+    )
     retries: int = Field(
         default=2,
         ge=0,
         le=10,
-        description="How often a cell is tried again that the infrastructure failed (index, base "
-        "image, engine). What a check or a build of the subject came to is never tried again.",
+        description="How often a cell is retried after a failure of the infrastructure: the "
+        "package index, a base image or the container engine. A failed check or a failed build of "
+        "the subject is never retried.",
     )
 
     @model_validator(mode="after")
-    def _holds_together(self) -> Self:
+    def _check_consistency(self) -> Self:
         mistakes = self._name_mistakes() or self._combination_mistakes()
-        refuse("matrix.yaml", mistakes)
+        raise_mistakes("matrix.yaml", mistakes)
         return self
 
     def _name_mistakes(self) -> list[Mistake]:
@@ -233,7 +208,7 @@ class Matrix(Entry):
             mistakes += empty_rule_mistakes(section, rules)
             for index, rule in enumerate(rules):
                 mistakes += rule_mistakes(self.axes, (section, index), rule)
-        for path, rule in self._rules():
+        for path, rule in self._cell_rules():
             mistakes += rule_mistakes(self.axes, path, rule)
         mistakes += tier_mistakes(self.tiers)
         if "bounds" in self.gates.model_fields_set:
@@ -245,15 +220,15 @@ class Matrix(Entry):
         if mistakes:
             return mistakes
         cells = self.combinations()
-        message = "matches no cell of the matrix; name cells that no exclude took"
+        message = "matches no cell of the matrix; name cells that are not excluded"
         return [
             Mistake(path=path, message=message)
-            for path, rule in self._rules()
-            if not any(matches(rule, cell) for cell in cells)
+            for path, rule in self._cell_rules()
+            if not any(matches_rule(rule, cell) for cell in cells)
         ]
 
-    def _rules(self) -> Iterator[tuple[Path, dict[str, tuple[str, ...]]]]:
-        """Yield the rules that speak of cells that are there, each with its path."""
+    def _cell_rules(self) -> Iterator[tuple[Path, dict[str, tuple[str, ...]]]]:
+        """Yield the rules that must match a cell, each with its path."""
         for index, issue in enumerate(self.known_issues):
             where = {axis: as_values(values) for axis, values in issue.where.items()}
             yield ("known-issues", index, "where"), where
@@ -263,11 +238,11 @@ class Matrix(Entry):
             yield from ((("tiers", name, index), rule) for index, rule in enumerate(rules))
 
     def combinations(self) -> tuple[Combination, ...]:
-        """Return the combinations that are cells, in the table's order."""
-        return kept(self.axes, self.exclude, self.include)
+        """Return the combinations that are cells, in the order of the table."""
+        return remaining_combinations(self.axes, self.exclude, self.include)
 
     def value_ids(self) -> dict[str, dict[str, str]]:
-        """Return axis to value name to the value's part of a cell's id."""
+        """Return a mapping of axis to value name to the value's part of a cell id."""
         return {
             axis: {name: value_id(axis, name, value) for name, value in values.items()}
             for axis, values in self.axes.items()

@@ -1,4 +1,4 @@
-"""What tells one matrix from another."""
+"""Digest of a matrix."""
 
 import hashlib
 import json
@@ -7,9 +7,8 @@ from matrixci.matrix.definition import Matrix
 
 
 def matrix_digest(matrix: Matrix) -> str:
-    """Return a digest of all that a matrix says, whatever its file looks like."""
-    # Nothing of what a cell comes to is changed by how patient a run is with its machine, by what
-    # part of the cells bears a name, or by which machine a cell is sent to.
+    """Return a digest of the settings that affect the results of cells."""
+    # Retries, free disk space, tiers and runners do not affect the result of a cell.
     runners = {"__all__": {"__all__": {"runner"}}}
     text = json.dumps(
         matrix.model_dump(

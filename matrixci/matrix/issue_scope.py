@@ -1,4 +1,4 @@
-"""Which checks and cells a known issue speaks of."""
+"""Match known issues with checks and cells."""
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
@@ -10,14 +10,14 @@ from packaging.utils import canonicalize_name
 from matrixci.model import Cell, KnownIssue
 
 
-def names(issue: KnownIssue, check: str) -> bool:
-    """Return whether a known issue's pattern is that of a check."""
-    # Brackets stand for themselves: they are part of a parametrised check's id.
+def matches_check(issue: KnownIssue, check: str) -> bool:
+    """Return whether the id or glob of a known issue matches a check."""
+    # Brackets are literal: they are part of the id of a parametrized check.
     return check == issue.check or fnmatchcase(check, issue.check.replace("[", "[[]"))
 
 
-def speaks_of(issue: KnownIssue, cell: Cell, versions: Mapping[str, str]) -> bool:
-    """Return whether a known issue holds in a cell, whatever its checks."""
+def matches_cell(issue: KnownIssue, cell: Cell, versions: Mapping[str, str]) -> bool:
+    """Return whether a known issue applies to a cell: to its axis values and versions."""
     return all(
         cell.axes.get(axis) in ((values,) if isinstance(values, str) else values)
         for axis, values in issue.where.items()

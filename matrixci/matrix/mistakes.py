@@ -1,4 +1,4 @@
-"""A mistake in matrix.yaml, before anyone knows on which line it is."""
+"""Mistakes in matrix.yaml, each with its path in the data but not yet its line."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,27 +8,27 @@ from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 Path = tuple[str | int, ...]
-"""The keys and indexes that lead to a value, from the top of the file."""
+"""Keys and indexes of a value, starting at the top level."""
 
 KEY: Final = "[key]"
-"""As the last step of a path: the key itself, not what stands under it (as pydantic says it)."""
+"""Last step of a path to a key itself instead of its value, as in pydantic."""
 
 TYPE: Final = "matrixci"
-"""The type of those of pydantic's errors whose message is already in plain words."""
+"""Type of the pydantic errors whose message is shown unchanged."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mistake:
-    """What is wrong at a place, and what to write instead."""
+    """A mistake at a path: what is wrong, and what to write instead."""
 
     path: Path
     message: str
 
 
-def refuse(title: str, mistakes: Sequence[Mistake]) -> None:
-    """Raise pydantic's error with all mistakes, each at its own place; do nothing without any.
+def raise_mistakes(title: str, mistakes: Sequence[Mistake]) -> None:
+    """Raise one pydantic error with all mistakes, or do nothing if there are none.
 
-    Inside a validator the paths are relative to the value that is validated.
+    In a validator, the paths are relative to the validated value.
 
     Raises:
         pydantic.ValidationError: there are mistakes.

@@ -1,4 +1,4 @@
-"""The short forms of matrix.yaml, written out: lists of values, and keys for one's own use."""
+"""Expand the short forms of matrix.yaml: lists of axis values, and keys that start with x-."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,16 +8,18 @@ from matrixci.matrix.mistakes import Path
 from matrixci.matrix.yaml_document import Document, Place, dotted, quote
 from matrixci.matrix.yaml_errors import Located
 
-OWN_KEY: Final = "x-"
-"""What the top-level keys begin with that matrixci ignores; they may hold anchors."""
+IGNORED_PREFIX: Final = "x-"
+"""Prefix of top-level keys that matrixci ignores; they may contain YAML anchors."""
 
 
-def written_out(document: Document) -> Document:
-    """Return a document without short forms: an axis with a list of values becomes a mapping."""
+def expand_shorthand(document: Document) -> Document:
+    """Return a document without ignored keys and with a mapping for each axis."""
     if not isinstance(document.data, Mapping):
         return document
-    data = {key: value for key, value in document.data.items() if not key.startswith(OWN_KEY)}
-    mistakes = [each for each in document.mistakes if not each.path.startswith(OWN_KEY)]
+    data = {
+        key: value for key, value in document.data.items() if not key.startswith(IGNORED_PREFIX)
+    }
+    mistakes = [each for each in document.mistakes if not each.path.startswith(IGNORED_PREFIX)]
     places = dict(document.places)
     if isinstance(axes := data.get("axes"), Mapping):
         data["axes"] = {
@@ -32,7 +34,7 @@ def written_out(document: Document) -> Document:
 def _values(
     path: Path, listed: list[object], places: dict[Path, Place], mistakes: list[Located]
 ) -> dict[str, object]:
-    """Return the values of an axis by name; each keeps the place at which it is listed."""
+    """Return the values of an axis as a mapping, each with its position in the list."""
     values: dict[str, object] = {}
     for index, name in enumerate(listed):
         place = places[(*path, index)]
@@ -40,12 +42,12 @@ def _values(
             message = (
                 quote(place.source, place.reading)
                 if place.needs_quotes
-                else "not the name of a value; write names, or a mapping of names to settings"
+                else "invalid value name; write names, or a mapping of names to settings"
             )
             mistakes.append(Located(place.value, dotted((*path, index)), message))
-            name = place.source or f"value{index}"  # noqa: PLW2901 - so that the rest is checked
+            name = place.source or f"value{index}"  # noqa: PLW2901 - to validate the rest
         elif name in values:
-            message = f'"{name}" is listed twice; take one out'
+            message = f'"{name}" is listed twice; remove one'
             mistakes.append(Located(place.value, dotted((*path, index)), message))
         values[name] = {}
         places.setdefault((*path, name), place)

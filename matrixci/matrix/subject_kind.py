@@ -1,11 +1,11 @@
-"""What a subject is, judged by how it is written."""
+"""Kinds of subjects, recognized by their spelling."""
 
 import re
 from enum import StrEnum
 from typing import Final
 
 from matrixci.errors import SubjectError
-from matrixci.matrix import validators as formats
+from matrixci.matrix import validators
 
 _GIT: Final = re.compile(r"git\+([a-z]+)://(\S*)", re.IGNORECASE)
 _GIT_SCHEMES: Final = frozenset({"https", "http", "ssh", "git", "file"})
@@ -16,7 +16,7 @@ _ARCHIVES: Final = (".whl", ".tar.gz", ".zip")
 
 
 class SubjectKind(StrEnum):
-    """What a subject is, judged by its shape."""
+    """Kind of a subject."""
 
     REQUIREMENT = "requirement"
     PATH = "path"
@@ -24,33 +24,33 @@ class SubjectKind(StrEnum):
 
 
 def subject_kind(text: str) -> SubjectKind:
-    """Judge what a subject is by how it is written; whether it exists is not looked at.
+    """Return the kind of a subject, without accessing files or the network.
 
-    A folder is told by a slash or a leading dot: `transformers` is a requirement, `./transformers`
-    a path. `name @ URL` is a requirement; a URL may be one of a git repository.
+    A slash or a leading dot makes a path: `transformers` is a requirement, `./transformers` a
+    path. `name @ URL` is a requirement. A URL may be that of a git repository.
 
     Raises:
-        SubjectError: it is none; the message says what to write, and shows no credentials.
+        SubjectError: the subject is invalid. The message contains no credentials.
     """
     text = text.strip()
     if not text or not text.isprintable():
-        msg = "no subject; write a requirement, a path or a URL, such as transformers"
+        msg = "empty subject; write a requirement, a path or a URL, such as transformers"
         raise SubjectError(msg)
     if not _NAMED.match(text):
         if "://" in text:
-            _judge_url(text)
+            _check_url(text)
             return SubjectKind.URL
         if text.startswith((".", "~")) or text.endswith(_ARCHIVES) or "/" in text or "\\" in text:
             return SubjectKind.PATH
     try:
-        formats.requirement(text)
+        validators.requirement(text)
     except ValueError as error:
-        msg = f"{error} (a folder is written with a slash: ./transformers)"
+        msg = f"{error} (write a folder with a slash: ./transformers)"
         raise SubjectError(msg) from error
     return SubjectKind.REQUIREMENT
 
 
-def _judge_url(text: str) -> None:
+def _check_url(text: str) -> None:
     if found := _GIT.fullmatch(text):
         known, rest = _GIT_SCHEMES, found[2]
     elif found := _URL.fullmatch(text):
@@ -58,5 +58,5 @@ def _judge_url(text: str) -> None:
     else:
         known, rest = frozenset(), ""
     if found is None or found[1].lower() not in known or not rest.strip("/"):
-        msg = "not a URL that can be read; write https://, file:/// or git+https:// and the rest"
+        msg = "unsupported URL; write one that starts with https://, file:/// or git+https://"
         raise SubjectError(msg)

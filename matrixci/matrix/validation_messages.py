@@ -1,4 +1,4 @@
-"""Pydantic's errors about matrix.yaml in plain words: what is wrong, and what to write."""
+"""Convert pydantic's errors about matrix.yaml into readable messages."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -7,21 +7,23 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from matrixci.matrix.axes import AxisValue
-from matrixci.matrix.definition import Base, Limits, Matrix
+from matrixci.matrix.definition import Base, Matrix
 from matrixci.matrix.gates import Gates
+from matrixci.matrix.limits import Limits
 from matrixci.matrix.mistakes import KEY, TYPE, Mistake, Path
+from matrixci.matrix.renamed_keys import new_key
 from matrixci.matrix.validators import begins_with_operator
 from matrixci.matrix.yaml_document import Document, Place, quote
 from matrixci.model import KnownIssue
 from matrixci.util.text import listed, nearest
 
 _TEXT: Final = "text"
-_AT_THE_TOP: Final = "keys there, of which subject and axes are needed"
-_AS_WRITTEN: Final = frozenset({"text", "a number"})  # 0x1F or 1:30: no decimal number
+_TOP_LEVEL: Final = "a mapping with the keys subject and axes"
+_AS_WRITTEN: Final = frozenset({"text", "a number"})  # "a number" as in 0x1F or 1:30
 _DATE: Final = "a date, such as 2027-06-30"
 _EXPECTED: Final = {
     "string_type": _TEXT,
-    "tuple_type": "a list (lines that begin with -)",
+    "tuple_type": "a list (lines that start with -)",
     "dict_type": "a mapping (lines of key: value)",
     "model_type": "a mapping (lines of key: value)",
     "bool_type": "true or false",
@@ -36,23 +38,23 @@ _EXPECTED: Final = {
 }
 
 
-def in_words(error: ValidationError, document: Document) -> list[Mistake]:
-    """Return each mistake once, at its path in the document."""
+def readable_mistakes(error: ValidationError, document: Document) -> list[Mistake]:
+    """Return the mistakes of an error, each once and at its path in the document."""
     errors = error.errors(include_url=False, include_input=False)
-    meant = {(*path[:-1], near) for path, near in _misspelt(errors)}
+    misspelled = {(*path[:-1], near) for path, near in _misspelled(errors)}
     expected: dict[Path, list[str]] = {}
     mistakes = []
     for each in errors:
         path = document.trace(each["loc"])
         if (words := _EXPECTED.get(each["type"])) is not None:
             expected.setdefault(path, []).append(words)
-        elif each["type"] != "missing" or each["loc"] not in meant:
+        elif each["type"] != "missing" or each["loc"] not in misspelled:
             mistakes.append(_mistake(each))
     types = [_wrong_type(path, words, document.places[path]) for path, words in expected.items()]
     return [*types, *mistakes]
 
 
-def _misspelt(errors: list[ErrorDetails]) -> Iterator[tuple[Path, str]]:
+def _misspelled(errors: list[ErrorDetails]) -> Iterator[tuple[Path, str]]:
     for each in errors:
         path = each["loc"]
         if each["type"] == "extra_forbidden" and (near := nearest(str(path[-1]), _keys(path[:-1]))):
@@ -65,9 +67,9 @@ def _mistake(error: ErrorDetails) -> Mistake:
         case "extra_forbidden":
             path, message = (*path, KEY), _unknown_key(path)
         case "missing":
-            message = f'the key "{path[-1]}" is missing; write it'
+            message = f'the key "{path[-1]}" is missing'
         case "greater_than":
-            message = f"write a number over {context['gt']:g}"
+            message = f"write a number greater than {context['gt']:g}"
         case "greater_than_equal":
             message = f"write {context['ge']:g} or a higher number"
         case "enum":
@@ -77,7 +79,7 @@ def _mistake(error: ErrorDetails) -> Mistake:
         case kind if kind == TYPE:
             message = context["text"]
         case _:
-            message = f"not valid: {error['msg']}"
+            message = f"invalid: {error['msg']}"
     return Mistake(path=path, message=message)
 
 
@@ -92,11 +94,11 @@ def _wrong_type(path: Path, expected: list[str], place: Place) -> Mistake:
     found = f'"{place.source}"' if place.reading in _AS_WRITTEN else place.reading
     match path:
         case ():
-            message = f"{place.reading} at the top; write {_AT_THE_TOP}"
+            message = f"the file contains {place.reading}; write {_TOP_LEVEL}"
         case ("axes", _):
-            message = f'write each value as a key, such as "3.12":, not {found}'
+            message = f'write a list such as ["3.12"] or a mapping of values, not {found}'
         case _ if place.reading == "nothing":
-            message = f"nothing is written here; write {words}, or take the key out"
+            message = f"the value is missing; write {words}, or remove the key"
         case _:
             message = f"write {words}, not {found}"
     return Mistake(path=path, message=message)
@@ -105,10 +107,12 @@ def _wrong_type(path: Path, expected: list[str], place: Place) -> Mistake:
 def _unknown_key(path: Path) -> str:
     key, keys = str(path[-1]), _keys(path[:-1])
     if begins_with_operator(key):
-        return 'in braces a comma begins a new key; put "numpy>=1.26,<2" in quotes'
+        return 'a comma in braces starts a new key; write "numpy>=1.26,<2" in quotes'
+    if renamed := new_key(path):
+        return f'unknown key; it is now called "{renamed}"'
     near = nearest(key, keys)
-    question = f'did you mean "{near}"?' if near else f"the keys here are {listed(keys)}"
-    return f"unknown key; {question}"
+    hint = f'did you mean "{near}"?' if near else f"the keys here are {listed(keys)}"
+    return f"unknown key; {hint}"
 
 
 def _keys(path: Path) -> list[str]:

@@ -1,7 +1,7 @@
-"""YAML text as plain data that remembers where everything is written.
+"""Parse YAML into plain data with the position of each value.
 
-Only plain data is made, no object of any tag; what YAML would silently read as something else
-than the user wrote (3.10 as 3.1, `on` as true, one of two equal keys) is a mistake here.
+Tags are not supported. Where YAML would silently read something other than the user wrote (3.10
+as 3.1, `on` as true, or one of two equal keys), the parser reports a mistake.
 """
 
 import re
@@ -17,7 +17,7 @@ from matrixci.matrix.mistakes import KEY, Mistake, Path
 from matrixci.matrix.yaml_errors import Located, Spot, YamlError, character_error, syntax_error
 
 MAX_DEPTH: Final = 32
-MAX_VALUES: Final = 50_000  # with every alias written out
+MAX_VALUES: Final = 50_000  # with every alias expanded
 
 _TAG: Final = "tag:yaml.org,2002:"
 _WORDS: Final = {
@@ -40,7 +40,7 @@ _DECIMAL: Final = re.compile(r"[-+]?(?:(?:0|[1-9][0-9_]{0,39})(\.[0-9]{0,40})?|(
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a value and its key are written, and what YAML takes the value for."""
+    """Position of a value and its key in the text, and how YAML reads the value."""
 
     key: Spot
     value: Spot
@@ -51,14 +51,14 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """The data of a file, where each value is written, and what was wrong in the reading."""
+    """Data of a file, with the position of each value and the mistakes found while parsing."""
 
     data: object
     places: Mapping[Path, Place]
     mistakes: tuple[Located, ...]
 
     def trace(self, path: Path) -> Path:
-        """Return the part of a path that is in the text, steps that aren't left out."""
+        """Return a path without the steps that are not in the text."""
         traced: Path = ()
         for step in path:
             if (*traced, step) in self.places:
@@ -66,7 +66,7 @@ class Document:
         return traced
 
     def locate(self, mistake: Mistake) -> Located:
-        """Return a mistake with its place in the text, the nearest where its own isn't written."""
+        """Return a mistake with its position, or the nearest one if its own is not in the text."""
         path = self.trace(mistake.path)
         place = self.places[path]
         spot = place.key if mistake.path[-1:] == (KEY,) else place.value
@@ -74,22 +74,22 @@ class Document:
 
 
 def dotted(path: Path) -> str:
-    """Return a path as it is shown: axes.numpy.1.x.requires[0]."""
+    """Return a path as text, such as axes.numpy.1.x.requires[0]."""
     steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return "".join(steps).removeprefix(".")
 
 
 def quote(source: str, reading: str) -> str:
-    """Return the advice for what must be text and isn't read as text."""
+    """Return the message for a value that must be text but that YAML does not read as text."""
     taken = "a number" if reading == f"the number {source}" else reading
-    return f'write "{source}", in quotes: YAML reads {source} as {taken}'
+    return f'write "{source}" in quotes: YAML reads {source} as {taken}'
 
 
-def read_document(text: str) -> Document:
-    """Read the text of one YAML document.
+def parse_yaml(text: str) -> Document:
+    """Parse the text of one YAML document.
 
     Raises:
-        YamlError: it is no YAML, is nested too deeply, or its aliases expand to too much.
+        YamlError: the text is not valid YAML, or exceeds the limits of depth and size.
     """
     try:
         loader = _Loader(text)
@@ -101,7 +101,7 @@ def read_document(text: str) -> Document:
         raise syntax_error(error) from error
     except (ValueError, OverflowError) as error:
         spot = Spot(loader.line + 1, loader.column + 1)
-        raise YamlError(spot, "an escape that is no character; write another") from error
+        raise YamlError(spot, "invalid escape sequence; write another one") from error
     reader = _Reader()
     start = yaml.Mark(name="", index=0, line=0, column=0, buffer=None, pointer=0)
     empty = ScalarNode(f"{_TAG}null", "", start)
@@ -110,7 +110,7 @@ def read_document(text: str) -> Document:
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes down to a bounded depth, so that no text can exhaust the stack."""
+    """Loader with a maximum depth, so that no text can exhaust the stack."""
 
     _depth = 0
 
@@ -118,14 +118,14 @@ class _Loader(yaml.SafeLoader):
         self._depth += 1
         if self._depth > MAX_DEPTH:
             spot = Spot(1, 1) if parent is None else _spot(parent)
-            raise YamlError(spot, f"nested deeper than {MAX_DEPTH} levels; a matrix has 5")
+            raise YamlError(spot, f"nested deeper than {MAX_DEPTH} levels; a matrix needs 5")
         node: Node | None = super().compose_node(parent, index)
         self._depth -= 1
         return node
 
 
 class _Reader:
-    """Makes plain data from nodes; notes the places and the mistakes on the way."""
+    """Convert nodes to plain data, and collect positions and mistakes."""
 
     def __init__(self) -> None:
         self.places: dict[Path, Place] = {}
@@ -144,8 +144,8 @@ class _Reader:
             needs_quotes=kind in {"bool", "int", "float"},
         )
         if kind not in _KINDS[type(node)]:
-            advice = "put a value that begins with ! in quotes, or take the tag out"
-            self._add(spot, path, f"{node.tag} is a YAML tag, and no tag is read here; {advice}")
+            advice = "write a value that starts with ! in quotes, or remove the tag"
+            self._add(spot, path, f"YAML tags such as {node.tag} are not supported; {advice}")
         if isinstance(node, MappingNode):
             return self._mapping(node, path)
         if isinstance(node, SequenceNode):
@@ -155,7 +155,7 @@ class _Reader:
 
     def _bound(self, node: Node, path: Path) -> None:
         if len(path) > MAX_DEPTH or len(self.places) > MAX_VALUES:
-            message = f"over {MAX_VALUES} values with all aliases written out; write fewer"
+            message = f"more than {MAX_VALUES} values with all aliases expanded; write fewer"
             raise YamlError(_spot(node), message)
 
     def _mapping(self, node: MappingNode, path: Path) -> dict[str, object]:
@@ -166,27 +166,31 @@ class _Reader:
                 continue
             spot = _spot(key)
             if not isinstance(key, ScalarNode):
-                self._add(spot, path, "a key is a list or a mapping; put a key in braces in quotes")
+                self._add(
+                    spot,
+                    path,
+                    "a key is a list or a mapping; write keys that start with a bracket in quotes",
+                )
                 continue
             name = self._text(key.value, spot, path)
             below = (*path, name)
             if name in data:
                 lines = f"on line {self.places[below].key.line} and on line {spot.line}"
-                self._add(spot, below, f"written twice, {lines}; take one out")
+                self._add(spot, below, f"duplicate key, {lines}; remove one")
             elif self._is_key(key, below):
                 data[name] = self.read(value, below, spot)
         for merged in merges:
             for key, value in self._merged(merged, path):
-                # A key that is written here, or that an earlier merge brought, takes precedence.
+                # A key of the mapping itself or of an earlier merge takes precedence.
                 if key.value not in data and self._is_key(key, (*path, key.value)):
                     data[key.value] = self.read(value, (*path, key.value), _spot(key))
         return data
 
     def _merged(self, node: Node, path: Path, depth: int = 0) -> Iterator[tuple[ScalarNode, Node]]:
-        """Yield the keys and values that << brings into a mapping."""
+        """Yield the keys and values that << merges into a mapping."""
         self._merges += 1
         if depth > MAX_DEPTH or self._merges > MAX_VALUES:
-            raise YamlError(_spot(node), "a mapping that is merged into itself; write the keys out")
+            raise YamlError(_spot(node), "a mapping is merged into itself; write its keys instead")
         if isinstance(node, SequenceNode):
             for each in node.value:
                 yield from self._merged(each, path, depth + 1)
@@ -197,10 +201,10 @@ class _Reader:
                 if _is_merge(key):
                     yield from self._merged(value, path, depth + 1)
         else:
-            self._add(_spot(node), path, "<< takes a mapping or a list of mappings; write an alias")
+            self._add(_spot(node), path, "<< needs a mapping or a list of mappings; write an alias")
 
     def _is_key(self, key: ScalarNode, path: Path) -> bool:
-        """Tell whether there is a key to go on with; note what is wrong with it."""
+        """Return whether a key is usable, and record a mistake in it."""
         kind = key.tag.removeprefix(_TAG)
         match kind:
             case "str" | "timestamp" | "value":
@@ -209,15 +213,15 @@ class _Reader:
                 self._add(_spot(key), path, quote(key.value, _reading(kind, key.value)))
                 return True
             case "null":
-                message = "a key is missing before the colon; write one"
+                message = "the key before the colon is missing"
             case _:
-                message = f"{key.tag} is a YAML tag, and no tag is read here; take it out"
+                message = f"YAML tags such as {key.tag} are not supported; remove it"
         self._add(_spot(key), path, message)
         return False
 
     def _text(self, value: str, spot: Spot, path: Path) -> str:
         if any("\ud800" <= letter <= "\udfff" for letter in value):
-            self._add(spot, path, "half of a character (a surrogate); write the whole one")
+            self._add(spot, path, "half of a surrogate pair; write the whole character")
             return value.encode(errors="replace").decode()
         return value
 
@@ -234,7 +238,7 @@ def _spot(node: Node) -> Spot:
 
 
 def _value(kind: str, source: str) -> object:
-    """Return what a plain value stands for; text where that isn't sure."""
+    """Return the value of a plain scalar, or its text if that is ambiguous."""
     if kind == "null":
         return None
     if kind == "bool":

@@ -8,7 +8,7 @@ from typing import Final
 from matrixci.engine.container_spec import ContainerEnd, ContainerSpec
 from matrixci.engine.gpu import GpuAccess
 from matrixci.engine.labels import PROJECT_LABEL
-from matrixci.matrix.issue_scope import speaks_of
+from matrixci.matrix.issue_scope import matches_cell
 from matrixci.model import SCHEMA_VERSION, Cell, CellLimits, KnownIssue, LockRecord
 from matrixci.sandbox import evidence
 from matrixci.sandbox import files as container_files
@@ -63,7 +63,9 @@ class Sandbox:
             "only": None if self.only is None else list(self.only),
             "imports": list(cell.imports),
             "known": [
-                issue.check for issue in self.known_issues if speaks_of(issue, cell, lock.versions)
+                issue.check
+                for issue in self.known_issues
+                if matches_cell(issue, cell, lock.versions)
             ],
             "limits": {
                 "check_seconds": self.limits.check_timeout,

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Final
 
-from matrixci.matrix.issue_scope import names, speaks_of
+from matrixci.matrix.issue_scope import matches_cell, matches_check
 from matrixci.model import Cell, CellResult, CheckOutcome, CheckResult, KnownIssue
 from matrixci.outcomes import EXECUTED, FAILING
 from matrixci.verdict.judged import ExpectedFailure, JudgedCell, KnownFailure
@@ -76,7 +76,7 @@ class KnownIssues:
         """Return the known issues whose pattern matches a check; cached by check id."""
         found = self._of_check.get(check_id)
         if found is None:
-            found = tuple(issue for issue in self._issues if names(issue, check_id))
+            found = tuple(issue for issue in self._issues if matches_check(issue, check_id))
             self._of_check[check_id] = found
         return found
 
@@ -84,7 +84,7 @@ class KnownIssues:
         self, cell: Cell, check_id: str, versions: Mapping[str, str]
     ) -> KnownIssue | None:
         naming = self._naming(check_id)
-        return next((issue for issue in naming if speaks_of(issue, cell, versions)), None)
+        return next((issue for issue in naming if matches_cell(issue, cell, versions)), None)
 
     def _applied(self, check: CheckResult, cell: Cell, versions: Mapping[str, str]) -> CheckResult:
         """Return a check after the known issue that matches it, if any, was applied."""

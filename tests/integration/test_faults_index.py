@@ -1,4 +1,4 @@
-"""An index that is away, slow, failing or forged: who is at fault is told."""
+"""Cells with a package index that is unreachable, slow, failing or tampered with."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,18 +19,18 @@ INDEX = (CellOutcome.ERROR, Reason.INDEX)
 
 @pytest.fixture
 def index(tmp_path: Path, engine: None) -> Iterator[PrivateIndex]:  # noqa: ARG001
-    """Serve a dependency of the toy's, well or badly."""
+    """Serve a dependency of the toy package, with the faults that a test sets."""
     wheel = write_wheel(tmp_path, "toydependency-1.0", files={"toydependency.py": ""})
     try:
         with serving(wheel) as server:
             yield server
     except OSError as error:
-        pytest.skip(f"the engine's containers can't reach this machine: {error}")
+        pytest.skip(f"the engine's containers cannot reach this machine: {error}")
 
 
 @pytest.fixture(autouse=True)
-def impatient(index: PrivateIndex, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Ask the index once, and not for long."""
+def without_retries(index: PrivateIndex, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Query the index once, with a short timeout."""
     monkeypatch.setenv("UV_INDEX", index.url())
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     monkeypatch.setenv("UV_HTTP_TIMEOUT", "3")
@@ -38,7 +38,7 @@ def impatient(index: PrivateIndex, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 @pytest.mark.parametrize("fault", [Fault.FAILS, Fault.SLOW, Fault.CUTS])
-def test_an_index_that_is_lost_while_it_is_asked(
+def test_an_index_that_fails_during_the_resolution(
     toy: Toy, index: PrivateIndex, fault: Fault
 ) -> None:
     index.faults["machine"] = fault
@@ -51,7 +51,7 @@ def test_an_index_that_is_lost_while_it_is_asked(
 
 
 @pytest.mark.parametrize("fault", [Fault.FAILS, Fault.SLOW, Fault.CUTS])
-def test_an_index_that_is_lost_in_a_build_is_no_fault_of_the_subject(
+def test_an_index_that_fails_during_a_build_is_an_index_error(
     toy: Toy, index: PrivateIndex, fault: Fault
 ) -> None:
     index.faults["build"] = fault
@@ -65,7 +65,7 @@ def test_an_index_that_is_lost_in_a_build_is_no_fault_of_the_subject(
     assert index.password not in message
 
 
-def test_an_index_that_comes_back_in_time_is_no_matter(toy: Toy, index: PrivateIndex) -> None:
+def test_a_retry_succeeds_once_the_index_is_back(toy: Toy, index: PrivateIndex) -> None:
     index.faults["build"] = Fault.FAILS
     index.failures = 1
 
@@ -75,7 +75,7 @@ def test_an_index_that_comes_back_in_time_is_no_matter(toy: Toy, index: PrivateI
     assert ran.cells["closed"].attempts == 2
 
 
-def test_a_wheel_whose_hash_is_wrong_is_not_installed(toy: Toy, index: PrivateIndex) -> None:
+def test_a_wheel_with_a_wrong_hash_is_not_installed(toy: Toy, index: PrivateIndex) -> None:
     index.faults["build"] = Fault.FORGES
 
     ran = toy.run(CHECKS, MODES, retries=2)
@@ -87,9 +87,7 @@ def test_a_wheel_whose_hash_is_wrong_is_not_installed(toy: Toy, index: PrivateIn
     assert cell.attempts == 1
 
 
-def test_what_persists_is_tried_as_often_as_it_says(
-    toy: Toy, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_attempts_of_a_cell_are_counted(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
 
     ran = toy.run(PASSING, retries=1)

@@ -1,4 +1,4 @@
-"""Requirements with a URL in real cells: what they name may be gone once a run has begun."""
+"""Requirements with a URL in real cells, whose sources are deleted after the run has started."""
 
 import shutil
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ CHECKS = {
     "test_toy.py": """
         import os
 
-        def test_all_are_there():
+        def test_all_packages_are_installed():
             import toyfile, toyfolder, toygit, toysubject, toyurl
             assert toygit.COMMIT == os.environ["COMMIT"]
     """
@@ -30,11 +30,11 @@ CHECKS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """A repository with two commits, a folder, a file and a server's file."""
+    """A repository with two commits, a folder, a wheel and a wheel on a server."""
 
     folder: Path
     commits: dict[str, str]
-    """Tag to commit."""
+    """Mapping of tag to commit."""
 
     def remove(self) -> None:
         shutil.rmtree(self.folder)
@@ -42,7 +42,7 @@ class Sources:
 
 @pytest.fixture
 def sources(toy: Toy) -> Iterator[Sources]:
-    """Return what is required, once the matrix that requires it is written."""
+    """Create the sources and a matrix that requires them."""
     folder = toy.folder / "sources"
     folder.mkdir()
     commits = {}
@@ -70,7 +70,7 @@ def sources(toy: Toy) -> Iterator[Sources]:
         yield Sources(folder=folder, commits=commits)
 
 
-def test_they_are_installed_and_stay_what_they_were(toy: Toy, sources: Sources) -> None:
+def test_own_wheels_are_installed_and_stored_with_the_run(toy: Toy, sources: Sources) -> None:
     with toy.command() as command:
         status = command.end()
     assert status == 0, command.stderr
@@ -93,7 +93,7 @@ def test_they_are_installed_and_stay_what_they_were(toy: Toy, sources: Sources) 
     assert done.returncode == 0, done.stderr
     assert "built anew from the stored lock" in done.stderr
 
-    # Without its result, this cell is resolved again, from the wheels that the run has.
+    # Without its result, the cell is resolved again, from the wheels stored with the run.
     (ran.stored.folder / "cells" / f"{second.cell.id}.json").unlink()
     with toy.command("--resume") as resumed:
         status = resumed.end()
@@ -105,7 +105,7 @@ def test_they_are_installed_and_stay_what_they_were(toy: Toy, sources: Sources) 
     assert again.lock.digest == second.lock.digest
 
 
-def test_they_go_along_with_a_plan(toy: Toy, sources: Sources) -> None:
+def test_own_wheels_are_stored_with_a_plan(toy: Toy, sources: Sources) -> None:
     folder = plan(toy)
     sources.remove()
     shutil.rmtree(toy.folder / "planner")
@@ -117,5 +117,5 @@ def test_they_go_along_with_a_plan(toy: Toy, sources: Sources) -> None:
     assert done.returncode == 0, done.stderr
     commits = {wheel.commit for wheel in read_run(merged).run.own_wheels}
     assert commits == {None, *sources.commits.values()}
-    # The wheels of both commits have one name.
+    # The wheels of both commits have the same name.
     assert len(list(folder.glob("wheels/*/toygit-1.0-py3-none-any.whl"))) == 2

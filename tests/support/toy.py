@@ -30,8 +30,8 @@ from matrixci.execution.execute import execute
 from matrixci.execution.listener import Listener
 from matrixci.execution.settings import ExecutionOptions, Settings
 from matrixci.locks.subject import resolve_subject
-from matrixci.matrix.cells import Selection, choose
 from matrixci.matrix.loader import load_matrix
+from matrixci.matrix.selection import Selection, select_cells
 from matrixci.model import CellOutcome, CellResult, Reason
 from matrixci.runs.folder import StoredRun, read_run
 from matrixci.verdict.judge import exit_code
@@ -223,7 +223,7 @@ class Toy:
             work_dir=self.work_dir,
             options=ExecutionOptions(fresh=fresh, registry=registry),
         )
-        return await execute(settings, choose(matrix, Selection()), listener, ["toy"])
+        return await execute(settings, select_cells(matrix, Selection()), listener, ["toy"])
 
     @contextmanager
     def command(

@@ -33,8 +33,8 @@ from matrixci.fanout.plan import Plan, PlannedCell, PlannedLock, read_plan
 from matrixci.fanout.planner import PlanRequest
 from matrixci.locks.lock import Lock, Unsatisfiable, parse_lock
 from matrixci.matrix.axes import RESERVED
-from matrixci.matrix.cells import Chosen
 from matrixci.matrix.loader import load_matrix
+from matrixci.matrix.selection import SelectedCells
 from matrixci.model import BaseOrigin, Cell, CellOutcome, CheckOutcome, Reason, Run
 from matrixci.runs.folder import RunFolder, read_run
 from matrixci.util.resources import data_folder
@@ -164,16 +164,16 @@ def test_cells_are_chosen_by_axis_and_by_id(
         ("py3.12-numpy1-cpu", "There is no option py3.12-numpy1-cpu; there is --python, "),
         ("--python", "--python needs a value of the axis python."),
         ("--python=", "--python= needs a value of the axis python."),
-        ("--python 3.9", 'python: no cell has the value "3.9". '),
-        ("--python 3.12,", 'python: no cell has the value "". There is 3.12, 3.13.'),
-        ("--cell py9*", 'No cell matches "py9*". There is py3.12-numpy1-cpu, '),
+        ("--python 3.9", 'Unknown value "3.9" of the axis python. '),
+        ("--python 3.12,", 'Unknown value "" of the axis python. Values: 3.12, 3.13.'),
+        ("--cell py9*", 'No cell matches "py9*". Available cells: py3.12-numpy1-cpu, '),
         (
             "--cell *-cpu --device cuda",
-            "No cell is all of this at once: device cuda, *-cpu. There is py3.12-numpy1-cpu, ",
+            'No cell matches device=cuda and "*-cpu". Available cells: py3.12-numpy1-cpu, ',
         ),
-        ("--tier newst", 'There is no tier "newst". Did you mean "newest"? There is newest.'),
-        ("--tier newest --python 3.12", "No cell is all of this at once: python 3.12, tier newest"),
-        ("--numpy 3.x --device gpu", 'numpy: no cell has the value "3.x". '),
+        ("--tier newst", 'Unknown tier "newst". Did you mean "newest"? Tiers: newest.'),
+        ("--tier newest --python 3.12", "No cell matches python=3.12 and tier newest"),
+        ("--numpy 3.x --device gpu", 'Unknown value "3.x" of the axis numpy. '),
     ],
 )
 def test_a_mistake_in_the_choice_is_told_with_what_there_is(
@@ -263,7 +263,7 @@ def test_a_bad_matrix_file_is_told_with_its_place(
 def test_a_matrix_file_that_is_not_there_is_told(command: Command, tmp_path: Path) -> None:
     done = command("matrix", "--matrix", "other.yaml")
     assert done.code == ExitCode.USAGE
-    assert done.err[0].startswith("other.yaml: there is no such file; name another with --matrix")
+    assert done.err[0].startswith("other.yaml: file not found; name another one with --matrix")
     (tmp_path / "other.yaml").write_text("\n".join(done.err[1:]), encoding="utf-8")
     assert set(load_matrix(tmp_path / "other.yaml").axes) == {"python"}  # the example is a matrix
 
@@ -272,8 +272,8 @@ def test_a_matrix_file_that_is_not_there_is_told(command: Command, tmp_path: Pat
     ("arguments", "told"),
     [
         ("--subject ./absent", "The subject ./absent does not exist (looked for "),
-        ("--subject a==", "not a requirement: "),
-        ("--subject ftp://host.example/a", "not a URL that can be read"),
+        ("--subject a==", "invalid requirement: "),
+        ("--subject ftp://host.example/a", "unsupported URL"),
         ("--check not", "--check 'not' is not understood: write words with and, or, not"),
         ("--check a=1", "--check 'a=1' is not understood: "),
         ("--checks empty", "There is no check in empty: no file named test_*.py or *_test.py."),
@@ -605,7 +605,7 @@ def test_what_the_command_asks_for_is_what_is_run(
     seen: list[tuple[Settings, list[str], Sequence[str]]] = []
 
     async def execute(
-        settings: Settings, chosen: Chosen, _: object, words: Sequence[str]
+        settings: Settings, chosen: SelectedCells, _: object, words: Sequence[str]
     ) -> JudgedRun:
         seen.append((settings, [cell.id for cell in chosen.cells], words))
         return judge_folder(stored(settings.work_dir, CellOutcome.FAILED))
@@ -638,7 +638,7 @@ def test_a_run_records_the_tier_that_was_asked_for(
     recorded: list[Run] = []
 
     async def execute(
-        settings: Settings, chosen: Chosen, _: object, words: Sequence[str]
+        settings: Settings, chosen: SelectedCells, _: object, words: Sequence[str]
     ) -> JudgedRun:
         recorded.append(new_run(settings, chosen, words))
         return judge_folder(stored(settings.work_dir, CellOutcome.PASSED))

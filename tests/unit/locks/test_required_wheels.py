@@ -14,7 +14,7 @@ from matrixci.errors import ExitCode, SubjectError
 from matrixci.locks.own_wheels import KeptWheel
 from matrixci.locks.required_wheels import make_wheels, without_credentials
 from matrixci.locks.wheel_fit import wheel_fits
-from matrixci.matrix.cells import Chosen
+from matrixci.matrix.selection import SelectedCells
 
 
 def make(
@@ -199,5 +199,5 @@ def test_a_requirement_that_applies_to_no_cell_is_skipped(tmp_path: Path) -> Non
 
 def test_cells_are_stored_without_credentials() -> None:
     cell = a_cell(requires=("numpy<2", "tool @ git+https://me:secret@host.example/a@main"))
-    chosen = without_credentials(Chosen(cells=(cell,), unselected=()))
+    chosen = without_credentials(SelectedCells(cells=(cell,), unselected=()))
     assert chosen.cells[0].requires == ("numpy<2", "tool @ git+https://***@host.example/a@main")

@@ -1,4 +1,4 @@
-"""Whatever is in the file, a Matrix comes of it, or plain lines with a place each."""
+"""Any file gives a Matrix, or an error with one readable line for each mistake."""
 
 import contextlib
 import re
@@ -49,24 +49,24 @@ def in_a_folder_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield
 
 
-def holds(text: str) -> None:
-    """Nothing but a Matrix or plain lines, each with a place, may come of a text."""
+def check(text: str) -> None:
+    """Assert that a text gives a Matrix or an error with readable lines."""
     Path("matrix.yaml").write_bytes(text.encode(errors="surrogatepass"))
-    told = ""
+    message = ""
     try:
         load_matrix(Path("matrix.yaml"))
     except MatrixFileError as error:
-        told = str(error) or "nothing"
-    assert all(LINE.fullmatch(line) for line in told.splitlines())
-    assert "Input should" not in told
+        message = str(error) or "nothing"
+    assert all(LINE.fullmatch(line) for line in message.splitlines())
+    assert "Input should" not in message
 
 
 @QUICK
 @given(st.text())
 @example("\udfff")
 @example(": ")
-def test_any_text_is_told_without_a_traceback(text: str) -> None:
-    holds(text)
+def test_any_text_gives_no_traceback(text: str) -> None:
+    check(text)
 
 
 @QUICK
@@ -74,8 +74,8 @@ def test_any_text_is_told_without_a_traceback(text: str) -> None:
 @example("limits: {pids: 1__0}")
 @example('"\\U')
 @example("? - !!int a: *b")
-def test_any_pieces_of_yaml_are_told_without_a_traceback(text: str) -> None:
-    holds(text)
+def test_any_pieces_of_yaml_give_no_traceback(text: str) -> None:
+    check(text)
 
 
 def test_text_to_mutate_is_a_valid_matrix() -> None:
@@ -98,5 +98,5 @@ def mutated(draw: st.DrawFn) -> str:
 
 @QUICK
 @given(mutated())
-def test_a_mutated_matrix_is_told_without_a_traceback(text: str) -> None:
-    holds(text)
+def test_a_mutated_matrix_gives_no_traceback(text: str) -> None:
+    check(text)

@@ -1,7 +1,7 @@
 import pytest
 
 from matrixci.errors import SubjectError
-from matrixci.matrix.definition import SubjectKind, subject_kind
+from matrixci.matrix.subject_kind import SubjectKind, subject_kind
 
 
 @pytest.mark.parametrize(
@@ -26,28 +26,28 @@ from matrixci.matrix.definition import SubjectKind, subject_kind
         ("git+ssh://git@host.example/a/b", SubjectKind.URL),
     ],
 )
-def test_a_subject_is_judged_by_its_shape(text: str, kind: SubjectKind) -> None:
+def test_the_kind_follows_from_the_spelling(text: str, kind: SubjectKind) -> None:
     assert subject_kind(text) is kind
     assert subject_kind(f" {text} ") is kind
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
-        ("", "no subject"),
-        ("  ", "no subject"),
-        ("a\nb", "no subject"),
-        ("ftp://host.example/a", "not a URL that can be read"),
-        ("https://", "not a URL that can be read"),
-        ("git+https:///", "not a URL that can be read"),
-        ("git+ftp://host.example/a", "not a URL that can be read"),
-        ("hg+https://host.example/a", "not a URL that can be read"),
-        ("https://host.example/a b", "not a URL that can be read"),
-        ("a==", "not a requirement"),
-        ("a b", "not a requirement"),
-        ("-e x", "not a requirement"),
+        ("", "empty subject"),
+        ("  ", "empty subject"),
+        ("a\nb", "empty subject"),
+        ("ftp://host.example/a", "unsupported URL"),
+        ("https://", "unsupported URL"),
+        ("git+https:///", "unsupported URL"),
+        ("git+ftp://host.example/a", "unsupported URL"),
+        ("hg+https://host.example/a", "unsupported URL"),
+        ("https://host.example/a b", "unsupported URL"),
+        ("a==", "invalid requirement"),
+        ("a b", "invalid requirement"),
+        ("-e x", "invalid requirement"),
     ],
 )
-def test_what_is_no_subject_is_told(text: str, told: str) -> None:
-    with pytest.raises(SubjectError, match=f"^{told}"):
+def test_an_invalid_subject_is_reported(text: str, message: str) -> None:
+    with pytest.raises(SubjectError, match=f"^{message}"):
         subject_kind(text)

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from matrixci.matrix import validators
-from matrixci.matrix.mistakes import KEY, Mistake, Path
+from matrixci.matrix.mistakes import KEY, KeyPath, Mistake
 from matrixci.util.text import listed, nearest
 
 PYTHON: Final = "python"
@@ -127,12 +127,12 @@ class AxisValue(MatrixSection):
     requires: Requirements = Field(
         default=(),
         description="Requirements (PEP 508) to install in addition to the subject and the "
-        "top-level `requires`. One requirement or a list.",
+        "top-level `requires`. One requirement or a list. Default: none.",
     )
     environment: Environment = Field(
         default_factory=dict,
         description="Environment variables of the container. They override those of the "
-        "top-level `environment`.",
+        "top-level `environment`. Default: none.",
     )
     torch_backend: TorchBackend | None = Field(
         default=None,
@@ -142,8 +142,8 @@ class AxisValue(MatrixSection):
     )
     base: Annotated[str, AfterValidator(validators.image)] | None = Field(
         default=None,
-        description="Image that the Python interpreter is copied from, instead of `base.python`. "
-        "`{python}` is replaced by the version X.Y.",
+        description="Image that the Python interpreter is copied from. `{python}` is replaced by "
+        "the version X.Y. Default: `base.python`.",
     )
     gpu: bool = Field(
         default=False,
@@ -153,8 +153,7 @@ class AxisValue(MatrixSection):
     )
     runner: Labels | None = Field(
         default=None,
-        description="GitHub Actions runner, one label or a list, instead of the top-level "
-        "`runner`.",
+        description="GitHub Actions runner, one label or a list. Default: the top-level `runner`.",
     )
 
 
@@ -215,7 +214,7 @@ def empty_rule_mistakes(section: str, rules: Sequence[object]) -> list[Mistake]:
 
 
 def rule_mistakes(
-    names: AxisNames, path: Path, rule: Mapping[str, Collection[str]]
+    names: AxisNames, path: KeyPath, rule: Mapping[str, Collection[str]]
 ) -> list[Mistake]:
     """Return a mistake for each axis or value in a rule that the matrix does not have."""
     mistakes = []

@@ -33,7 +33,7 @@ from matrixci.matrix.combinations import (
 from matrixci.matrix.gates import Gates, bounds_mistakes
 from matrixci.matrix.known_issues import KnownIssueEntry
 from matrixci.matrix.limits import Limits
-from matrixci.matrix.mistakes import Mistake, Path, raise_mistakes
+from matrixci.matrix.mistakes import KeyPath, Mistake, raise_mistakes
 from matrixci.matrix.subject_kind import subject_kind
 from matrixci.matrix.tiers import TIERS_SCHEMA, Tiers, tier_mistakes
 
@@ -120,7 +120,7 @@ class Matrix(MatrixSection):
     requires: Requirements = Field(
         default=(),
         description="Requirements (PEP 508) that every cell installs in addition to the subject. "
-        "One requirement or a list.",
+        "One requirement or a list. Default: none.",
     )
     imports: tuple[Annotated[str, AfterValidator(validators.import_name)], ...] = Field(
         default=(),
@@ -145,30 +145,30 @@ class Matrix(MatrixSection):
     exclude: tuple[CellRule, ...] = Field(
         default=(),
         description="Rules for combinations to leave out. A combination that matches one of the "
-        "rules is not a cell, unless a rule of `include` matches it too.",
+        "rules is not a cell, unless a rule of `include` matches it too. Default: none.",
     )
     include: tuple[CellRule, ...] = Field(
         default=(),
         description="Rules for exceptions from `exclude`. A combination that matches one of the "
-        "rules is a cell even if it is excluded.",
+        "rules is a cell even if it is excluded. Default: none.",
     )
     tiers: Tiers = Field(
         default_factory=dict,
         description="Named parts of the matrix for the option `--tier`, each with a list of "
         "rules. A cell that matches one of the rules belongs to the tier; the rule `{}` matches "
-        "every cell.",
+        "every cell. Default: none.",
         json_schema_extra=TIERS_SCHEMA,
     )
     precompile: tuple[Annotated[str, AfterValidator(validators.statement)], ...] = Field(
         default=(),
         description="Python statements to run once while the image of a cell is built. The "
         "bytecode of the modules that they import becomes part of the image, so that checks "
-        "start faster.",
+        "start faster. Default: none.",
     )
     known_issues: tuple[KnownIssueEntry, ...] = Field(
         default=(),
         description="Expected failures. A check that fails as expected has the outcome "
-        "`known-issue`; one that passes has the outcome `unexpected-pass`.",
+        "`known-issue`; one that passes has the outcome `unexpected-pass`. Default: none.",
     )
     gates: Gates = Field(default=Gates(), description="Conditions that a release must meet.")
     base: Base = Field(
@@ -182,7 +182,7 @@ class Matrix(MatrixSection):
     )
     environment: Environment = Field(
         default_factory=dict,
-        description="Environment variables for the containers of all cells.",
+        description="Environment variables for the containers of all cells. Default: none.",
     )
     limits: Limits = Field(
         default=Limits(), description="Limits for the resources and the time of each cell."
@@ -227,7 +227,7 @@ class Matrix(MatrixSection):
             if not any(matches_rule(rule, cell) for cell in cells)
         ]
 
-    def _cell_rules(self) -> Iterator[tuple[Path, dict[str, tuple[str, ...]]]]:
+    def _cell_rules(self) -> Iterator[tuple[KeyPath, dict[str, tuple[str, ...]]]]:
         """Yield the rules that must match a cell, each with its path."""
         for index, issue in enumerate(self.known_issues):
             where = {axis: as_values(values) for axis, values in issue.where.items()}

@@ -70,7 +70,7 @@ class Limits(MatrixSection):
     result_size: Size = Field(
         default=32 * 2**20,
         description="Maximum size of the result file of a container: bytes, or text such as "
-        '"32 MiB". A larger file is rejected, and the cell has the outcome `error`.',
+        '"32 MiB". A larger file is rejected.',
     )
     min_free_disk: Size = Field(
         default=10 * 2**30,

@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 """Keys and indexes of a value, starting at the top level."""
 
 KEY: Final = "[key]"
@@ -21,7 +21,7 @@ TYPE: Final = "matrixci"
 class Mistake:
     """A mistake at a path: what is wrong, and what to write instead."""
 
-    path: Path
+    path: KeyPath
     message: str
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from matrixci.matrix.mistakes import Path
+from matrixci.matrix.mistakes import KeyPath
 from matrixci.matrix.yaml_document import Document, Place, dotted, quote
 from matrixci.matrix.yaml_errors import Located
 
@@ -32,7 +32,7 @@ def expand_shorthand(document: Document) -> Document:
 
 
 def _values(
-    path: Path, listed: list[object], places: dict[Path, Place], mistakes: list[Located]
+    path: KeyPath, listed: list[object], places: dict[KeyPath, Place], mistakes: list[Located]
 ) -> dict[str, object]:
     """Return the values of an axis as a mapping, each with its position in the list."""
     values: dict[str, object] = {}

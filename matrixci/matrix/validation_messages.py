@@ -10,7 +10,7 @@ from matrixci.matrix.axes import AxisValue
 from matrixci.matrix.definition import Base, Matrix
 from matrixci.matrix.gates import Gates
 from matrixci.matrix.limits import Limits
-from matrixci.matrix.mistakes import KEY, TYPE, Mistake, Path
+from matrixci.matrix.mistakes import KEY, TYPE, KeyPath, Mistake
 from matrixci.matrix.renamed_keys import new_key
 from matrixci.matrix.validators import begins_with_operator
 from matrixci.matrix.yaml_document import Document, Place, quote
@@ -42,7 +42,7 @@ def readable_mistakes(error: ValidationError, document: Document) -> list[Mistak
     """Return the mistakes of an error, each once and at its path in the document."""
     errors = error.errors(include_url=False, include_input=False)
     misspelled = {(*path[:-1], near) for path, near in _misspelled(errors)}
-    expected: dict[Path, list[str]] = {}
+    expected: dict[KeyPath, list[str]] = {}
     mistakes = []
     for each in errors:
         path = document.trace(each["loc"])
@@ -54,7 +54,7 @@ def readable_mistakes(error: ValidationError, document: Document) -> list[Mistak
     return [*types, *mistakes]
 
 
-def _misspelled(errors: list[ErrorDetails]) -> Iterator[tuple[Path, str]]:
+def _misspelled(errors: list[ErrorDetails]) -> Iterator[tuple[KeyPath, str]]:
     for each in errors:
         path = each["loc"]
         if each["type"] == "extra_forbidden" and (near := nearest(str(path[-1]), _keys(path[:-1]))):
@@ -87,7 +87,7 @@ def _unquoted(context: Mapping[str, Any]) -> str:
     return str(context["expected"]).replace("'", "")
 
 
-def _wrong_type(path: Path, expected: list[str], place: Place) -> Mistake:
+def _wrong_type(path: KeyPath, expected: list[str], place: Place) -> Mistake:
     if _TEXT in expected and place.needs_quotes:
         return Mistake(path=path, message=quote(place.source, place.reading))
     words = " or ".join(dict.fromkeys(expected))
@@ -104,7 +104,7 @@ def _wrong_type(path: Path, expected: list[str], place: Place) -> Mistake:
     return Mistake(path=path, message=message)
 
 
-def _unknown_key(path: Path) -> str:
+def _unknown_key(path: KeyPath) -> str:
     key, keys = str(path[-1]), _keys(path[:-1])
     if begins_with_operator(key):
         return 'a comma in braces starts a new key; write "numpy>=1.26,<2" in quotes'
@@ -115,7 +115,7 @@ def _unknown_key(path: Path) -> str:
     return f"unknown key; {hint}"
 
 
-def _keys(path: Path) -> list[str]:
+def _keys(path: KeyPath) -> list[str]:
     """Return the known keys of the mapping at a path."""
     model: type[BaseModel]
     match path:

@@ -13,7 +13,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.reader import ReaderError
 
-from matrixci.matrix.mistakes import KEY, Mistake, Path
+from matrixci.matrix.mistakes import KEY, KeyPath, Mistake
 from matrixci.matrix.yaml_errors import Located, Spot, YamlError, character_error, syntax_error
 
 MAX_DEPTH: Final = 32
@@ -54,12 +54,12 @@ class Document:
     """Data of a file, with the position of each value and the mistakes found while parsing."""
 
     data: object
-    places: Mapping[Path, Place]
+    places: Mapping[KeyPath, Place]
     mistakes: tuple[Located, ...]
 
-    def trace(self, path: Path) -> Path:
+    def trace(self, path: KeyPath) -> KeyPath:
         """Return a path without the steps that are not in the text."""
-        traced: Path = ()
+        traced: KeyPath = ()
         for step in path:
             if (*traced, step) in self.places:
                 traced = (*traced, step)
@@ -73,7 +73,7 @@ class Document:
         return Located(spot, dotted(path), mistake.message)
 
 
-def dotted(path: Path) -> str:
+def dotted(path: KeyPath) -> str:
     """Return a path as text, such as axes.numpy.1.x.requires[0]."""
     steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return "".join(steps).removeprefix(".")
@@ -128,11 +128,11 @@ class _Reader:
     """Convert nodes to plain data, and collect positions and mistakes."""
 
     def __init__(self) -> None:
-        self.places: dict[Path, Place] = {}
+        self.places: dict[KeyPath, Place] = {}
         self.mistakes: list[Located] = []
         self._merges = 0
 
-    def read(self, node: Node, path: Path, key: Spot | None) -> object:
+    def read(self, node: Node, path: KeyPath, key: Spot | None) -> object:
         self._bound(node, path)
         spot, kind = _spot(node), node.tag.removeprefix(_TAG)
         scalar = isinstance(node, ScalarNode)
@@ -153,12 +153,12 @@ class _Reader:
         value = _value(kind, node.value)
         return self._text(value, spot, path) if isinstance(value, str) else value
 
-    def _bound(self, node: Node, path: Path) -> None:
+    def _bound(self, node: Node, path: KeyPath) -> None:
         if len(path) > MAX_DEPTH or len(self.places) > MAX_VALUES:
             message = f"more than {MAX_VALUES} values with all aliases expanded; write fewer"
             raise YamlError(_spot(node), message)
 
-    def _mapping(self, node: MappingNode, path: Path) -> dict[str, object]:
+    def _mapping(self, node: MappingNode, path: KeyPath) -> dict[str, object]:
         data: dict[str, object] = {}
         merges = [value for key, value in node.value if _is_merge(key)]
         for key, value in node.value:
@@ -186,7 +186,9 @@ class _Reader:
                     data[key.value] = self.read(value, (*path, key.value), _spot(key))
         return data
 
-    def _merged(self, node: Node, path: Path, depth: int = 0) -> Iterator[tuple[ScalarNode, Node]]:
+    def _merged(
+        self, node: Node, path: KeyPath, depth: int = 0
+    ) -> Iterator[tuple[ScalarNode, Node]]:
         """Yield the keys and values that << merges into a mapping."""
         self._merges += 1
         if depth > MAX_DEPTH or self._merges > MAX_VALUES:
@@ -203,7 +205,7 @@ class _Reader:
         else:
             self._add(_spot(node), path, "<< needs a mapping or a list of mappings; write an alias")
 
-    def _is_key(self, key: ScalarNode, path: Path) -> bool:
+    def _is_key(self, key: ScalarNode, path: KeyPath) -> bool:
         """Return whether a key is usable, and record a mistake in it."""
         kind = key.tag.removeprefix(_TAG)
         match kind:
@@ -219,13 +221,13 @@ class _Reader:
         self._add(_spot(key), path, message)
         return False
 
-    def _text(self, value: str, spot: Spot, path: Path) -> str:
+    def _text(self, value: str, spot: Spot, path: KeyPath) -> str:
         if any("\ud800" <= letter <= "\udfff" for letter in value):
             self._add(spot, path, "half of a surrogate pair; write the whole character")
             return value.encode(errors="replace").decode()
         return value
 
-    def _add(self, spot: Spot, path: Path, message: str) -> None:
+    def _add(self, spot: Spot, path: KeyPath, message: str) -> None:
         self.mistakes.append(Located(spot, dotted(path), message))
 
 

@@ -1,10 +1,10 @@
-"""Times matrixci, cold, against the plain way: a loop of `docker build` with pip and `docker run`.
+"""Time matrixci without caches against a plain loop of `docker build` with pip and `docker run`.
 
 Usage: plain_loop.py [--rounds N] CELL...
 
-Both do the same cells from the same locks and base images, one after the other in each round, each
-with nothing in the build cache. The images of the cells and the engine's whole build cache are
-removed on the way. Printed: each round, the medians, and the ratio of each round.
+Both run the same cells from the same locks and base images. Before each of them, the images of
+cells and the whole build cache of the engine are removed. Prints the times of each round, the
+medians, and the ratio of each round.
 """
 
 import argparse
@@ -33,7 +33,7 @@ RUN --mount=type=secret,id=ca --mount=type=secret,id=index \\
 
 
 def call(*argv: str | Path, statuses: tuple[int, ...] = (0,)) -> float:
-    """Run a command that must end with one of some exit statuses; return its seconds."""
+    """Run a command, check its exit status, and return the seconds it took."""
     began = time.monotonic()
     done = subprocess.run(argv, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode not in statuses:
@@ -41,13 +41,13 @@ def call(*argv: str | Path, statuses: tuple[int, ...] = (0,)) -> float:
     return time.monotonic() - began
 
 
-def forget_builds() -> None:
-    """Empty what a build could take from an earlier one; base images stay for both ways."""
+def remove_builds() -> None:
+    """Remove cell images and the build cache; keep base images."""
     call("docker", "image", "prune", "--all", "--force", "--filter", "label=org.matrixci=image")
     call("docker", "buildx", "prune", "--all", "--force")
 
 
-def ours(cells: list[str], work_dir: Path) -> float:
+def time_matrixci(cells: list[str], work_dir: Path) -> float:
     """Run the cells with matrixci; return the seconds."""
     chosen = [word for cell in cells for word in ("--cell", cell)]
     argv = [
@@ -63,13 +63,13 @@ def ours(cells: list[str], work_dir: Path) -> float:
     return call(*argv, statuses=(0, 1))
 
 
-def plain(cells: list[str], work_dir: Path) -> float:
-    """Build and run each cell the plain way; return the seconds of all."""
+def time_plain_loop(cells: list[str], work_dir: Path) -> float:
+    """Build and run all cells in a plain loop; return the seconds."""
     return sum(plain_cell(cell, work_dir / "runs/latest") for cell in cells)
 
 
 def plain_cell(cell: str, run: Path) -> float:
-    """Build and run one cell the plain way, from the lock of an earlier run; return the seconds."""
+    """Build and run one cell from the lock of an earlier run; return the seconds."""
     result = json.loads((run / f"cells/{cell}.json").read_text())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -86,7 +86,7 @@ def plain_cell(cell: str, run: Path) -> float:
         tag = f"matrixci/plain:{cell}"
         label = "--label=org.matrixci=image"
         seconds = call("docker", "build", "--no-cache", label, "-t", tag, *secrets, context)
-        told = {
+        description = {
             "schema": 1,
             "nonce": "",
             "run": "",
@@ -106,14 +106,14 @@ def plain_cell(cell: str, run: Path) -> float:
         shutil.copytree(data_folder("harness"), mounted / "harness")
         shutil.copytree(data_folder("checks"), mounted / "checks")
         (mounted / "results").mkdir()
-        (mounted / "cell.json").write_text(json.dumps(told))
+        (mounted / "cell.json").write_text(json.dumps(description))
         volume = f"--volume={mounted}:/matrixci"
         argv = ["docker", "run", "--rm", "--network=none", "--cpus=1", volume, tag, *COMMAND]
         return seconds + call(*argv)
 
 
 def main() -> None:
-    """Time both ways, round by round."""
+    """Time both in each round."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("cells", nargs="*", default=["py3.11-numpy2-cpu", "py3.12-numpy1-cpu"])
@@ -122,15 +122,15 @@ def main() -> None:
     rounds = []
     for number in range(1, options.rounds + 1):
         with tempfile.TemporaryDirectory() as name:
-            forget_builds()
-            mine = ours(options.cells, Path(name))
-            forget_builds()
-            other = plain(options.cells, Path(name))
-        rounds.append((mine, other))
-        print(f"round {number}: matrixci {mine:.0f} s, plain loop {other:.0f} s")
-    mine, other = (statistics.median(column) for column in zip(*rounds, strict=True))
+            remove_builds()
+            own = time_matrixci(options.cells, Path(name))
+            remove_builds()
+            plain = time_plain_loop(options.cells, Path(name))
+        rounds.append((own, plain))
+        print(f"round {number}: matrixci {own:.0f} s, plain loop {plain:.0f} s")
+    own, plain = (statistics.median(column) for column in zip(*rounds, strict=True))
     ratios = ", ".join(f"{plain / own:.2f}" for own, plain in rounds)
-    print(f"medians: matrixci {mine:.0f} s, plain loop {other:.0f} s; plain/matrixci {ratios}")
+    print(f"medians: matrixci {own:.0f} s, plain loop {plain:.0f} s; plain/matrixci {ratios}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Time the way from a run's files to its reports in all formats, on a run that is made up.
+"""Time reading a generated run and writing its reports in all formats.
 
 Usage: python bench/reports.py [--cells 10000] [--checks 60] [--baseline] [--work-dir DIR]
 """
@@ -36,11 +36,11 @@ from matrixci.verdict.judge import JudgeOptions, judge
 
 BEGAN: Final = datetime(2026, 11, 21, 10, tzinfo=UTC)
 DISTRIBUTIONS: Final = {f"package-{number}": f"{number}.0.1" for number in range(60)}
-FAILS: Final = 97  # one check in so many
+FAILS: Final = 97  # one of this many checks fails
 
 
 def cells(count: int) -> tuple[Cell, ...]:
-    """Return cells over four axes, two devices across."""
+    """Return cells over four axes, two of them devices."""
     minors = range(10, 15)
     stacks = range(-(-count // (len(minors) * 2 * 2)))
     made = [
@@ -65,7 +65,7 @@ def cells(count: int) -> tuple[Cell, ...]:
 
 
 def result(run: str, cell: Cell, index: int, checks: int) -> CellResult:
-    """Return a result in which now and then a check fails, with all that a real one says."""
+    """Return a realistic result in which some checks fail."""
     return CellResult(
         run=run,
         cell=cell,
@@ -96,11 +96,11 @@ def result(run: str, cell: Cell, index: int, checks: int) -> CellResult:
 
 
 def check(index: int, number: int) -> CheckResult:
-    """Return what a check came to in the cell of an index."""
+    """Return the result of a check in the cell with an index."""
     fails = (index * 61 + number) % FAILS == 0
     return CheckResult(
         id=f"test_module_{number % 8}.py::test_something_that_a_user_does[case-{number}-eager]",
-        claim=f"A user's way number {number} through the package leaves the state as it was.",
+        claim=f"Use case {number} of the package leaves the state unchanged.",
         outcome=CheckOutcome.FAILED if fails else CheckOutcome.PASSED,
         message=f"expected {number}\nseen: nothing, in cell {index}" if fails else "",
         detail="\n".join(f"line {line} of a traceback" for line in range(40)) if fails else "",
@@ -111,7 +111,7 @@ def check(index: int, number: int) -> CheckResult:
 
 
 def at(index: int, step: int) -> datetime:
-    """Return an instant that no two steps of a run share."""
+    """Return a time that is unique for each step of a run."""
     return BEGAN + timedelta(seconds=step, microseconds=index * 37 % 1_000_000)
 
 
@@ -140,7 +140,7 @@ def make(work_dir: Path, name: str, count: int, checks: int) -> Path:
                 check=f"test_module_{number}.py::*case-{number}-*",
                 versions={"transformers": ">=5"},
                 reference=f"owner/name#{number}",
-                reason="not mended yet",
+                reason="not fixed yet",
                 expires=date(2027, 6, 30),
             )
             for number in range(4)
@@ -156,15 +156,15 @@ def make(work_dir: Path, name: str, count: int, checks: int) -> Path:
 
 
 def measure(folder: Path, baseline: Path | None) -> None:
-    """Read, judge and report; print the seconds of each step, and the memory at its most."""
+    """Read, judge and report a run; print the time and peak memory of each step."""
     begin = last = time.perf_counter()
     began = time.process_time()
 
-    def told(what: str) -> None:
+    def log(step: str) -> None:
         nonlocal last
         now = time.perf_counter()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"{what:<12} {now - last:6.2f} s   at most {peak:4.0f} MiB so far")
+        print(f"{step:<12} {now - last:6.2f} s   peak {peak:4.0f} MiB so far")
         last = now
 
     today = BEGAN.date()
@@ -172,24 +172,24 @@ def measure(folder: Path, baseline: Path | None) -> None:
     if baseline is not None:
         stored = read_run(baseline)
         before = judge(stored.run, stored.results, stored.problems, today)
-        told("baseline")
+        log("baseline")
     stored = read_run(folder)
-    told("read")
+    log("read")
     judged = judge(
         stored.run, stored.results, stored.problems, today, JudgeOptions(baseline=before)
     )
     del stored
-    told("judge")
+    log("judge")
     report = read_report(judged, folder)
     for each in FORMATS.values():
         (path,) = write_all(report, folder / "report", [each])
-        told(f"{each.name} ({path.stat().st_size / 2**20:.1f} MiB)")
+        log(f"{each.name} ({path.stat().st_size / 2**20:.1f} MiB)")
     took = time.perf_counter() - begin
     print(f"{'all':<12} {took:6.2f} s   {time.process_time() - began:.2f} s of a CPU")
 
 
 def main() -> None:
-    """Make a run in a folder of its own and measure it in a process of its own."""
+    """Generate a run and measure it in a separate process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cells", type=int, default=10_000)
     parser.add_argument("--checks", type=int, default=60)
@@ -209,7 +209,7 @@ def main() -> None:
             folders.append(
                 folder if folder.is_dir() else make(work_dir, name, given.cells, given.checks)
             )
-        # The making takes memory of its own.
+        # Generating the run takes memory, so measure in another process.
         subprocess.run([sys.executable, __file__, "--measure", *folders], check=True)  # noqa: S603
 
 

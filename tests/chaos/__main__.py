@@ -2,8 +2,8 @@
 
 Usage: python -m chaos [--matrices N] [--seed N]
 
-The engine is one of its own, so it may be killed. Whatever happened, each cell must come to what it
-comes to without a fault, what had finished must stay as it was, and nothing may be left.
+Uses a separate engine, which may be killed. In spite of all faults, each cell must reach its usual
+outcome, finished results must not change, and nothing may be left behind.
 """
 
 import argparse
@@ -26,38 +26,40 @@ from chaos.faults import Fault, inject
 from chaos.scene import CHECKS, MODES, Scene
 from matrixci.runs.folder import read_run
 
-BETWEEN = (2.0, 8.0)
-"""Seconds from one fault to the next, at least and at most."""
-MOST = 8
-"""Faults in one matrix; then it is left alone, so that it comes to an end."""
-OFTEN = [Fault.CONTAINER_KILLED, Fault.CONTAINER_REMOVED, Fault.IMAGE_REMOVED] * 2
-"""More often than the others, for often there is nothing to remove."""
-COMMANDS = 12
-"""That may begin or go on with a matrix until it has its end."""
+SECONDS_BETWEEN = (2.0, 8.0)
+"""Minimum and maximum time between two faults."""
+MAX_FAULTS = 8
+"""Faults in one matrix, so that it can finish."""
+EXTRA = [Fault.CONTAINER_KILLED, Fault.CONTAINER_REMOVED, Fault.IMAGE_REMOVED] * 2
+"""Drawn more often than others, because often there is nothing to remove."""
+MAX_COMMANDS = 12
+"""Commands that may start or resume a matrix until it is finished."""
 FINAL = {0, 1}
 LIMITS = {"check-timeout": 60, "cell-timeout": 120}
 
 
 def main() -> int:
-    """Run the matrices; return 1 where something was wrong or left in any."""
+    """Run the matrices; return 1 if any result is wrong or anything is left behind."""
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
     parser.add_argument("--matrices", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=0, help="of the draws; not of the timing")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="for the choice of faults; their timing varies"
+    )
     options = parser.parse_args()
     try:
-        counted = throw_at(options.matrices, options.seed)
-    except pytest.skip.Exception as skip_or_fail:
-        print(f"nothing was tried: {skip_or_fail}")
+        counted = run_matrices(options.matrices, options.seed)
+    except pytest.skip.Exception as reason:
+        print(f"skipped: {reason}")
         return 1
     print(f"\n{options.matrices} matrices, seed {options.seed}:")
-    for what, count in sorted(counted.items()):
-        print(f"{count:5} {what}")
+    for name, count in sorted(counted.items()):
+        print(f"{count:5} {name}")
     return int(counted["WRONG"] > 0)
 
 
-def throw_at(matrices: int, seed: int) -> Counter[str]:
-    """Run matrices on an engine of their own; return what there was, counted."""
-    chance = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
+def run_matrices(matrices: int, seed: int) -> Counter[str]:
+    """Run matrices on a separate engine; return counts of faults and outcomes."""
+    chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
     counted: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(prefix="matrixci-chaos-") as name:
         folder = Path(name)
@@ -72,7 +74,7 @@ def throw_at(matrices: int, seed: int) -> Counter[str]:
 
 
 def base_images(folder: Path, wheel: Path) -> list[str]:
-    """Return the base images of the toy, which the engine that all use has, or makes."""
+    """Return the base images of the toy, which the shared engine pulls or assembles."""
     toy = Toy(folder=folder / "first", wheel=wheel, built=set())
     toy.temporary.mkdir(parents=True)
     ran = toy.run(PASSING)
@@ -85,60 +87,60 @@ def base_images(folder: Path, wheel: Path) -> list[str]:
 
 
 def one(folder: Path, wheel: Path, own: DisconnectedEngine, chance: random.Random) -> Counter[str]:
-    """Run one matrix to its end through all its faults; print and return what there was."""
+    """Run one matrix while injecting faults; print a summary and return counts."""
     scene = Scene(toy=Toy(folder=folder, wheel=wheel, built=set()), own=own)
     scene.toy.temporary.mkdir(parents=True)
-    # Images of this matrix's own, whose builds take a moment.
+    # A unique statement gives this matrix new images, whose builds take a moment.
     statement = f"import time; print({secrets.token_hex(8)!r}); time.sleep(2)"
     scene.toy.write(CHECKS, MODES, LIMITS, retries=4, precompile=[statement])
     began = time.monotonic()
     faults: list[Fault] = []
     wrong: list[str] = []
     status, commands = -1, 0
-    while status not in FINAL and commands < COMMANDS:
+    while status not in FINAL and commands < MAX_COMMANDS:
         more = [] if scene.folder is None else ["--resume"]
         commands += 1
         with scene.toy.command(*more, environment=scene.environment) as command:
             while command.process.poll() is None:
-                wait = time.monotonic() + chance.uniform(*BETWEEN)
+                wait = time.monotonic() + chance.uniform(*SECONDS_BETWEEN)
                 while time.monotonic() < wait and command.process.poll() is None:
                     time.sleep(0.05)
-                if len(faults) < MOST and command.process.poll() is None:
+                if len(faults) < MAX_FAULTS and command.process.poll() is None:
                     scene.remember()
-                    faults += thrown(scene, command.process, chance)
+                    faults += inject_any(scene, command.process, chance)
             status = command.end()
         if "Traceback" in command.stderr:
             wrong.append(command.stderr[-3000:])
     if status not in FINAL:
-        wrong.append(f"it came to no end: exit status {status}")
+        wrong.append(f"not finished: exit status {status}")
     wrong += scene.wrong(command)
     if not wait_until(lambda: not scene.left()):
-        wrong += [f"left: {scene.left()}"]
+        wrong += [f"left behind: {scene.left()}"]
     seconds = time.monotonic() - began
-    return told(scene, faults, commands, seconds, wrong)
+    return summarize(scene, faults, commands, seconds, wrong)
 
 
-def thrown(
+def inject_any(
     scene: Scene, command: subprocess.Popen[bytes], chance: random.Random
 ) -> Iterator[Fault]:
-    """Inject a fault, one that there is something for, and yield it."""
-    often = list(Fault) + OFTEN
-    for fault in chance.sample(often, k=len(often)):
+    """Inject the first of the drawn faults that is possible, and yield it."""
+    drawn = list(Fault) + EXTRA
+    for fault in chance.sample(drawn, k=len(drawn)):
         if inject(fault, scene, command, chance):
             yield fault
             return
 
 
-def told(
+def summarize(
     scene: Scene, faults: list[Fault], commands: int, seconds: float, wrong: list[str]
 ) -> Counter[str]:
-    """Print what a matrix met and came to; return it, counted."""
+    """Print the faults and results of a matrix; return counts."""
     results = read_run(scene.folder).results.values() if scene.folder else ()
     outcomes = Counter(f"cells {cell.outcome}" for cell in results)
-    attempts = Counter("cells tried again" for cell in results if cell.attempts > 1)
+    attempts = Counter("cells retried" for cell in results if cell.attempts > 1)
     print(
         f"{scene.toy.folder.name}: {'WRONG' if wrong else 'right'} in {seconds:.0f} s, "
-        f"{commands} commands, {len(scene.finished)} cells had finished before a fault; "
+        f"{commands} commands, {len(scene.finished)} cells finished before a fault; "
         f"{', '.join(faults)}",
         flush=True,
     )

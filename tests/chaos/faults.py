@@ -1,4 +1,4 @@
-"""Faults that are thrown at a matrix while it runs."""
+"""Faults that are injected while a matrix runs."""
 
 import random
 import signal
@@ -13,10 +13,10 @@ from chaos.scene import Scene
 
 
 class Fault(StrEnum):
-    """What goes wrong."""
+    """Kinds of faults."""
 
-    ENGINE_KILLED = "engine killed, started anew"
-    ENGINE_ENDED = "engine ended, started anew"
+    ENGINE_KILLED = "engine killed, restarted"
+    ENGINE_ENDED = "engine stopped, restarted"
     CONTAINER_KILLED = "container killed"
     CONTAINER_REMOVED = "container removed"
     IMAGE_REMOVED = "image removed"
@@ -26,25 +26,25 @@ class Fault(StrEnum):
     KILLED = "run killed, resumed"
 
 
-def inject(  # noqa: PLR0911 - a kind of fault, a way
+def inject(  # noqa: PLR0911 - one return for each kind
     fault: Fault, scene: Scene, command: subprocess.Popen[bytes], chance: random.Random
 ) -> bool:
-    """Inject a fault; return whether there was what it goes for."""
+    """Inject a fault; return whether it was possible."""
     match fault:
         case Fault.ENGINE_KILLED:
-            return _to_the_engine(scene, chance, signal.SIGKILL)
+            return _restart_engine(scene, chance, signal.SIGKILL)
         case Fault.ENGINE_ENDED:
-            return _to_the_engine(scene, chance, signal.SIGTERM)
+            return _restart_engine(scene, chance, signal.SIGTERM)
         case Fault.CONTAINER_KILLED:
-            return _to_a_container(scene, chance, "kill")
+            return _end_container(scene, chance, "kill")
         case Fault.CONTAINER_REMOVED:
-            return _to_a_container(scene, chance, "rm", "--force")
+            return _end_container(scene, chance, "rm", "--force")
         case Fault.IMAGE_REMOVED:
-            return _to_an_image(scene, chance)
+            return _remove_image(scene, chance)
         case Fault.INDEX_CUT:
-            return _to_the_index(scene, chance)
+            return _cut_index(scene, chance)
         case Fault.INTERRUPTED | Fault.TERMINATED | Fault.KILLED:
-            return _to_the_run(command, _SIGNALS[fault])
+            return _signal_run(command, _SIGNALS[fault])
         case _ as never:
             assert_never(never)
 
@@ -56,41 +56,41 @@ _SIGNALS: Final = {
 }
 
 
-def _to_the_engine(scene: Scene, chance: random.Random, number: signal.Signals) -> bool:
+def _restart_engine(scene: Scene, chance: random.Random, number: signal.Signals) -> bool:
     scene.own.end(number)
     time.sleep(chance.choice([0, 0, 1]))
     scene.own.start()
     return True
 
 
-def _to_an_image(scene: Scene, chance: random.Random) -> bool:
+def _remove_image(scene: Scene, chance: random.Random) -> bool:
     listed = scene.own.docker("image", "ls", "matrixci/cell", "--format", "{{.ID}}")
     images = sorted(set(listed.split()))
-    return bool(images) and _is_done(scene, "image", "rm", "--force", chance.choice(images))
+    return bool(images) and _succeeds(scene, "image", "rm", "--force", chance.choice(images))
 
 
-def _to_the_index(scene: Scene, chance: random.Random) -> bool:
+def _cut_index(scene: Scene, chance: random.Random) -> bool:
     scene.own.proxy.cut()
     time.sleep(chance.uniform(1, 4))
-    scene.own.proxy.mend()
+    scene.own.proxy.restore()
     return True
 
 
-def _to_the_run(command: subprocess.Popen[bytes], number: signal.Signals) -> bool:
+def _signal_run(command: subprocess.Popen[bytes], number: signal.Signals) -> bool:
     if command.poll() is not None:
         return False
     command.send_signal(number)
     return True
 
 
-def _to_a_container(scene: Scene, chance: random.Random, *way: str) -> bool:
+def _end_container(scene: Scene, chance: random.Random, *way: str) -> bool:
     if scene.folder is None:
         return False
     containers = running_containers(scene.folder.name, scene.own.host)
-    return bool(containers) and _is_done(scene, "container", *way, chance.choice(containers))
+    return bool(containers) and _succeeds(scene, "container", *way, chance.choice(containers))
 
 
-def _is_done(scene: Scene, *arguments: str) -> bool:
-    """Ask the engine for something; return whether it did it: what it is about may be gone."""
+def _succeeds(scene: Scene, *arguments: str) -> bool:
+    """Run a docker command; return whether it succeeded, since its target may be gone."""
     argv = ["docker", "--host", scene.own.host, *arguments]
     return subprocess.run(argv, capture_output=True, check=False).returncode == 0

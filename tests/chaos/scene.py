@@ -1,4 +1,4 @@
-"""The matrix that faults are thrown at: cells of every outcome, and what each must come to."""
+"""The matrix that faults are injected into: cells with various outcomes."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,7 +45,7 @@ MODES: Final = {
     "unsolvable": _mode(0, requires="six==99"),
 }
 _FAILED: Final = (CellOutcome.FAILED, Reason.CHECKS)
-RIGHT: Final = {
+EXPECTED: Final = {
     **dict.fromkeys(("quick", "paced", "slow", "other-image", "third-image"), PASSED),
     **dict.fromkeys(("fails", "crashes"), _FAILED),
     "eats": (CellOutcome.FAILED, Reason.OOM),
@@ -55,16 +55,16 @@ RIGHT: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """One matrix on an engine that faults are thrown at, as it goes on."""
+    """A running matrix on a separate engine."""
 
     toy: Toy
     own: DisconnectedEngine
     finished: dict[str, bytes] = field(default_factory=dict)
-    """Cell id to the result that it had when a fault came: it must be the same in the end."""
+    """Results of cells that finished before a fault, by cell id; they must not change."""
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the command is given; its uv knows nothing yet, so that it has to ask the index."""
+        """Environment of the command, with an empty uv cache, so that it uses the index."""
         return {
             **self.own.environment,
             "TMPDIR": str(self.toy.temporary),
@@ -73,11 +73,11 @@ class Scene:
 
     @property
     def folder(self) -> Path | None:
-        """The run's, once there is one."""
+        """The folder of the run, or None before it exists."""
         return next((path.parent for path in self.toy.work_dir.glob("runs/2*/run.json")), None)
 
     def remember(self) -> None:
-        """Take note of the cells that have their final result."""
+        """Store the results of finished cells."""
         if self.folder is None:
             return
         stored = read_run(self.folder)
@@ -86,18 +86,20 @@ class Scene:
             self.finished.setdefault(cell, self._file(cell).read_bytes())
 
     def wrong(self, command: Command) -> list[str]:
-        """Return what isn't right after the last command's end."""
+        """Return everything that is wrong after the last command."""
         if self.folder is None:
             return [f"no run: {command.stderr[-2000:]}"]
         stored = read_run(self.folder)
         found = outcomes_of(stored)
         wrong = [*stored.problems]
-        if found != RIGHT:
-            told = {mode: found.get(mode) for mode in RIGHT if found.get(mode) != RIGHT[mode]}
-            messages = [_told(cell) for cell in stored.results.values()]
-            wrong.append(f"outcomes {told}: {messages}")
+        if found != EXPECTED:
+            differing = {
+                mode: found.get(mode) for mode in EXPECTED if found.get(mode) != EXPECTED[mode]
+            }
+            messages = [_describe(cell) for cell in stored.results.values()]
+            wrong.append(f"outcomes {differing}: {messages}")
         wrong += [
-            f"the result of {cell} was another before"
+            f"the finished result of {cell} has changed"
             for cell, content in self.finished.items()
             if self._file(cell).read_bytes() != content
         ]
@@ -106,7 +108,7 @@ class Scene:
         return wrong
 
     def left(self) -> list[str]:
-        """Return what is left on the engine and on this machine."""
+        """Return everything left on the engine and on this machine."""
         listed = ["container", "ls", "--all", "--quiet"], ["volume", "ls", "--quiet"]
         return [
             *(thing for kind in listed for thing in self.own.docker(*kind).split()),
@@ -119,5 +121,5 @@ class Scene:
         return self.folder / "cells" / f"{cell}.json"
 
 
-def _told(cell: CellResult) -> str:
+def _describe(cell: CellResult) -> str:
     return f"{cell.cell.id} {cell.outcome} {cell.attempts}: {cell.message[:300]}"

@@ -1,4 +1,4 @@
-"""Real cells: the real torch, real releases, the real checks, by the command a user types."""
+"""Tests of cells with the real torch, real releases and the built-in checks."""
 
 import json
 import os
@@ -65,7 +65,7 @@ def not_passed(found: Mapping[str, str]) -> Sequence[str]:
 def test_newest_release_resets_the_accelerator_state(tmp_path: Path) -> None:
     code, cell = run_cell(tmp_path)
 
-    assert code == 0  # what fails is a known issue of the matrix
+    assert code == 0  # the failures are known issues of the matrix
     found = outcomes(cell)
     assert (found[RESET], found[CONFIGURED]) == ("failed", "passed")
     reset = next(check for check in cell["checks"] if check["id"] == RESET)
@@ -77,7 +77,7 @@ def test_newest_release_resets_the_accelerator_state(tmp_path: Path) -> None:
     assert cell["lock"]["versions"]["torch"] in cell["attestation"]["modules"]["torch"]
 
 
-def test_old_release_imports_tensorflow_under_a_setting_that_it_ignores(tmp_path: Path) -> None:
+def test_old_release_ignores_a_setting_and_imports_tensorflow(tmp_path: Path) -> None:
     code, cell = run_cell(
         tmp_path, "--subject", "transformers==4.55.4", "--check", "tensorflow_stays_out"
     )
@@ -87,7 +87,7 @@ def test_old_release_imports_tensorflow_under_a_setting_that_it_ignores(tmp_path
     assert (len(switched_off), not_passed(switched_off)) == (11, [])
     found = outcomes(cell, f"{check}[TRANSFORMERS_NO_TF=1-")
     by_entry = {name.partition("=1-")[2].rstrip("]"): outcome for name, outcome in found.items()}
-    # AutoModel's own import is clean; it is its use that imports TensorFlow.
+    # Importing AutoModel is clean; using it imports TensorFlow.
     assert by_entry == {
         "transformers": "passed",
         "transformers.AutoModel": "passed",
@@ -103,4 +103,4 @@ def test_old_release_imports_tensorflow_under_a_setting_that_it_ignores(tmp_path
     }
     evidence = [c["message"] for c in cell["checks"] if c["outcome"] == "failed"]
     assert all("image_transforms" in message for message in evidence)
-    assert code == 0  # each of these is a known issue of the matrix
+    assert code == 0  # all of these are known issues of the matrix

@@ -1,9 +1,10 @@
-"""Bad inputs by the thousand, counted: `PYTHONPATH=tests python -m fuzz [--inputs N] [--seed N]`.
+"""Feed thousands of damaged inputs to all readers.
 
-Whatever the bytes, the readers answer in their own words: the matrix loader with a Matrix or a
-MatrixFileError, the result reader with evidence or a problem, the run folder with what it can read,
-a plan or a lock with what it says or a refusal.
-Anything else is printed with the input that made it, and exits with 1.
+Usage: PYTHONPATH=tests python -m fuzz [--inputs N] [--seed N]
+
+Each reader must return a result or raise its documented error, whatever the bytes: for example, the
+matrix loader a Matrix or a MatrixFileError. Any other exception is printed with its input, and the
+exit code is 1.
 """
 
 import argparse
@@ -21,7 +22,7 @@ REPEATABLE_SHOWN = 300
 
 
 def main() -> int:
-    """Fuzz each reader; return 1 where one of them raised what it must not."""
+    """Fuzz each reader; return 1 if any of them raised an unexpected error."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=int, default=20_000, help="for each reader")
     parser.add_argument("--seed", type=int, default=0)
@@ -40,22 +41,22 @@ def fuzz(
     inputs: int,
     seed: int,
 ) -> int:
-    """Feed a reader with inputs made of samples; print how many came to what."""
-    chance = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
-    came_to: Counter[str] = Counter()
+    """Feed a reader damaged samples; print the counts of its answers."""
+    chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
+    answers: Counter[str] = Counter()
     began = time.monotonic()
     for number in range(inputs):
         data = readers.damaged(chance, list(samples.values()))
         try:
-            came_to[read(data)] += 1
+            answers[read(data)] += 1
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
             print(f"{name}: input {number} of seed {seed}: {error!r}\n{data[:REPEATABLE_SHOWN]!r}")
-            came_to["RAISED"] += 1
-    told = ", ".join(f"{count} {what}" for what, count in sorted(came_to.items()))
-    print(f"{name}: {inputs} inputs in {time.monotonic() - began:.0f} s: {told}")
-    return int(came_to["RAISED"] > 0)
+            answers["RAISED"] += 1
+    counts = ", ".join(f"{count} {answer}" for answer, count in sorted(answers.items()))
+    print(f"{name}: {inputs} inputs in {time.monotonic() - began:.0f} s: {counts}")
+    return int(answers["RAISED"] > 0)
 
 
 if __name__ == "__main__":

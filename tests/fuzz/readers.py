@@ -1,4 +1,4 @@
-"""The readers that are fuzzed, with samples of what they read, and the ways to damage one."""
+"""Readers to fuzz, with samples of their input and functions that damage it."""
 
 import io
 import json
@@ -54,7 +54,7 @@ Reader = tuple[Mapping[str, bytes], Callable[[bytes], str]]
 
 
 def damaged(chance: random.Random, samples: list[bytes]) -> bytes:
-    """Return an input: a sample, cut, joined, doubled, and with pieces laid in."""
+    """Return a sample that was cut, joined, doubled or had pieces inserted."""
     data = chance.choice(samples)
     for _ in range(chance.randint(1, 5)):
         start = chance.randint(0, len(data))
@@ -77,7 +77,7 @@ def damaged(chance: random.Random, samples: list[bytes]) -> bytes:
 
 
 def readers(folder: Path) -> dict[str, Reader]:
-    """Return each reader by its name, with what its inputs are made of."""
+    """Return each reader by name, with its samples."""
     return {
         "matrix loader": ({"real": REAL_MATRIX.read_bytes()}, lambda data: _matrix(folder, data)),
         "result reader": (_results(), _evidence),
@@ -102,13 +102,13 @@ def _matrix(folder: Path, data: bytes) -> str:
 
 
 def _results() -> dict[str, bytes]:
-    told = {"claim": "", "reference": None, "severity": "error"}
+    claim = {"claim": "", "reference": None, "severity": "error"}
     plain = {"reason": "", "need": None, "message": "", "detail": "", "metrics": {"seconds": 0.5}}
     machine: dict[str, Any] = {"machine": "x86_64", "modules": {}, "torch_cuda": None, "gpus": 0}
     lines: list[dict[str, Any]] = [
         {"kind": "header", "schema": 1, "nonce": "nonce", "run": "run", "cell": CELL.id},
         {"kind": "attestation", "python": "3.12.1", "distributions": {}, **machine},
-        {"kind": "collected", "checks": [{"id": CHECK, **told}]},
+        {"kind": "collected", "checks": [{"id": CHECK, **claim}]},
         {"kind": "begin", "id": CHECK},
         {"kind": "end", "id": CHECK, "outcome": "failed", **plain},
         {"kind": "again", "id": CHECK, "outcome": "failed"},
@@ -121,8 +121,8 @@ def _results() -> dict[str, bytes]:
 def _evidence(data: bytes) -> str:
     found = examine(data, EXPECTED, Exit(status=0))
     outcome = cell_outcome(found.checks, found.problem).outcome
-    # The sample's one check has failed: what is damaged must never be better than that, unless
-    # the damage wrote a whole and valid pass.
+    # The check of the sample failed. A damaged result must never be better, unless the damage
+    # produced a valid pass.
     if outcome is not CellOutcome.FAILED:
         assert found.problem is None
         assert b'"passed"' in data
@@ -131,7 +131,7 @@ def _evidence(data: bytes) -> str:
 
 
 def _archives() -> dict[str, bytes]:
-    made = {}
+    archives = {}
     names = (f"{RESULTS}/{RESULT_FILE}", f"../{RESULT_FILE}", f"/{RESULTS}/{RESULT_FILE}")
     for name in names:
         for kind in (tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE):
@@ -142,8 +142,8 @@ def _archives() -> dict[str, bytes]:
                 content = b"{}\n" if kind == tarfile.REGTYPE else b""
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
-            made[f"{name} {kind!r}"] = buffer.getvalue()
-    return made
+            archives[f"{name} {kind!r}"] = buffer.getvalue()
+    return archives
 
 
 def _archive(data: bytes) -> str:

@@ -16,24 +16,24 @@ from matrixci.errors import EngineError
 
 @pytest.fixture(scope="session")
 def engine() -> None:
-    """Skip where no engine answers; fail where one is required."""
+    """Skip if no engine is available, or fail if one is required."""
     try:
         asyncio.run(Engine.connect())
     except EngineError as error:
         if os.environ.get("MATRIXCI_REQUIRE_ENGINE") == "1":
-            pytest.fail(f"MATRIXCI_REQUIRE_ENGINE=1, and: {error}")
+            pytest.fail(f"MATRIXCI_REQUIRE_ENGINE=1, but no engine is available: {error}")
         pytest.skip(f"no container engine: {str(error).splitlines()[0]}")
 
 
 @pytest.fixture(scope="session")
 def built(engine: None) -> Iterator[set[str]]:  # noqa: ARG001
-    """Collect the images that the session builds, and remove them at its end."""
+    """Collect the tags of images built during the session, and remove the images at its end."""
     tags: set[str] = set()
     yield tags
     form = "{{.Repository}}:{{.Tag}} {{.ID}}"
     listed = docker("image", "ls", "matrixci/cell", "--no-trunc", "--format", form).splitlines()
     found = dict(line.split() for line in listed)
-    # By id: the cells that use it have given it names as well. Some were replaced by newer ones.
+    # Remove by id: other cells tagged the images, too. Some tags moved to newer images.
     if ids := {found[tag] for tag in tags if tag in found}:
         docker("image", "rm", "--force", *ids)
 
@@ -49,7 +49,7 @@ def _toy(folder: Path, wheel: Path, built: set[str]) -> Iterator[Toy]:
     toy.temporary.mkdir()
     try:
         with pytest.MonkeyPatch.context() as patch:
-            # Temporary files and child processes of the run can be told from everyone else's.
+            # This marks the temporary files and child processes of the run.
             patch.setenv("TMPDIR", str(toy.temporary))
             patch.setattr(tempfile, "tempdir", None)
             yield toy
@@ -59,7 +59,7 @@ def _toy(folder: Path, wheel: Path, built: set[str]) -> Iterator[Toy]:
 
 @pytest.fixture(scope="session")
 def first_run(tmp_path_factory: pytest.TempPathFactory, wheel: Path, built: set[str]) -> Ran:
-    """Two cells that differ in nothing that is installed: the run that builds the toy's image."""
+    """Run two cells with the same packages, which builds the image of the toy."""
     folder = tmp_path_factory.mktemp("first")
     with _toy(folder, wheel, built) as toy:
         return toy.run(PASSING, {"plain": {}, "other": {"environment": {"OTHER": "1"}}})
@@ -67,14 +67,14 @@ def first_run(tmp_path_factory: pytest.TempPathFactory, wheel: Path, built: set[
 
 @pytest.fixture
 def toy_elsewhere(tmp_path: Path, wheel: Path) -> Iterator[Toy]:
-    """Return a toy of which there is nothing on the usual engine, for an engine elsewhere."""
+    """Return a toy for another engine, without images on the shared one."""
     with _toy(tmp_path, wheel, set()) as toy:
         yield toy
 
 
 @pytest.fixture(scope="session")
 def images(first_run: Ran) -> list[str]:
-    """Return the toy's image, and what it is made from: what another engine is given."""
+    """Return the image of the toy and its base images, to be copied to other engines."""
     image = first_run.cells["plain"].image
     assert image is not None
     form = "{{.Repository}}:{{.Tag}}"
@@ -84,7 +84,7 @@ def images(first_run: Ran) -> list[str]:
 
 @pytest.fixture
 def toy(tmp_path: Path, wheel: Path, built: set[str], first_run: Ran) -> Iterator[Toy]:
-    """Return a toy to try things with, whose image stands already."""
+    """Return a toy whose image exists already."""
     assert first_run.exit_code == 0
     with _toy(tmp_path, wheel, built) as toy:
         yield toy

@@ -27,7 +27,9 @@ def by_containerd(
     settings.write_text(json.dumps({"features": {"containerd-snapshotter": True}}))
     with connected_engine(folder, f"--config-file={settings}") as own:
         form = "{{.Repository}}:{{.Tag}}"
-        own.take([image.base, *docker("images", "--format", form, "matrixci/system").split()])
+        own.copy_images(
+            [image.base, *docker("images", "--format", form, "matrixci/system").split()]
+        )
         yield own
 
 

@@ -1,4 +1,4 @@
-"""The command line, to its end."""
+"""Tests of complete runs from the command line."""
 
 import pytest
 from toy import PASSING, Toy, checks_of
@@ -9,7 +9,7 @@ FAILING = {"test_toy.py": "def test_fails():\n    assert False\n"}
 @pytest.mark.parametrize(
     ("checks", "status", "verdict"), [(PASSING, 0, "READY"), (FAILING, 1, "NOT READY")]
 )
-def test_the_exit_status_is_the_verdict(
+def test_exit_status_is_the_verdict(
     toy: Toy, checks: dict[str, str], status: int, verdict: str
 ) -> None:
     toy.write(checks)
@@ -22,7 +22,7 @@ def test_the_exit_status_is_the_verdict(
     assert "Traceback" not in command.stderr
 
 
-def test_an_engine_out_of_reach_is_told_before_anything_is_made(toy: Toy) -> None:
+def test_unreachable_engine_is_reported_before_files_are_created(toy: Toy) -> None:
     toy.write(PASSING)
 
     with toy.command(DOCKER_HOST=f"unix://{toy.folder}/nothing") as command:
@@ -34,7 +34,9 @@ def test_an_engine_out_of_reach_is_told_before_anything_is_made(toy: Toy) -> Non
 
 
 @pytest.mark.parametrize("select", ["test_toy.py::test_answer", "nothing and not this"])
-def test_a_selection_that_names_no_check_is_a_mistake_and_no_run(toy: Toy, select: str) -> None:
+def test_selection_without_checks_is_a_usage_error_and_creates_no_run(
+    toy: Toy, select: str
+) -> None:
     toy.write(PASSING)
     with toy.command(name="first-") as command:
         assert command.end() == 0
@@ -48,7 +50,7 @@ def test_a_selection_that_names_no_check_is_a_mistake_and_no_run(toy: Toy, selec
     assert toy.latest() == before[-1]
 
 
-def test_the_id_that_a_report_prints_selects_a_check(toy: Toy) -> None:
+def test_id_from_a_report_selects_the_check(toy: Toy) -> None:
     toy.write({"test_toy.py": "def test_one(): ...\n\n\ndef test_two():\n    assert False\n"})
 
     with toy.command("--check", "test_toy.py::test_one") as command:
@@ -75,7 +77,9 @@ EXPECTED = """
 
 
 @pytest.mark.parametrize(("call", "status"), [("pass", 0), ("raise TypeError", 1)])
-def test_an_expected_failure_is_ready_and_hides_no_other(toy: Toy, call: str, status: int) -> None:
+def test_expected_failure_is_ready_and_hides_no_other_failure(
+    toy: Toy, call: str, status: int
+) -> None:
     toy.write({"test_toy.py": EXPECTED.format(call)})
 
     with toy.command() as command:

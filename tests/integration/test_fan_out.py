@@ -1,4 +1,4 @@
-"""A run on many machines: planned once, each cell on its own, put together as one machine would."""
+"""Tests of runs on many machines: plan once, run each cell on its own machine, merge."""
 
 import os
 import shutil
@@ -54,7 +54,7 @@ def cell_id(mode: str) -> str:
 
 
 def matrixci(toy: Toy, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of the project in the toy's folder, to its end."""
+    """Run a matrixci command in the folder of the toy."""
     return subprocess.run(
         [sys.executable, "-m", "matrixci", *arguments],
         cwd=toy.folder,
@@ -67,8 +67,8 @@ def matrixci(toy: Toy, *arguments: str, **environment: str) -> subprocess.Comple
 
 
 def plan(toy: Toy, *more: str) -> Path:
-    """Plan the toy's matrix as a machine of its own; return the folder that it hands on."""
-    folder = toy.folder / "handed-on"
+    """Plan the matrix as a separate machine; return the folder with the plan."""
+    folder = toy.folder / "planned"
     folder.mkdir(exist_ok=True)
     words = ["--matrix", str(toy.matrix), "--checks", str(toy.checks), "--work-dir", "planner"]
     done = matrixci(toy, "plan", *words, "--output", str(folder / "plan.json"), *more)
@@ -77,7 +77,7 @@ def plan(toy: Toy, *more: str) -> Path:
 
 
 def run_cell(toy: Toy, folder: Path, mode: str) -> subprocess.CompletedProcess[str]:
-    """Run a cell as a machine of its own: only the plan's folder and the checks are there."""
+    """Run a cell as a separate machine, which has only the planned folder and the checks."""
     words = ["--plan", str(folder / "plan.json"), "--work-dir", f"machine-{mode}"]
     words += ["--output", f"back/{mode}"]
     return matrixci(toy, "cell", cell_id(mode), *words)
@@ -85,13 +85,13 @@ def run_cell(toy: Toy, folder: Path, mode: str) -> subprocess.CompletedProcess[s
 
 @contextmanager
 def started(toy: Toy, folder: Path, mode: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a cell on a machine of its own, up to its checks."""
+    """Start a cell on a separate machine and wait until its checks run."""
     argv = [sys.executable, "-m", "matrixci", "cell", cell_id(mode), "--output", f"back/{mode}"]
     argv += ["--plan", str(folder / "plan.json"), "--work-dir", f"machine-{mode}"]
-    told = toy.folder / "told"
-    with told.open("wb") as file, subprocess.Popen(argv, cwd=toy.folder, stderr=file) as process:
+    log = toy.folder / "log"
+    with log.open("wb") as file, subprocess.Popen(argv, cwd=toy.folder, stderr=file) as process:
         try:
-            assert wait_until(lambda: "running checks" in told.read_text()), told.read_text()
+            assert wait_until(lambda: "running checks" in log.read_text()), log.read_text()
             yield process
         finally:
             process.kill()
@@ -105,7 +105,7 @@ def report(toy: Toy, folder: Path) -> tuple[subprocess.CompletedProcess[str], Pa
 
 
 def facts(result: CellResult) -> dict[str, object]:
-    """Return what a cell came to, without when and where."""
+    """Return the fields of a result that do not depend on time or machine."""
     data = result.model_dump(
         mode="json",
         include={"cell", "outcome", "reason", "message", "lock", "attestation", "checks"},
@@ -116,19 +116,19 @@ def facts(result: CellResult) -> dict[str, object]:
     return data
 
 
-def as_told(judged: JudgedRun) -> list[tuple[object, ...]]:
+def outcomes_of_run(judged: JudgedRun) -> list[tuple[object, ...]]:
     return [
         (cell.cell.id, cell.outcome, cell.reason, cell.message, len(cell.checks))
         for cell in judged.cells
     ]
 
 
-def test_many_machines_come_to_what_one_does(toy: Toy, first_run: Ran) -> None:
-    del first_run  # the image stands
+def test_many_machines_give_the_same_result_as_one(toy: Toy, first_run: Ran) -> None:
+    del first_run  # it built the image
     single = toy.run(CHECKS, MODES, fresh=True)
     folder = plan(toy)
 
-    # The subject's own wheel went along, and the matrix did in the plan.
+    # The planned folder contains the wheel of the subject and the matrix.
     toy.matrix.rename(toy.folder / "away.yaml")
     hidden = toy.wheel.rename(toy.wheel.with_suffix(".away"))
     try:
@@ -137,22 +137,22 @@ def test_many_machines_come_to_what_one_does(toy: Toy, first_run: Ran) -> None:
         hidden.rename(toy.wheel)
     done, merged = report(toy, folder)
 
-    # Nothing was verified by the last one alone; such a cell needs no machine, and may have one.
+    # The unsatisfiable cell verifies nothing; it needs no machine, but may run on one.
     assert codes == {"plain": 0, "broken": 1, "gpu": 0, "never": 1}
     assert done.returncode == single.exit_code == 1, done.stderr
-    here, there = single.stored, read_run(merged)
-    assert there.problems == ()
-    assert {n: facts(r) for n, r in there.results.items()} == {
-        n: facts(r) for n, r in here.results.items()
+    single_run, merged_run = single.stored, read_run(merged)
+    assert merged_run.problems == ()
+    assert {n: facts(r) for n, r in merged_run.results.items()} == {
+        n: facts(r) for n, r in single_run.results.items()
     }
     assert single.judged is not None
-    assert as_told(judge_folder(merged)) == as_told(single.judged)
+    assert outcomes_of_run(judge_folder(merged)) == outcomes_of_run(single.judged)
     assert (merged / "report" / "index.html").is_file() or any((merged / "report").iterdir())
     for mode in MODES:
         toy.stored_run(toy.folder / "back" / mode)
 
 
-def test_a_selection_that_names_no_check_is_a_mistake_on_each_machine(toy: Toy) -> None:
+def test_selection_without_checks_is_a_usage_error_on_each_machine(toy: Toy) -> None:
     toy.write(CHECKS)
     folder = plan(toy, "--check", "nothing and not this")
 
@@ -165,7 +165,7 @@ def test_a_selection_that_names_no_check_is_a_mistake_on_each_machine(toy: Toy) 
     assert not merged.exists()
 
 
-def test_a_machine_that_dies_leaves_its_cell_missing(toy: Toy) -> None:
+def test_cell_of_a_killed_machine_is_missing(toy: Toy) -> None:
     toy.write(SLOW, {"plain": {}, "lost": {}})
     folder = plan(toy)
     with started(toy, folder, "lost") as process:
@@ -179,12 +179,12 @@ def test_a_machine_that_dies_leaves_its_cell_missing(toy: Toy) -> None:
     assert judged.verdict is Verdict.NOT_READY
     assert [cell.outcome for cell in judged.cells] == [CellOutcome.MISSING] * 2
     assert f"{cell_id('lost')}" in done.stdout
-    # What it left on the engine is swept by the next run there.
+    # The next run on that engine removes its leftovers.
     toy.run({"test_toy.py": "def test_one(): pass\n"})
     assert toy.leftovers(judged.run.id) == []
 
 
-def test_a_machine_without_an_engine_says_so_in_its_result(toy: Toy) -> None:
+def test_result_of_a_machine_without_an_engine_names_the_engine(toy: Toy) -> None:
     toy.write(CHECKS)
     folder = plan(toy)
     words = [
@@ -203,7 +203,7 @@ def test_a_machine_without_an_engine_says_so_in_its_result(toy: Toy) -> None:
     assert report(toy, folder)[0].returncode == 3
 
 
-def test_a_cell_that_is_interrupted_ends_in_order(toy: Toy) -> None:
+def test_interrupted_cell_shuts_down_cleanly(toy: Toy) -> None:
     toy.write(SLOW)
     folder = plan(toy)
     with started(toy, folder, "plain") as process:
@@ -215,7 +215,7 @@ def test_a_cell_that_is_interrupted_ends_in_order(toy: Toy) -> None:
 
 
 @pytest.mark.parametrize("again", ["the same cell", "something else"])
-def test_a_folder_of_another_kind_is_not_overwritten(toy: Toy, again: str) -> None:
+def test_folder_with_other_files_is_not_overwritten(toy: Toy, again: str) -> None:
     toy.write(CHECKS)
     folder = plan(toy)
     assert run_cell(toy, folder, "plain").returncode == 0

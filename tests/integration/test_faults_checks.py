@@ -1,4 +1,4 @@
-"""Checks that do their worst: each is told for what it is, and the cell beside it is kept."""
+"""Tests of checks that misbehave: each is reported correctly and does not affect other cells."""
 
 import secrets
 from datetime import timedelta
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.faults
 LOG_BYTES = 2**20
 
 
-def test_a_check_that_ignores_the_request_to_end_is_ended(toy: Toy) -> None:
+def test_check_that_ignores_signals_is_killed(toy: Toy) -> None:
     stubborn = doing(
         stubborn="[signal.signal(each, signal.SIG_IGN) for each in"
         " (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)]; time.sleep(600)",
@@ -34,7 +34,7 @@ def test_a_check_that_ignores_the_request_to_end_is_ended(toy: Toy) -> None:
     assert checks_of(ran.cells["stubborn"]) == around("timed-out")
 
 
-def test_an_abort_is_a_crash(toy: Toy) -> None:
+def test_abort_is_reported_as_a_crash(toy: Toy) -> None:
     ran = toy.run(DOING, doing(aborts="os.abort()", fine=""))
 
     assert ran.outcomes == {"aborts": failed(Reason.CHECKS), "fine": PASSED}
@@ -42,8 +42,8 @@ def test_an_abort_is_a_crash(toy: Toy) -> None:
     assert ran.cells["aborts"].checks[1].reason == "SIGABRT"
 
 
-def test_a_container_whose_main_process_ran_out_of_memory_fails(toy: Toy) -> None:
-    # The check offers its own process last, and everyone else's memory is the supervisor's.
+def test_container_whose_supervisor_runs_out_of_memory_fails(toy: Toy) -> None:
+    # Make the kernel kill the supervisor first, and the check last.
     last = "open('/proc/self/oom_score_adj', 'w').write('0')"
     first = "open(f'/proc/{os.getppid()}/oom_score_adj', 'w').write('1000')"
     ran = toy.run(DOING, doing(eats=f"{first}; {last}; x = b'x' * 2**29; time.sleep(60)", fine=""))
@@ -51,7 +51,7 @@ def test_a_container_whose_main_process_ran_out_of_memory_fails(toy: Toy) -> Non
     assert ran.outcomes == {"eats": failed(Reason.OOM), "fine": PASSED}
 
 
-def test_a_fork_bomb_ends_with_its_cell(toy: Toy) -> None:
+def test_fork_bomb_ends_with_its_cell(toy: Toy) -> None:
     token = secrets.token_hex(8)
     bomb = f"subprocess.Popen(['sh', '-c', ': {token}; f() {{ f | f & }}; f; sleep 600'])"
     ran = toy.run(
@@ -72,30 +72,30 @@ def test_a_fork_bomb_ends_with_its_cell(toy: Toy) -> None:
     assert processes_with("cmdline", token) == []
 
 
-def test_a_scratch_that_is_full_is_the_checks_own_failure(toy: Toy) -> None:
+def test_full_temporary_folder_fails_only_that_check(toy: Toy) -> None:
     filling = doing(fills="open('/tmp/full', 'wb').write(bytes(200 * 2**20))", fine="")
 
     ran = toy.run(DOING, filling)
 
     assert ran.outcomes["fine"] == PASSED
     assert ran.outcomes["fills"][0] is CellOutcome.FAILED
-    told = ran.cells["fills"]
-    assert "No space left" in f"{told.checks[1].message}{told.checks[1].detail}"
+    check = ran.cells["fills"].checks[1]
+    assert "No space left" in f"{check.message}{check.detail}"
 
 
-def test_a_flood_of_a_gigabyte_is_cut(toy: Toy) -> None:
-    # Past pytest, through the descriptors; and where pytest takes the streams.
+def test_gigabyte_of_output_is_truncated(toy: Toy) -> None:
+    # Written to the descriptors directly, and to the streams that pytest captures.
     direct = {
         f"direct_{name}": f"[os.write({number}, b'y' * 2**20) for _ in range(2**10)]"
         for name, number in (("stdout", 1), ("stderr", 2))
     }
     line = "x" * 1023
-    taken = {
-        f"taken_{name}": f"[sys.{name}.write({line!r} + chr(10)) for _ in range(2**16)]"
+    captured = {
+        f"captured_{name}": f"[sys.{name}.write({line!r} + chr(10)) for _ in range(2**16)]"
         for name in ("stdout", "stderr")
     }
 
-    modes = doing(**direct, **taken, fine="")
+    modes = doing(**direct, **captured, fine="")
     ran = toy.run(DOING, modes, {"log-size": LOG_BYTES, "check-timeout": 120, "memory": "512 MiB"})
 
     assert ran.outcomes["fine"] == PASSED
@@ -106,7 +106,7 @@ def test_a_flood_of_a_gigabyte_is_cut(toy: Toy) -> None:
         assert checks_of(cell)["test_after"] == "passed"
 
 
-def test_a_result_that_no_reader_can_read_is_never_green(toy: Toy) -> None:
+def test_unreadable_result_is_never_green(toy: Toy) -> None:
     bad = doing(
         doubled="RESULTS.write_bytes(RESULTS.read_bytes() * 2)",
         not_utf8="replace(bytes([0xff, 0xfe, 10]))",
@@ -131,7 +131,7 @@ def test_a_result_that_no_reader_can_read_is_never_green(toy: Toy) -> None:
     assert ran.exit_code == 1
 
 
-def test_checks_that_hang_before_the_first_one_are_ended_for_their_silence(toy: Toy) -> None:
+def test_checks_that_hang_during_collection_reach_the_no_output_timeout(toy: Toy) -> None:
     silent = {"test_toy.py": "import time\ntime.sleep(600)\ndef test_never():\n    pass\n"}
 
     ran = toy.run(silent, limits={"check-timeout": 6, "no-output-timeout": 6, "cell-timeout": 300})
@@ -145,7 +145,7 @@ def _seconds(cell: CellResult) -> float:
     return sum(step.seconds for step in cell.steps if step.name is StepName.CHECKS)
 
 
-def test_what_a_check_left_running_does_not_outlive_its_cell(toy: Toy) -> None:
+def test_background_process_of_a_check_does_not_outlive_its_cell(toy: Toy) -> None:
     token = secrets.token_hex(8)
     daemon = (
         "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)', "
@@ -158,7 +158,7 @@ def test_what_a_check_left_running_does_not_outlive_its_cell(toy: Toy) -> None:
     assert processes_with("cmdline", token) == []
 
 
-def test_a_clock_that_is_set_back_makes_nothing_negative(
+def test_durations_are_not_negative_when_the_clock_is_set_back(
     toy: Toy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hours = iter(range(1, 10_000))

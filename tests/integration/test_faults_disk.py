@@ -1,4 +1,4 @@
-"""Disks and folders that take nothing more, and what is missing all at once."""
+"""Tests of full disks and of folders that cannot be written."""
 
 import os
 import secrets
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.faults
 ENGINE = (CellOutcome.ERROR, Reason.ENGINE)
 
 
-def test_a_disk_that_is_nearly_full_is_refused_before_anything_is_made(toy: Toy) -> None:
+def test_nearly_full_disk_is_refused_before_files_are_created(toy: Toy) -> None:
     toy.write(PASSING, limits={"min-free-disk": "900 TiB"})
 
     with toy.command() as command:
@@ -33,29 +33,29 @@ def test_a_disk_that_is_nearly_full_is_refused_before_anything_is_made(toy: Toy)
 
 
 @pytest.fixture
-def leading_away(first_run: Ran, tmp_path: Path) -> Iterator[str]:
-    """Return a base image in which a package's folder is a small file system of the build's."""
+def base_with_small_file_system(first_run: Ran, tmp_path: Path) -> Iterator[str]:
+    """Return a base image in which a package folder links to a small file system."""
     usual = first_run.cells["plain"].image
     assert usual is not None
     name = f"matrixci-tests/base:{secrets.token_hex(8)}"
     packages = "/usr/local/lib/python3/site-packages"
     recipe = f"FROM {usual.base}\nRUN mkdir -p {packages} && ln -s /dev/shm {packages}/toyfull\n"
     argv = ["docker", "buildx", "build", "--builder=default", "--load", f"--tag={name}", "-"]
-    # The client leaves files of its own behind; the run's are looked for elsewhere.
+    # The docker client leaves temporary files behind; keep them out of the folder of the run.
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     subprocess.run(argv, input=recipe.encode(), check=True, capture_output=True, env=environment)
     yield name
     docker("image", "rm", name)
 
 
-def test_a_disk_that_fills_up_during_a_build_is_no_fault_of_the_subject(
-    toy: Toy, tmp_path: Path, leading_away: str
+def test_disk_that_fills_up_during_a_build_is_an_engine_error(
+    toy: Toy, tmp_path: Path, base_with_small_file_system: str
 ) -> None:
-    big = "0" * (100 * 2**20)  # more than there is room for in it
+    big = "0" * (100 * 2**20)  # larger than /dev/shm in a build
     wheel = write_wheel(
         tmp_path, "toyfull-1.0", files={"toyfull/__init__.py": "", "toyfull/big.txt": big}
     )
-    modes = {"full": {"base": leading_away}}
+    modes = {"full": {"base": base_with_small_file_system}}
 
     ran = toy.run(PASSING, modes, subject=str(wheel))
 
@@ -67,9 +67,7 @@ def test_a_disk_that_fills_up_during_a_build_is_no_fault_of_the_subject(
 
 
 @pytest.mark.parametrize("plan", [False, True])
-def test_an_output_folder_that_can_not_be_written_is_told_in_a_line(
-    toy: Toy, *, plan: bool
-) -> None:
+def test_unwritable_output_folder_is_reported_in_one_line(toy: Toy, *, plan: bool) -> None:
     toy.write(PASSING)
     (toy.folder / "file").touch()
 
@@ -77,36 +75,36 @@ def test_an_output_folder_that_can_not_be_written_is_told_in_a_line(
         assert command.end() == 3
 
     assert "Traceback" not in command.stderr
-    told = [line for line in command.stderr.splitlines() if "file/home" in line]
-    assert len(told) == 1
+    lines = [line for line in command.stderr.splitlines() if "file/home" in line]
+    assert len(lines) == 1
     assert list(toy.temporary.iterdir()) == []
 
 
 @pytest.fixture
 def read_only(tmp_path: Path) -> Iterator[Path]:
-    """Return a folder on a file system that takes nothing, not even from root."""
+    """Return a folder on a file system that is read-only even for root."""
     folder = tmp_path / "read-only"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "ro,size=1g", "none", str(folder)]
     if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("a file system can't be mounted here")
+        pytest.skip("cannot mount a file system")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_an_output_folder_that_is_read_only_is_told_in_a_line(toy: Toy, read_only: Path) -> None:
+def test_read_only_output_folder_is_reported_in_one_line(toy: Toy, read_only: Path) -> None:
     toy.write(PASSING)
 
     with toy.command(work_dir=read_only / "home") as command:
         assert command.end() == 3
 
-    (told,) = command.stderr.splitlines()
-    assert str(read_only) in told
-    assert "Read-only file system" in told
+    (line,) = command.stderr.splitlines()
+    assert str(read_only) in line
+    assert "Read-only file system" in line
     assert list(toy.temporary.iterdir()) == []
 
 
-def test_an_output_folder_that_is_not_there_is_made(toy: Toy) -> None:
+def test_missing_output_folder_is_created(toy: Toy) -> None:
     toy.write(PASSING)
     deep = toy.folder / "not/there/yet"
 
@@ -116,7 +114,7 @@ def test_an_output_folder_that_is_not_there_is_made(toy: Toy) -> None:
     assert (deep / "runs/latest/run.json").is_file()
 
 
-def test_two_runs_at_once_share_an_engine_and_a_home(toy: Toy) -> None:
+def test_two_concurrent_runs_share_an_engine_and_a_work_directory(toy: Toy) -> None:
     toy.write(PASSING, {"plain": {}, "other": {"environment": {"OTHER": "1"}}})
 
     with (
@@ -129,4 +127,4 @@ def test_two_runs_at_once_share_an_engine_and_a_home(toy: Toy) -> None:
     for run in toy.runs():
         assert toy.ended(run, 0).outcomes == {"plain": PASSED, "other": PASSED}
     for command in (one, two):
-        assert "are removed" not in command.stderr  # nobody swept what the other had
+        assert "are removed" not in command.stderr  # neither run removed resources of the other

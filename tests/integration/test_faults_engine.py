@@ -1,4 +1,4 @@
-"""An engine that goes and comes back, that is killed, or that others take things away from."""
+"""Tests of engines that restart or are killed, and of containers and images that vanish."""
 
 import os
 import secrets
@@ -30,7 +30,7 @@ def link(toy: Toy) -> Iterator[EngineLink]:
         yield link
 
 
-def test_a_cell_whose_engine_came_back_is_tried_again(toy: Toy, link: EngineLink) -> None:
+def test_cell_is_retried_when_the_engine_returns(toy: Toy, link: EngineLink) -> None:
     toy.write(BLOCKING, MODES, LIMITS, retries=2)
 
     with toy.command(DOCKER_HOST=link.host) as command:
@@ -39,25 +39,27 @@ def test_a_cell_whose_engine_came_back_is_tried_again(toy: Toy, link: EngineLink
         link.cut()
         command.wait_for(lambda: "attempt 1 of 3" in command.stderr)
         (toy.folder / "engine").unlink()
-        with linked(toy.folder):  # at the same place
+        with linked(toy.folder):  # on the same socket
             command.wait_for(lambda: set(running_containers(toy.latest())) - set(first))
             command.wait_for(lambda: release(toy.latest()))
             assert command.end() == 0
 
-    assert_tried_again(toy.ended(toy.latest(), 0))
+    assert_retried(toy.ended(toy.latest(), 0))
 
 
-def assert_tried_again(ran: Ran) -> None:
-    """Hold a run to what had finished, and to a second attempt at what had not."""
+def assert_retried(ran: Ran) -> None:
+    """Check that only the unfinished cell was retried."""
     assert ran.outcomes == {"quick": PASSED, "slow": PASSED}
     assert (ran.cells["quick"].attempts, ran.cells["slow"].attempts) == (1, 2)
 
 
-# A container that someone else ends
+# A container that is killed from outside
 
 
 @pytest.mark.parametrize("way", [["kill"], ["rm", "--force"]])
-def test_a_container_that_someone_else_ended_is_tried_again(toy: Toy, way: list[str]) -> None:
+def test_cell_is_retried_when_its_container_is_killed_from_outside(
+    toy: Toy, way: list[str]
+) -> None:
     toy.write(BLOCKING, MODES, LIMITS, retries=1)
 
     with toy.command() as command:
@@ -67,10 +69,10 @@ def test_a_container_that_someone_else_ended_is_tried_again(toy: Toy, way: list[
         command.wait_for(lambda: release(toy.latest()))
         assert command.end() == 0
 
-    assert_tried_again(toy.ended(toy.latest(), 0))
+    assert_retried(toy.ended(toy.latest(), 0))
 
 
-def test_a_container_that_someone_else_ended_is_no_fault_of_the_subject(toy: Toy) -> None:
+def test_container_killed_from_outside_is_an_engine_error(toy: Toy) -> None:
     toy.write(BLOCKING, MODES, LIMITS)
 
     with toy.command() as command:
@@ -85,11 +87,11 @@ def test_a_container_that_someone_else_ended_is_no_fault_of_the_subject(toy: Toy
     )
 
 
-# An engine of the tests' own, killed and started anew
+# An engine of the tests, killed and restarted
 
 
 @pytest.fixture(scope="module")
-def own_of_module(
+def module_engine(
     images: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[DisconnectedEngine]:
     with own_engine(tmp_path_factory.mktemp("own"), images) as engine:
@@ -98,38 +100,39 @@ def own_of_module(
 
 @pytest.fixture
 def own(
-    toy: Toy, own_of_module: DisconnectedEngine, images: list[str]
+    toy: Toy, module_engine: DisconnectedEngine, images: list[str]
 ) -> Iterator[DisconnectedEngine]:
-    """Return the engine, up and empty, and hold it to being so in the end."""
-    own_of_module.take(images)
-    yield own_of_module
-    own_of_module.start()
-    own_of_module.remove_all_but(images)
-    assert own_of_module.docker("container", "ls", "--all", "--quiet") == ""
-    assert own_of_module.docker("volume", "ls", "--quiet") == ""
+    """Return a running engine without containers, and check that the test leaves it so."""
+    module_engine.copy_images(images)
+    yield module_engine
+    module_engine.start()
+    module_engine.remove_all_but(images)
+    assert module_engine.docker("container", "ls", "--all", "--quiet") == ""
+    assert module_engine.docker("volume", "ls", "--quiet") == ""
     assert toy.processes() == []
     assert list(toy.temporary.iterdir()) == []
 
 
 def wait_until_blocked(command: Command, toy: Toy, own: DisconnectedEngine) -> None:
-    def resting() -> bool:
-        told = command.stderr
+    def blocked() -> bool:
+        printed = command.stderr
         return (
-            "mode-quick: ✓ passed" in told and len(running_containers(toy.latest(), own.host)) == 1
+            "mode-quick: ✓ passed" in printed
+            and len(running_containers(toy.latest(), own.host)) == 1
         )
 
-    command.wait_for(resting)
+    command.wait_for(blocked)
 
 
 def ended(toy: Toy, own: DisconnectedEngine, status: int) -> Ran:
-    """Return the last run, held to leaving nothing on either engine."""
+    """Return the last run, and check that nothing of it is left on either engine."""
     ran = toy.ended(toy.latest(), status)
     assert resources_of(ran.run, own.host) == []
     return ran
 
 
 @BOTH
-def test_an_engine_that_goes_while_checks_run(
+def test_engine_ends_while_checks_run(
     toy: Toy, own: DisconnectedEngine, number: signal.Signals
 ) -> None:
     toy.write(BLOCKING, MODES, LIMITS)
@@ -150,13 +153,13 @@ def test_an_engine_that_goes_while_checks_run(
 
 
 @BOTH
-def test_a_cell_outlives_an_engine_that_is_started_anew(
+def test_cell_is_retried_when_the_engine_restarts(
     toy: Toy, own: DisconnectedEngine, number: signal.Signals
 ) -> None:
     toy.write(BLOCKING, MODES, LIMITS, retries=3)
 
-    # As behind an init that holds the socket: nobody sees the engine go, requests only wait, and
-    # the container merely reads 143 or 137 afterwards.
+    # As with socket activation by systemd: connections are not refused while the engine restarts.
+    # Requests wait, and the exit status of the container is 143 or 137 afterwards.
     with linked(toy.folder, own.host) as link:
         environment = {**own.environment, "DOCKER_HOST": link.host}
         with toy.command(environment=environment) as command:
@@ -164,16 +167,16 @@ def test_a_cell_outlives_an_engine_that_is_started_anew(
             link.hold()
             own.end(number)
             own.start()
-            link.go_on()
+            link.resume()
             command.wait_for(lambda: "attempt 1 of 4" in command.stderr)
             command.wait_for(lambda: release(toy.latest(), own.host))
             assert command.end() == 0
 
-    assert_tried_again(ended(toy, own, 0))
+    assert_retried(ended(toy, own, 0))
 
 
 @BOTH
-def test_an_engine_that_goes_in_the_middle_of_a_build(
+def test_engine_ends_during_a_build(
     toy: Toy, own: DisconnectedEngine, number: signal.Signals
 ) -> None:
     blocked_build = BlockedBuild()
@@ -188,12 +191,12 @@ def test_an_engine_that_goes_in_the_middle_of_a_build(
     ran = ended(toy, own, 3)
     assert ran.outcomes == {"plain": LOST}
     assert "Traceback" not in command.stderr
-    blocked_build.release()  # a dockerd that ends leaves what runs in its builds as it is
+    blocked_build.release()  # a dockerd that ends leaves the processes of its builds running
     assert wait_until(lambda: not blocked_build.processes())
 
 
 @BOTH
-def test_a_build_outlives_an_engine_that_is_started_anew(
+def test_build_is_retried_when_the_engine_restarts(
     toy: Toy, own: DisconnectedEngine, number: signal.Signals
 ) -> None:
     blocked_build = BlockedBuild()
@@ -202,7 +205,7 @@ def test_a_build_outlives_an_engine_that_is_started_anew(
     with toy.command(environment=own.environment) as command:
         command.wait_for(lambda: blocked_build.has_begun(toy))
         own.end(number)
-        blocked_build.release()  # a dockerd that ends leaves what runs in its builds as it is
+        blocked_build.release()  # a dockerd that ends leaves the processes of its builds running
         assert wait_until(lambda: not blocked_build.processes())
         own.start()
         command.wait_for(lambda: "attempt 1 of 4" in command.stderr)
@@ -210,12 +213,12 @@ def test_a_build_outlives_an_engine_that_is_started_anew(
         assert command.end() == 0
 
     ran = ended(toy, own, 0)
-    toy.built.clear()  # it isn't on the engine that all others use
+    toy.built.clear()  # the image is not on the shared engine
     assert ran.outcomes == {"plain": PASSED}
     assert ran.cells["plain"].attempts == 2
 
 
-# What is cleaned up while a run is under way
+# Cleaning up during a run
 
 
 def clean(toy: Toy, own: DisconnectedEngine) -> str:
@@ -225,7 +228,7 @@ def clean(toy: Toy, own: DisconnectedEngine) -> str:
     return " ".join(done.stdout.split())
 
 
-def test_a_living_run_is_spared_where_all_else_is_cleaned_up(
+def test_clean_keeps_containers_and_images_of_a_running_run(
     toy: Toy, own: DisconnectedEngine
 ) -> None:
     toy.write(BLOCKING, MODES, LIMITS)
@@ -252,11 +255,11 @@ def test_a_living_run_is_spared_where_all_else_is_cleaned_up(
     assert clean(toy, own) == "removed 0 containers, 0 volumes, 1 image"
 
 
-# An image that is gone when it is needed
+# An image that is removed before it is used
 
 
-def test_an_image_that_vanished_is_built_anew(toy: Toy) -> None:
-    passing = f"print({secrets.token_hex(8)!r})"  # an image of this test's own
+def test_missing_image_is_rebuilt(toy: Toy) -> None:
+    passing = f"print({secrets.token_hex(8)!r})"  # an image that only this test uses
     ran = toy.run(PASSING, precompile=[passing])
     image = ran.cells["plain"].image
     assert image is not None
@@ -268,9 +271,11 @@ def test_an_image_that_vanished_is_built_anew(toy: Toy) -> None:
     assert again.cells["plain"].image is not None
 
 
-def test_an_image_that_vanishes_before_its_container_is_made(toy: Toy) -> None:
+def test_image_removed_before_its_container_is_created(toy: Toy) -> None:
     passing = f"print({secrets.token_hex(8)!r})"
-    modes = {mode: {"environment": {"REST": "600", "MODE": mode}} for mode in ("one", "two")}
+    modes = {
+        mode: {"environment": {"BLOCK_SECONDS": "600", "MODE": mode}} for mode in ("one", "two")
+    }
     toy.write(BLOCKING, modes, LIMITS, retries=1, precompile=[passing])
 
     with toy.command("--jobs", "1") as command:
@@ -295,11 +300,11 @@ def test_an_image_that_vanishes_before_its_container_is_made(toy: Toy) -> None:
     assert sorted(cell.attempts for cell in ran.cells.values()) == [1, 2]
 
 
-def test_a_base_image_that_vanishes_before_the_build(toy: Toy, first_run: Ran) -> None:
+def test_base_image_removed_before_the_build(toy: Toy, first_run: Ran) -> None:
     usual = first_run.cells["plain"].image
     assert usual is not None
     blocked_build = BlockedBuild()
-    # Two locks, so two images, of which one waits until the other is built.
+    # Two locks give two images, which are built one after the other.
     modes = {
         mode: {"base": f"matrixci-tests/base:{blocked_build.token}-{mode}", "requires": requires}
         for mode, requires in (("one", "six==1.16.0"), ("two", "six==1.17.0"))
@@ -309,8 +314,8 @@ def test_a_base_image_that_vanishes_before_the_build(toy: Toy, first_run: Ran) -
     toy.write(PASSING, modes, precompile=[blocked_build.statement])
 
     with toy.command("--jobs", "1") as command:
-        laid_out = "matrixci-build@*"  # once the bases are known
-        command.wait_for(lambda: len(list(toy.temporary.glob(laid_out))) == len(modes))
+        build_folders = "matrixci-build@*"  # exist once the base images are resolved
+        command.wait_for(lambda: len(list(toy.temporary.glob(build_folders))) == len(modes))
         command.wait_for(lambda: blocked_build.has_begun(toy))
         docker("image", "rm", *(mode["base"] for mode in modes.values()))
         command.wait_for(blocked_build.release)

@@ -1,4 +1,4 @@
-"""Runs that are interrupted in every step, killed, and go on."""
+"""Tests of runs that are interrupted in each step or killed, and then resumed."""
 
 import signal
 import socket
@@ -20,55 +20,57 @@ CANCELLED = (CellOutcome.CANCELLED, Reason.INTERRUPTED)
 LIMITS = {"check-timeout": 600, "cell-timeout": 600}
 
 
-# A killed run goes on
+# Resuming a killed run
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_run_that_ended_too_early_goes_on(toy: Toy, number: signal.Signals) -> None:
+def test_interrupted_or_killed_run_is_resumed(toy: Toy, number: signal.Signals) -> None:
     toy.write(BLOCKING, MODES, LIMITS)
     with toy.command() as command:
         command.wait_for(lambda: is_blocked(toy))
         command.end(number)
-    broken_off = toy.latest()
-    left = running_containers(broken_off)
+    first_id = toy.latest()
+    left = running_containers(first_id)
     assert len(left) == (number == signal.SIGKILL)
-    before = read_run(toy.work_dir / "runs" / broken_off)
+    before = read_run(toy.work_dir / "runs" / first_id)
     quick = next(cell.id for cell in before.run.cells if "quick" in cell.id)
     kept = (before.folder / "cells" / f"{quick}.json").read_bytes()
 
-    with toy.command("--resume") as again:
-        again.wait_for(lambda: not set(left) & set(running_containers(broken_off)))  # swept
-        again.wait_for(lambda: release(broken_off))
-        assert again.end() == 0
+    with toy.command("--resume") as resumed:
+        resumed.wait_for(
+            lambda: not set(left) & set(running_containers(first_id))
+        )  # removed as leftovers
+        resumed.wait_for(lambda: release(first_id))
+        assert resumed.end() == 0
 
-    assert toy.runs() == [broken_off]
-    ran = toy.ended(broken_off, 0)
+    assert toy.runs() == [first_id]
+    ran = toy.ended(first_id, 0)
     assert ran.outcomes == {"quick": PASSED, "slow": PASSED}
     assert (before.folder / "cells" / f"{quick}.json").read_bytes() == kept
-    assert started_containers(broken_off) == 3  # quick, slow, slow
+    assert started_containers(first_id) == 3  # quick, slow, slow
     assert ran.stored.run.command == before.run.command
     assert not ran.stored.run.interrupted
 
     with toy.command("--resume") as finished:
         assert finished.end() == 0
     assert "is finished" in finished.stderr
-    assert started_containers(broken_off) == 3
+    assert started_containers(first_id) == 3
 
 
-def test_a_run_whose_checks_were_changed_does_not_go_on(toy: Toy) -> None:
+def test_run_whose_checks_changed_is_not_resumed(toy: Toy) -> None:
     toy.write(BLOCKING, MODES, LIMITS)
     with toy.command() as command:
         command.wait_for(lambda: is_blocked(toy))
         command.end(signal.SIGINT)
     (toy.checks / "test_toy.py").write_text("def test_other():\n    pass\n")
 
-    with toy.command("--resume") as again:
-        assert again.end() == 2
+    with toy.command("--resume") as resumed:
+        assert resumed.end() == 2
 
-    assert "were changed since" in again.stderr
+    assert "were changed since" in resumed.stderr
 
 
-# Interrupted once and twice, in each step
+# Interrupting once and twice in each step
 
 
 @contextmanager
@@ -76,18 +78,18 @@ def resolving(toy: Toy) -> Iterator[tuple[dict[str, str], Callable[[], object]]]
     toy.write(PASSING)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.setblocking(False)  # noqa: FBT003 - the standard library's own
-        asked: list[socket.socket] = []
+        connections: list[socket.socket] = []
 
-        def is_asked() -> bool:
+        def is_connected() -> bool:
             try:
-                asked.append(silent.accept()[0])
+                connections.append(silent.accept()[0])
             except BlockingIOError:
                 return False
             return True
 
         index = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
-        yield {"UV_DEFAULT_INDEX": index, "UV_CACHE_DIR": str(toy.folder / "cache")}, is_asked
-        for each in asked:
+        yield {"UV_DEFAULT_INDEX": index, "UV_CACHE_DIR": str(toy.folder / "cache")}, is_connected
+        for each in connections:
             each.close()
 
 
@@ -106,21 +108,23 @@ def checking(toy: Toy) -> Iterator[tuple[dict[str, str], Callable[[], object]]]:
 
 
 @contextmanager
-def waiting_to_try_again(toy: Toy) -> Iterator[tuple[dict[str, str], Callable[[], object]]]:
+def waiting_to_retry(toy: Toy) -> Iterator[tuple[dict[str, str], Callable[[], object]]]:
     toy.write(PASSING, retries=10)
-    told = toy.folder / "stderr"
+    printed = toy.folder / "stderr"
     environment = {"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple", "UV_HTTP_RETRIES": "0"}
     environment["UV_CACHE_DIR"] = str(toy.folder / "cache")
-    yield environment, lambda: "attempt 1 of 11" in told.read_text()
+    yield environment, lambda: "attempt 1 of 11" in printed.read_text()
 
 
 Step = Callable[[Toy], AbstractContextManager[tuple[dict[str, str], Callable[[], object]]]]
-STEPS = [resolving, building, checking, waiting_to_try_again]
+STEPS = [resolving, building, checking, waiting_to_retry]
 
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_once_it_ends_in_order(toy: Toy, step: Step, number: signal.Signals) -> None:
+def test_run_interrupted_once_shuts_down_cleanly(
+    toy: Toy, step: Step, number: signal.Signals
+) -> None:
     with (
         step(toy) as (environment, is_there),
         toy.command(environment=environment) as command,
@@ -136,7 +140,7 @@ def test_interrupted_once_it_ends_in_order(toy: Toy, step: Step, number: signal.
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_interrupted_twice_it_ends_at_once(toy: Toy, step: Step) -> None:
+def test_run_interrupted_twice_exits_at_once(toy: Toy, step: Step) -> None:
     with step(toy) as (environment, is_there):
         with toy.command(environment=environment) as command:
             command.wait_for(is_there)
@@ -151,7 +155,7 @@ def test_interrupted_twice_it_ends_at_once(toy: Toy, step: Step) -> None:
     assert toy.leftovers(interrupted) == []
 
 
-def test_what_is_left_is_swept_only_where_its_owner_is_dead(toy: Toy) -> None:
+def test_leftovers_are_removed_only_when_their_run_is_dead(toy: Toy) -> None:
     toy.write(BLOCKING, MODES, LIMITS)
     with toy.command(name="alive-") as alive:
         alive.wait_for(lambda: is_blocked(toy, "alive-"))
@@ -174,7 +178,7 @@ def test_what_is_left_is_swept_only_where_its_owner_is_dead(toy: Toy) -> None:
     assert toy.ended(living, 0).outcomes == {"quick": PASSED, "slow": PASSED}
 
 
-def test_what_a_run_that_was_killed_in_a_build_left_is_swept(toy: Toy) -> None:
+def test_leftovers_of_a_run_killed_during_a_build_are_removed(toy: Toy) -> None:
     blocked_build = BlockedBuild()
     toy.write(PASSING, precompile=[blocked_build.statement])
     with toy.command() as command:

@@ -16,7 +16,7 @@ from toy import PASSED, PASSING, Ran, Toy, write_toy_subject
 
 from matrixci.model import ImageRecord
 
-from .test_reproduce import again
+from .test_reproduce import reproduce
 
 FAILING = {"test_toy.py": "def test_fails():\n    assert False\n"}
 
@@ -67,8 +67,8 @@ def test_the_image_of_an_earlier_run_goes_when_the_subject_was_edited(
     assert is_there(image_of(ran))
     assert is_there(image_of(first_run))  # of another folder
 
-    # Of the stored lock and the kept wheel it can be made again.
-    done = again(toy, toy_run)
+    # The image can be rebuilt from the stored lock and the kept wheel.
+    done = reproduce(toy, toy_run)
     assert done.code == 0, done.err
     assert "built anew from the stored lock" in done.err
     assert is_there(before)

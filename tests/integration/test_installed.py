@@ -1,4 +1,4 @@
-"""matrixci as users have it: installed from its wheel, far from any checkout."""
+"""Tests of matrixci installed from its wheel, outside of any checkout."""
 
 import subprocess
 from pathlib import Path
@@ -12,13 +12,13 @@ CHECKOUT = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def no_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nothing but the environment say where packages are imported from."""
+    """Import packages only from the virtual environment."""
     monkeypatch.delenv("PYTHONPATH", raising=False)
 
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the interpreter of an environment that holds the wheel and what it needs."""
+    """Return the interpreter of an environment with the wheel and its dependencies."""
     folder = tmp_path_factory.mktemp("installed")
     program = uv.find_uv_bin()
     interpreter = folder / "environment/bin/python"
@@ -33,7 +33,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return interpreter
 
 
-def test_a_cell_runs_outside_of_any_checkout(toy: Toy, python: Path) -> None:
+def test_cell_runs_outside_of_any_checkout(toy: Toy, python: Path) -> None:
     toy.write(PASSING)
 
     with toy.command(python=python) as command:
@@ -44,10 +44,10 @@ def test_a_cell_runs_outside_of_any_checkout(toy: Toy, python: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["docker/base.Dockerfile", "docker/engine.sh", "checks"])
-def test_data_comes_from_the_package_itself(python: Path, tmp_path: Path, name: str) -> None:
+def test_data_files_are_in_the_package(python: Path, tmp_path: Path, name: str) -> None:
     folder, _, file = name.partition("/")
-    place = f"data_folder({folder!r}) / {file!r}"
-    code = f"from matrixci.util.resources import data_folder; print({place})"
+    expression = f"data_folder({folder!r}) / {file!r}"
+    code = f"from matrixci.util.resources import data_folder; print({expression})"
     done = subprocess.run(
         [str(python), "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )

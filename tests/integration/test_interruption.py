@@ -1,4 +1,4 @@
-"""The command line, interrupted: it ends in order, and what had finished is kept."""
+"""Tests of interrupted runs: they shut down cleanly and keep finished results."""
 
 import asyncio
 import signal
@@ -18,7 +18,7 @@ BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 
 
 @BOTH
-def test_interrupted_while_checks_run(toy: Toy, number: signal.Signals) -> None:
+def test_run_interrupted_while_checks_run(toy: Toy, number: signal.Signals) -> None:
     toy.write(BLOCKING, MODES, {"check-timeout": 600, "cell-timeout": 600})
 
     with toy.command() as command:
@@ -33,7 +33,7 @@ def test_interrupted_while_checks_run(toy: Toy, number: signal.Signals) -> None:
     assert "Traceback" not in command.stderr
 
 
-def test_interrupted_twice_leaves_nothing_that_the_next_run_does_not_sweep(toy: Toy) -> None:
+def test_next_run_removes_leftovers_of_a_run_interrupted_twice(toy: Toy) -> None:
     toy.write(BLOCKING, MODES, {"check-timeout": 600, "cell-timeout": 600})
 
     with toy.command() as command:
@@ -42,14 +42,14 @@ def test_interrupted_twice_leaves_nothing_that_the_next_run_does_not_sweep(toy: 
         time.sleep(0.05)
         status = command.end(signal.SIGINT)
 
-    assert status in {130, -signal.SIGINT}  # a shell says 130 of both
+    assert status in {130, -signal.SIGINT}  # a shell reports both as 130
     interrupted = toy.latest()
     toy.run(PASSING)
     assert toy.leftovers(interrupted) == []
 
 
-class Impatient(RecordingListener):
-    """Interrupts the run so many seconds after it came to a container."""
+class InterruptingListener(RecordingListener):
+    """Interrupt the run some seconds after its first cell enters the checks step."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
@@ -65,18 +65,18 @@ class Impatient(RecordingListener):
             asyncio.get_running_loop().call_later(self.seconds, self.run.cancel)
 
 
-# Making the volume, making the container, filling it, starting it, its first steps.
+# Covers creating the volume, creating, filling and starting the container, and its first steps.
 @pytest.mark.parametrize("milliseconds", [0, 5, 10, 20, 40, 80, 160, 320])
-def test_interrupted_at_any_moment_of_a_container_s_life(toy: Toy, milliseconds: int) -> None:
+def test_run_interrupted_at_any_moment_of_a_container(toy: Toy, milliseconds: int) -> None:
     modes = {"slow": MODES["slow"]}
 
-    ran = toy.run(BLOCKING, modes, listener=Impatient(milliseconds / 1000))
+    ran = toy.run(BLOCKING, modes, listener=InterruptingListener(milliseconds / 1000))
 
     assert ran.outcomes == {"slow": CANCELLED}
     assert ran.exit_code == 130
 
 
-def test_interrupted_while_an_image_is_built(toy: Toy) -> None:
+def test_run_interrupted_while_an_image_is_built(toy: Toy) -> None:
     blocked_build = BlockedBuild()
     toy.write(PASSING, precompile=[blocked_build.statement])
 
@@ -92,7 +92,7 @@ def test_interrupted_while_an_image_is_built(toy: Toy) -> None:
     assert "Traceback" not in command.stderr
 
 
-def test_interrupted_while_the_index_is_silent(toy: Toy) -> None:
+def test_run_interrupted_while_the_index_does_not_answer(toy: Toy) -> None:
     toy.write(PASSING)
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -100,9 +100,9 @@ def test_interrupted_while_the_index_is_silent(toy: Toy) -> None:
         index = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
         cache = str(toy.folder / "cache")
         with toy.command(UV_DEFAULT_INDEX=index, UV_CACHE_DIR=cache) as command:
-            asked, _ = silent.accept()
+            connection, _ = silent.accept()
             status = command.end(signal.SIGINT)
-        asked.close()
+        connection.close()
 
     assert status == 130
     assert toy.ended(toy.latest(), status).outcomes == {"plain": CANCELLED}

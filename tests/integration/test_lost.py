@@ -1,4 +1,4 @@
-"""A run that loses the engine, or its own process: nothing known is lost, nothing left stays."""
+"""Tests of runs that lose the engine or are killed: results are kept, leftovers are removed."""
 
 import signal
 from collections.abc import Iterator
@@ -22,9 +22,7 @@ def link(toy: Toy) -> Iterator[EngineLink]:
         yield link
 
 
-def test_an_engine_lost_while_checks_run_is_no_fault_of_the_subject(
-    toy: Toy, link: EngineLink
-) -> None:
+def test_engine_lost_while_checks_run_is_an_engine_error(toy: Toy, link: EngineLink) -> None:
     toy.write(BLOCKING, MODES, LIMITS)
 
     with toy.command(DOCKER_HOST=link.host) as command:
@@ -39,9 +37,7 @@ def test_an_engine_lost_while_checks_run_is_no_fault_of_the_subject(
     assert resources_of(lost.run.id) == []
 
 
-def test_an_engine_lost_while_an_image_is_built_is_no_fault_of_the_subject(
-    toy: Toy, link: EngineLink
-) -> None:
+def test_engine_lost_while_an_image_is_built_is_an_engine_error(toy: Toy, link: EngineLink) -> None:
     blocked_build = BlockedBuild()
     toy.write(PASSING, precompile=[blocked_build.statement])
 
@@ -55,7 +51,7 @@ def test_an_engine_lost_while_an_image_is_built_is_no_fault_of_the_subject(
     assert wait_until(lambda: not blocked_build.processes())
 
 
-def test_what_a_killed_run_left_is_swept_by_the_next(toy: Toy) -> None:
+def test_next_run_removes_leftovers_of_a_killed_run(toy: Toy) -> None:
     toy.write(BLOCKING, MODES, LIMITS)
     with toy.command() as command:
         command.wait_for(lambda: is_blocked(toy))

@@ -1,11 +1,11 @@
-"""What a cell comes to, whatever happens in its container; nothing but a pass is green."""
+"""Tests of the outcome of a cell for everything that can happen in its container."""
 
 from toy import PASSED, PYTHON, Ran, Toy, checks_of
 
 from matrixci.model import CellOutcome, Need, Reason
 from matrixci.verdict.judged import Verdict
 
-# A check that does what its cell tells it to, between two that pass.
+# A check that runs the code given by its cell, between two that pass.
 DOING = {
     "test_toy.py": """
         import ctypes, os, signal, subprocess, sys, time
@@ -23,7 +23,7 @@ DOING = {
 
 
 def doing(**what: str) -> dict[str, dict[str, dict[str, str]]]:
-    """Return the modes of the toy in which the check does these things."""
+    """Return modes of the toy, each with the code that its check runs."""
     return {mode.replace("_", "-"): {"environment": {"DO": do}} for mode, do in what.items()}
 
 
@@ -32,11 +32,11 @@ def failed(reason: Reason) -> tuple[CellOutcome, Reason]:
 
 
 def around(outcome: str) -> dict[str, str]:
-    """Return the outcomes of the checks where the middle one came to this."""
+    """Return the outcomes of the three checks, given that of the middle one."""
     return {"test_before": "passed", "test_doing": outcome, "test_after": "passed"}
 
 
-def test_two_passing_cells_are_ready(first_run: Ran) -> None:
+def test_run_with_two_passing_cells_is_ready(first_run: Ran) -> None:
     assert first_run.outcomes == {"plain": PASSED, "other": PASSED}
     assert first_run.exit_code == 0
     assert first_run.judged is not None
@@ -53,7 +53,7 @@ def test_two_passing_cells_are_ready(first_run: Ran) -> None:
         assert "toysubject==1.0" in first_run.file(cell.lock.file)
 
 
-def test_a_check_gone_wrong_is_told_and_the_others_report(toy: Toy) -> None:
+def test_failing_check_does_not_affect_the_others(toy: Toy) -> None:
     wrong = doing(
         fails="assert 1 == 2, 'one is not two'",
         crashes="ctypes.string_at(0)",
@@ -71,16 +71,16 @@ def test_a_check_gone_wrong_is_told_and_the_others_report(toy: Toy) -> None:
         "exits": around("crashed"),
         "hangs": around("timed-out"),
     }
-    told = {mode: cell.checks[1] for mode, cell in ran.cells.items()}
-    assert told["fails"].message == "one is not two"
-    assert told["crashes"].reason == "SIGSEGV"
-    assert told["exits"].reason == "exit status 0 in the middle"
-    assert told["hangs"].reason == "after 4 s"
+    middle = {mode: cell.checks[1] for mode, cell in ran.cells.items()}
+    assert middle["fails"].message == "one is not two"
+    assert middle["crashes"].reason == "SIGSEGV"
+    assert middle["exits"].reason == "exit status 0 in the middle"
+    assert middle["hangs"].reason == "after 4 s"
     for mode in ("fails", "crashes", "hangs"):
-        assert "test_toy.py" in told[mode].detail
+        assert "test_toy.py" in middle[mode].detail
 
 
-def test_a_hang_that_outlasts_the_cell_is_ended_with_it(toy: Toy) -> None:
+def test_hanging_check_is_ended_with_its_cell(toy: Toy) -> None:
     ran = toy.run(
         DOING,
         doing(hangs="time.sleep(600)"),
@@ -89,7 +89,7 @@ def test_a_hang_that_outlasts_the_cell_is_ended_with_it(toy: Toy) -> None:
 
     assert ran.outcomes == {"hangs": failed(Reason.TIMED_OUT)}
     assert ran.exit_code == 1
-    # On a machine too busy to get this far in its time, not even the first check is known.
+    # On a busy machine the cell may end before its first check.
     known = set(checks_of(ran.cells["hangs"]).items())
     assert known <= {
         ("test_before", "passed"),
@@ -99,7 +99,7 @@ def test_a_hang_that_outlasts_the_cell_is_ended_with_it(toy: Toy) -> None:
     }
 
 
-def test_a_cell_that_ran_out_of_memory_fails_whoever_survived_it(toy: Toy) -> None:
+def test_cell_that_runs_out_of_memory_fails_even_if_a_check_survives(toy: Toy) -> None:
     hungry = "b'x' * 2**29"
     eating = doing(
         child=f"assert subprocess.run([sys.executable, '-c', {hungry!r}]).returncode == -9",
@@ -116,12 +116,14 @@ def test_a_cell_that_ran_out_of_memory_fails_whoever_survived_it(toy: Toy) -> No
     assert checks_of(ran.cells["itself"]) == around("crashed")
 
 
-def test_a_container_that_is_not_what_was_declared_fails(toy: Toy) -> None:
-    lies = ("python", "version")
+def test_container_that_differs_from_its_cell_fails(toy: Toy) -> None:
+    deviations = ("python", "version")
 
-    ran = toy.run(DOING, {lie: {"environment": {"TOY_LIE": lie}} for lie in lies})
+    ran = toy.run(
+        DOING, {deviation: {"environment": {"TOY_LIE": deviation}} for deviation in deviations}
+    )
 
-    assert ran.outcomes == dict.fromkeys(lies, failed(Reason.NOT_AS_DECLARED))
+    assert ran.outcomes == dict.fromkeys(deviations, failed(Reason.NOT_AS_DECLARED))
     assert ran.exit_code == 1
     assert f"Python is 3.99.0, not {PYTHON}" in ran.cells["python"].message
     assert "is locked, 0.1 is installed" in ran.cells["version"].message
@@ -129,7 +131,8 @@ def test_a_container_that_is_not_what_was_declared_fails(toy: Toy) -> None:
         assert checks_of(cell) == around("passed")
 
 
-# Leaves a result that would be green, were it this cell's; or none, or half of one.
+# Replaces the result file: with none, with part of one, or with one that would be green if it
+# belonged to this cell.
 TAMPERING = {
     "test_toy.py": """
         import json, os, pathlib
@@ -165,7 +168,7 @@ TAMPERING = {
 }
 
 
-def test_a_result_that_was_tampered_with_is_never_green(toy: Toy) -> None:
+def test_tampered_result_is_never_green(toy: Toy) -> None:
     tampering = doing(
         deleted="RESULTS.unlink()",
         linked="RESULTS.unlink(); RESULTS.symlink_to('/matrixci/cell.json')",
@@ -194,7 +197,7 @@ def test_a_result_that_was_tampered_with_is_never_green(toy: Toy) -> None:
     assert ran.exit_code == 1
 
 
-def test_a_container_whose_supervisor_was_killed_fails(toy: Toy) -> None:
+def test_container_whose_supervisor_is_killed_fails(toy: Toy) -> None:
     ran = toy.run(DOING, doing(kills="os.kill(os.getppid(), signal.SIGKILL); time.sleep(600)"))
 
     assert ran.outcomes == {"kills": failed(Reason.EXIT_STATUS)}
@@ -204,7 +207,7 @@ def test_a_container_whose_supervisor_was_killed_fails(toy: Toy) -> None:
     assert checks_of(cell) == {**around("missing"), "test_after": "missing"}
 
 
-def test_a_cell_in_which_nothing_ran_fails(toy: Toy) -> None:
+def test_cell_without_checks_fails(toy: Toy) -> None:
     skipping = {
         "test_toy.py": """
             import os, pytest
@@ -221,7 +224,7 @@ def test_a_cell_in_which_nothing_ran_fails(toy: Toy) -> None:
     assert ran.exit_code == 1
 
 
-def test_what_needs_a_gpu_is_partial_where_there_is_none(toy: Toy) -> None:
+def test_cell_with_gpu_checks_is_partial_without_a_gpu(toy: Toy) -> None:
     device = {
         "test_toy.py": """
             def test_plain():
@@ -243,7 +246,7 @@ def test_what_needs_a_gpu_is_partial_where_there_is_none(toy: Toy) -> None:
     assert ran.judged.unverified[0] == "1 check (no GPU)"
 
 
-def test_a_cell_without_a_solution_says_why_and_nothing_is_built_for_it(toy: Toy) -> None:
+def test_unsatisfiable_cell_is_explained_and_not_built(toy: Toy) -> None:
     ran = toy.run(DOING, {"plain": {}, "unsolvable": {"requires": "six==99"}})
 
     unsatisfiable = (CellOutcome.UNSATISFIABLE, Reason.RESOLVER)
@@ -255,8 +258,8 @@ def test_a_cell_without_a_solution_says_why_and_nothing_is_built_for_it(toy: Toy
     assert [step.name for step in cell.steps] == ["resolve"]
 
 
-def test_a_check_that_passes_now_and_then_is_flaky(toy: Toy) -> None:
-    # What a check leaves in the scratch is there when it is run once more.
+def test_check_that_passes_on_the_second_run_is_flaky(toy: Toy) -> None:
+    # The file that the first run of the check leaves in /tmp makes its second run pass.
     wrong = doing(
         flaky="marker = '/tmp/ran'; made = os.path.exists(marker); open(marker, 'w'); assert made",
         fails="raise AssertionError('always')",

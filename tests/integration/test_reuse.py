@@ -1,4 +1,4 @@
-"""Which results of earlier runs still hold; what was started is asked of the engine."""
+"""Tests of reusing results of earlier runs; the engine knows which containers started."""
 
 from engine_state import started_containers
 from toy import PASSING, PLAIN, Toy
@@ -9,7 +9,7 @@ FAILING = {"test_toy.py": "def test_fails():\n    assert False\n"}
 SAME = {"checks": PASSING, "modes": PLAIN}
 
 
-def test_a_passed_cell_is_reused_until_something_changes(toy: Toy) -> None:
+def test_passed_cell_is_reused_until_something_changes(toy: Toy) -> None:
     first = toy.run(PASSING)
     same = toy.run(PASSING)
 
@@ -32,7 +32,7 @@ def test_a_passed_cell_is_reused_until_something_changes(toy: Toy) -> None:
         assert started_containers(changed.run) == 1
 
 
-def test_a_failed_cell_runs_again(toy: Toy) -> None:
+def test_failed_cell_is_not_reused(toy: Toy) -> None:
     for ran in (toy.run(FAILING), toy.run(FAILING)):
         assert ran.outcomes == {"plain": (CellOutcome.FAILED, Reason.CHECKS)}
         assert ran.exit_code == 1

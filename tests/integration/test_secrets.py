@@ -1,4 +1,4 @@
-"""Credentials reach the resolver and the builds, and stay nowhere."""
+"""Tests that credentials reach the resolver and the builds, and are not stored."""
 
 import secrets
 import subprocess
@@ -35,13 +35,13 @@ _OVERLAP_BYTES = 200
 
 @pytest.fixture
 def index(tmp_path: Path, engine: None) -> Iterator[PrivateIndex]:  # noqa: ARG001
-    """Serve a dependency of the toy's to those who know the password."""
+    """Serve a dependency of the toy from an index that requires a password."""
     wheel = write_wheel(tmp_path, "toydependency-1.0", files={"toydependency.py": ""})
     try:
         with serving(wheel) as server:
             yield server
     except OSError as error:
-        pytest.skip(f"the engine's containers can't reach this machine: {error}")
+        pytest.skip(f"containers cannot reach this machine: {error}")
 
 
 def new_secret() -> str:
@@ -49,7 +49,7 @@ def new_secret() -> str:
 
 
 def found(words: Sequence[str], ran: Ran, work_dir: Path) -> set[str]:
-    """Return which of these words stand in the work directory, or in an image of the run."""
+    """Return the words that occur in the work directory or in an image of the run."""
     return {word for piece in _pieces(ran, work_dir) for word in words if word.encode() in piece}
 
 
@@ -62,7 +62,7 @@ def _pieces(ran: Ran, work_dir: Path) -> Iterator[bytes]:
 
 
 def _layers(image: str) -> Iterator[bytes]:
-    """Yield all that an image consists of, in pieces that overlap."""
+    """Yield the content of an image in overlapping pieces."""
     end = b""
     with subprocess.Popen(["docker", "image", "save", image], stdout=subprocess.PIPE) as saving:
         assert saving.stdout is not None
@@ -72,7 +72,7 @@ def _layers(image: str) -> Iterator[bytes]:
     assert saving.returncode == 0
 
 
-def test_credentials_reach_the_builds_and_stay_nowhere(
+def test_credentials_reach_builds_and_are_not_stored(
     toy: Toy, index: PrivateIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unused, kept = new_secret(), new_secret()
@@ -86,12 +86,12 @@ def test_credentials_reach_the_builds_and_stay_nowhere(
 
     assert ran.outcomes == {"open": PASSED, "closed": PASSED}
     assert index.served == {"machine", "build"}
-    there = "toydependency.py"  # in a layer: what the search would find is found
-    words = [there, index.password, index.credentials, unused, kept]
-    assert found(words, ran, toy.work_dir) == {there}
+    present = "toydependency.py"  # is in a layer, so that the search is known to work
+    words = [present, index.password, index.credentials, unused, kept]
+    assert found(words, ran, toy.work_dir) == {present}
 
 
-def test_credentials_that_an_index_refuses_are_not_told(
+def test_credentials_refused_by_an_index_are_not_reported(
     toy: Toy, index: PrivateIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = new_secret()
@@ -105,7 +105,7 @@ def test_credentials_that_an_index_refuses_are_not_told(
     assert not found([wrong], ran, toy.work_dir)
 
 
-def test_credentials_that_are_refused_in_a_build_are_not_told(
+def test_credentials_refused_in_a_build_are_not_reported(
     toy: Toy, index: PrivateIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index.allows_builds = False

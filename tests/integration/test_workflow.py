@@ -1,4 +1,4 @@
-"""The workflow as GitHub would run it: a toy's repository calls it, machines have engines apart."""
+"""Tests of the workflows, run by a simulation of GitHub Actions on two engines."""
 
 import json
 import os
@@ -28,7 +28,7 @@ from matrixci.util.invocation import Caller
 from matrixci.verdict.judged import Verdict
 from matrixci.verdict.load import judge_folder
 
-from .test_fan_out import as_told, facts
+from .test_fan_out import facts, outcomes_of_run
 
 ROOT = Path(__file__).parents[2]
 DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
@@ -38,7 +38,7 @@ WHOLE = """
     import time
     import toysubject
 
-    TOY = os.environ.get("TOY")  # what pytest shows of os.environ has the host's name
+    TOY = os.environ.get("TOY")  # pytest would print os.environ in the assertion
 
     def test_answers():
         '''The toy knows the answer.'''
@@ -67,12 +67,12 @@ def cell_id(mode: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
-    """The toy's repository on a server where matrixci is, too, as it is here."""
+    """The repository of the toy, on a server that also has the current state of matrixci."""
 
     github: GitHub
     toy: Toy
     matrixci: str
-    """its commit"""
+    """The commit of matrixci."""
 
     @property
     def tree(self) -> Path:
@@ -84,7 +84,7 @@ class Project:
         modes: dict[str, dict[str, Any]],
         **more: object,
     ) -> Source:
-        """Push a state of the toy's repository, with a workflow that calls matrixci's."""
+        """Push a state of the repository, with a workflow that calls the workflow of matrixci."""
         self.toy.write({"test_toy.py": checks}, modes, **more)  # type: ignore[arg-type]
         workflow = {
             "on": {"schedule": [{"cron": "0 3 * * *"}]},
@@ -116,7 +116,7 @@ class Project:
         return Source(repository=CALLER, commit=commit, path=".github/workflows/nightly.yml")
 
     def _after(self, name: str, permissions: dict[str, str], *conditions: str) -> dict[str, object]:
-        """Return a job that calls one of the workflows for what matrix.yml leaves."""
+        """Return a job that calls a workflow which uses the outputs of matrix.yml."""
         reported = "needs.matrix.outputs.reported == 'true'"
         return {
             "needs": "matrix",
@@ -125,19 +125,19 @@ class Project:
             "permissions": permissions,
         }
 
-    def night(
+    def scheduled_run(
         self,
         source: Source,
         machines: list[Machine],
         counted: str | None = None,
         **variables: str,
     ) -> WorkflowRun:
-        """Begin a scheduled run."""
+        """Create a scheduled run."""
         event = "schedule"
         return WorkflowRun(self.github, source, event, machines, variables, counted=counted)
 
-    def on_one_machine(self, source: Source) -> Path:
-        """Run the same by `nox -s matrix` on one machine, in a fresh clone; return the run."""
+    def run_on_one_machine(self, source: Source) -> Path:
+        """Run the same matrix with nox on one machine; return the folder of the run."""
         clone = self.toy.folder / "one-machine"
         self.github.clone(MATRIXCI, self.matrixci, clone / "matrixci")
         self.github.clone(source.repository, source.commit, clone / "caller")
@@ -164,7 +164,7 @@ class Project:
 
 @pytest.fixture
 def project(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Return the toy's project on a server of its own, where this repository is, too."""
+    """Return the project of the toy on a new server, which also has this repository."""
     github = GitHub.create(tmp_path_factory.mktemp("github") / "server")
     argv = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(argv, cwd=ROOT, check=True, capture_output=True).stdout
@@ -180,7 +180,7 @@ def project(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Project:
 def second_engine(
     tmp_path_factory: pytest.TempPathFactory, images: list[str]
 ) -> Iterator[OwnEngine]:
-    """Return an engine beside the one that all use, with the toy's images."""
+    """Return a second engine, with the images of the toy."""
     with own_engine(tmp_path_factory.mktemp("own"), images) as engine:
         yield engine
 
@@ -192,23 +192,23 @@ def machines(second: OwnEngine) -> list[Machine]:
     ]
 
 
-def hold_history(*nights: WorkflowRun) -> None:
-    """Hold the last of these nights to a history, and a page, of them all."""
-    *_, last = nights
-    runs = [read_run(night.artifacts.folder / "run").run for night in nights]
+def check_history(*workflow_runs: WorkflowRun) -> None:
+    """Check that the history and the page of the last run contain all of these runs."""
+    *_, last = workflow_runs
+    runs = [read_run(workflow_run.artifacts.folder / "run").run for workflow_run in workflow_runs]
     assert {run.called_by for run in runs} == {Caller.PROGRAM}  # the caller has no noxfile
     with History.reading(last.artifacts.folder / "history" / "history.sqlite") as opened:
         assert [run.id for run in opened.runs()] == [run.id for run in runs]
     page = (last.artifacts.folder / "report.html" / "report.html").read_text()
-    told = ["passed", "failed"][: len(nights)]
-    assert json.loads(DATA.findall(page)[0])["trends"][cell_id("other")][0] == told
+    outcomes = ["passed", "failed"][: len(workflow_runs)]
+    assert json.loads(DATA.findall(page)[0])["trends"][cell_id("other")][0] == outcomes
 
 
-def test_nights(project: Project, second_engine: OwnEngine) -> None:
-    """A night that is well, one with a regression, and one after which all is well again."""
+def test_three_scheduled_runs(project: Project, second_engine: OwnEngine) -> None:
+    """A run that passes, one with a regression, and one in which it is fixed."""
     gates = {"gates": {"require": [{"mode": ["plain", "other"]}]}}
     good = project.push(WHOLE, MODES, **gates)
-    first = project.night(good, machines(second_engine), MATRIXCI_PAGES="true")
+    first = project.scheduled_run(good, machines(second_engine), MATRIXCI_PAGES="true")
     assert first.run(), first.failures()
     assert first.jobs == dict.fromkeys(
         ["Plan", *map(cell_id, ("plain", "other", "gpu")), "Report", "Issue", "Pages"], "success"
@@ -220,17 +220,17 @@ def test_nights(project: Project, second_engine: OwnEngine) -> None:
     page = first.artifacts.folder / "report.html" / "report.html"
     assert "<html" in page.read_text()
     assert "A new one is started" in first.step("Report", "Fetch the history").output
-    hold_history(first)
+    check_history(first)
 
-    # The second night: a check begins to fail in one cell.
-    second = project.night(project.push(BROKEN, MODES, **gates), machines(second_engine))
+    # The second run: a check fails in one cell.
+    second = project.scheduled_run(project.push(BROKEN, MODES, **gates), machines(second_engine))
     assert not second.run()
     assert second.jobs[cell_id("other")] == "failure"
     assert (second.jobs["Report"], second.jobs["Issue"]) == ("failure", "success")
     assert "Pages" not in second.jobs
-    told = second.step("Report", "Show")
-    assert told.output.startswith("::notice title=NOT READY::")
-    assert "test_toy.py::test_answers" in told.summary
+    shown = second.step("Report", "Show")
+    assert shown.output.startswith("::notice title=NOT READY::")
+    assert "test_toy.py::test_answers" in shown.summary
     merged = second.artifacts.folder / "run"
     baseline = json.loads((merged / "report" / "report.json").read_text())["comparison"]
     assert baseline["before"] == read_run(first.artifacts.folder / "run").run.id
@@ -239,20 +239,20 @@ def test_nights(project: Project, second_engine: OwnEngine) -> None:
     assert "test_toy.py::test_answers" in issue["body"]
     assert f"actions/runs/{second.id}" in issue["body"]
 
-    hold_history(first, second)
+    check_history(first, second)
 
-    # Cell by cell it is what one machine comes to, though two engines ran it.
-    there = read_run(merged)
-    assert there.problems == ()
+    # Each cell has the same result as on one machine, although two engines ran them.
+    merged_run = read_run(merged)
+    assert merged_run.problems == ()
     ran = {one.machine for one in second.ran if one.step == "Run the cell"}
     assert ran == {"first", "second"}
-    alone = project.on_one_machine(project.push(BROKEN, MODES, **gates))
-    here = read_run(alone)
-    assert {name: facts(one) for name, one in there.results.items()} == {
-        name: facts(one) for name, one in here.results.items()
+    alone = project.run_on_one_machine(project.push(BROKEN, MODES, **gates))
+    single_run = read_run(alone)
+    assert {name: facts(one) for name, one in merged_run.results.items()} == {
+        name: facts(one) for name, one in single_run.results.items()
     }
-    assert as_told(judge_folder(merged)) == as_told(judge_folder(alone))
-    outcomes = {name: one.outcome for name, one in there.results.items()}
+    assert outcomes_of_run(judge_folder(merged)) == outcomes_of_run(judge_folder(alone))
+    outcomes = {name: one.outcome for name, one in merged_run.results.items()}
     assert outcomes == {
         cell_id("plain"): CellOutcome.PASSED,
         cell_id("other"): CellOutcome.FAILED,
@@ -260,23 +260,21 @@ def test_nights(project: Project, second_engine: OwnEngine) -> None:
         cell_id("never"): CellOutcome.UNSATISFIABLE,
     }
 
-    # The third night: mended; and the history that it finds is damaged.
+    # The third run: the check is fixed, and the stored history is damaged.
     kept = second.artifacts.folder / "history" / "history.sqlite"
     kept.write_bytes(b"no database")
-    third = project.night(good, machines(second_engine))
+    third = project.scheduled_run(good, machines(second_engine))
     assert third.run(), third.failures()
     assert "is damaged" in third.step("Report", "Judge").output
-    hold_history(third)
+    check_history(third)
     (issue,) = project.github.issues
     assert not issue["open"]
 
 
-def test_a_machine_that_is_lost_leaves_its_cell_missing(
-    project: Project, second_engine: OwnEngine
-) -> None:
+def test_cell_of_a_lost_machine_is_missing(project: Project, second_engine: OwnEngine) -> None:
     modes = {"plain": {}, "lost": {"environment": {"TOY_SECONDS": "300"}}}
     source = project.push(WHOLE, modes, limits={"check-timeout": 600, "cell-timeout": 1200})
-    night = project.night(
+    workflow_run = project.scheduled_run(
         source,
         [
             Machine(name="first", takes="(?!.*lost).*"),
@@ -290,42 +288,44 @@ def test_a_machine_that_is_lost_leaves_its_cell_missing(
         ],
     )
 
-    assert not night.run()
+    assert not workflow_run.run()
 
-    assert night.jobs == {
+    assert workflow_run.jobs == {
         "Plan": "success",
         cell_id("plain"): "success",
         cell_id("lost"): "failure",
         "Report": "failure",
         "Issue": "success",
     }
-    kept = [name for name in night.artifacts.names() if name.startswith("cell-")]
+    kept = [name for name in workflow_run.artifacts.names() if name.startswith("cell-")]
     assert [name.endswith(cell_id("plain")) for name in kept] == [True]
-    judged = judge_folder(night.artifacts.folder / "run")
+    judged = judge_folder(workflow_run.artifacts.folder / "run")
     assert judged.verdict is Verdict.NOT_READY
     assert {cell.cell.id: cell.result is None for cell in judged.cells} == {
         cell_id("plain"): False,
         cell_id("lost"): True,
     }
     assert any(cell_id("lost") in reason for reason in judged.reasons)
-    shown = night.step("Report", "Show")
+    shown = workflow_run.step("Report", "Show")
     assert shown.summary.startswith("# NOT READY")
     assert cell_id("lost") in shown.summary
-    assert project.github.issues == []  # a lost machine says nothing of the subject
+    assert project.github.issues == []  # a lost machine says nothing about the subject
 
 
-def test_a_thousand_cells_are_sharded_and_reported(project: Project) -> None:
+def test_thousand_cells_are_sharded_and_reported(project: Project) -> None:
     modes = {f"m{number}": {"environment": {"N": str(number)}} for number in range(1000)}
     source = project.push(WHOLE, modes)
     cells = ".github/workflows/cells.yml"
-    night = project.night(source, [Machine(name="only")], counted=cells)
+    workflow_run = project.scheduled_run(source, [Machine(name="only")], counted=cells)
 
-    assert not night.run()
+    assert not workflow_run.run()
 
-    assert night.counts == [256, 256, 256, 232]
-    # None of them ran: all are missing, which is said within what a summary may have.
-    assert night.jobs == {"Plan": "success", "Report": "failure", "Issue": "success"}
-    summary = night.step("Report", "Show").summary
+    assert workflow_run.counts == [256, 256, 256, 232]
+    # No cell ran. All are reported as missing, within the size limit of a job summary.
+    assert workflow_run.jobs == {"Plan": "success", "Report": "failure", "Issue": "success"}
+    summary = workflow_run.step("Report", "Show").summary
     assert "1000 missing" in summary
-    told = {name: len(value.encode("utf-16-le")) for name, value in night.outputs["plan"].items()}
-    assert sum(told.values()) < 256 * 1024, told
+    sizes = {
+        name: len(value.encode("utf-16-le")) for name, value in workflow_run.outputs["plan"].items()
+    }
+    assert sum(sizes.values()) < 256 * 1024, sizes

@@ -1,4 +1,4 @@
-"""Certificates for an engine and for those who may use it, signed by an authority of the test's."""
+"""Certificates for an engine and its clients, signed by an authority of the test."""
 
 import shutil
 import subprocess
@@ -11,26 +11,26 @@ _DAYS = ["-days", "2"]
 
 
 class Authority:
-    """Signs certificates; each lies as cert.pem and key.pem, with ca.pem, in a folder."""
+    """A certificate authority; each certificate gets a folder with cert.pem, key.pem and ca.pem."""
 
     def __init__(self, folder: Path) -> None:
         if shutil.which("openssl") is None:
-            skip_or_fail("there is no openssl, which makes the certificates of the test")
+            skip_or_fail("openssl is not installed, which creates the certificates")
         self.folder = folder
         folder.mkdir()
         where = ["-keyout", "ca-key.pem", "-out", "ca.pem"]
         self._openssl("req", "-x509", *_KEY, *where, *_DAYS, "-subj", f"/CN={folder.name}")
 
     def sign(self, folder: Path, use: str, name: str) -> Path:
-        """Sign one for `use` (serverAuth, clientAuth) and a name; return its folder."""
+        """Sign a certificate for a use (serverAuth, clientAuth) and a name; return its folder."""
         folder.mkdir()
         shutil.copy(self.folder / "ca.pem", folder)
         (folder / "extensions").write_text(f"subjectAltName={name}\nextendedKeyUsage={use}\n")
         key, request = folder / "key.pem", folder / "request.pem"
         self._openssl("req", *_KEY, "-keyout", key, "-out", request, "-subj", f"/CN={use}")
         signed = ["-in", request, "-out", folder / "cert.pem", "-extfile", folder / "extensions"]
-        ours = ["-CA", "ca.pem", "-CAkey", "ca-key.pem", "-CAcreateserial"]
-        self._openssl("x509", "-req", *signed, *ours, *_DAYS)
+        authority = ["-CA", "ca.pem", "-CAkey", "ca-key.pem", "-CAcreateserial"]
+        self._openssl("x509", "-req", *signed, *authority, *_DAYS)
         return folder
 
     def _openssl(self, *arguments: object) -> None:

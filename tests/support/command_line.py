@@ -1,4 +1,4 @@
-"""The command line, run in the tests' own process."""
+"""Run commands in the process of the tests."""
 
 import signal
 import sys
@@ -12,7 +12,7 @@ from matrixci.cli import main as cli
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """What a command came to."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -25,12 +25,12 @@ def run_command(
     folder: Path,
     *arguments: str,
 ) -> Done:
-    """Run a command in a folder; it must tell what it has to tell in plain words."""
+    """Run a command in a folder without an engine, and check that it prints no traceback."""
     with monkeypatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("DOCKER_HOST", "unix:///nonexistent.sock")
         patch.setattr("shutil.which", lambda _: None)
-        patch.setattr(signal, "signal", lambda *_: None)  # the tests' own stays
+        patch.setattr(signal, "signal", lambda *_: None)  # keep the handlers of pytest
         patch.setattr(sys, "argv", ["matrixci", *arguments])
         with pytest.raises(SystemExit) as caught:
             cli.main()

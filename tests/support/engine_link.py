@@ -1,4 +1,4 @@
-"""A link to an engine that a test can cut, or hold up."""
+"""A proxy for the socket of an engine, which a test can cut or pause."""
 
 import socket
 import threading
@@ -13,7 +13,7 @@ _PIECE_BYTES = 2**16
 
 
 class EngineLink:
-    """Hands everything between a socket of its own and the engine's to and fro."""
+    """Forward data between a new socket and the socket of an engine."""
 
     def __init__(self, path: Path, engine: str) -> None:
         self.host = f"unix://{path}"
@@ -27,18 +27,18 @@ class EngineLink:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
-        """Be gone, for those who are connected and for those who come."""
+        """Close all connections and refuse new ones."""
         for end in [self._listening, *self._ends]:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
 
     def hold(self) -> None:
-        """Let those who come wait, as an init does that holds the socket of an engine."""
+        """Let new connections wait, as with socket activation."""
         self._is_open.clear()
 
-    def go_on(self) -> None:
-        """Let those who wait reach the engine."""
+    def resume(self) -> None:
+        """Forward the waiting connections."""
         self._is_open.set()
 
     def _accept(self) -> None:
@@ -50,10 +50,10 @@ class EngineLink:
                 self._ends += [client, engine]
                 engine.connect(self._engine)
                 for ends in ((client, engine), (engine, client)):
-                    threading.Thread(target=_hand_over, args=ends, daemon=True).start()
+                    threading.Thread(target=_forward, args=ends, daemon=True).start()
 
 
-def _hand_over(source: socket.socket, target: socket.socket) -> None:
+def _forward(source: socket.socket, target: socket.socket) -> None:
     with suppress(OSError):
         while piece := source.recv(_PIECE_BYTES):
             target.sendall(piece)
@@ -62,14 +62,14 @@ def _hand_over(source: socket.socket, target: socket.socket) -> None:
 
 @contextmanager
 def linked(folder: Path, host: str | None = None) -> Iterator[EngineLink]:
-    """Yield a link to an engine, the one that all use unless another is named."""
+    """Yield a link to an engine, by default the shared one."""
     if host is None:
         host = docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}").strip()
     if not host.startswith("unix://"):
-        pytest.skip(f"the engine is not of this machine: {host}")
+        pytest.skip(f"the engine does not run on this machine: {host}")
     link = EngineLink(folder / "engine", host.removeprefix("unix://"))
     try:
         yield link
     finally:
-        link.go_on()
+        link.resume()
         link.cut()

@@ -1,4 +1,4 @@
-"""What there is on the engine and on this machine, seen without what is tried."""
+"""State of the engine and of this machine, read without the code under test."""
 
 import os
 import subprocess
@@ -10,35 +10,35 @@ from typing import NoReturn
 
 import pytest
 
-TIMEOUT_SECONDS = 240.0  # on a machine that is busy
+TIMEOUT_SECONDS = 240.0  # enough on a busy machine
 
 
-def skip_or_fail(what: str) -> NoReturn:
-    """Skip a test for what this machine lacks; fail where it must have all."""
+def skip_or_fail(reason: str) -> NoReturn:
+    """Skip a test because something is missing here, or fail if an engine is required."""
     if os.environ.get("MATRIXCI_REQUIRE_ENGINE") == "1":
-        pytest.fail(f"MATRIXCI_REQUIRE_ENGINE=1, and: {what}")
-    pytest.skip(what)
+        pytest.fail(f"MATRIXCI_REQUIRE_ENGINE=1, but {reason}")
+    pytest.skip(reason)
 
 
 def docker(*arguments: str) -> str:
-    """Run the engine's own client, which is no part of what is tried."""
+    """Run the docker client and return its output."""
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def resources_of(run: str, engine: str | None = None) -> list[str]:
-    """Return the containers and the volumes that are labelled with a run."""
+    """Return the containers and volumes labelled with a run."""
     return [*_listed("container", run, engine, "--all"), *_listed("volume", run, engine)]
 
 
 def running_containers(run: str, engine: str | None = None) -> list[str]:
-    """Return the containers of a run that run."""
+    """Return the running containers of a run."""
     return _listed("container", run, engine)
 
 
 def remove_resources_of(run: str) -> None:
-    """Remove the containers and the volumes that are labelled with a run."""
+    """Remove the containers and volumes labelled with a run."""
     for container in _listed("container", run, None, "--all"):
         docker("container", "rm", "--force", "--volumes", container)
     for volume in _listed("volume", run, None):
@@ -52,7 +52,7 @@ def _listed(kind: str, run: str, engine: str | None, *more: str) -> list[str]:
 
 
 def started_containers(run: str) -> int:
-    """Return how many containers of a run were started, by the engine's own record."""
+    """Return how many containers of a run were started, by the events of the engine."""
     now = f"{time.time():.9f}"
     label = f"label=org.matrixci.run={run}"
     wanted = ["--filter", "type=container", "--filter", "event=start", "--filter", label]
@@ -61,7 +61,7 @@ def started_containers(run: str) -> int:
 
 
 def processes_with(file: str, text: str) -> list[int]:
-    """Return the processes, but for our own, that have a text in a file of theirs in /proc."""
+    """Return other processes with a text in one of their files in /proc."""
     found = []
     for path in Path("/proc").glob(f"[0-9]*/{file}"):
         with suppress(OSError):
@@ -71,7 +71,7 @@ def processes_with(file: str, text: str) -> list[int]:
 
 
 def wait_until(condition: Callable[[], object]) -> bool:
-    """Wait for something that takes as long as it takes; return whether it came."""
+    """Wait until a condition holds; return whether it does within the timeout."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         if condition():

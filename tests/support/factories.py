@@ -1,4 +1,4 @@
-"""What tests make often: cells, checks, results, runs, and wheels of a few bytes."""
+"""Factories for cells, checks, results, runs and small wheels."""
 
 import hashlib
 import zipfile
@@ -171,7 +171,7 @@ def an_issue(check: str = "test_a.py::test_one", **fields: object) -> KnownIssue
         {
             "check": check,
             "reference": "a/b#1",
-            "reason": "not mended yet",
+            "reason": "not fixed yet",
             "expires": "2027-06-30",
             **fields,
         }

@@ -1,4 +1,4 @@
-"""A run in which each string of unknown origin is an attack on each format."""
+"""A run in which every string is an attack on a report format."""
 
 from datetime import date
 
@@ -21,7 +21,7 @@ EVIL_ID = f"../../evil.py{EVIL}::test_evil{EVIL}"
 
 
 def the_run(count: int = 1) -> JudgedRun:
-    """Return the judged run, with so many checks of a kind."""
+    """Return the judged run, with `count` checks of each outcome."""
     axes = {"python": "3.12", f"axis{EVIL}": EVIL, "device": EVIL}
     cells = [
         a_cell(id=f"{number}{EVIL}", axes=axes | {"numpy": f"{number}"}, torch_backend=EVIL)
@@ -89,7 +89,7 @@ def _judged(run: Run, results: dict[str, CellResult]) -> JudgedRun:
 
 
 def _milder(result: CellResult) -> CellResult:
-    """Return a result that everything of another one is a change from."""
+    """Return a milder result, so that everything in the other one is a change."""
     checks = tuple(a_check(f"{check.id}", metrics={EVIL: 1e9}) for check in result.checks[1:])
     lock = result.lock.model_copy(update={"versions": {EVIL: "1"}}) if result.lock else None
     return result.model_copy(update={"checks": checks, "lock": lock})

@@ -1,4 +1,4 @@
-"""A container engine of a test's own, which may be killed: nobody else's containers are in it."""
+"""Container engines started by a test, which may be killed."""
 
 import os
 import secrets
@@ -18,7 +18,7 @@ _NAME = "{{.Repository}}:{{.Tag}}"
 
 
 class Uplink:
-    """A network that leads out the way that the containers of the usual engine go."""
+    """A network namespace attached to the bridge of the shared engine."""
 
     def __init__(self) -> None:
         form = "{{with index .IPAM.Config 0}}{{.Gateway}} {{.Subnet}}{{end}}"
@@ -27,7 +27,7 @@ class Uplink:
             "network", "inspect", "bridge", "--format", form
         ).split()
         network = IPv4Network(subnet)
-        # Far from where that engine begins to give out addresses.
+        # In the upper half of the subnet, since the engine assigns addresses from the lower end.
         self.address = str(network[-2 - secrets.randbelow(network.num_addresses // 2)])
         self.mtu = Path(f"/sys/class/net/{bridge}/mtu").read_text().strip()
         self.name = f"mci-{secrets.token_hex(4)}"
@@ -48,7 +48,7 @@ class Uplink:
 
     @property
     def daemon(self) -> list[str]:
-        """How a dockerd begins that is in it."""
+        """The command that starts dockerd in it, without its options."""
         enter = ["nsenter", f"--net=/run/netns/{self.name}"]
         return [*enter, "dockerd", "--bip=192.0.2.1/24", f"--mtu={self.mtu}"]
 
@@ -56,17 +56,17 @@ class Uplink:
         subprocess.run(["ip", "netns", "delete", self.name], check=True)
 
 
-class WithoutLimits:
-    """Control groups of which an engine finds none that limits memory, processes or CPUs."""
+class NoLimits:
+    """A mount namespace without the control groups for memory, processes and CPUs."""
 
     GROUPS = ("memory", "pids", "cpu")
 
     @property
     def daemon(self) -> list[str]:
-        """How a dockerd begins that is in it."""
+        """The command that starts dockerd in it, without its options."""
         unmount = "".join(f"umount /sys/fs/cgroup/{group} && " for group in self.GROUPS)
         apart = ["--bridge=none", "--iptables=false", "--ip6tables=false"]
-        # A network of its own: without one, it would remove the bridge of the usual engine.
+        # A separate network: otherwise this engine would remove the bridge of the shared one.
         return [
             "unshare",
             "--mount",
@@ -80,15 +80,12 @@ class WithoutLimits:
 
 
 class OwnEngine:
-    """A dockerd with its own data, its own containerd, and a network of its own.
-
-    There its bridge and its rules are nobody else's.
-    """
+    """A dockerd with its own data, containerd, network, bridge and firewall rules."""
 
     def __init__(
         self,
         folder: Path,
-        network: Uplink | OwnNetwork | WithoutLimits,
+        network: Uplink | OwnNetwork | NoLimits,
         settings: Sequence[str] = (),
     ) -> None:
         self.folder = folder
@@ -98,7 +95,7 @@ class OwnEngine:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, unless it is up; it answers when this returns."""
+        """Start the engine unless it runs, and wait until it answers."""
         if self._process is not None and self._process.poll() is None:
             return
         argv = [*self.network.daemon]
@@ -106,16 +103,16 @@ class OwnEngine:
         argv += [f"--exec-root={self.folder}/exec", f"--pidfile={self.folder}/pid"]
         (self.folder / "pid").unlink(missing_ok=True)
         with (self.folder / "log").open("ab") as log:
-            # Without the name by which processes of a run are told from others'.
+            # Without TMPDIR, which marks the processes of a run.
             environment = {name: value for name, value in os.environ.items() if name != "TMPDIR"}
             self._process = subprocess.Popen(
                 argv, stdout=log, stderr=log, start_new_session=True, env=environment
             )
         if not wait_until(self._has_answered):
-            pytest.skip(f"no engine of the test's own: {self._end_of_log()}")
+            pytest.skip(f"cannot start an engine for the test: {self._end_of_log()}")
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Send it a signal, and wait until it is gone."""
+        """Send a signal to the engine and wait until it has ended."""
         assert self._process is not None
         self._process.send_signal(number)
         self._process.wait(TIMEOUT_SECONDS)
@@ -126,10 +123,10 @@ class OwnEngine:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def take(self, images: Sequence[str]) -> None:
-        """Take those over from the engine that all others use that aren't here."""
-        here = self.docker("image", "ls", "--format", _NAME).split()
-        images = [image for image in images if image not in here]
+    def copy_images(self, images: Sequence[str]) -> None:
+        """Copy missing images from the shared engine."""
+        present = self.docker("image", "ls", "--format", _NAME).split()
+        images = [image for image in images if image not in present]
         if not images:
             return
         with subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE) as saving:
@@ -143,7 +140,7 @@ class OwnEngine:
                 self.docker("image", "rm", "--force", image)
 
     def clear(self) -> None:
-        """End it with all that it started; a containerd outlives a dockerd that was killed."""
+        """Stop the engine and everything it started, such as a containerd that survived it."""
         with suppress(AssertionError):
             for container in self.docker("container", "ls", "--all", "--quiet").split():
                 self.docker("container", "rm", "--force", "--volumes", container)
@@ -162,7 +159,7 @@ class OwnEngine:
     def _has_answered(self) -> bool:
         assert self._process is not None
         if self._process.poll() is not None:
-            pytest.skip(f"no engine of the test's own: {self._end_of_log()}")
+            pytest.skip(f"cannot start an engine for the test: {self._end_of_log()}")
         argv = ["docker", "--host", self.host, "version"]
         return subprocess.run(argv, capture_output=True, check=False).returncode == 0
 
@@ -174,16 +171,16 @@ class OwnEngine:
 def connected_engine(
     folder: Path, *settings: str, listening: Callable[[str], Sequence[str]] = lambda _: ()
 ) -> Iterator[OwnEngine]:
-    """Yield an engine without images whose containers reach what others reach.
+    """Start an engine without images, whose containers have the usual network access.
 
-    `listening` is given the address at which it is met, and returns more settings.
+    `listening` is called with the address of the engine and returns more options for it.
     """
     if os.geteuid() != 0 or not all(map(shutil.which, ("dockerd", "nsenter", "ip"))):
-        skip_or_fail("an engine of the test's own needs dockerd, nsenter, ip and root")
+        skip_or_fail("an engine for the test needs dockerd, nsenter, ip and root")
     try:
         uplink = Uplink()
     except (OSError, subprocess.CalledProcessError) as error:
-        skip_or_fail(f"the usual engine's network can't be joined: {error}")
+        skip_or_fail(f"cannot attach to the network of the shared engine: {error}")
     engine = OwnEngine(folder, uplink, [*settings, *listening(uplink.address)])
     try:
         engine.start()
@@ -194,7 +191,7 @@ def connected_engine(
 
 
 class DisconnectedEngine(OwnEngine):
-    """One whose network leads to a proxy, and nowhere else."""
+    """An engine whose network reaches only a proxy."""
 
     def __init__(self, folder: Path, network: OwnNetwork) -> None:
         super().__init__(folder, network)
@@ -202,39 +199,39 @@ class DisconnectedEngine(OwnEngine):
 
     @property
     def environment(self) -> dict[str, str]:
-        """What leads a command to this engine, and to the index where its builds go."""
+        """Variables that make a command use this engine and its proxy."""
         return {"DOCKER_HOST": self.host, **self.proxy.environment}
 
 
 @contextmanager
 def own_engine(folder: Path, images: Sequence[str]) -> Iterator[DisconnectedEngine]:
-    """Yield an engine with these images; nothing is left of it."""
+    """Start an engine with these images, and remove it at the end of the context."""
     if os.geteuid() != 0 or not all(map(shutil.which, ("dockerd", "nsenter", "ip"))):
-        skip_or_fail("an engine of the test's own needs dockerd, nsenter, ip and root")
+        skip_or_fail("an engine for the test needs dockerd, nsenter, ip and root")
     with ExitStack() as stack:
         try:
             network = stack.enter_context(own_network())
         except OSError as error:
-            skip_or_fail(f"no network of the test's own: {error}")
+            skip_or_fail(f"cannot create a network for the test: {error}")
         engine = DisconnectedEngine(folder, network)
         stack.callback(engine.clear)
         engine.start()
-        engine.take(images)
+        engine.copy_images(images)
         yield engine
 
 
 @contextmanager
-def limitless_engine(folder: Path, images: Sequence[str]) -> Iterator[OwnEngine]:
-    """Yield an engine with these images that enforces no limits, and has no network."""
+def unlimited_engine(folder: Path, images: Sequence[str]) -> Iterator[OwnEngine]:
+    """Start an engine with these images that cannot enforce limits and has no network."""
     if os.geteuid() != 0 or not all(map(shutil.which, ("dockerd", "unshare"))):
-        skip_or_fail("an engine of the test's own needs dockerd, unshare and root")
+        skip_or_fail("an engine for the test needs dockerd, unshare and root")
     mounts = Path("/proc/mounts").read_text()
-    if not all(f" /sys/fs/cgroup/{group} cgroup " in mounts for group in WithoutLimits.GROUPS):
-        pytest.skip("control groups of version 2 are one mount, and no engine starts without it")
-    engine = OwnEngine(folder, WithoutLimits())
+    if not all(f" /sys/fs/cgroup/{group} cgroup " in mounts for group in NoLimits.GROUPS):
+        pytest.skip("needs control groups of version 1")
+    engine = OwnEngine(folder, NoLimits())
     try:
         engine.start()
-        engine.take(images)
+        engine.copy_images(images)
         yield engine
     finally:
         engine.clear()

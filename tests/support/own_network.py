@@ -1,4 +1,4 @@
-"""A network of a test's own, for an engine of its own: it leads to one proxy, and nowhere else."""
+"""A separate network for a test engine, which reaches only one proxy."""
 
 import secrets
 import socket
@@ -14,7 +14,7 @@ _REQUEST_BYTES = 2**13
 
 
 class Proxy(socketserver.ThreadingTCPServer):
-    """Hands connections on, for as long as it isn't cut; the address is one of this machine."""
+    """An HTTP proxy on an address of this machine, which a test can cut."""
 
     daemon_threads = True
     block_on_close = False
@@ -28,18 +28,18 @@ class Proxy(socketserver.ThreadingTCPServer):
 
     @property
     def environment(self) -> dict[str, str]:
-        """What sends uv and pip this way, here and in builds."""
+        """Variables that make uv and pip use this proxy, also in builds."""
         return {"HTTPS_PROXY": self.url, "https_proxy": self.url}
 
     def cut(self) -> None:
-        """Break off all that goes through, and take nothing more until it is mended."""
+        """Close all connections, and refuse new ones until `restore` is called."""
         self.is_cut = True
         for end in self.ends:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
         self.ends.clear()
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         self.is_cut = False
 
 
@@ -53,25 +53,25 @@ class _Handler(socketserver.BaseRequestHandler):
         if self.proxy.is_cut:
             return
         with suppress(OSError):
-            asked = b""
-            while b"\r\n\r\n" not in asked and len(asked) < _REQUEST_BYTES:
-                asked += self.request.recv(_PIECE_BYTES) or b"\r\n\r\n"
-            method, target, *_ = [*asked.decode("latin-1").split(" "), "", ""]
+            request = b""
+            while b"\r\n\r\n" not in request and len(request) < _REQUEST_BYTES:
+                request += self.request.recv(_PIECE_BYTES) or b"\r\n\r\n"
+            method, target, *_ = [*request.decode("latin-1").split(" "), "", ""]
             host, _, port = target.rpartition(":")
             if method != "CONNECT":
                 self.request.sendall(b"HTTP/1.1 405 Only CONNECT\r\n\r\n")
                 return
-            with socket.create_connection((host, int(port)), timeout=30) as beyond:
-                beyond.settimeout(None)
-                self.proxy.ends += [self.request, beyond]
+            with socket.create_connection((host, int(port)), timeout=30) as server:
+                server.settimeout(None)
+                self.proxy.ends += [self.request, server]
                 self.request.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
-                back = threading.Thread(target=_hand_over, args=(beyond, self.request), daemon=True)
+                back = threading.Thread(target=_forward, args=(server, self.request), daemon=True)
                 back.start()
-                _hand_over(self.request, beyond)
+                _forward(self.request, server)
                 back.join()
 
 
-def _hand_over(source: socket.socket, target: socket.socket) -> None:
+def _forward(source: socket.socket, target: socket.socket) -> None:
     with suppress(OSError):
         while piece := source.recv(_PIECE_BYTES):
             target.sendall(piece)
@@ -81,41 +81,41 @@ def _hand_over(source: socket.socket, target: socket.socket) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class OwnNetwork:
-    """A network namespace, joined to this machine by a cable of two addresses."""
+    """A network namespace, connected to this machine by a pair of interfaces."""
 
     name: str
     proxy: Proxy
 
     @property
     def daemon(self) -> list[str]:
-        """How a dockerd begins that is in it."""
+        """The command that starts dockerd in the namespace, without its options."""
         return ["nsenter", f"--net=/run/netns/{self.name}", "dockerd"]
 
 
 @contextmanager
 def own_network() -> Iterator[OwnNetwork]:
-    """Yield a network; nothing is left of it, not even what still runs in it has it.
+    """Create a network, and remove it at the end of the context.
 
     Raises:
-        OSError: this machine lets nobody make one.
+        OSError: The network cannot be created here.
     """
     token = secrets.token_bytes(3)
     name = f"mx{token.hex()}"
-    here = f"10.213.{token[0]}.{token[1] & 0xFC | 1}"
-    there = f"10.213.{token[0]}.{token[1] & 0xFC | 2}"
-    cable = ["link", "add", name, "type", "veth", "peer", "name", "out0", "netns", name]
+    outer = f"10.213.{token[0]}.{token[1] & 0xFC | 1}"
+    inner = f"10.213.{token[0]}.{token[1] & 0xFC | 2}"
+    link = ["link", "add", name, "type", "veth", "peer", "name", "out0", "netns", name]
     try:
         _ip("netns", "add", name)
-        _ip(*cable)
-        _ip("address", "add", f"{here}/30", "dev", name)
+        _ip(*link)
+        _ip("address", "add", f"{outer}/30", "dev", name)
         _ip("link", "set", name, "up")
         for setting in (
-            ["address", "add", f"{there}/30", "dev", "out0"],
+            ["address", "add", f"{inner}/30", "dev", "out0"],
             ["link", "set", "out0", "up"],
             ["link", "set", "lo", "up"],
         ):
             _ip("-netns", name, *setting)
-        with Proxy(here) as proxy:
+        with Proxy(outer) as proxy:
             thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.01})
             thread.start()
             try:
@@ -125,8 +125,8 @@ def own_network() -> Iterator[OwnNetwork]:
                 proxy.shutdown()
                 thread.join()
     finally:
-        for remains in (["link", "delete", name], ["netns", "delete", name]):
-            subprocess.run(["ip", *remains], capture_output=True, check=False)
+        for leftover in (["link", "delete", name], ["netns", "delete", name]):
+            subprocess.run(["ip", *leftover], capture_output=True, check=False)
 
 
 def _ip(*arguments: str) -> None:

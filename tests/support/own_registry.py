@@ -1,4 +1,4 @@
-"""A registry of a test's own: the real one, as Debian packages it."""
+"""A registry for a test: the real one, as packaged by Debian."""
 
 import shutil
 import socket
@@ -15,7 +15,7 @@ _REPOSITORY = "matrixci-tests/toy"
 
 
 class OwnRegistry:
-    """Holds what is pushed to it in a folder, and is found at every address of this machine."""
+    """A registry that stores images in a folder and listens on all addresses of this machine."""
 
     def __init__(self, folder: Path, *, closed: bool) -> None:
         self.folder = folder
@@ -35,11 +35,11 @@ http: {{addr: "0.0.0.0:{self.port}"}}
         )
 
     def repository(self, address: str = "127.0.0.1") -> str:
-        """Return the repository's name, as an engine at which this machine is so reached has it."""
+        """Return the repository for an engine that reaches this machine at an address."""
         return f"{address}:{self.port}/{_REPOSITORY}"
 
     def tags(self, kind: str) -> list[str]:
-        """Return the tags that it has of a kind, from its own files."""
+        """Return the stored tags of a kind."""
         tags = self.folder / f"data/docker/registry/v2/repositories/{_REPOSITORY}/_manifests/tags"
         return sorted(path.name for path in tags.glob(f"{kind}-*/"))
 
@@ -53,15 +53,15 @@ http: {{addr: "0.0.0.0:{self.port}"}}
 
 @contextmanager
 def own_registry(folder: Path, *, closed: bool = False) -> Iterator[OwnRegistry]:
-    """Yield a registry; nothing of it is left here or on the usual engine."""
+    """Start a registry, and remove it and its images from the shared engine at the end."""
     program = shutil.which("docker-registry")
     if program is None:
-        skip_or_fail("there is no docker-registry: apt-get install docker-registry")
+        skip_or_fail("docker-registry is not installed: apt-get install docker-registry")
     registry = OwnRegistry(folder, closed=closed)
     argv = [program, "serve", str(folder / "config.yml")]
     with (
         (folder / "log").open("wb") as log,
-        # None of what is around it: what a run starts is known by its environment.
+        # An empty environment, since processes of a run are recognised by TMPDIR.
         subprocess.Popen(argv, stdout=log, stderr=log, env={}) as process,
     ):
         try:
@@ -74,7 +74,7 @@ def own_registry(folder: Path, *, closed: bool = False) -> Iterator[OwnRegistry]
 
 
 def remove_images(repository: str) -> None:
-    """Remove what the usual engine has of a repository."""
+    """Remove the images of a repository from the shared engine."""
     form = "{{.Repository}}:{{.Tag}} {{.Repository}}@{{.Digest}}"
     listed = docker("images", "--digests", "--format", form, repository).splitlines()
     for by_tag, by_digest in map(str.split, listed):

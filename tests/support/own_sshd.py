@@ -1,4 +1,4 @@
-"""An ssh server of a test's own on the loopback, and an ssh command that knows it."""
+"""An ssh server for a test on the loopback interface, and an ssh command for it."""
 
 import os
 import pwd
@@ -13,7 +13,7 @@ from engine_state import skip_or_fail, wait_until
 
 
 class OwnSshd:
-    """Lets in whoever has its client's key; all its files lie in a folder."""
+    """An ssh server that accepts one client key; all its files are in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -35,7 +35,7 @@ class OwnSshd:
         self.configure("client", "known")
 
     def configure(self, key: str, known: str) -> None:
-        """Let the ssh command use a key and a file of known hosts."""
+        """Configure the key and the known hosts file of the ssh command."""
         (self.folder / "ssh_config").write_text(
             f"IdentityFile {self.folder}/{key}\nIdentitiesOnly yes\nIdentityAgent none\n"
             f"UserKnownHostsFile {self.folder}/{known}\nGlobalKnownHostsFile none\n"
@@ -47,7 +47,7 @@ class OwnSshd:
 
     @property
     def search_path(self) -> str:
-        """A PATH on which the system's ssh command has the configuration of the test."""
+        """A PATH with an ssh command that uses the configuration of the test."""
         return f"{self.folder}/bin:{os.environ['PATH']}"
 
     def answers(self) -> bool:
@@ -60,13 +60,13 @@ class OwnSshd:
 
 @contextmanager
 def own_sshd(folder: Path) -> Iterator[OwnSshd]:
-    """Yield a server that runs."""
+    """Start an ssh server, and stop it at the end of the context."""
     program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
     ssh = shutil.which("ssh")
     if program is None or ssh is None:
-        skip_or_fail("there is no ssh or sshd: apt-get install openssh-server openssh-client")
+        skip_or_fail("ssh or sshd is not installed: apt-get install openssh-server openssh-client")
     if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # it refuses to start without
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd does not start without it
     sshd = OwnSshd(folder)
     (folder / "bin").mkdir()
     wrapper = folder / "bin/ssh"

@@ -1,4 +1,4 @@
-"""Plans for tests: four cells, of which the last has no solution."""
+"""Plans of four cells, the last of which is unsatisfiable."""
 
 from factories import a_run, cells
 
@@ -36,7 +36,7 @@ MATRIX = Matrix.model_validate({"subject": "toy", "axes": AXES})
 
 
 def a_plan(of: tuple[Cell, ...] = FOUR, lock: Lock = LOCK, **run: object) -> Plan:
-    """Return a plan in which the last cell has no solution, where there is more than one."""
+    """Return a plan whose last cell is unsatisfiable if it has several."""
     satisfiable = of[:-1] or of
     return Plan(
         run=a_run(of, matrix_digest=matrix_digest(MATRIX), ended=None, **run),
@@ -48,7 +48,7 @@ def a_plan(of: tuple[Cell, ...] = FOUR, lock: Lock = LOCK, **run: object) -> Pla
             for cell in satisfiable
         },
         unsatisfiable={
-            cell.id: Refusal(reason="no wheel", detail="all that was said")
+            cell.id: Refusal(reason="no wheel", detail="the full explanation")
             for cell in of[len(satisfiable) :]
         },
         tools={"3.13": PlannedLock.of(LOCK)},

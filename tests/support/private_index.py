@@ -1,4 +1,4 @@
-"""A package index that asks for a password, where this machine and its builds both find it."""
+"""A package index that requires a password, reachable from this machine and from builds."""
 
 import base64
 import hashlib
@@ -22,7 +22,7 @@ SLOW_SECONDS = 20
 
 
 class Fault(StrEnum):
-    """What an index does wrong where a file is asked for."""
+    """What the index does wrong when a file is requested."""
 
     FAILS = "fails"
     SLOW = "slow"
@@ -31,7 +31,7 @@ class Fault(StrEnum):
 
 
 class PrivateIndex(ThreadingHTTPServer):
-    """Serves one wheel to those who know the password."""
+    """A server of one wheel that requires a password."""
 
     def __init__(self, wheel: Path, address: str, containers: IPv4Network) -> None:
         super().__init__((address, 0), _Handler)
@@ -41,15 +41,15 @@ class PrivateIndex(ThreadingHTTPServer):
         self.password = f"geheim{secrets.token_hex(12)}"
         self.allows_builds = True
         self.faults: dict[str, Fault] = {}
-        """Who is served badly, `build` or `machine`, and how."""
+        """Fault for each client, `build` or `machine`."""
         self.failures = 1_000_000
-        """So often, and well from then on."""
+        """Number of faulty answers; later ones are correct."""
         self.served: set[str] = set()
-        """Who had the wheel: `build`, `machine`."""
+        """Clients that downloaded the wheel: `build`, `machine`."""
 
     @property
     def credentials(self) -> str:
-        """What a request carries."""
+        """The credentials in the Authorization header."""
         return base64.b64encode(f"{USER}:{self.password}".encode()).decode()
 
     def url(self, password: str | None = None) -> str:
@@ -85,41 +85,41 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if with_body:
-            with suppress(OSError):  # whoever asked has given up
+            with suppress(OSError):  # the client has closed the connection
                 self.wfile.write(body[:10] if fault is Fault.CUTS else body)
 
     def _found(self) -> tuple[int, bytes]:
         wheel = self.index.wheel
         if self.headers["Authorization"] != f"Basic {self.index.credentials}":
             return 401, b""
-        if self._asker() == "build" and not self.index.allows_builds:
+        if self._client() == "build" and not self.index.allows_builds:
             return 403, b""
         if self.path == f"/simple/{wheel.name.partition('-')[0]}/":
             digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
             return 200, f'<a href="/{wheel.name}#sha256={digest}">{wheel.name}</a>'.encode()
         if self.path == f"/{wheel.name}":
-            self.index.served.add(self._asker())
+            self.index.served.add(self._client())
             return 200, wheel.read_bytes()
         return 404, b""
 
     def _fault(self) -> Fault | None:
-        fault = self.index.faults.get(self._asker())
+        fault = self.index.faults.get(self._client())
         if fault is None or self.index.failures == 0:
             return None
         self.index.failures -= 1
         return fault
 
-    def _asker(self) -> str:
+    def _client(self) -> str:
         client, gateway = self.client_address[0], self.index.address
         is_container = ip_address(client) in self.index.containers and client != gateway
         return "build" if is_container else "machine"
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 def _forged(wheel: bytes) -> bytes:
-    """Return a wheel that is as good a one, and another."""
+    """Return a valid wheel with other content."""
     forged = io.BytesIO(wheel)
     with zipfile.ZipFile(forged, "a") as archive:
         archive.writestr("forged.py", "FORGED = True\n")
@@ -128,10 +128,10 @@ def _forged(wheel: bytes) -> bytes:
 
 @contextmanager
 def serving(wheel: Path) -> Iterator[PrivateIndex]:
-    """Serve a wheel on the address at which containers find this machine.
+    """Serve a wheel on the address at which containers reach this machine.
 
     Raises:
-        OSError: the engine's bridge is no device of this machine.
+        OSError: The bridge of the engine is not on this machine.
     """
     form = "{{with index .IPAM.Config 0}}{{.Gateway}} {{.Subnet}}{{end}}"
     gateway, subnet = docker("network", "inspect", "bridge", "--format", form).split()

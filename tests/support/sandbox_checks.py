@@ -1,4 +1,4 @@
-"""The checks of test_sandbox.py: what a check can and can't do, tried inside a container."""
+"""Checks for test_sandbox.py, which test the sandbox from inside a container."""
 
 import errno
 import os
@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 STATUS = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-SCRATCH = "/tmp"  # noqa: S108
-# What the container is given, what its cell adds, and what pytest and the interpreter set.
+TEMPORARY = "/tmp"  # noqa: S108
+# Set by the container, the cell, pytest and the interpreter.
 ENVIRONMENT = {
     *("HOME", "HOSTNAME", "LC_CTYPE", "PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"),
     *("PYTEST_CURRENT_TEST", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTEST_VERSION", "TMPDIR"),
@@ -19,33 +19,33 @@ ENVIRONMENT = {
 }
 
 
-def test_no_network_is_there_but_loopback() -> None:
+def test_only_the_loopback_interface_exists() -> None:
     assert [name for _, name in socket.if_nameindex()] == ["lo"]
 
 
 @pytest.mark.parametrize("address", ["1.1.1.1", "169.254.169.254", "172.17.0.1"])
-def test_no_connection_goes_out(address: str) -> None:
+def test_outgoing_connections_fail(address: str) -> None:
     with pytest.raises(OSError, match="unreachable") as caught:
         socket.create_connection((address, 80), timeout=5)
     assert caught.value.errno == errno.ENETUNREACH
 
 
-def test_no_name_is_resolved() -> None:
+def test_names_are_not_resolved() -> None:
     with pytest.raises(socket.gaierror):
         socket.getaddrinfo("example.com", 443)
 
 
-def test_the_user_is_not_root() -> None:
+def test_user_is_not_root() -> None:
     assert STATUS["Uid"].split() == STATUS["Gid"].split() == ["65532"] * 4
     assert set(STATUS["Groups"].split()) <= {"65532"}
 
 
 @pytest.mark.parametrize("kind", ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"])
-def test_there_are_no_capabilities(kind: str) -> None:
+def test_process_has_no_capabilities(kind: str) -> None:
     assert int(STATUS[kind], 16) == 0
 
 
-def test_no_privileges_can_be_had_anew() -> None:
+def test_process_cannot_gain_privileges() -> None:
     assert STATUS["NoNewPrivs"].split() == ["1"]
 
 
@@ -54,20 +54,20 @@ def test_system_calls_are_filtered() -> None:
 
 
 @pytest.mark.parametrize("place", ["/", "/etc", "/run", "/usr/local/bin", "/var"])
-def test_the_root_can_not_be_written(place: str) -> None:
+def test_root_file_system_is_not_writable(place: str) -> None:
     with pytest.raises(OSError, match=r"Read-only|Permission denied"):
         Path(place, "written").touch()
 
 
-def test_the_root_is_mounted_read_only() -> None:
+def test_root_file_system_is_mounted_read_only() -> None:
     mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
     assert [options.split(",")[0] for _, at, _, options, *_ in mounts if at == "/"] == ["ro"]
 
 
 @pytest.mark.parametrize(
-    "name", ["cell.json", "checks/checks/test_inside.py", "harness/protocol.py"]
+    "name", ["cell.json", "checks/checks/test_sandbox_checks.py", "harness/protocol.py"]
 )
-def test_what_it_was_given_can_not_be_changed(name: str) -> None:
+def test_inputs_are_not_writable(name: str) -> None:
     given = Path("/matrixci", name)
     assert given.read_text()
     with pytest.raises(PermissionError):
@@ -76,16 +76,16 @@ def test_what_it_was_given_can_not_be_changed(name: str) -> None:
         given.unlink()
 
 
-@pytest.mark.parametrize("place", [SCRATCH, os.environ["TMPDIR"], str(Path.cwd())])
-def test_the_scratch_can_be_written_and_run_from(place: str) -> None:
+@pytest.mark.parametrize("place", [TEMPORARY, os.environ["TMPDIR"], str(Path.cwd())])
+def test_temporary_folder_is_writable_and_executable(place: str) -> None:
     script = Path(place, "script")
     script.write_text("#!/bin/sh\nexit 7\n")
     script.chmod(0o700)
     assert subprocess.run([script], check=False).returncode == 7
 
 
-def test_the_scratch_has_an_end() -> None:
-    big = Path(SCRATCH, "big")
+def test_temporary_folder_has_a_size_limit() -> None:
+    big = Path(TEMPORARY, "big")
     try:
         with pytest.raises(OSError, match="No space left"):
             big.write_bytes(bytes(65 * 2**20))
@@ -93,7 +93,7 @@ def test_the_scratch_has_an_end() -> None:
         big.unlink()
 
 
-def test_processes_have_an_end() -> None:
+def test_number_of_processes_is_limited() -> None:
     stop = threading.Event()
 
     def start_as_many_as_the_limit() -> None:
@@ -107,14 +107,14 @@ def test_processes_have_an_end() -> None:
         stop.set()
 
 
-def test_an_init_is_above_the_checks() -> None:
+def test_init_process_runs_the_checks() -> None:
     assert "init" in Path("/proc/1/comm").read_text()
 
 
-def test_nothing_of_the_host_is_in_the_environment() -> None:
+def test_environment_has_no_variables_of_the_host() -> None:
     assert set(os.environ) <= ENVIRONMENT
     assert os.environ["OF_THE_CELL"] == "1"
 
 
-def test_the_engine_is_out_of_reach() -> None:
+def test_engine_socket_is_not_mounted() -> None:
     assert not Path("/var/run/docker.sock").exists()

@@ -1,4 +1,4 @@
-"""What goes on for so long that a test can break in."""
+"""Checks and builds that block until a test releases them."""
 
 import os
 import secrets
@@ -16,26 +16,29 @@ BLOCKING = {
         import os, time
 
         def test_blocks():
-            until = time.monotonic() + float(os.environ["REST"])
+            until = time.monotonic() + float(os.environ["BLOCK_SECONDS"])
             while time.monotonic() < until and not os.path.exists({_GO!r}):
                 time.sleep(0.05)
         """
 }
-# One cell that passes, and one that goes on.
-MODES = {"quick": {"environment": {"REST": "0"}}, "slow": {"environment": {"REST": "600"}}}
+# One cell that passes, and one that blocks.
+MODES = {
+    "quick": {"environment": {"BLOCK_SECONDS": "0"}},
+    "slow": {"environment": {"BLOCK_SECONDS": "600"}},
+}
 
 
 def is_blocked(toy: Toy, name: str = "") -> bool:
-    """Tell whether the quick cell has ended, and the slow one's container and volume are there.
+    """Return whether the quick cell has ended and the checks of the slow one are blocked.
 
     Args:
-        toy: whose run it is.
-        name: of the command.
+        toy: The toy that runs.
+        name: Name of its command.
     """
-    told = (toy.folder / f"{name}stderr").read_text()
+    printed = (toy.folder / f"{name}stderr").read_text()
     return (
-        "mode-quick: ✓ passed" in told
-        and "mode-slow: running checks" in told
+        "mode-quick: ✓ passed" in printed
+        and "mode-slow: running checks" in printed
         and len(resources_of(toy.latest())) == 2
     )
 
@@ -44,8 +47,8 @@ def release(run: str, engine: str | None = None) -> bool:
     """Release the blocked checks of a run; return whether there were any.
 
     Args:
-        run: its id.
-        engine: where it listens; None: the one that all use.
+        run: Id of the run.
+        engine: Address of the engine; the shared one by default.
     """
     host = [] if engine is None else ["--host", engine]
     done = [
@@ -59,13 +62,13 @@ def release(run: str, engine: str | None = None) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class BlockedBuild:
-    """A build that says that it has begun, and ends when it is let go."""
+    """A build that blocks after it has begun, until it is released."""
 
     token: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @property
     def statement(self) -> str:
-        """What is run in the build, for its bytecode."""
+        """The statement that the build runs to precompile bytecode."""
         return (
             f"import signal; go = [signal.SIGUSR1]; signal.pthread_sigmask(signal.SIG_BLOCK, go);"
             f" print('begun', {self.token!r}, flush=True); signal.sigtimedwait(go, 600)"
@@ -76,11 +79,11 @@ class BlockedBuild:
         return any(f"begun {self.token}" in log.read_text(errors="replace") for log in logs)
 
     def processes(self) -> list[int]:
-        """Return the build's processes, where the engine is one of this machine."""
+        """Return the processes of the build, if the engine runs on this machine."""
         return processes_with("cmdline", self.token)
 
     def release(self) -> bool:
-        """Let it come to its end; tell whether it was under way."""
+        """Release the build; return whether it was running."""
         processes = self.processes()
         for process in processes:
             with suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""A project whose backend comes with it, so that the real pip builds it without an index."""
+"""A project with its own build backend, which pip can build without an index."""
 
 import subprocess
 from pathlib import Path
@@ -44,7 +44,7 @@ def a_project(
 
 
 def commit_all(folder: Path, tag: str = "") -> str:
-    """Commit all that is in a folder, on the branch `main`; return the commit, which is tagged."""
+    """Commit all files of a folder on the branch main, with an optional tag; return the commit."""
     git = ["git", "-C", str(folder), "-c", "user.name=toy", "-c", "user.email=toy@host.example"]
     for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "toy"]):
         subprocess.run([*git, *words], check=True, capture_output=True)

@@ -1,4 +1,4 @@
-"""The stored runs that the reports are tested with, judged on the day of the later one."""
+"""Stored runs for tests of the reports, judged on the day of the later one."""
 
 import io
 from dataclasses import replace
@@ -27,8 +27,8 @@ def judged(folder: Path, baseline: Path | None = None, **fields: object) -> Judg
 
 def report(folder: Path = AFTER, baseline: Path | None = BEFORE, **options: object) -> Report:
     made = read_report(judged(folder, baseline, **options), folder)
-    told = f".matrixci/runs/{folder.name}"
-    return Report(judged=made.judged, folder=told, locks=made.locks, logs=made.logs)
+    shown = f".matrixci/runs/{folder.name}"
+    return Report(judged=made.judged, folder=shown, locks=made.locks, logs=made.logs)
 
 
 def printed(renderable: RenderableType, width: int = 120) -> str:

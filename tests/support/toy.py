@@ -1,6 +1,6 @@
-"""A toy subject with its matrix and checks: what the real engine is tried with, in seconds a cell.
+"""A toy subject with its matrix and checks, for tests that use a real engine.
 
-Whatever a run came to, `Toy` holds it to leaving nothing behind.
+A cell takes seconds. `Toy` checks after each run that nothing is left behind.
 """
 
 import asyncio
@@ -59,7 +59,7 @@ PASSING = {
             assert toysubject.ANSWER == 42
         """
 }
-# What an interpreter does at its start, where a cell tells it to: lie about what is installed.
+# Imported when the interpreter starts. Reports a wrong version if the cell asks for it.
 _LIES = """
 import os
 if os.environ.get("TOY_LIE") == "python":
@@ -72,7 +72,7 @@ elif os.environ.get("TOY_LIE") == "version":
 
 
 def write_toy_subject(folder: Path, token: str) -> Path:
-    """Write the subject; the token makes it one that no image was ever built of."""
+    """Write the wheel of the subject; a new token needs a new image."""
     files = {
         "toysubject.py": f"ANSWER = 42\nTOKEN = {token!r}\n",
         "toysubject_lies.py": _LIES,
@@ -91,7 +91,7 @@ def outcomes_of(stored: StoredRun) -> dict[str, tuple[CellOutcome, Reason | None
 
 @dataclass(frozen=True, kw_only=True)
 class Ran:
-    """A run that came to its end, as its folder has it."""
+    """A finished run, as stored in its folder."""
 
     stored: StoredRun
     exit_code: int
@@ -103,7 +103,7 @@ class Ran:
 
     @property
     def cells(self) -> dict[str, CellResult]:
-        """The stored results by their mode."""
+        """The stored results by mode."""
         return by_mode(self.stored)
 
     @property
@@ -111,19 +111,19 @@ class Ran:
         return outcomes_of(self.stored)
 
     def file(self, name: str | None) -> str:
-        """Return a file that a result names, which must be there."""
+        """Return the content of a file that a result names."""
         assert name is not None
         return (self.stored.folder / name).read_text()
 
 
 def checks_of(cell: CellResult) -> dict[str, str]:
-    """Return the outcomes of a cell's checks by the names of their functions."""
+    """Return the outcomes of the checks of a cell by function name."""
     return {check.id.partition("::")[2]: str(check.outcome) for check in cell.checks}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """The command line, under way."""
+    """A running matrixci command."""
 
     process: subprocess.Popen[bytes]
     folder: Path
@@ -138,13 +138,13 @@ class Command:
         return (self.folder / f"{self.name}stderr").read_text()
 
     def wait_for(self, condition: Callable[[], object]) -> None:
-        """Wait for something that must happen before the command's end."""
-        came = wait_until(lambda: condition() or self.process.poll() is not None)
-        assert came, self.stderr
+        """Wait until a condition holds, and fail if the command ends before."""
+        holds = wait_until(lambda: condition() or self.process.poll() is not None)
+        assert holds, self.stderr
         assert self.process.poll() is None, self.stderr
 
     def end(self, number: signal.Signals | None = None) -> int:
-        """Return the exit status, after a signal where one is given."""
+        """Wait for the end and return the exit status, after sending a signal if one is given."""
         if number is not None:
             self.process.send_signal(number)
         return self.process.wait(TIMEOUT_SECONDS)
@@ -152,12 +152,12 @@ class Command:
 
 @dataclass(frozen=True, kw_only=True)
 class Toy:
-    """A subject, and the folder where its matrix, its checks, its runs and temporary files lie."""
+    """A subject, and the folder of its matrix, checks, runs and temporary files."""
 
     folder: Path
     wheel: Path
     built: set[str]
-    """The tags of the images that this session built, to be removed at its end."""
+    """Tags of images that this session built and removes at its end."""
 
     @property
     def work_dir(self) -> Path:
@@ -182,12 +182,12 @@ class Toy:
         limits: Mapping[str, object] | None = None,
         **more: object,
     ) -> None:
-        """Write the matrix, one Python and these modes of the toy, and the files of checks."""
+        """Write the checks and a matrix with one Python and these modes."""
         text = {
             "subject": str(self.wheel),
             "axes": {"python": {PYTHON: {}}, "mode": modes},
             "precompile": ["import pytest"],
-            "retries": 0,  # what is lost in a test stays lost
+            "retries": 0,  # lost cells are not retried unless a test says so
             "limits": {**LIMITS, **(limits or {})},
             **more,
         }
@@ -209,7 +209,7 @@ class Toy:
         registry: str | None = None,
         **more: object,
     ) -> Ran:
-        """Run the matrix to its end; nothing may be left of it but its folder and its images."""
+        """Run the matrix, and check that only its folder and its images are left."""
         self.write(checks, modes, limits, **more)
         judged = asyncio.run(self._execute(listener or RecordingListener(), registry, fresh=fresh))
         return self.ended(judged.run.id, exit_code(judged), judged)
@@ -235,9 +235,9 @@ class Toy:
         environment: Mapping[str, str] | None = None,
         **more: str,
     ) -> Iterator["Command"]:
-        """Start the command that runs the matrix; it has ended when the context has.
+        """Start the command that runs the matrix, and kill it at the end of the context.
 
-        Its outputs are in files of this name.
+        `name` is the prefix of the files with its output.
         """
         argv = [str(python), "-m", "matrixci", "matrix", "--matrix", str(self.matrix)]
         argv += [
@@ -264,22 +264,22 @@ class Toy:
                 process.kill()
 
     def runs(self) -> list[str]:
-        """Return the ids of the runs that there were."""
+        """Return the ids of all runs."""
         return [path.parent.name for path in self.work_dir.glob("runs/2*/run.json")]
 
     def latest(self) -> str:
-        """Return the id of the last run."""
+        """Return the id of the latest run."""
         return (self.work_dir / "runs" / "latest").resolve().name
 
     def ended(self, run: str, exit_code: int, judged: JudgedRun | None = None) -> Ran:
-        """Return a run that came to its end, held to leaving nothing behind."""
+        """Return a finished run, and check that nothing is left behind."""
         stored = self.stored_run(self.work_dir / "runs" / run)
         assert stored.problems == ()
         assert stored.run.ended is not None
         return Ran(stored=stored, exit_code=exit_code, judged=judged)
 
     def stored_run(self, folder: Path) -> StoredRun:
-        """Return what is in a run's folder, held to nothing else being left of it."""
+        """Read the folder of a run, and check that nothing else of the run is left."""
         stored = read_run(folder)
         for result in stored.results.values():
             if result.image is not None and not result.image.reused:
@@ -289,7 +289,7 @@ class Toy:
         return stored
 
     def leftovers(self, run: str) -> list[str]:
-        """Return what there is of a run beside its folder and its images."""
+        """Return everything of a run except its folder and its images."""
         return [
             *resources_of(run),
             *(str(path) for path in self.temporary.iterdir()),
@@ -297,11 +297,11 @@ class Toy:
         ]
 
     def processes(self) -> list[int]:
-        """Return the processes that were started for a run, and still are."""
+        """Return the running processes that runs started."""
         return processes_with("environ", f"TMPDIR={self.temporary}")
 
     def clear(self) -> None:
-        """Remove what runs left behind, so that a test that fails leaves nothing either."""
+        """Remove leftovers of all runs, for tests that failed."""
         for process in self.processes():
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)

@@ -1,1 +1,4 @@
-"""A small GitHub Actions: workflow files as they are, on this machine; what it can't do fails."""
+"""A simulation of GitHub Actions that runs workflow files on this machine.
+
+Features that it does not support fail the test.
+"""

@@ -1,4 +1,4 @@
-"""Artifacts of a workflow's run: folders, kept and handed out as the actions for it do."""
+"""Artifacts of a workflow run, with the rules of the upload and download actions."""
 
 import fnmatch
 import re
@@ -13,11 +13,11 @@ _MOST: Final = "1000"
 
 
 class ActionError(Exception):
-    """An action that fails; its step does."""
+    """An action failed, and so did its step."""
 
 
 class Artifacts:
-    """The artifacts of one run."""
+    """The artifacts of one workflow run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -28,7 +28,7 @@ class Artifacts:
         return sorted(path.name for path in self.folder.iterdir())
 
     def upload(self, inputs: Mapping[str, str], workspace: Path) -> None:
-        """Keep what a step names, as actions/upload-artifact does."""
+        """Store files as actions/upload-artifact does."""
         unknown = {*inputs} - {"name", "path", "if-no-files-found", "overwrite", "archive"}
         assert not unknown, unknown
         path = workspace / inputs["path"]
@@ -38,7 +38,7 @@ class Artifacts:
                 raise ActionError(msg)
             return
         if inputs.get("archive") == "false":
-            assert path.is_file(), "one file alone can be kept as it is"
+            assert path.is_file(), "only a single file can be stored without an archive"
             name = path.name
         else:
             name = inputs.get("name", "artifact")
@@ -62,24 +62,24 @@ class Artifacts:
     def download(
         self, inputs: Mapping[str, str], environment: Mapping[str, str], workspace: Path
     ) -> None:
-        """Lay out what a step names, as actions/download-artifact does."""
+        """Copy artifacts to a folder as actions/download-artifact does."""
         unknown = {*inputs} - {"name", "pattern", "path"}
         assert not unknown, unknown
         path = workspace / inputs["path"]
         path.mkdir(parents=True, exist_ok=True)
-        # Only so many are listed; what is beyond is left out with a warning.
+        # The real action lists only this many artifacts and warns about the others.
         most = int(environment.get("ACTIONS_ARTIFACT_MAX_ARTIFACT_COUNT", _MOST))
         listed = self.names()[:most]
         if name := inputs.get("name"):
             if name not in listed:
                 msg = f"Artifact '{name}' not found"
                 raise ActionError(msg)
-            self._lay_out(name, path)
+            self._copy(name, path)
             return
         found = fnmatch.filter(listed, inputs["pattern"])
         for one in found:
-            # One alone has no folder of its own.
-            self._lay_out(one, path if len(found) == 1 else path / one)
+            # A single artifact does not get its own folder.
+            self._copy(one, path if len(found) == 1 else path / one)
 
-    def _lay_out(self, name: str, path: Path) -> None:
+    def _copy(self, name: str, path: Path) -> None:
         shutil.copytree(self.folder / name, path, dirs_exist_ok=True)

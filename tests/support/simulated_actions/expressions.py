@@ -1,4 +1,4 @@
-"""Expressions of workflow files: the forms that ours use, evaluated as GitHub does."""
+"""Evaluate the expressions that occur in the workflow files as GitHub does."""
 
 import json
 import math
@@ -16,13 +16,13 @@ STATUS: Final = frozenset({"always", "success", "failure", "cancelled"})
 
 
 class ExpressionError(Exception):
-    """An expression of another form."""
+    """An expression that is not supported."""
 
 
 def interpolate(text: str, contexts: Mapping[str, Any]) -> Any:  # noqa: ANN401
     """Return a value of a workflow file with its expressions evaluated.
 
-    A text that is one expression becomes what it comes to, another one a text.
+    If the text is a single expression, its value is returned; otherwise a string.
     """
     whole = _INSIDE.fullmatch(text.strip())
     if whole:
@@ -31,20 +31,20 @@ def interpolate(text: str, contexts: Mapping[str, Any]) -> Any:  # noqa: ANN401
 
 
 def evaluate(source: str, contexts: Mapping[str, Any]) -> Any:  # noqa: ANN401
-    """Return what an expression comes to.
+    """Return the value of an expression.
 
     Args:
-        source: the expression, without what it stands in.
-        contexts: name to what can be asked of it, and to functions of the job's status.
+        source: The expression without its delimiters.
+        contexts: Contexts and status functions by name.
 
     Raises:
-        ExpressionError: it has another form, or asks for a context that isn't there.
+        ExpressionError: The expression is not supported, or a context is missing.
     """
     return _Parser(source, contexts).parse()
 
 
 def names_in(source: str) -> set[str]:
-    """Return the names that begin each access and each call in an expression."""
+    """Return the names of the contexts and functions in an expression."""
     found, before = set(), ""
     for kind, text in _tokens(source):
         if kind == "name" and before != ".":
@@ -82,7 +82,7 @@ def _tokens(source: str) -> list[tuple[str, str]]:
     while place < len(source):
         token = _TOKEN.match(source, place)
         if token is None or token.lastgroup is None:
-            msg = f"not an expression that is known here: {source[place:]!r} in {source!r}"
+            msg = f"unsupported expression: {source[place:]!r} in {source!r}"
             raise ExpressionError(msg)
         found.append((token.lastgroup, token[token.lastgroup]))
         place = token.end()
@@ -103,7 +103,7 @@ class _Parser:
         return value
 
     def _error(self) -> ExpressionError:
-        return ExpressionError(f"not a form that is known here: {self._source!r}")
+        return ExpressionError(f"unsupported expression: {self._source!r}")
 
     def _peek(self) -> str:
         return self._tokens[self._place][1] if self._place < len(self._tokens) else ""
@@ -164,7 +164,7 @@ class _Parser:
 
     def _access(self, name: str) -> Any:  # noqa: ANN401
         if name not in self._contexts:
-            msg = f"there is no context {name} where {self._source!r} stands"
+            msg = f"no context {name} in {self._source!r}"
             raise ExpressionError(msg)
         value = self._contexts[name]
         while self._take("."):
@@ -182,7 +182,7 @@ class _Parser:
         if name in STATUS:
             function = self._contexts.get(f"{name}()")
         if function is None:
-            msg = f"there is no function {name} where {self._source!r} stands"
+            msg = f"no function {name} in {self._source!r}"
             raise ExpressionError(msg)
         return function(*arguments)
 

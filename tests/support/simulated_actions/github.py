@@ -1,4 +1,4 @@
-"""What lies on the server: repositories, runs with their artifacts, issues; and gh that asks it."""
+"""A simulated server with repositories, workflow runs and issues, and a gh program for it."""
 
 import json
 import os
@@ -16,18 +16,18 @@ from .artifacts import Artifacts
 
 @dataclass(frozen=True, kw_only=True)
 class GitHub:
-    """A server in a folder."""
+    """A server whose data is in a folder."""
 
     folder: Path
 
     @property
     def program(self) -> Path:
-        """The folder with gh, for the path."""
+        """The folder with gh, for PATH."""
         return self.folder / "bin"
 
     @classmethod
     def create(cls, folder: Path) -> "GitHub":
-        """Make an empty one."""
+        """Create an empty server."""
         (folder / "bin").mkdir(parents=True)
         gh = folder / "bin" / "gh"
         here = Path(__file__).resolve().parents[1]
@@ -48,7 +48,7 @@ class GitHub:
         if not place.exists():
             subprocess.run(["git", "init", "--quiet", "--bare", place], check=True)
         subprocess.run([*git, "add", "--all", "."], check=True)
-        subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "as it is"], check=True)
+        subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "state"], check=True)
         done = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True)
         return done.stdout.decode().strip()
 
@@ -56,13 +56,13 @@ class GitHub:
         return self.folder / "repositories" / f"{name}.git"
 
     def clone(self, repository: str, ref: str, target: Path) -> None:
-        """Check out a commit into a folder of its own."""
+        """Check out a commit into a new folder."""
         place = self.repository(repository)
         subprocess.run(["git", "clone", "--quiet", "--no-local", place, target], check=True)
         subprocess.run(["git", "-C", target, "checkout", "--quiet", "--detach", ref], check=True)
 
     def begin(self, event: str, workflow: str) -> tuple[int, Artifacts]:
-        """Begin a run of a workflow; return its id and its artifacts."""
+        """Create a run of a workflow; return its id and its artifacts."""
         runs = self.read("runs")
         number = 1000 + len(runs)
         runs.append({"id": number, "event": event, "workflow": workflow, "status": "running"})
@@ -86,7 +86,7 @@ class GitHub:
         (self.folder / f"{name}.json").write_text(json.dumps(data))
 
     def gh(self, words: list[str], stdin: str) -> str:
-        """Do what gh is asked for, in the forms that are used; others fail."""
+        """Run a gh command; commands that the workflows do not use fail."""
         issues = self.issues
         match words:
             case ["run", "list", *options]:
@@ -118,7 +118,7 @@ class GitHub:
                 issues[int(number) - 1]["comments"].append(comment)
                 issues[int(number) - 1]["open"] = False
             case _:
-                msg = f"gh is not asked for that here: {words}"
+                msg = f"unsupported gh command: {words}"
                 raise SystemExit(msg)
         self._write("issues", issues)
         return ""
@@ -133,7 +133,7 @@ class GitHub:
                   "--limit", limit, "--json", "databaseId", "--jq", ".[].databaseId"]:  # fmt: skip
                 wanted = {"workflow": workflow, "event": event}
             case _:
-                msg = f"gh is not asked for these runs here: {options}"
+                msg = f"unsupported options of gh run list: {options}"
                 raise SystemExit(msg)
         found = [one for one in self.read("runs") if wanted.items() <= one.items()]
         return "".join(f"{one['id']}\n" for one in found[::-1][: int(limit)])

@@ -1,4 +1,4 @@
-"""Runners: machines that take one job after the other, and may be lost in the middle of one."""
+"""Runners, which take one job after the other and may be lost during a job."""
 
 import re
 import threading
@@ -10,24 +10,24 @@ _SECONDS: Final = 900.0
 
 
 class MachineLostError(Exception):
-    """The machine is gone in the middle of a job."""
+    """The machine was lost during a job."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """A runner: what its environment has, and what takes it away."""
+    """A runner with its environment."""
 
     name: str
     environment: Mapping[str, str] = field(default_factory=dict)
     takes: str = ".*"
-    """names of the jobs that it takes, as a regular expression"""
+    """Regular expression for the names of the jobs that it takes."""
     lost_at: str | None = None
-    """what a step prints when the machine is lost; None: it stays"""
+    """Output of a step at which the machine is lost; None to keep it."""
     on_loss: Callable[[], None] = lambda: None
 
 
 class Pool:
-    """The machines that are free."""
+    """The free machines."""
 
     def __init__(self, machines: Iterable[Machine]) -> None:
         self._free = list(machines)
@@ -35,7 +35,7 @@ class Pool:
         self.size = len(self._free)
 
     def take(self, job: str) -> Machine:
-        """Wait for a machine that takes a job."""
+        """Wait for a free machine that takes a job."""
         with self._changed:
             while True:
                 for machine in self._free:
@@ -45,7 +45,7 @@ class Pool:
                 assert self._changed.wait(_SECONDS), f"no machine takes {job}"
 
     def give(self, machine: Machine) -> None:
-        """Take a machine back whose job has ended."""
+        """Return a machine after its job has ended."""
         with self._changed:
             self._free.append(machine)
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""One job on one machine: its steps, in a workspace of its own."""
+"""The steps of one job on one machine, in a new workspace."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from .github import GitHub
 from .machines import Machine, MachineLostError
 
 _LARGEST: Final = 1024 * 1024
-"""Bytes of a step's summary, and of a job's outputs in UTF-16; more is dropped."""
+"""Maximum size in bytes of a step summary, and of job outputs in UTF-16."""
 _MOST_ANNOTATIONS: Final = 10
 _SECONDS: Final = 900.0
 _OWN: Final = ("GITHUB_", "MATRIXCI_", "NOX_", "RUNNER_", "COV_", "PYTEST_")
@@ -32,7 +32,7 @@ _PAIR: Final = re.compile(r"([\w-]+)=(.*)")
 
 @dataclass(frozen=True, kw_only=True)
 class Ran:
-    """A step that had its turn."""
+    """Result of a step."""
 
     job: str
     step: str
@@ -45,7 +45,7 @@ class Ran:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """What a job has around it: the server, its run's artifacts, and what it may ask."""
+    """Surroundings of a job: the server, the artifacts of the run, and its permissions."""
 
     github: GitHub
     artifacts: Artifacts
@@ -53,11 +53,11 @@ class Place:
     contexts: Mapping[str, Any]
     folder: Path
     tools: Path
-    """what the machines have installed, each in a folder of its own"""
+    """Software installed on the machines, one folder for each."""
 
 
 class Job:
-    """A job under way."""
+    """A running job."""
 
     def __init__(
         self, name: str, job: Mapping[str, Any], defaults: Mapping[str, Any], place: Place
@@ -75,7 +75,7 @@ class Job:
         self._paths: list[Path] = [place.github.program, Path(uv.find_uv_bin()).parent]
 
     def run(self, machine: Machine) -> bool:
-        """Run all steps; tell whether the job has succeeded.
+        """Run all steps; return whether the job succeeded.
 
         Raises:
             MachineLostError: it is gone; what the job left is gone with it.
@@ -88,7 +88,7 @@ class Job:
         for name, value in self._job.get("outputs", {}).items():
             self.outputs[name] = as_text(interpolate(value, contexts))
         size = sum(len(value.encode("utf-16-le")) for value in self.outputs.values())
-        assert size <= _LARGEST, f"{self.name}: its outputs come to {size} bytes"
+        assert size <= _LARGEST, f"{self.name}: its outputs have {size} bytes"
         return not self._failed
 
     def _contexts(self) -> dict[str, Any]:
@@ -109,7 +109,7 @@ class Job:
         began = time.monotonic()
         outputs: dict[str, str] = {}
         outcome = "skipped"
-        told, summary = "", ""
+        output, summary = "", ""
         if is_due(step.get("if"), contexts):
             texts = _texts(step.get("env", {}), contexts)
             environment = self._environment(machine, number, texts)
@@ -117,17 +117,17 @@ class Job:
                 if "uses" in step:
                     outputs = self._use(step, contexts, environment, machine)
                 else:
-                    told = self._run(step, number, environment, machine)
-                    outputs = self._said(environment)
+                    output = self._run(step, number, environment, machine)
+                    outputs = self._outputs(environment)
                     summary = Path(environment["GITHUB_STEP_SUMMARY"]).read_text()
                 outcome = "success"
             except ActionError as error:
                 self._failed = True
-                outcome, told = "failure", str(error)
+                outcome, output = "failure", str(error)
                 if "run" in step:
-                    outputs = self._said(environment)
-        hold_annotations(told)
-        assert len(summary.encode()) <= _LARGEST, f"{step['name']}: a summary that is dropped"
+                    outputs = self._outputs(environment)
+        check_annotations(output)
+        assert len(summary.encode()) <= _LARGEST, f"{step['name']}: the summary is too large"
         self.ran.append(
             Ran(
                 job=self.name,
@@ -135,7 +135,7 @@ class Job:
                 machine=machine.name,
                 outcome=outcome,
                 seconds=time.monotonic() - began,
-                output=told,
+                output=output,
                 summary=summary,
             )
         )
@@ -165,7 +165,7 @@ class Job:
             "GITHUB_STEP_SUMMARY": str(files / "summary"),
             "RUNNER_TEMP": str(self._temporary),
             "PATH": os.pathsep.join([*map(str, self._paths), inherited["PATH"]]),
-            "NOX_DEFAULT_VENV_BACKEND": "uv",  # each clone has its own environment, in seconds
+            "NOX_DEFAULT_VENV_BACKEND": "uv",  # creates the environment of each clone quickly
             "SIMULATED_MACHINE": f"{self._place.folder.parent}/{machine.name}",
             "SIMULATED_PERMISSIONS": json.dumps(dict(self._place.permissions)),
             **machine.environment,
@@ -179,11 +179,11 @@ class Job:
         environment: Mapping[str, str],
         machine: Machine,
     ) -> str:
-        """Run a script, and return what it printed.
+        """Run a script and return its output.
 
         Raises:
             ActionError: it failed.
-            MachineLostError: it came to where the machine is lost.
+            MachineLostError: The machine was lost during the script.
         """
         assert self._defaults["run"] == {"shell": "bash"}
         script, log = (self._place.folder / "files" / str(number) / name for name in ("run", "log"))
@@ -200,13 +200,13 @@ class Job:
                 _kill_all(environment["SIMULATED_MACHINE"])
                 process.kill()
                 raise
-        told = log.read_text(errors="replace")
+        printed = log.read_text(errors="replace")
         if process.returncode != 0:
-            msg = f"{told}\n(exit status {process.returncode})"
+            msg = f"{printed}\n(exit status {process.returncode})"
             raise ActionError(msg)
-        return told
+        return printed
 
-    def _said(self, environment: Mapping[str, str]) -> dict[str, str]:
+    def _outputs(self, environment: Mapping[str, str]) -> dict[str, str]:
         lines = Path(environment["GITHUB_OUTPUT"]).read_text().splitlines()
         pairs = [_PAIR.fullmatch(line) for line in lines]
         assert all(pairs), lines
@@ -219,7 +219,7 @@ class Job:
         environment: Mapping[str, str],
         machine: Machine,
     ) -> dict[str, str]:
-        """Do what an action does; an action that isn't known fails the test."""
+        """Run an action; an unsupported action fails the test."""
         inputs = _texts(step.get("with", {}), contexts)
         action, _, commit = str(step["uses"]).partition("@")
         assert re.fullmatch(r"[0-9a-f]{40}", commit), step["uses"]
@@ -241,7 +241,7 @@ class Job:
                 assert "github-pages" in self._place.artifacts.names()
                 return {"page_url": "https://example.org/"}
             case _:
-                msg = f"an action that isn't known here: {action}"
+                msg = f"unsupported action: {action}"
                 raise AssertionError(msg)
         return {}
 
@@ -258,7 +258,7 @@ class Job:
         self._place.github.clone(repository, ref, self._workspace / inputs["path"])
 
     def _set_up_python(self, inputs: Mapping[str, str], python: Path) -> None:
-        # Whichever version is asked for, it is the one that runs the tests. A machine keeps it.
+        # Always the Python that runs the tests. It stays installed on the machine.
         assert {*inputs} == {"python-version"}
         if not python.exists():
             argv = [uv.find_uv_bin(), "venv", "--quiet", "--seed", "--python", sys.executable]
@@ -267,7 +267,7 @@ class Job:
 
 
 def is_due(condition: object, contexts: Mapping[str, Any]) -> bool:
-    """Tell whether a step or a job has its turn."""
+    """Return whether a step or a job runs."""
     if condition is None:
         return is_true(contexts["success()"]())
     source = str(condition).strip()
@@ -277,10 +277,10 @@ def is_due(condition: object, contexts: Mapping[str, Any]) -> bool:
     return is_true(evaluate(source, contexts))
 
 
-def hold_annotations(told: str) -> None:
-    """Hold a step to the annotations of a kind that are shown."""
+def check_annotations(output: str) -> None:
+    """Check that a step has no more annotations than are shown."""
     for kind in ("error", "warning", "notice"):
-        count = len(re.findall(rf"^::{kind}\b", told, re.MULTILINE))
+        count = len(re.findall(rf"^::{kind}\b", output, re.MULTILINE))
         assert count <= _MOST_ANNOTATIONS, f"{count} annotations of kind {kind}"
 
 
@@ -303,7 +303,7 @@ def _wait(process: "subprocess.Popen[bytes]", log: Path, machine: Machine) -> No
 
 
 def _kill_all(mark: str) -> None:
-    """Kill all that a machine runs, whatever group or session it is in."""
+    """Kill all processes of a machine, in any group or session."""
     wanted = f"SIMULATED_MACHINE={mark}\0".encode()
     for path in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):
@@ -312,5 +312,5 @@ def _kill_all(mark: str) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Remove what a job had; the run's artifacts are elsewhere."""
+    """Remove the folder of a job."""
     shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""A run of a workflow: its jobs in order, those of a matrix on several machines at once."""
+"""Workflow runs: jobs in order, with matrix jobs on several machines at once."""
 
 import itertools
 import re
@@ -24,7 +24,7 @@ _TOKEN: Final = "a-token"  # noqa: S105
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A workflow file: where it lies."""
+    """Location of a workflow file."""
 
     repository: str
     commit: str
@@ -33,14 +33,14 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What a job came to."""
+    """Result of a job."""
 
     result: str
     outputs: Mapping[str, str] = field(default_factory=dict)
 
 
 class WorkflowRun:
-    """A run of a workflow and of those that it calls."""
+    """A run of a workflow and of the workflows it calls."""
 
     def __init__(
         self,
@@ -54,11 +54,11 @@ class WorkflowRun:
     ) -> None:
         self.ran: list[Ran] = []
         self.outputs: dict[str, Mapping[str, str]] = {}
-        """key of a job to what it handed on"""
+        """Outputs of each job."""
         self.counts: list[int] = []
-        """jobs of each matrix in the workflow file that is counted, and not run"""
+        """Number of jobs of each matrix in the workflow that is counted instead of run."""
         self.jobs: dict[str, str] = {}
-        """name of each job that had its turn to what it came to"""
+        """Result of each job that ran, by name."""
         self._github = github
         self._source = source
         self._variables = variables
@@ -82,19 +82,19 @@ class WorkflowRun:
         }
 
     def run(self) -> bool:
-        """Run it to its end; tell whether it has succeeded."""
+        """Run the workflow; return whether it succeeded."""
         results = self._call(self._source, {}, None, 0)
         success = all(one.result != "failure" for one in results.values())
         self._github.end(self.id, success=success)
         return success
 
     def step(self, job: str, step: str) -> Ran:
-        """Return what became of a step."""
+        """Return the result of a step."""
         (found,) = (one for one in self.ran if (one.job, one.step) == (job, step))
         return found
 
     def failures(self) -> str:
-        """Return what the steps printed that have failed."""
+        """Return the output of failed steps."""
         failed = [one for one in self.ran if one.outcome == "failure"]
         return "\n\n".join(f"{one.job}: {one.step}\n{one.output[-3000:]}" for one in failed)
 
@@ -116,7 +116,7 @@ class WorkflowRun:
                 "vars": self._variables,
                 "inputs": inputs,
                 "needs": {
-                    one: {"result-size": result.result, "outputs": result.outputs}
+                    one: {"result": result.result, "outputs": result.outputs}
                     for one, result in needed.items()
                 },
                 "always()": lambda: True,
@@ -139,7 +139,7 @@ class WorkflowRun:
         return results
 
     def read(self, source: Source) -> dict[str, Any]:
-        """Return a workflow file as it is in its commit."""
+        """Read a workflow file at its commit."""
         git = ["git", f"--git-dir={self._github.repository(source.repository)}"]
         argv = [*git, "show", f"{source.commit}:{source.path}"]
         done = subprocess.run(argv, check=True, capture_output=True)
@@ -212,29 +212,29 @@ class WorkflowRun:
         name = as_text(interpolate(job["name"], place.contexts))
         assert interpolate(str(job["runs-on"]), place.contexts)
         machine = self._machines.take(name)
-        under_way = Job(name, job, workflow["defaults"], place)
+        running = Job(name, job, workflow["defaults"], place)
         try:
-            success = under_way.run(machine)
+            success = running.run(machine)
         except MachineLostError:
             success = False
         else:
             self._machines.give(machine)
         with self._lock:
-            self.ran += under_way.ran
+            self.ran += running.ran
             self.jobs[name] = "success" if success else "failure"
         remove(place.folder)
-        return Result(result="success" if success else "failure", outputs=dict(under_way.outputs))
+        return Result(result="success" if success else "failure", outputs=dict(running.outputs))
 
 
 def load(text: bytes | str) -> dict[str, Any]:
-    """Return a workflow file."""
+    """Parse a workflow file."""
     found = yaml.safe_load(text)
-    # YAML 1.1 takes `on` for a word that means true.
+    # YAML 1.1 reads `on` as true.
     return {"on" if name is True else name: value for name, value in found.items()}
 
 
 def combinations(strategy: Mapping[str, Any], contexts: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the combinations of a matrix; without one there is one job."""
+    """Return the combinations of a matrix, or one empty combination without a matrix."""
     if not strategy:
         return [{}]
     assert strategy["fail-fast"] is False
@@ -242,10 +242,12 @@ def combinations(strategy: Mapping[str, Any], contexts: Mapping[str, Any]) -> li
         key: interpolate(value, contexts) if isinstance(value, str) else value
         for key, value in strategy["matrix"].items()
     }
-    assert all(axes.values()), "a matrix must have a value of everything"
+    assert all(axes.values()), "every key of a matrix must have a value"
     included = axes.pop("include", [])
-    made = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
-    found = [*(made if axes else []), *included]
+    products = [
+        dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())
+    ]
+    found = [*(products if axes else []), *included]
     assert len(found) <= _MOST_JOBS, f"{len(found)} jobs in one matrix"
     return found
 
@@ -254,7 +256,7 @@ def _called(source: Source, uses: str) -> Source:
     if uses.startswith("$/"):
         return Source(repository=source.repository, commit=source.commit, path=uses[2:])
     found = re.fullmatch(r"([^/]+/[^/]+)/(.+)@([0-9a-f]{40})", uses)
-    assert found, f"not a workflow at a commit: {uses}"
+    assert found, f"not pinned to a commit: {uses}"
     return Source(repository=found[1], commit=found[3], path=found[2])
 
 
@@ -276,7 +278,7 @@ def _inputs(declared: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
 
 
 def _outputs(workflow: Mapping[str, Any], jobs: Mapping[str, Result]) -> dict[str, str]:
-    """Return what a called workflow hands on, also where a job of it failed."""
+    """Return the outputs of a called workflow, even if one of its jobs failed."""
     declared = (workflow["on"]["workflow_call"] or {}).get("outputs", {})
     contexts = {"jobs": {name: {"outputs": one.outputs} for name, one in jobs.items()}}
     return {name: as_text(interpolate(one["value"], contexts)) for name, one in declared.items()}
@@ -288,9 +290,9 @@ def _rights(
     job: Mapping[str, Any],
     granted: Mapping[str, str] | None,
 ) -> dict[str, str]:
-    """Return what a job may do; it may ask for no more than its caller has."""
-    asked: dict[str, str] = job.get("permissions", workflow.get("permissions", granted or {}))
-    for scope, right in asked.items():
+    """Return the permissions of a job, which cannot exceed those of its caller."""
+    requested: dict[str, str] = job.get("permissions", workflow.get("permissions", granted or {}))
+    for scope, right in requested.items():
         most = "write" if granted is None else granted.get(scope, "none")
-        assert _RIGHTS[right] <= _RIGHTS[most], f"the job {name} asks for {scope}: {right}"
-    return dict(asked)
+        assert _RIGHTS[right] <= _RIGHTS[most], f"the job {name} requests {scope}: {right}"
+    return dict(requested)

@@ -83,7 +83,7 @@ def subject() -> str:
 
 def listed_entries() -> list[str]:
     """Return the imports of the subject that the matrix lists."""
-    entries: list[str] = cell_values().get("entries", [])
+    entries: list[str] = cell_values().get("imports", [])
     return [entry for entry in entries if entry.partition(".")[0] in subject_modules()]
 
 

@@ -51,7 +51,7 @@ EVERY_MODULE = "every public module"
 WALK = f"""\
 import collections, importlib, pkgutil, re, warnings
 warnings.simplefilter("ignore")
-theirs = re.compile(r"(^|_)(tf\\d?|flax|keras|jax|tensorflow)(_|$)")
+framework = re.compile(r"(^|_)(tf\\d?|flax|keras|jax|tensorflow)(_|$)")
 
 def attempt(get, *names):
     try:
@@ -62,7 +62,7 @@ def attempt(get, *names):
 for top in {subject_modules()!r}:
     package = importlib.import_module(top)
     for found in pkgutil.iter_modules(getattr(package, "__path__", [])):
-        if found.name != "__main__" and not theirs.search(found.name):
+        if found.name != "__main__" and not framework.search(found.name):
             attempt(importlib.import_module, f"{{top}}.{{found.name}}")
             module = sys.modules.get(f"{{top}}.{{found.name}}")
             lazy = hasattr(module, "_class_to_module")  # getattr() imports a module
@@ -73,7 +73,7 @@ for top in {subject_modules()!r}:
     sizes = collections.Counter(map(family, places))
     for name in dir(package):
         place = places.get(name, "")
-        if sizes[family(name)] <= 100 and not theirs.search(place.replace(".", "_")):
+        if sizes[family(name)] <= 100 and not framework.search(place.replace(".", "_")):
             attempt(getattr, package, name)
 """
 

@@ -2,7 +2,7 @@
 
 A probe has succeeded only if its snippet ran to its end and reported, with the token of this job
 and over a pipe of its own, and its process then exited with 0. A crash, an abort, a hang, a flood
-of output, `sys.exit()` and `os._exit(0)` are told apart.
+of output, `sys.exit()` and `os._exit(0)` are distinguished.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Interpreter:
         """Start the interpreter, and wait at most `limit` seconds until it is ready."""
         self.preloaded: dict[str, Preloaded] = {}
         self.failure: str | None = None  # why it is not ready
-        connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        connection, remote = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._channel = Channel(connection)
         output, write = os.pipe()
         start = {
@@ -97,15 +97,15 @@ class Interpreter:
             "preload": list(preload),
         }
         self._process = subprocess.Popen(  # noqa: S603
-            [sys.executable, str(INSIDE), str(theirs.fileno()), json.dumps(start)],
+            [sys.executable, str(INSIDE), str(remote.fileno()), json.dumps(start)],
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=write,
             stderr=write,
-            pass_fds=[theirs.fileno()],
+            pass_fds=[remote.fileno()],
             start_new_session=True,
         )
-        theirs.close()
+        remote.close()
         os.close(write)
         self._await_ready(Stream(output, last), limit)
 

@@ -20,7 +20,7 @@ from matrixci.locks.uv_settings import ignored_settings
 from matrixci.matrix.loader import load_matrix
 from matrixci.matrix.selection import SelectedCells, Selection, select_cells
 from matrixci.runs.folder import forget_run
-from matrixci.sandbox.check_filter import make_sure_of_filter, make_sure_of_match
+from matrixci.sandbox.check_filter import validate_filter, validate_match
 from matrixci.util.text import in_line, listed
 from matrixci.verdict.judge import selected_nothing
 from matrixci.verdict.judged import JudgedRun
@@ -41,7 +41,7 @@ def read_settings(
     Raises:
         UsageError: the matrix, selection, subject, checks or check filter are invalid.
     """
-    make_sure_of_filter(run.check or "")
+    validate_filter(run.check or "")
     as_of = _as_of(run.as_of)
     _print_ignored_settings()
     matrix = load_matrix(run.file)
@@ -64,7 +64,7 @@ def read_settings(
         as_of=as_of,
         options=options,
     )
-    make_sure_of_match(run.check or "", settings.sources.files["checks"])
+    validate_match(run.check or "", settings.sources.files["checks"])
     return settings, chosen
 
 

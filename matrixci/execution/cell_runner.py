@@ -137,7 +137,7 @@ class CellRunner:
     async def _check(
         self, recorder: CellRecorder, lock: LockRecord, image: BuiltImage, gpu: GpuAccess | None
     ) -> CellResult:
-        told = self._sandbox.told(recorder.cell, lock)
+        told = self._sandbox.cell_json(recorder.cell, lock)
         spec = self._sandbox.container(recorder.cell, told, image.record.tag, gpu)
         recorder.found["log"] = f"logs/{recorder.cell.id}.log"
         requested = now()

@@ -186,7 +186,7 @@ async def run_again(
         EngineError: the engine could not run it.
     """
     cell = what.before.cell
-    told = what.sandbox.told(cell, what.record)
+    told = what.sandbox.cell_json(cell, what.record)
     spec = what.sandbox.container(cell, told, image, await _gpu(engine, what, image))
     limits = what.require_limits
     end = await engine.containers.run(
@@ -215,7 +215,7 @@ async def open_shell(engine: Engine, what: Reproduction, image: str, *, terminal
         EngineError: the engine could not make the container.
     """
     cell = what.before.cell
-    told = what.sandbox.told(cell, what.record)
+    told = what.sandbox.cell_json(cell, what.record)
     spec = what.sandbox.container(cell, told, image, await _gpu(engine, what, image))
     spec = replace(spec, keep=what.keep, require_limits=what.require_limits)
     shell = replace(spec, command=SHELL, interactive=True, terminal=terminal)

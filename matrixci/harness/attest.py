@@ -20,19 +20,19 @@ MODULES = ("numpy", "torch")
 
 
 def distributions() -> dict[str, str]:
-    """Return the installed distributions: normalised name to version."""
+    """Return normalised name to version of the installed distributions."""
     found: dict[str, str] = {}
     for distribution in importlib.metadata.distributions():
         name = distribution.metadata["Name"]
         if name:
-            # The first on sys.path is the one that an import finds. A version can be lacking.
+            # An import finds the first one on sys.path. The version may be missing.
             normalised = re.sub(r"[-_.]+", "-", name).lower()
             found.setdefault(normalised, distribution.version or "unknown")
     return found
 
 
-def facts() -> dict[str, Any]:
-    """Return what can be told without an import of the stack under test."""
+def initial_facts() -> dict[str, Any]:
+    """Return the facts that need no import of the stack under test."""
     installed = distributions()
     return {
         "python": platform.python_version(),
@@ -44,43 +44,43 @@ def facts() -> dict[str, Any]:
     }
 
 
-def imported(name: str) -> dict[str, Any]:
-    """Import a module and return what it says of itself.
+def module_facts(name: str) -> dict[str, Any]:
+    """Import a module and return its version, for torch also the version of CUDA and the GPUs.
 
     Raises:
-        BaseException: whatever the import raises.
+        BaseException: any exception that the import raises.
     """
     module = importlib.import_module(name)
-    told: dict[str, Any] = {"version": str(module.__version__)}
+    found: dict[str, Any] = {"version": str(module.__version__)}
     if name == "torch":
-        told["torch_cuda"] = module.version.cuda
-        told["gpus"] = module.cuda.device_count() if module.cuda.is_available() else 0
-    return told
+        found["torch_cuda"] = module.version.cuda
+        found["gpus"] = module.cuda.device_count() if module.cuda.is_available() else 0
+    return found
 
 
 def main() -> None:
-    """Tell the facts, then import module after module and tell what each says."""
+    """Write the initial facts, then import each module and write its facts."""
     descriptor = int(sys.argv[1])
     os.set_inheritable(descriptor, False)  # noqa: FBT003 - the signature is os's
-    del sys.path[0]  # this folder: its files must not stand in for anyone's modules
+    del sys.path[0]  # this folder: its modules must not shadow others
     faulthandler.enable()
-    known = facts()
-    tell(descriptor, known)
-    for name in known["modules"]:
+    facts = initial_facts()
+    write(descriptor, facts)
+    for name in facts["modules"]:
         try:
-            told = imported(name)
-        except BaseException as error:  # noqa: BLE001 - a SystemExit at import is a failure too
+            found = module_facts(name)
+        except BaseException as error:  # noqa: BLE001 - SystemExit during an import is a failure
             sys.stderr.write(f"matrixci: import {name}: {type(error).__name__}: {error}\n")
             continue
-        known["modules"][name] = told.pop("version")
-        known.update(told)
-        tell(descriptor, known)
+        facts["modules"][name] = found.pop("version")
+        facts.update(found)
+        write(descriptor, facts)
 
 
-def tell(descriptor: int, known: dict[str, Any]) -> None:
-    """Write one line to the descriptor."""
+def write(descriptor: int, facts: dict[str, Any]) -> None:
+    """Write one line of JSON to the descriptor."""
     with open(descriptor, "wb", closefd=False) as pipe:
-        pipe.write(json.dumps(known).encode() + b"\n")
+        pipe.write(json.dumps(facts).encode() + b"\n")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Run checks in the shell of a cell's container, as the harness runs them; any number of times.
+"""Run checks in the shell of a cell's container, as often as needed, with the harness.
 
 Usage: check [CHECK...]
 
-Each CHECK is an id, a glob over ids, or an expression as pytest's -k. Without one, the checks run
-that the shell was opened for. Exits with 0 if none failed, 1 if one did, 2 if there was none.
+Each CHECK is an id, a glob over ids, or an expression as for pytest's -k. The default is the checks
+that the shell was opened for. The exit status is 0 if no check failed, 1 if one failed, and 2 if no
+check was found.
 """
 
 from __future__ import annotations
@@ -18,27 +19,27 @@ from typing import Any, Final
 from supervise import Supervisor, stop
 
 CELL: Final = Path(__file__).resolve().parent.parent / "cell.json"
-WELL: Final = ("passed", "skipped", "known-issue")
+GOOD: Final = ("passed", "skipped", "known-issue")
 
 
 def run(select: str | None) -> int:
-    """Run the checks that a selection names; return the exit status."""
+    """Run the checks of a selection; return the exit status."""
     cell = json.loads(CELL.read_text(encoding="utf-8"))
-    # A shell has no time limit, and a check that fails is seen at once.
+    # A shell has no time limit, and reruns would only delay the failure.
     limits = {key: value for key, value in cell["limits"].items() if key != "cell_seconds"}
     changes: dict[str, Any] = {"limits": {**limits, "reruns": 0}}
     if select is not None:
         changes.update(select=select, only=None)
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder) / "results.jsonl"
-        # Only a cell with a GPU needs the attestation, which says whether there is one.
+        # Only a cell with a GPU needs the attestation, which counts the GPUs.
         Supervisor(CELL, results, changes).run(attest=cell["device"] == "cuda")
         records = [json.loads(line) for line in results.read_bytes().splitlines()]
-    return tell(records, select)
+    return print_results(records, select)
 
 
-def tell(records: list[dict[str, Any]], select: str | None) -> int:
-    """Print what the checks came to; return the exit status."""
+def print_results(records: list[dict[str, Any]], select: str | None) -> int:
+    """Print the outcomes of the checks; return the exit status."""
     listed = [
         check["id"]
         for record in records
@@ -55,21 +56,21 @@ def tell(records: list[dict[str, Any]], select: str | None) -> int:
             for line in [*end["reason"].splitlines(), *end["message"].splitlines()]:
                 print(f"    {line}")  # noqa: T201
     if not listed:
-        what = "There is no check." if select is None else f"No check matches {select}."
-        print(what)  # noqa: T201
+        message = "No check was collected." if select is None else f"No check matches {select}."
+        print(message)  # noqa: T201
         return 2
-    return int(any(ends.get(check, unfinished)["outcome"] not in WELL for check in listed))
+    return int(any(ends.get(check, unfinished)["outcome"] not in GOOD for check in listed))
 
 
 def main() -> int:
-    """Run what the command line names; return the exit status."""
+    """Run the checks named on the command line; return the exit status."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    words = sys.argv[1:]
-    if any(word in ("-h", "--help") for word in words):
+    arguments = sys.argv[1:]
+    if any(argument in ("-h", "--help") for argument in arguments):
         print((__doc__ or "").partition("\n\n")[2].strip())  # noqa: T201
         return 0
-    selections: list[str | None] = [*words] if words else [None]
+    selections: list[str | None] = [*arguments] if arguments else [None]
     return max([run(select) for select in selections])
 
 

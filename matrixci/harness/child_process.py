@@ -1,4 +1,4 @@
-"""A process of the harness in a session of its own, and the pipes that lead to it."""
+"""A child process of the harness in its own session, with the pipes to it."""
 
 from __future__ import annotations
 
@@ -24,79 +24,80 @@ TAIL_BYTES: Final = 32 * 1024
 CHUNK_BYTES: Final = 64 * 1024
 STACKS_SECONDS: Final = 2.0
 
-# A pipe holds 64 KiB, and 1 MiB where someone asked for it. What comes after that is not the
-# child's but of a process that it left behind, which may print forever.
+# A pipe holds 64 KiB, or up to 1 MiB if it was enlarged. More data after the end of the child comes
+# from a process that it left running, which may print forever.
 DRAIN_CHUNKS: Final = 32
 
 
-class Child:
+class ChildProcess:
     """A running script of this folder.
 
-    It is given two descriptors as its arguments, one to say lines to the supervisor and one for the
-    stacks of its threads, and its orders as JSON on stdin. Orders and stacks are files, so nothing
-    blocks there, and in memory, because a check may have filled the scratch.
+    Its arguments are two descriptors: one for events to the supervisor, one for the stacks of its
+    threads. It reads its orders as JSON from stdin. Orders and stacks are files, so that nothing
+    blocks. They are in memory, because a check may have filled the temporary file system.
     """
 
     def __init__(self, script: str, orders: dict[str, Any]) -> None:
         """Start the script.
 
         Raises:
-            OSError: there is no room for a process or its files.
+            OSError: there is no room for another process or its files.
         """
         with ExitStack() as ends, _memory_file("orders") as stdin:
             self._stacks = _memory_file("stacks")
-            self._said, say = os.pipe()
-            ends.callback(os.close, say)
-            self._printed, output = os.pipe()
-            ends.callback(os.close, output)
+            self._events, events_end = os.pipe()
+            ends.callback(os.close, events_end)
+            self._printed, output_end = os.pipe()
+            ends.callback(os.close, output_end)
             stdin.write(json.dumps(orders).encode())
             stdin.seek(0)
-            inherited = (say, self._stacks.fileno())
-            # -u: what a check printed before it crashed must not die in a buffer.
+            inherited = (events_end, self._stacks.fileno())
+            # -u: a crash must not lose output in a buffer.
             self._process = subprocess.Popen(  # noqa: S603 - a script of this folder
                 [sys.executable, "-u", str(HARNESS / script), *map(str, inherited)],
                 stdin=stdin,
-                stdout=output,
-                stderr=output,
+                stdout=output_end,
+                stderr=output_end,
                 pass_fds=inherited,
                 start_new_session=True,
             )
-        self._open = [self._said, self._printed]
-        self._rest = b""
+        self._open = [self._events, self._printed]
+        self._partial_line = b""
         self._tail = b""
-        self._lost = 0
+        self._dropped = 0
 
     def close(self) -> None:
-        """Kill what is left of the process and its group, and close the pipes."""
+        """Kill the process and its group, and close the pipes."""
         self._kill()
         self._process.wait()
-        os.close(self._said)
+        os.close(self._events)
         os.close(self._printed)
         self._stacks.close()
 
     def exited(self) -> bool:
-        """Tell whether the process ended. It stays unreaped, so its group's id is not used anew."""
+        """Return whether the process has exited; it is not reaped, so its id is not reused."""
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self._process.pid, flags) is not None
 
     def pump(self, seconds: float) -> Iterator[bytes]:
-        """Wait so long for the process to say or print something; yield the lines it said.
+        """Wait for events or output of the process; yield the lines of events.
 
-        What it said comes before what it printed: the process says that a check begins when all
-        it printed before was taken in, so that the tail holds what this check printed.
+        Events are read before output. The process sends the begin of a check only after all earlier
+        output was read, so the tail holds the output of that check.
         """
-        # Once both pipes are at their end, nothing wakes this up: the process ends any moment.
+        # Once both pipes are at their end, select() would not return early. The process ends soon.
         seconds = seconds if self._open else min(seconds, 0.01)
         ready, _, _ = select.select(self._open, [], [], seconds)
-        if self._said in ready:
-            *lines, rest = (self._rest + self._read(self._said)).split(b"\n")
-            self._rest = rest[: protocol.LINE_BYTES + 1]  # enough to tell that it is too long
+        if self._events in ready:
+            *lines, rest = (self._partial_line + self._read(self._events)).split(b"\n")
+            # Keep enough to recognise that a line is too long.
+            self._partial_line = rest[: protocol.LINE_BYTES + 1]
             yield from lines
         if self._printed in ready:
             self._print(self._read(self._printed))
 
-    def ask_stacks(self) -> None:
-        """Have the process write where each of its threads is; wait a moment for it."""
+    def dump_stacks(self) -> None:
+        """Make the process write the stacks of its threads, and wait briefly for them."""
         os.kill(self._process.pid, protocol.STACKS_SIGNAL)
         deadline = time.monotonic() + STACKS_SECONDS
         size = 0
@@ -106,11 +107,11 @@ class Child:
             if size and size == before:
                 break
 
-    def end(self) -> tuple[int, list[bytes]]:
-        """Kill what is left of the process and its group.
+    def kill(self) -> tuple[int, list[bytes]]:
+        """Kill the process and its group.
 
         Returns:
-            its exit status as subprocess has it, and the lines that were left in the pipe.
+            The exit status as in subprocess, and the lines that were left in the pipe.
         """
         self._kill()
         status = self._process.wait()
@@ -119,23 +120,25 @@ class Child:
             lines.extend(self.pump(0))
         return status, lines
 
-    def forget_output(self) -> None:
-        """Start the tail of the output anew."""
+    def clear_output(self) -> None:
+        """Clear the tail of the output."""
         self._tail = b""
-        self._lost = 0
+        self._dropped = 0
 
     def output(self) -> str:
-        """Return the tail of what was printed since it was last started anew."""
-        lost = f"[{self._lost:,} bytes before this are in the log alone]\n" if self._lost else ""
-        return lost + self._tail.decode("utf-8", "replace")
+        """Return the tail of the output since it was last cleared."""
+        dropped = (
+            f"[{self._dropped:,} earlier bytes are only in the log]\n" if self._dropped else ""
+        )
+        return dropped + self._tail.decode("utf-8", "replace")
 
     def stacks(self) -> str:
-        """Return what faulthandler wrote of a crash, or when asked for it; empty if nothing."""
+        """Return the stacks that faulthandler wrote at a crash or on request, or ""."""
         self._stacks.seek(0)
         return self._stacks.read(TAIL_BYTES).decode("utf-8", "replace")
 
     def _kill(self) -> None:
-        if self._process.returncode is None:  # once it is reaped, the id may be another's
+        if self._process.returncode is None:  # after reaping, the id may be another process's
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
@@ -150,7 +153,7 @@ class Child:
         sys.stdout.buffer.flush()
         whole = self._tail + data
         self._tail = whole[-TAIL_BYTES:]
-        self._lost += len(whole) - len(self._tail)
+        self._dropped += len(whole) - len(self._tail)
 
 
 def _memory_file(name: str) -> BinaryIO:

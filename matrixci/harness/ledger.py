@@ -1,4 +1,4 @@
-"""What is known of the checks, and the results file that it is written to."""
+"""State of the checks in a cell, and the results file that records it."""
 
 from __future__ import annotations
 
@@ -19,22 +19,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COLLECTED_PER_LINE: Final = 16
-OUTCOMES: Final = (
-    "passed",
-    "failed",
-    "skipped",
-    "known-issue",
-)  # a process can't tell of its own death
+OUTCOMES: Final = ("passed", "failed", "skipped", "known-issue")  # that a process can report
 
 
 class Results:
-    """The results file: a record is in it, as one line, before the next thing is done."""
+    """The results file; each record is written at once, as one line."""
 
     def __init__(self, path: Path) -> None:
-        """Make the file.
+        """Create the file.
 
         Raises:
-            FileExistsError: there are results already, so they are another process's.
+            FileExistsError: another process has already written results.
         """
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
         self._descriptor = os.open(path, flags, 0o644)
@@ -43,7 +38,7 @@ class Results:
         """Append one record.
 
         Raises:
-            ValueError: it can't be written as one line of JSON.
+            ValueError: it cannot be written as one line of JSON.
         """
         at = datetime.now(timezone.utc).isoformat()
         data = protocol.encode({"kind": kind, "at": at, **fields})
@@ -51,93 +46,95 @@ class Results:
             data = data[os.write(self._descriptor, data) :]
 
 
-class Records(Protocol):
-    """Where a ledger writes to."""
+class RecordWriter(Protocol):
+    """Destination of the records of a ledger."""
 
     def write(self, kind: str, **fields: Any) -> None:  # noqa: ANN401 - JSON
-        """Keep one record."""
+        """Write one record."""
 
 
 class Ledger:
-    """Takes what the plugin says, in order or not at all, and writes what the contract asks for.
+    """Validates the events of the pytest plugin and writes the records of the results file.
 
-    The process that says it is the one under test: nothing it says is trusted beyond that.
+    The events come from the process under test, so events out of order are dropped.
     """
 
-    def __init__(self, results: Records) -> None:
-        """Begin with nothing known."""
+    def __init__(self, results: RecordWriter) -> None:
+        """Start without any checks."""
         self.results = results
-        self.checks: list[str] | None = None  # what was collected; None: not yet
+        self.checks: list[str] | None = None  # ids of the collected checks; None before
         self.ended = 0
-        self.counts: Counter[str] = Counter()  # outcome to the checks that came to it
-        self.failed: list[str] = []  # what ended otherwise than passed or skipped, in order
+        self.counts: Counter[str] = Counter()  # outcome to number of checks
+        self.failed: list[str] = []  # ids of the checks that failed, crashed or timed out
         self.collecting = False
-        self.since = monotonic()  # when the last thing changed
-        self._found: list[dict[str, Any]] = []  # in the collection under way
+        self.since = monotonic()  # time of the last event
+        self._found: list[dict[str, Any]] = []  # in the current collection
         self._begun: set[str] = set()
         self._check: str | None = None
         self._file: str | None = None
         self._broken: dict[str, dict[str, Any]] = {}
 
     @property
-    def under_way(self) -> str | None:
-        """The check that runs, or else the file that is imported."""
+    def running(self) -> str | None:
+        """The running check, or the file that is being imported."""
         return self._check or self._file
 
     @property
     def broken(self) -> list[str]:
-        """The files whose import took the process down."""
+        """The files whose import crashed or hung."""
         return sorted(self._broken)
 
     @property
-    def left(self) -> list[str]:
-        """The checks that never began."""
+    def remaining(self) -> list[str]:
+        """The checks that have not started."""
         return [check for check in self.checks or () if check not in self._begun]
 
     @property
     def summary(self) -> str:
-        """How many checks came to each outcome, in words."""
+        """The number of checks per outcome, in words."""
         missing = len(self.checks or ()) - self.ended
         counts = {**self.counts, "not finished": missing}
-        told = (f"{count} {outcome}" for outcome, count in sorted(counts.items()) if count)
-        return ", ".join(told) or "no checks"
+        counted = (f"{count} {outcome}" for outcome, count in sorted(counts.items()) if count)
+        return ", ".join(counted) or "no checks"
 
     @property
     def steps(self) -> int:
-        """How far things went: checks begun, and files found broken."""
+        """Progress: the number of started checks and broken files."""
         return len(self._begun) + len(self._broken)
 
     def restart(self) -> None:
-        """Expect a new collection."""
+        """Prepare for a new collection."""
         self.collecting = True
         self._found = []
         self.since = monotonic()
 
-    def take(self, line: bytes, output: Callable[[], str]) -> bool:
-        """Act on a line that the plugin said; what is not in order is dropped with a note.
+    def handle(self, line: bytes, output: Callable[[], str]) -> bool:
+        """Handle an event of the plugin; drop it with a note if it is invalid or out of order.
 
         Args:
-            line: what was said.
-            output: returns what was printed since the last begin.
+            line: the event as JSON.
+            output: returns the output since the last begin.
 
         Returns:
-            whether a check or an import began.
+            Whether a check or an import has started.
 
         Raises:
-            SystemExit: the collection was not told in full.
+            SystemExit: the collection is incomplete.
         """
-        before = self.under_way
+        before = self.running
         try:
             self._act(_parsed(line), output)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            protocol.note(f"dropped a line: {type(error).__name__}: {error}: {line[:200]!r}")
-        return self.under_way not in (None, before)
+            protocol.note(
+                f"dropped an invalid event: {type(error).__name__}: {error}: {line[:200]!r}"
+            )
+        return self.running not in (None, before)
 
-    def lose(self, outcome: str, reason: str, message: str, detail: str) -> None:
-        """Record that the check or import under way crashed its process, or was killed."""
-        if self.under_way is None:
+    def record_crash(self, outcome: str, reason: str, message: str, detail: str) -> None:
+        """Record that the running check or import crashed or was killed."""
+        if self.running is None:
             return
-        protocol.note(f"{self.under_way}: {outcome} ({reason})")
+        protocol.note(f"{self.running}: {outcome} ({reason})")
         metrics = {"seconds": round(monotonic() - self.since, 3)}
         message = network.hinted(message) if network.is_named(detail) else message
         fields = {
@@ -183,10 +180,11 @@ class Ledger:
         self._file = None
         self.collecting = False
         if self.checks is not None:
-            return  # after a restart: the first collection counts
+            return  # after a restart, the first collection counts
         if count != len(self._found):
-            # A check that is not listed would never be missed.
-            sys.exit(f"matrixci: {count} checks were found, but {len(self._found)} told in order")
+            # Nobody would notice that an unlisted check did not run.
+            valid = len(self._found)
+            sys.exit(f"matrixci: {count} checks were collected, but only {valid} were reported")
         self._list(self._found)
 
     def _list(self, found: list[dict[str, Any]]) -> None:
@@ -202,8 +200,8 @@ class Ledger:
             self._check = None
 
     def _begin(self, check: str) -> None:
-        if check not in self.left:
-            msg = "a begin of what is not collected, or began before"
+        if check not in self.remaining:
+            msg = "the check was not collected, or has already started"
             raise ValueError(msg)
         self._begun.add(check)
         self._check = check
@@ -211,12 +209,12 @@ class Ledger:
 
     def _end(self, event: dict[str, Any], output: Callable[[], str]) -> None:
         if event["id"] != self._check or event["outcome"] not in OUTCOMES:
-            msg = "an end of what is not under way, or with an outcome that can't be"
+            msg = "the check is not running, or its outcome is not valid"
             raise ValueError(msg)
         printed = output() if event["outcome"] == "failed" else ""
         detail = protocol.joined(event["detail"], printed)
         message = event["message"]
-        if network.is_named(printed):  # of a child process, most likely
+        if network.is_named(printed):  # probably by a child process
             message = network.hinted(message)
         self._write_end(event["id"], {**event, "message": message, "detail": detail})
         self._check = None
@@ -239,14 +237,14 @@ class Ledger:
 
 
 def _line_in(stacks: str, file: str | None) -> int | None:
-    """Return the innermost line of a file of checks in stacks; None if there is none."""
+    """Return the innermost line of a file in stacks; None if there is none."""
     pattern = rf'^  File "[^"]*/{re.escape(file)}", line (\d+)' if file else ""
     found = re.search(pattern, stacks, re.MULTILINE) if pattern else None
     return int(found[1]) if found else None
 
 
 def _parsed(line: bytes) -> dict[str, Any]:
-    """Return what a line says; raise ValueError if it is too long or not JSON."""
+    """Parse an event; raise ValueError if it is too long or not JSON."""
     if len(line) > protocol.LINE_BYTES:
         msg = f"more than {protocol.LINE_BYTES:,} bytes"
         raise ValueError(msg)
@@ -255,7 +253,7 @@ def _parsed(line: bytes) -> dict[str, Any]:
 
 
 def _described(event: dict[str, Any]) -> dict[str, Any]:
-    """Return what the contract tells of a check; raise ValueError if that is not in order."""
+    """Return the description of a check; raise ValueError if it is invalid."""
     check = {key: event[key] for key in ("id", "claim", "reference", "severity", "line")}
     if not isinstance(check["id"], str) or check["severity"] not in ("error", "warning"):
         msg = f"id {check['id']!r}, severity {check['severity']!r}"

@@ -1,4 +1,4 @@
-"""Whether a failure comes from the sandbox having no network, by the error's kind or its text."""
+"""Detection of failures caused by the missing network of the sandbox."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 HINT: Final = "The sandbox has no network: nothing outside the container can be reached."
 
 _MOST_ERRORS: Final = 100  # of one chain
-_SHORT: Final = 3  # lines of a message that a report shows in full
+_SHORT: Final = 3  # lines of a message that reports show
 _LOOKUP: Final = frozenset(
     getattr(socket, name)
     for name in ("EAI_AGAIN", "EAI_FAIL", "EAI_NODATA", "EAI_NONAME")
@@ -32,21 +32,21 @@ _TEXT: Final = re.compile(
 
 
 def is_cause(error: BaseException) -> bool:
-    """Tell whether an error, or one that led to it, is a failed lookup or an unreachable network.
+    """Return whether an error or one of its causes is a failed lookup or an unreachable network.
 
     Args:
-        error: as it was raised. Libraries wrap such errors in their own, several times over.
+        error: the raised error. Libraries often wrap the original error several times.
     """
     return any(_is_of_network(each) for each in _chain(error))
 
 
 def is_named(text: str) -> bool:
-    """Tell whether a text, such as the output of a child process, speaks of such an error."""
+    """Return whether a text, such as the output of a child process, names such an error."""
     return _TEXT.search(text) is not None
 
 
 def hinted(message: str) -> str:
-    """Return a failure's message with the hint: at its end, or where reports still show it."""
+    """Return a message with the hint added, near the top if the message is long."""
     if HINT in message:
         return message
     lines = message.splitlines()
@@ -61,7 +61,7 @@ def _is_of_network(error: BaseException) -> bool:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and all that led to it, also what it keeps in its arguments and a group."""
+    """Yield an error, its causes, and the errors in its arguments or group."""
     left: list[BaseException] = [error]
     seen: set[int] = set()
     while left and len(seen) < _MOST_ERRORS:

@@ -1,4 +1,4 @@
-"""What the processes of the harness agree on: JSON lines and texts of a bounded size."""
+"""Protocol between the processes of the harness: JSON lines and texts of a bounded size."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ LEAST_DETAIL_CHARACTERS: Final = 1_000
 
 FILE_CLAIM: Final = "The file of checks can be imported."
 
-# Asks the process of the checks for the stacks of its threads. A real-time signal, because the
-# stack under test may use SIGUSR1 and SIGUSR2 itself.
+# Requests the stacks of all threads. A real-time signal, because the stack under test may use
+# SIGUSR1 and SIGUSR2.
 STACKS_SIGNAL: Final = signal.SIGRTMIN + 5
 
 
 def note(text: str) -> None:
-    """Tell the container's log."""
+    """Write a line to the container's log."""
     sys.stderr.write(f"matrixci: {text}\n")
     sys.stderr.flush()
 
 
 def bounded(text: str, limit: int) -> str:
-    """Return the text, its middle cut out where it is longer than the limit.
+    """Return the text, with its middle cut out if it is longer than the limit.
 
     Args:
         text: any text.
-        limit: the most characters that are returned, 100 or more.
+        limit: maximum number of characters, at least 100.
     """
     if len(text) <= limit:
         return text
@@ -40,21 +40,21 @@ def bounded(text: str, limit: int) -> str:
     return f"{text[:keep]}\n[... {cut:,} characters cut out ...]\n{text[-keep:]}"
 
 
-def joined(told: str, printed: str) -> str:
-    """Return a check's detail: a traceback or stacks, and the output, each bounded to its share."""
-    told, printed = told.strip("\n"), printed.strip("\n")
-    if not told or not printed:
-        return bounded(told or printed, DETAIL_CHARACTERS)
+def joined(stacks: str, printed: str) -> str:
+    """Return the detail of a check: a traceback or stacks and the output, each bounded."""
+    stacks, printed = stacks.strip("\n"), printed.strip("\n")
+    if not stacks or not printed:
+        return bounded(stacks or printed, DETAIL_CHARACTERS)
     share = DETAIL_CHARACTERS // 2 - 50
-    return f"{bounded(told, share)}\n\n--- output ---\n{bounded(printed, share)}"
+    return f"{bounded(stacks, share)}\n\n--- output ---\n{bounded(printed, share)}"
 
 
 def encode(record: dict[str, Any]) -> bytes:
-    """Return the record as one line of UTF-8, its detail cut further where the line is too long.
+    """Return the record as one line of UTF-8, with a shorter detail if the line is too long.
 
     Raises:
         ValueError: a number is not finite, or the line is too long even with little detail.
-        TypeError: a value is not JSON's.
+        TypeError: a value cannot be represented in JSON.
     """
     line = _dump(record)
     while len(line) > LINE_BYTES:
@@ -69,5 +69,5 @@ def encode(record: dict[str, Any]) -> bytes:
 
 def _dump(record: dict[str, Any]) -> bytes:
     text = json.dumps(record, ensure_ascii=False, allow_nan=False)
-    # A lone surrogate, which os.fsdecode makes of a foreign byte, has no UTF-8: it becomes "?".
+    # UTF-8 has no lone surrogates, which os.fsdecode uses for invalid bytes. They become "?".
     return text.encode("utf-8", "replace") + b"\n"

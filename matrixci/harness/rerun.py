@@ -1,4 +1,4 @@
-"""Which checks are run once more, and what the second run comes to."""
+"""Selection of the failed checks that are rerun, and the recorder of their outcomes."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Heard:
-    """Stands where the results file stands in a first run: a second one only has an outcome."""
+class OutcomeRecorder:
+    """Replaces the results file in a rerun, and keeps only the outcome."""
 
     def __init__(self) -> None:
-        """Begin with nothing heard."""
+        """Start without an outcome."""
         self.outcome: str | None = None
 
     def write(self, kind: str, **fields: Any) -> None:  # noqa: ANN401 - JSON
-        """Keep what the check came to."""
+        """Keep the outcome of a finished check."""
         if kind == "end":
             self.outcome = fields["outcome"]
 
 
-def to_run_again(failed: Sequence[str], known: Sequence[str], most: int) -> list[str]:
-    """Return the checks to run once more: none where so many failed that chance is no reason.
+def checks_to_rerun(failed: Sequence[str], known: Sequence[str], most: int) -> list[str]:
+    """Return the checks to rerun; none if more failed than chance explains.
 
     Args:
-        failed: the checks that failed.
-        known: globs over those of which it is known; brackets stand for themselves.
-        most: how many are run once more.
+        failed: ids of the failed checks.
+        known: globs over the ids of known issues; brackets are literal.
+        most: maximum number of checks to rerun.
     """
     patterns = [glob.replace("[", "[[]") for glob in known]
-    new = [one for one in failed if not any(fnmatchcase(one, pattern) for pattern in patterns)]
+    new = [check for check in failed if not any(fnmatchcase(check, glob) for glob in patterns)]
     if len(new) > most > 0:
-        protocol.note(f"{len(new)} checks failed, more than the {most} that would be run again")
+        protocol.note(f"no reruns: {len(new)} checks failed, and at most {most} are rerun")
     return new if len(new) <= most else []

@@ -1,6 +1,6 @@
-"""The process of the checks: pytest, with nothing but the orders to decide how it runs.
+"""Run the checks with pytest, configured only by the orders on stdin.
 
-Usage: python run_checks.py SAY_FD STACKS_FD, with the orders as JSON on stdin; see supervise.py.
+Usage: python run_checks.py EVENT_FD STACKS_FD, with the orders as JSON on stdin; see supervise.py.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# Settings of the machine's stay out. pytest reads them when it is imported or started.
+# pytest would read these variables when it is imported or started.
 for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
     os.environ.pop(name, None)
 
@@ -32,10 +32,10 @@ def options(orders: dict[str, Any]) -> list[str]:
         *("-p", "no:cacheprovider", "-p", "no:faulthandler", "--continue-on-collection-errors"),
         *(("--strict-markers",) if orders["cell"]["builtin"] else ()),
         *("-W", "default"),
-        # What a check leaves in its tmp_path would fill the memory that the scratch is made of.
+        # Files left in tmp_path would fill the memory that holds the temporary file system.
         *("-o", "tmp_path_retention_policy=none"),
-        # The supervisor takes in the output, so that none is lost in a crash.
-        # Twice quiet: the last line would count the phases of one process, not the checks of all.
+        # No capture: the supervisor reads the output, so that a crash loses none of it.
+        # Quiet: the last line would count the checks of this process only.
         *("-qq", "--color=no", "--capture=no", "-o", "verbosity_assertions=2"),
         *(("-k", select) if select and not is_by_id(select) else ()),
         orders["checks"],
@@ -43,11 +43,11 @@ def options(orders: dict[str, Any]) -> list[str]:
 
 
 def set_import_path(orders: dict[str, Any]) -> None:
-    """Have checks import what lies beside them, by the names that a suite uses for it.
+    """Let checks import the modules next to them.
 
-    The folder of checks comes first, in place of the harness's own. A suite is also importable by
-    its folder's name (`from tests.helpers import x`), and so is what lies beside a file deeper in
-    it, as with pytest's default import mode.
+    The folder of checks comes first and replaces the harness's. A user's suite can also be imported
+    by the name of its folder (`from tests.helpers import x`). Modules in its subfolders can be
+    imported by their own names, as with pytest's default import mode.
     """
     checks = Path(orders["checks"])
     sys.path[0] = str(checks)
@@ -65,8 +65,8 @@ def main() -> int:
         os.set_inheritable(number, False)  # noqa: FBT003 - the signature is os's
     orders = json.load(sys.stdin)
     if orders["cell"]["builtin"]:
-        # The built-in checks observe what an import loads: plugins of the stack under test stay out
-        # (anyio brings one). A user's own checks have the plugins that they require.
+        # The built-in checks observe what an import loads, so plugins of the stack under test must
+        # not be loaded (anyio has one). A user's own checks may need them.
         os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     faulthandler.enable(stacks)
     faulthandler.register(protocol.STACKS_SIGNAL, stacks)

@@ -16,17 +16,17 @@ from pathlib import Path
 from typing import Final
 
 HARNESS: Final = Path(__file__).resolve().parent
-USER: Final = "matrixci"  # the container's user has no entry in passwd, and its root is read-only
+USER: Final = "matrixci"  # the container's user is not in passwd, which is read-only
 
 
 def environment(cell: str, commands: Path) -> dict[str, str]:
     """Return the environment of the shell.
 
     Args:
-        cell: id of the cell, for the prompt.
-        commands: folder that holds the command.
+        cell: id of the cell, shown in the prompt.
+        commands: folder with the command `check`.
     """
-    prompt = re.sub(r"[^\w.+-]", "?", cell)  # a shell expands what it finds in a prompt
+    prompt = re.sub(r"[^\w.+-]", "?", cell)  # a shell expands variables in its prompt
     return {
         **os.environ,
         "PATH": f"{commands}:{os.environ.get('PATH', os.defpath)}",
@@ -46,13 +46,13 @@ def write_command(folder: Path) -> None:
 
 
 def main() -> None:
-    """Become the shell."""
+    """Replace this process with the shell."""
     cell = json.loads((HARNESS.parent / "cell.json").read_text(encoding="utf-8"))
     commands = Path(os.environ.get("HOME", "/tmp")) / "bin"  # noqa: S108
     write_command(commands)
-    # Without start-up files: they would set another prompt.
+    # No start-up files, because they would set another prompt.
     argv = ["bash", "--noprofile", "--norc"] if shutil.which("bash") else ["sh"]
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # which Python ignores, and a shell must not
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # ignored by Python, but needed by shells
     os.execvpe(argv[0], argv, environment(cell["cell"], commands))  # noqa: S606
 
 

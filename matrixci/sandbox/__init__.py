@@ -1,1 +1,1 @@
-"""Images and checks in; the evidence that a container left out."""
+"""Runs checks in a container: images and checks in, attested results (evidence) out."""

@@ -1,8 +1,8 @@
-"""The language in which commands select checks: an id, a glob over ids, or pytest's -k.
+"""Selection of checks by --check: an id, a glob over ids, or an expression for pytest's -k.
 
-The grammar of -k is small, and the same in every pytest that a cell may have: words of certain
-characters, `and`, `or`, `not` and parentheses. With another name for each word it is an expression
-of Python, too. Its mistakes are reported before anything is built.
+The grammar of -k is small and the same in all supported versions of pytest: words, `and`, `or`,
+`not` and parentheses. With its words replaced by identifiers it is a Python expression, so mistakes
+can be reported before anything is built.
 """
 
 import ast
@@ -19,24 +19,24 @@ _LETTERS: Final = r"\w:+\-.\[\]\\/"
 _FILTER: Final = re.compile(rf"[{_LETTERS}(){_BLANKS}]*")
 _FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 CHECK_FILES: Final = ("test_*.py", "*_test.py")
-"""Names of the files that hold checks, as pytest has it."""
+"""Names of files with checks, as in pytest."""
 _PARTS: Final = (ast.Expression, ast.BoolOp, ast.boolop, ast.UnaryOp, ast.Not, ast.Name, ast.Load)
 
 
 def is_by_id(select: str) -> bool:
-    """Tell whether a selection is an id or a glob; selection.py of the harness must agree."""
+    """Return whether a selection is an id or a glob; must agree with harness/selection.py."""
     return "::" in select or any(sign in select for sign in "*?")
 
 
 def names(select: str, check: str) -> bool:
-    """Tell whether an id or a glob names a check; selection.py of the harness must agree."""
+    """Return whether an id or a glob selects a check; must agree with harness/selection.py."""
     if check == select or check.startswith((f"{select}[", f"{select}::")):
         return True
     return fnmatchcase(check, select.replace("[", "[[]"))
 
 
-def make_sure_of_filter(text: str) -> None:
-    """Do nothing where a selection is an id, a glob, or an expression that pytest understands.
+def validate_filter(text: str) -> None:
+    """Check that a selection is an id, a glob, or a valid expression for -k.
 
     Raises:
         UsageError: it is none of them.
@@ -45,8 +45,8 @@ def make_sure_of_filter(text: str) -> None:
         return
     if text.strip(_BLANKS) and not (_FILTER.fullmatch(text) and _is_expression(text)):
         msg = (
-            f"--check {text!r} is not understood: write words with and, or, not and parentheses, "
-            "such as 'tensorflow and not slow', as pytest's -k takes them."
+            f"Invalid value for --check: {text!r}. Write an expression as for pytest's -k, with "
+            "words, and, or, not and parentheses, such as 'tensorflow and not slow'."
         )
         raise UsageError(msg)
 
@@ -65,32 +65,32 @@ def _in_python(word: re.Match[str]) -> str:
 
 
 def selected(select: str, ids: Iterable[str]) -> tuple[str, ...]:
-    """Return the checks that a selection names, in their order.
+    """Return the selected checks, in their order.
 
     Args:
-        select: an id, a glob over ids, or an expression as -k takes them. Its words are looked for
-            in the ids alone; what only pytest knows of a check, such as its markers, is not here.
-        ids: the ids of the checks that there are.
+        select: an id, a glob over ids, or an expression for -k. Its words are matched against ids
+            only, not against markers and other names that pytest knows.
+        ids: the ids of all checks.
     """
     known = tuple(dict.fromkeys(ids))
     if select in known:
         return (select,)
     if is_by_id(select):
         return tuple(check for check in known if names(select, check))
-    make_sure_of_filter(select)
-    holds = _predicate(select)
-    return tuple(check for check in known if holds(check))
+    validate_filter(select)
+    matches = _predicate(select)
+    return tuple(check for check in known if matches(check))
 
 
-def make_sure_of_match(select: str, files: Mapping[str, bytes]) -> None:
-    """Refuse an id or a glob that names no check, as far as that can be seen in the files.
+def validate_match(select: str, files: Mapping[str, bytes]) -> None:
+    """Check that an id or a glob selects a check, as far as the files show without importing them.
 
     Args:
-        select: what the command selects.
+        select: the value of --check.
         files: path in the folder of checks to content.
 
     Raises:
-        UsageError: no check has such an id.
+        UsageError: it certainly selects no check.
     """
     if not is_by_id(select):
         return
@@ -100,7 +100,7 @@ def make_sure_of_match(select: str, files: Mapping[str, bytes]) -> None:
             continue
         found = _ids(path, content)
         if found is None:
-            return  # more may be in it than can be seen
+            return  # the file may define more checks than are visible
         ids += found
     if (file := select.partition("::")[0]) in files and not file.endswith(".py"):
         return
@@ -112,10 +112,10 @@ def make_sure_of_match(select: str, files: Mapping[str, bytes]) -> None:
 
 
 def _ids(path: str, content: bytes) -> list[str] | None:
-    """Return the ids of the checks that a file defines; None where it may have others.
+    """Return the ids of the checks that a file defines; None if it may define others.
 
-    Only what is certain is listed: a function or method may also come from an import, an
-    assignment, a base class or a collector of a conftest.py, and an id must not be refused then.
+    A check may also come from an import, an assignment, a base class or a hook in conftest.py. Then
+    no id may be refused.
     """
     name = path.rpartition("/")[2]
     try:
@@ -150,7 +150,7 @@ def _ids_of(path: str, node: ast.stmt) -> list[str] | None:
 
 
 def _binds_no_test(node: ast.stmt) -> bool:
-    """Tell whether a statement certainly brings no test into its module."""
+    """Return whether a statement certainly defines no test."""
     match node:
         case ast.Import():
             return True
@@ -174,7 +174,7 @@ def _is_docstring(node: ast.stmt) -> bool:
 
 
 def _predicate(expression: str) -> Callable[[str], bool]:
-    """Return what tells whether an expression holds for an id."""
+    """Return a function that evaluates an expression for an id."""
     words: list[str] = []
 
     def numbered(word: re.Match[str]) -> str:

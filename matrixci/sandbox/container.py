@@ -1,4 +1,4 @@
-"""The container in which a cell's checks run: what it is told, what it gets, and its limits."""
+"""The container that runs the checks of a cell: its cell.json, files and limits."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -18,33 +18,33 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
     "TMPDIR": "/tmp",  # noqa: S108
     "PYTHONDONTWRITEBYTECODE": "1",
 }
-"""What is set in every container."""
+"""Environment variables of every container."""
 
 NONCE_BYTES: Final = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sandbox:
-    """What the containers of a run have in common."""
+    """Settings shared by all containers of a run."""
 
     run: str
     subject: str
     """Normalised name of the distribution."""
     checks: container_files.Sources
     select: str | None
-    """Which checks run, as pytest's -k."""
+    """Selected checks: an id, a glob, or an expression for pytest's -k."""
     only: Sequence[str] | None
-    """Exact ids of the checks that run; None: all that are selected."""
+    """Exact ids of the checks to run; None for all selected checks."""
     limits: CellLimits
     environment: Mapping[str, str]
     require_limits: bool = False
     folder: str = ""
-    """Id of the work directory: the label by which `clean` finds what is left of its runs."""
+    """Id of the work directory: a label, by which `clean` finds leftovers of its runs."""
     known_issues: Sequence[KnownIssue] = ()
-    """Checks of which it is known that they fail aren't run once more."""
+    """Checks with a known issue are not rerun."""
 
-    def told(self, cell: Cell, lock: LockRecord) -> dict[str, object]:
-        """Return what a container is told of its cell, under a nonce of its own."""
+    def cell_json(self, cell: Cell, lock: LockRecord) -> dict[str, object]:
+        """Return the content of cell.json for a container, with a new nonce."""
         return {
             "schema": SCHEMA_VERSION,
             "nonce": secrets.token_hex(NONCE_BYTES),
@@ -75,15 +75,15 @@ class Sandbox:
         }
 
     def container(
-        self, cell: Cell, told: Mapping[str, object], image: str, gpu: GpuAccess | None
+        self, cell: Cell, cell_json: Mapping[str, object], image: str, gpu: GpuAccess | None
     ) -> ContainerSpec:
-        """Return the container of a cell.
+        """Return the specification of a cell's container.
 
         Args:
             cell: the cell.
-            told: what `told` has returned for it.
-            image: the image's tag.
-            gpu: how the engine hands out its GPUs, where the cell asks for one and there is one.
+            cell_json: content of cell.json.
+            image: tag of the image.
+            gpu: how the engine provides GPUs; None if the cell needs none or there is none.
         """
         return ContainerSpec(
             image=image,
@@ -94,7 +94,7 @@ class Sandbox:
                 f"{PROJECT_LABEL}.folder": self.folder,
             },
             environment={**self.environment, **cell.environment},
-            files=container_files.pack(told, self.checks),
+            files=container_files.pack(cell_json, self.checks),
             results=container_files.RESULTS,
             memory=self.limits.memory,
             scratch=self.limits.tmp_size,
@@ -109,19 +109,19 @@ class Sandbox:
         )
 
     def examine(
-        self, cell: Cell, lock: LockRecord, told: Mapping[str, object], end: ContainerEnd
+        self, cell: Cell, lock: LockRecord, cell_json: Mapping[str, object], end: ContainerEnd
     ) -> evidence.Evidence:
-        """Judge what a container left by the rule of evidence.
+        """Examine the results of a container by the rule of evidence.
 
         Args:
             cell: the cell.
-            lock: its lock.
-            told: what the container was told.
-            end: how it ended, with what it left.
+            lock: the lock of the cell.
+            cell_json: content of the container's cell.json.
+            end: how the container ended, with its result files.
         """
         return evidence.examine(
             container_files.unpack_results(end.archive, self.limits.result_size),
-            evidence.Expected(run=self.run, nonce=str(told["nonce"]), cell=cell, lock=lock),
+            evidence.Expected(run=self.run, nonce=str(cell_json["nonce"]), cell=cell, lock=lock),
             evidence.Exit(
                 status=end.exit_status,
                 oom_killed=end.oom_killed,

@@ -20,7 +20,7 @@ from matrixci.model import (
 )
 from matrixci.outcomes import Problem
 from matrixci.sandbox import attestation
-from matrixci.sandbox.result_file import Again, Attested, Begin, End, ResultFile, read
+from matrixci.sandbox.result_file import Attested, Begin, End, Rerun, ResultFile, read
 from matrixci.util.redaction import redact
 
 SCHEMA: Final = 1
@@ -169,13 +169,13 @@ def _not_as_declared(attested: Attested | None, expected: Expected) -> Problem |
 def _results(file: ResultFile) -> Iterator[CheckResult]:
     """Yield the result of each collected check; unfinished ones are missing."""
     for name, check in (file.collected or {}).items():
-        begin, end, again = file.begun.get(name), file.ended.get(name), file.again.get(name)
-        flaky = again is not None and again.outcome is CheckOutcome.PASSED
+        begin, end, rerun = file.begun.get(name), file.ended.get(name), file.reruns.get(name)
+        flaky = rerun is not None and rerun.outcome is CheckOutcome.PASSED
         yield CheckResult(
             id=name,
             claim=check.claim,
             outcome=CheckOutcome.FLAKY if flaky else _outcome(end),
-            reason=_reason(begin, end, again),
+            reason=_reason(begin, end, rerun),
             need=end.need if end else None,
             reference=check.reference,
             severity=Severity(check.severity),
@@ -192,13 +192,13 @@ def _outcome(end: End | None) -> CheckOutcome:
     return CheckOutcome.MISSING if end is None else CheckOutcome(end.outcome)
 
 
-def _reason(begin: Begin | None, end: End | None, again: Again | None) -> str:
+def _reason(begin: Begin | None, end: End | None, rerun: Rerun | None) -> str:
     """Return the reason for an outcome; empty if it needs none."""
     if end is None:
         return "never ended" if begin else "never started"
-    if again is not None and again.outcome is None:
+    if rerun is not None and rerun.outcome is None:
         return redact("; ".join(filter(None, (end.reason, NOT_RERUN))))
-    if again is None or again.outcome is not CheckOutcome.PASSED:
+    if rerun is None or rerun.outcome is not CheckOutcome.PASSED:
         return redact(end.reason)
     first = f"{end.outcome} ({end.reason})" if end.reason else end.outcome
     return redact(f"{first}, then passed when run alone")

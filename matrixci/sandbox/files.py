@@ -1,4 +1,4 @@
-"""What is laid into a cell's container before it starts: the cell, the harness and the checks."""
+"""Files that are copied into a container and out of it: cell.json, harness, checks and results."""
 
 import io
 import json
@@ -22,63 +22,63 @@ _CHECKS: Final = "checks"
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """The checks and what runs them, as they were when they were read."""
+    """The checks and the harness, as read from disk once."""
 
     folder: Path
-    """Where the checks lay."""
+    """Folder that the checks were read from."""
     files: Mapping[str, Mapping[str, bytes]] = field(repr=False)
-    """Folder in the container to path in it to content."""
+    """Folder in the container to relative path to content."""
     digest: str
-    """SHA-256 of the names and contents, in hex."""
+    """SHA-256 over the names and contents of all files, in hex."""
 
     @property
     def package(self) -> str:
-        """The name under which checks import from their own folder; empty: there is none.
+        """Name under which the checks can import their own folder; empty if they cannot.
 
-        Only a name that a suite usually has: another one may be that of a package under test.
+        Only usual names of test suites count. Another name may be that of a package under test.
         """
-        name = Path(os.path.abspath(self.folder)).name  # noqa: PTH100 - a link keeps its name
+        name = Path(os.path.abspath(self.folder)).name  # noqa: PTH100 - keeps the name of a link
         is_usual = name == _CHECKS or (name.startswith("test") and name.isidentifier())
         return name if is_usual and not self.are_builtin else ""
 
     @property
     def are_builtin(self) -> bool:
-        """Whether these are the checks that come with matrixci, which have stricter rules."""
+        """Whether these are the built-in checks, which have stricter rules."""
         return self.folder.resolve() == data_folder("checks").resolve()
 
 
 def read_sources(checks: Path) -> Sources:
-    """Read a folder of checks, and the harness: what is changed later changes no cell of a run.
+    """Read a folder of checks and the harness once, so that later changes do not affect the run.
 
     Raises:
-        UsageError: a file can't be read, or is none.
+        UsageError: a file cannot be read, or is not a regular file.
     """
     try:
         return with_harness(checks, read_files(checks))
     except OSError as error:
-        msg = f"The checks in {checks} can't be read: {error.strerror} ({error.filename})"
+        msg = f"Cannot read the checks in {checks}: {error.strerror} ({error.filename})"
         raise UsageError(msg) from error
 
 
 def with_harness(folder: Path, checks: Mapping[str, bytes]) -> Sources:
-    """Return checks together with the harness of this matrixci.
+    """Return checks together with the installed harness.
 
     Args:
-        folder: where the checks lay.
-        checks: path in it to content.
+        folder: folder that the checks were read from.
+        checks: relative path to content.
 
     Raises:
-        OSError: the harness can't be read.
+        OSError: the harness cannot be read.
     """
     files = {_CHECKS: checks, "harness": read_files(data_folder("harness"))}
     return Sources(folder=folder, files=files, digest=digest_of_files(*files.values()))
 
 
 def pack(cell: Mapping[str, object], sources: Sources) -> bytes:
-    """Return a tar archive of all that a cell's container needs.
+    """Return a tar archive of all files that a container needs.
 
     Args:
-        cell: what the container is told of its cell.
+        cell: content of cell.json.
         sources: the checks and the harness.
     """
     buffer = io.BytesIO()
@@ -94,10 +94,10 @@ def pack(cell: Mapping[str, object], sources: Sources) -> bytes:
 
 
 def unpack_results(archive: bytes | None, limit: int) -> bytes | None:
-    """Return the result file from what a container left; None where there is none.
+    """Return the content of the result file in a container's archive; None if there is none.
 
-    Nothing is written to disk: the archive comes from a container and may name any path. A link, a
-    second file of the name and one that is too large count as none.
+    Nothing is written to disk, because an archive from a container may contain any path. A link, a
+    duplicate name and a file that is too large are treated as no file.
     """
     if archive is None:
         return None

@@ -1,6 +1,6 @@
-"""The result file that a container leaves: its lines, and what can be read of them.
+"""Parser of results.jsonl, the result file of a container.
 
-Nothing in it is trusted. A line that is not as the contract has it ends the reading, and is told.
+Nothing in it is trusted. Reading stops at the first invalid line, which is reported.
 """
 
 import json
@@ -24,14 +24,14 @@ from matrixci.outcomes import FAILING, REPORTABLE
 FILE_BYTES: Final = 32 * 1024 * 1024
 LINE_BYTES: Final = 64 * 1024
 NAME_CHARACTERS: Final = 200
-TOLD_CHARACTERS: Final = 200
-MOST_LINES: Final = 10_000_000  # of a file of checks
+ERROR_CHARACTERS: Final = 200
+MOST_LINES: Final = 10_000_000  # of a file with checks
 
 Name = Annotated[str, Field(max_length=NAME_CHARACTERS)]
 
 
 class Part(BaseModel):
-    """What a line consists of: as the contract has it, to the letter."""
+    """Part of a line, validated strictly."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -43,7 +43,7 @@ class Line(Part):
 
 
 class Header(Line):
-    """Whose result this is."""
+    """The run, the cell and the container that the file belongs to."""
 
     kind: Literal["header"]
     schema_version: int = Field(alias="schema")
@@ -53,7 +53,7 @@ class Header(Line):
 
 
 class Attested(Line):
-    """What the container says is installed."""
+    """Installed versions, as reported by the container."""
 
     kind: Literal["attestation"]
     python: str = Field(pattern=r"^\d+\.\d+\.\d+((a|b|rc)\d+)?\+?$")
@@ -65,7 +65,7 @@ class Attested(Line):
 
 
 class CollectedCheck(Part):
-    """A check that will report."""
+    """A check that is going to report."""
 
     id: str = Field(min_length=1)
     claim: str
@@ -75,14 +75,14 @@ class CollectedCheck(Part):
 
 
 class Collected(Line):
-    """Checks that will report. A long list takes several such lines."""
+    """Checks that are going to report; a long list is split over several lines."""
 
     kind: Literal["collected"]
     checks: tuple[CollectedCheck, ...]
 
 
 class Begin(Line):
-    """A check begins."""
+    """The start of a check."""
 
     kind: Literal["begin"]
     id: str
@@ -100,7 +100,7 @@ ReportedOutcome = Annotated[CheckOutcome, AfterValidator(_reported)]
 
 
 class End(Line):
-    """What a check came to."""
+    """The result of a check."""
 
     kind: Literal["end"]
     id: str
@@ -112,62 +112,62 @@ class End(Line):
     metrics: dict[str, FiniteFloat]
 
 
-class Again(Line):
-    """What a check that failed came to when it was run once more, alone.
+class Rerun(Line):
+    """The outcome of a failed check when it was rerun alone.
 
-    Without an outcome it was not run, or not to its end: the cell's time was over.
+    The outcome is None if the cell's time was too short for the rerun.
     """
 
-    kind: Literal["again"]
+    kind: Literal["rerun"]
     id: str
     outcome: ReportedOutcome | None
 
 
 class Footer(Line):
-    """All was done. Anything after it is foreign."""
+    """The last line, written when all checks are done."""
 
     kind: Literal["footer"]
     checks: int
     ended: int
 
 
-AnyLine = Header | Attested | Collected | Begin | End | Again | Footer
+AnyLine = Header | Attested | Collected | Begin | End | Rerun | Footer
 _LINE: Final[TypeAdapter[AnyLine]] = TypeAdapter(Annotated[AnyLine, Field(discriminator="kind")])
 
 
 class BadLineError(Exception):
-    """A line that is not as the contract has it, or has no place where it is."""
+    """A line that is invalid or out of order."""
 
 
 @dataclass
 class ResultFile:
-    """The records of a result file, up to its end or the first bad line."""
+    """The records of a result file, up to its end or the first invalid line."""
 
     header: Header | None = None
     attested: Attested | None = None
     collected: dict[str, CollectedCheck] | None = None
     begun: dict[str, Begin] = field(default_factory=dict)
     ended: dict[str, End] = field(default_factory=dict)
-    again: dict[str, Again] = field(default_factory=dict)
+    reruns: dict[str, Rerun] = field(default_factory=dict)
     footer: Footer | None = None
     bad: str | None = None
-    """what is wrong with the file, None where nothing is"""
+    """why the file is invalid, or None"""
 
     @property
     def running(self) -> str | None:
-        """The check that began last and never ended."""
+        """The check that started last and never ended."""
         return next((check for check in reversed(self.begun) if check not in self.ended), None)
 
-    def take(self, line: AnyLine) -> None:
-        """Keep one record.
+    def add(self, line: AnyLine) -> None:
+        """Add one record.
 
         Raises:
-            BadLineError: it has no place here.
+            BadLineError: the record is out of order.
         """
         if (self.header is None) != isinstance(line, Header):
-            _refuse("the first line, and no other, is the header")
+            _refuse("the header must be the first line, and only the first")
         if self.footer:
-            _refuse("nothing comes after the footer")
+            _refuse("there is a line after the footer")
         match line:
             case Header():
                 self.header = line
@@ -179,86 +179,86 @@ class ResultFile:
                 self._begin(line)
             case End():
                 self._end(line)
-            case Again():
-                self._repeat(line)
+            case Rerun():
+                self._rerun(line)
             case Footer():
                 self._close(line)
 
     def _attest(self, line: Attested) -> None:
         if self.attested or self.collected is not None:
-            _refuse("the attestation comes once, before the checks")
+            _refuse("the attestation must come once, before the checks")
         self.attested = line
 
     def _collect(self, line: Collected) -> None:
         if self.begun:
-            _refuse("checks are collected before the first one begins")
+            _refuse("a check was collected after the first one started")
         known = self.collected or {}
         self.collected = known | {check.id: check for check in line.checks}
 
     def _begin(self, line: Begin) -> None:
         if line.id not in (self.collected or {}) or line.id in self.begun:
-            _refuse("a check that was not collected, or began before, begins")
+            _refuse("a check started that was not collected or has already started")
         self.begun[line.id] = line
 
     def _end(self, line: End) -> None:
         if line.id not in self.begun or line.id in self.ended:
-            _refuse("a check that never began, or ended before, ends")
+            _refuse("a check ended that never started or has already ended")
         self.ended[line.id] = line
 
-    def _repeat(self, line: Again) -> None:
+    def _rerun(self, line: Rerun) -> None:
         first = self.ended.get(line.id)
-        if first is None or line.id in self.again:
-            _refuse("a check that never ended, or was run again before, is run again")
+        if first is None or line.id in self.reruns:
+            _refuse("a check was rerun that never ended or has already been rerun")
         if first.outcome not in FAILING:
             _refuse("a check that did not fail is run again")
-        self.again[line.id] = line
+        self.reruns[line.id] = line
 
     def _close(self, line: Footer) -> None:
         if (line.checks, line.ended) != (len(self.collected or {}), len(self.ended)):
-            _refuse("the footer does not count what is above it")
+            _refuse("the counts of the footer are wrong")
         self.footer = line
 
 
 def read(raw: bytes) -> ResultFile:
-    """Return what can be read of a result file; whatever the bytes, nothing is raised."""
+    """Parse a result file; invalid bytes raise no exception."""
     file = ResultFile()
     if len(raw) > FILE_BYTES:
-        file.bad = f"it has more than {FILE_BYTES:,} bytes"
+        file.bad = f"it is larger than {FILE_BYTES:,} bytes"
         return file
     number = 1
     *lines, rest = raw.split(b"\n")
     try:
-        for number, line in enumerate(lines, start=1):  # noqa: B007 - told where it ends
-            file.take(_parsed(line))
+        for number, line in enumerate(lines, start=1):  # noqa: B007 - used after the loop
+            file.add(_parsed(line))
     except BadLineError as error:
         file.bad = f"line {number}: {error}"
         return file
     if rest:
-        file.bad = f"line {len(lines) + 1}: it breaks off"
+        file.bad = f"line {len(lines) + 1}: it is incomplete"
     return file
 
 
 def _parsed(line: bytes) -> AnyLine:
-    """Return the record of a line.
+    """Parse a line.
 
     Raises:
-        BadLineError: it is too long, not UTF-8, not JSON, or not one of the contract's records.
+        BadLineError: it is too long, not UTF-8, not JSON, or not a known record.
     """
     if len(line) >= LINE_BYTES:
-        _refuse(f"it has more than {LINE_BYTES:,} bytes")
+        _refuse(f"it is longer than {LINE_BYTES:,} bytes")
     try:
         value = json.loads(line.decode("utf-8"))
-        # Lone surrogates are JSON but no text: through UTF-8 once more, without them.
+        # JSON may contain lone surrogates, which are not text. Encoding to UTF-8 drops them.
         clean = json.dumps(value, ensure_ascii=False).encode("utf-8", "ignore")
         return _LINE.validate_json(clean)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))[:TOLD_CHARACTERS]
-        _refuse(f"{where}: {first['msg'][:TOLD_CHARACTERS]}")
+        where = ".".join(map(str, first["loc"]))[:ERROR_CHARACTERS]
+        _refuse(f"{where}: {first['msg'][:ERROR_CHARACTERS]}")
     except RecursionError:
         _refuse("it is nested too deeply")
     except ValueError as error:  # not JSON, not UTF-8, an integer of too many digits
-        _refuse(str(error)[:TOLD_CHARACTERS])
+        _refuse(str(error)[:ERROR_CHARACTERS])
 
 
 def _refuse(what: str) -> NoReturn:

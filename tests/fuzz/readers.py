@@ -111,7 +111,7 @@ def _results() -> dict[str, bytes]:
         {"kind": "collected", "checks": [{"id": CHECK, **claim}]},
         {"kind": "begin", "id": CHECK},
         {"kind": "end", "id": CHECK, "outcome": "failed", **plain},
-        {"kind": "again", "id": CHECK, "outcome": "failed"},
+        {"kind": "rerun", "id": CHECK, "outcome": "failed"},
         {"kind": "footer", "checks": 1, "ended": 1},
     ]
     text = "".join(json.dumps({"at": AT, **line}) + "\n" for line in lines)

@@ -74,7 +74,7 @@ def test_failing_check_does_not_affect_the_others(toy: Toy) -> None:
     middle = {mode: cell.checks[1] for mode, cell in ran.cells.items()}
     assert middle["fails"].message == "one is not two"
     assert middle["crashes"].reason == "SIGSEGV"
-    assert middle["exits"].reason == "exit status 0 in the middle"
+    assert middle["exits"].reason == "exit status 0 before its end"
     assert middle["hangs"].reason == "after 4 s"
     for mode in ("fails", "crashes", "hangs"):
         assert "test_toy.py" in middle[mode].detail

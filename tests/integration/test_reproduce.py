@@ -134,7 +134,7 @@ def test_shell_is_opened_in_the_container(toy: Toy) -> None:
         python3 -c 'import toysubject; print("answer", toysubject.ANSWER)'
         python3 /matrixci/harness/supervise.py >/dev/null
         tail -n 1 /matrixci/results/results.jsonl
-        python3 /matrixci/harness/supervise.py 2>&1 | grep -c 'is there already'
+        python3 /matrixci/harness/supervise.py 2>&1 | grep -c 'written only once'
         check && echo unexpected
         check test_toy.py::test_answers && check '*test_answers' && echo "twice as $USER"
         touch /written 2>/dev/null || echo read-only

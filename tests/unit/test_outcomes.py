@@ -6,8 +6,8 @@ import pytest
 
 import matrixci
 from matrixci import outcomes
-from matrixci.model import CellOutcome, CheckOutcome
-from matrixci.outcomes import cell_traits, check_traits
+from matrixci.model import CellOutcome, CheckOutcome, CheckResult, Need, Reason, Severity
+from matrixci.outcomes import Problem, cell_outcome, cell_traits, check_traits
 
 PACKAGE = Path(matrixci.__file__).parent
 ENUMS = {CheckOutcome.__name__, CellOutcome.__name__}
@@ -122,3 +122,68 @@ def test_the_sets_are_those_that_the_code_relied_on() -> None:
     assert {str(each) for each in outcomes.INFRASTRUCTURE} == {"error", "missing"}
     inconclusive = {"error", "missing", "cancelled"}
     assert {str(each) for each in outcomes.CONCLUSIVE} == set(CellOutcome) - inconclusive
+
+
+@pytest.mark.parametrize(
+    ("found", "outcome", "reason", "says"),
+    [
+        (["passed", "passed"], CellOutcome.PASSED, None, ""),
+        (["passed", "known-issue", "unexpected-pass"], CellOutcome.PASSED, None, ""),
+        (["known-issue"], CellOutcome.PASSED, None, ""),
+        (["passed", "skipped"], CellOutcome.PASSED, None, ""),
+        (
+            ["passed", "gpu", "gpu"],
+            CellOutcome.PARTIAL,
+            Reason.MISSING_HARDWARE,
+            "2 need a GPU, of 3 checks",
+        ),
+        (["gpu"], CellOutcome.PARTIAL, Reason.MISSING_HARDWARE, "1 need a GPU, of 1 checks"),
+        (["passed", "failed"], CellOutcome.FAILED, Reason.CHECKS, "1 failed of 2: 1"),
+        (["crashed", "passed"], CellOutcome.FAILED, Reason.CHECKS, "1 crashed of 2: 0"),
+        (["timed-out"], CellOutcome.FAILED, Reason.CHECKS, "1 timed-out of 1: 0"),
+        (["missing", "gpu"], CellOutcome.FAILED, Reason.CHECKS, "1 missing of 2: 0"),
+        (["flaky", "passed"], CellOutcome.FAILED, Reason.CHECKS, "1 flaky of 2: 0"),
+        (["failed", "missing", "failed"], CellOutcome.FAILED, Reason.CHECKS, "2 failed, 1 missing"),
+        (
+            ["failed"] * 7,
+            CellOutcome.FAILED,
+            Reason.CHECKS,
+            "7 failed of 7: 0, 1, 2, 3, 4 and 2",
+        ),
+        (["skipped", "skipped"], CellOutcome.FAILED, Reason.NO_CHECKS, "All 2 checks were skipped"),
+        ([], CellOutcome.FAILED, Reason.NO_CHECKS, "No check was collected"),
+    ],
+)
+def test_cell_outcome(
+    found: list[str], outcome: CellOutcome, reason: Reason | None, says: str
+) -> None:
+    checks = [
+        CheckResult(
+            id=str(number),
+            claim="",
+            outcome=CheckOutcome.SKIPPED if word == "gpu" else CheckOutcome(word),
+            need=Need.GPU if word == "gpu" else None,
+        )
+        for number, word in enumerate(found)
+    ]
+
+    verdict = cell_outcome(checks, None)
+
+    assert (verdict.outcome, verdict.reason) == (outcome, reason)
+    assert says in verdict.message
+
+
+@pytest.mark.parametrize("outcome", ["failed", "crashed", "timed-out", "flaky"])
+def test_failed_check_that_only_warns_is_named_in_a_green_cell(outcome: str) -> None:
+    warned = CheckResult(id="a", claim="", outcome=CheckOutcome(outcome), severity=Severity.WARNING)
+    passed = CheckResult(id="b", claim="", outcome=CheckOutcome.PASSED)
+
+    assert cell_outcome([warned, passed], None) == (CellOutcome.PASSED, None, "1 warning: a")
+
+
+def test_problem_overrides_the_checks() -> None:
+    check = CheckResult(id="a", claim="", outcome=CheckOutcome.FAILED)
+
+    verdict = cell_outcome([check], Problem(Reason.OOM, "Out of memory."))
+
+    assert verdict == (CellOutcome.FAILED, Reason.OOM, "Out of memory.")

@@ -151,7 +151,7 @@ def prepared(
 def test_a_cell_is_prepared_as_it_was(tmp_path: Path) -> None:
     what = prepared(store(tmp_path, failed()))
     assert (what.lock, what.only, what.remark) == (LOCK, None, None)
-    told = what.sandbox.told(CELL, what.record)
+    told = what.sandbox.cell_json(CELL, what.record)
     assert {key: told[key] for key in ("run", "cell", "select", "only", "lock")} == {
         "run": NAME,
         "cell": CELL.id,
@@ -192,7 +192,7 @@ def test_a_check_is_named_by_its_id_or_by_a_glob(
 ) -> None:
     what = prepared(store(tmp_path, failed()), check)
     assert what.only == tuple(only)
-    assert what.sandbox.told(CELL, what.record)["only"] == list(only)
+    assert what.sandbox.cell_json(CELL, what.record)["only"] == list(only)
 
 
 def test_a_cell_that_left_nothing_has_the_checks_of_the_others(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from matrixci.errors import ExitCode, UsageError
 from matrixci.sandbox.check_filter import (
     is_by_id,
-    make_sure_of_filter,
-    make_sure_of_match,
     names,
     selected,
+    validate_filter,
+    validate_match,
 )
 from matrixci.util.resources import data_folder
 
@@ -28,7 +28,7 @@ PIECES = st.sampled_from(
 
 def is_understood(text: str) -> bool:
     try:
-        make_sure_of_filter(text)
+        validate_filter(text)
     except UsageError:
         return False
     return True
@@ -61,8 +61,8 @@ def test_what_pytest_understands_is_understood_and_nothing_else(text: str) -> No
 
 
 def test_what_is_not_understood_is_told_with_what_to_write() -> None:
-    with pytest.raises(UsageError, match=r"^--check 'a b' is not understood: write words") as told:
-        make_sure_of_filter("a b")
+    with pytest.raises(UsageError, match=r"^Invalid value for --check: 'a b'\. Write an") as told:
+        validate_filter("a b")
     assert told.value.exit_code is ExitCode.USAGE
 
 
@@ -125,18 +125,18 @@ FILES = {
     ["test_a.py::test_one", "test_a.py::test_one[x]", "*::test_in", "test_a.py::TestC", "words"],
 )
 def test_what_may_match_is_not_refused(select: str) -> None:
-    make_sure_of_match(select, FILES)
+    validate_match(select, FILES)
 
 
 def test_an_id_that_no_check_has_is_refused_with_what_was_meant() -> None:
     with pytest.raises(UsageError, match=r'did you mean "test_a\.py::test_one"') as caught:
-        make_sure_of_match("test_a.py::test_onee", FILES)
+        validate_match("test_a.py::test_onee", FILES)
     assert caught.value.exit_code is ExitCode.USAGE
 
 
 @pytest.mark.parametrize("text", [b"from x import *\n", b"exec('')\nfor a in b: pass\n", b"def ("])
 def test_where_more_checks_may_be_than_are_seen_nothing_is_refused(text: bytes) -> None:
-    make_sure_of_match("test_a.py::test_other", {**FILES, "test_b.py": text})
+    validate_match("test_a.py::test_other", {**FILES, "test_b.py": text})
 
 
 # What pytest itself collects is never refused
@@ -175,16 +175,16 @@ def test_no_id_that_pytest_collects_is_refused(tmp_path: Path, suite: str) -> No
     ids = [line for line in done.stdout.splitlines() if "::" in line]
     assert ids, done.stdout + done.stderr
     for check in ids:
-        make_sure_of_match(check, {name: text.encode() for name, text in files.items()})
+        validate_match(check, {name: text.encode() for name, text in files.items()})
 
 
 def test_only_checks_are_suggested() -> None:
     text = b"def mk(): ...\ndef test_make(): ...\n"
     with pytest.raises(UsageError, match="test_make") as caught:
-        make_sure_of_match("test_a.py::mk", {"test_a.py": text, "conftest.py": b"def mk(): ...\n"})
+        validate_match("test_a.py::mk", {"test_a.py": text, "conftest.py": b"def mk(): ...\n"})
     assert "conftest" not in str(caught.value)
 
 
 def test_a_conftest_may_collect_what_is_not_seen() -> None:
     conftest = b"def pytest_collect_file(parent, file_path): ...\n"
-    make_sure_of_match("test_y.yaml::one", {"conftest.py": conftest, "test_y.yaml": b"one: 1\n"})
+    validate_match("test_y.yaml::one", {"conftest.py": conftest, "test_y.yaml": b"one: 1\n"})

@@ -142,7 +142,7 @@ def test_a_check_that_can_not_be_read_is_told(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
-    with pytest.raises(UsageError, match=r"checks in .* can't be read: .*Permission denied"):
+    with pytest.raises(UsageError, match=r"Cannot read the checks in .*: Permission denied"):
         read_sources(checks)
 
 

@@ -1,4 +1,4 @@
-# An interpreter's base image where no registry answers: the machine's CPython over its own release.
+# The base image of an interpreter without a registry: this machine's CPython on its own release.
 ARG OS_BASE
 FROM ${OS_BASE}
 COPY usr/local /usr/local

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A container engine with buildx for this machine, also where there is no systemd.
+# Install, start and stop a container engine with buildx, with or without systemd.
 set -Eeuo pipefail
 shopt -s inherit_errexit
 
@@ -7,23 +7,23 @@ usage() {
     cat <<'END'
 usage: docker/engine.sh install | start | status | stop
 
-  install  install what is missing and start the engine; does nothing where a good one answers
-  start    start the engine that is installed
-  status   say in one line what is the case
-  stop     stop the engine, if this script started it
+  install  install missing packages and start the engine, unless a suitable one answers
+  start    start the installed engine
+  status   describe the engine in one line
+  stop     stop the engine if this script started it
 
-Exit codes: 0 done (status: a good engine with buildx answers), 2 a mistake in the command,
-3 anything that went wrong, with a message that says what to do next.
+Exit codes: 0 success (status: a suitable engine with buildx answers), 2 invalid arguments,
+3 any other failure, with a message that explains what to do.
 
-A second engine beside the first needs all of these, and a bridge made with `ip link`:
+To run a second engine, set all of these variables, and create a bridge with `ip link`:
   MATRIXCI_ENGINE_DATA_ROOT  MATRIXCI_ENGINE_EXEC_ROOT  MATRIXCI_ENGINE_PIDFILE
   MATRIXCI_ENGINE_SOCKET     MATRIXCI_ENGINE_LOG        MATRIXCI_ENGINE_BRIDGE
-Its containers reach the host and one another, nothing else: the firewall is the first engine's.
+Its containers reach only the host and each other: the first engine controls the firewall.
 END
 }
 
 readonly INSTALL='docker/engine.sh install'
-readonly OLDEST_ENGINE=23 # the first whose `docker build` is BuildKit
+readonly OLDEST_ENGINE=23 # the first whose `docker build` uses BuildKit
 readonly START_SECONDS=120
 readonly STOP_SECONDS=60
 readonly DEFAULT_SOCKET=/var/run/docker.sock
@@ -32,7 +32,7 @@ readonly PIDFILE=${MATRIXCI_ENGINE_PIDFILE:-/var/run/docker.pid}
 readonly SOCKET=${MATRIXCI_ENGINE_SOCKET:-$DEFAULT_SOCKET}
 readonly LOG=${MATRIXCI_ENGINE_LOG:-/var/log/matrixci-engine.log}
 readonly BRIDGE=${MATRIXCI_ENGINE_BRIDGE:-}
-# "PID START-TIME" of the engine that this script started: the number alone may be another's by now.
+# "PID START-TIME" of the engine that this script started. The PID alone may have been reused.
 readonly MARKER=$PIDFILE.matrixci
 
 say() { printf '%s\n' "engine.sh: $*"; }
@@ -45,7 +45,7 @@ fail() {
 
 trap 'fail "line $LINENO failed: $BASH_COMMAND"' ERR
 
-# --- what is the case ---------------------------------------------------------------------------
+# --- status -------------------------------------------------------------------------------------
 
 host_is_local() {
     case ${DOCKER_HOST:-} in
@@ -56,7 +56,7 @@ host_is_local() {
 
 host() { if host_is_local; then echo "unix://$SOCKET"; else echo "$DOCKER_HOST"; fi; }
 
-# A daemon that hangs accepts the connection and never answers, hence the timeout.
+# The timeout is for a hanging daemon, which accepts the connection and never answers.
 engine_version() {
     timeout 20 docker --host "$(host)" version --format '{{.Server.Version}}' 2>/dev/null
 }
@@ -69,11 +69,11 @@ dockerd_new_enough() {
 
 buildx_works() { docker buildx version >/dev/null 2>&1; }
 
-# Prints one line about the engine; true if the engine is good.
+# Print one line about the engine; succeed if the engine is suitable.
 describe() {
     local version
     if ! command -v docker >/dev/null; then
-        echo "no docker client is on PATH: install one, or run $INSTALL"
+        echo "no docker client on PATH: install one, or run $INSTALL"
     elif version=$(engine_version) && [[ -n $version ]]; then
         if ! new_enough "$version"; then
             echo "engine $version answers at $(host), but $OLDEST_ENGINE or newer is needed:" \
@@ -88,7 +88,7 @@ describe() {
     elif ! host_is_local; then
         echo "no engine answers at DOCKER_HOST=$DOCKER_HOST: start it there, or unset DOCKER_HOST"
     elif [[ -S $SOCKET && ! -w $SOCKET ]]; then
-        echo "$(id -un) may not use the engine at $SOCKET: permission denied;" \
+        echo "$(id -un) has no permission to use the engine at $SOCKET:" \
             "run \`sudo usermod -aG docker $(id -un)\` and log in again"
     else
         echo "no engine answers at $(host): run $INSTALL"
@@ -98,8 +98,8 @@ describe() {
 
 systemd_manages() { [[ -d /run/systemd/system && $SOCKET == "$DEFAULT_SOCKET" ]]; }
 
-# Whether PID is a live process called NAME. A zombie is dead, though `kill -0` finds it: without
-# an init that reaps, a killed daemon stays one for good.
+# Succeed if PID is a live process called NAME. A zombie counts as dead, although `kill -0` finds
+# it: without an init process that reaps it, a killed daemon stays a zombie.
 runs() { # PID NAME
     local stat
     stat=$(cat "/proc/$1/stat" 2>/dev/null) && [[ $stat == "$1 ($2) "[!ZX]* ]]
@@ -109,20 +109,20 @@ start_time() { sed 's/.*) //' "/proc/$1/stat" | cut -d ' ' -f 20; } # PID
 
 # --- packages -----------------------------------------------------------------------------------
 
-# Runs a command whose output matters only if it fails. A file, not a pipe: a daemon that a package
-# starts would hold the pipe open.
+# Run a command, and print its output only if it fails. The output goes to a file, because a daemon
+# that a package starts would keep a pipe open.
 quietly() {
     local output
     output=$(mktemp)
     if ! "$@" >"$output" 2>&1; then
         tail -n 15 "$output" >&2
         rm -f "$output"
-        fail "\`$*\` failed, its last lines are above: mend that and run this again"
+        fail "\`$*\` failed, see its last lines above: fix that and run this again"
     fi
     rm -f "$output"
 }
 
-# Without the error mode, an update that reached no mirror at all counts as done.
+# Without the error mode, an update succeeds even if no mirror is reachable.
 apt_get() {
     quietly env DEBIAN_FRONTEND=noninteractive apt-get --yes --option Acquire::Retries=3 \
         --option APT::Update::Error-Mode=any --option DPkg::Lock::Timeout=300 "$@"
@@ -130,8 +130,8 @@ apt_get() {
 
 available() { [[ $(apt-cache policy "$1") == *'Candidate: '[0-9]* ]]; }
 
-# The machine's own apt entry for its release, made to name the suite trixie: mirror, keyring and
-# options stay what they are.
+# Print this machine's apt entry for its release, changed to the suite trixie, with the same mirror,
+# keyring and options.
 trixie_entry() { # FILE
     case $1 in
         *.sources)
@@ -147,17 +147,17 @@ trixie_entry() { # FILE
     esac
 }
 
-# Debian 12 has Docker 20.10 and no buildx. Debian 13's packages run on it, with its own containerd
-# and runc; the pins let nothing else move.
+# Debian 12 has Docker 20.10 and no buildx. Debian 13's packages work there, with Debian 12's
+# containerd and runc. The pins keep all other packages at Debian 12.
 add_trixie() {
     local file entry form=list
-    # shellcheck disable=SC2016 # apt's own placeholder
+    # shellcheck disable=SC2016 # a placeholder of apt
     file=$(apt-get indextargets --format '$(SOURCESENTRY)' 'Created-By: Packages' \
         'Origin: Debian' 'Codename: bookworm' 'Component: main' | sed -n '1s/:[0-9]*$//p')
     entry=${file:+$(trixie_entry "$file")}
     [[ -n $entry ]] ||
-        fail 'apt knows no docker-buildx, and no apt source here has a "bookworm main" to add' \
-            "Debian 13's packages beside: install Docker Engine $OLDEST_ENGINE or newer with" \
+        fail 'apt has no package docker-buildx, and no apt source with "bookworm main" from which' \
+            "to derive one for Debian 13: install Docker Engine $OLDEST_ENGINE or newer with" \
             'buildx yourself, then run this again'
     [[ $file == *.sources ]] && form=sources
     cat >/etc/apt/preferences.d/matrixci-trixie <<'END'
@@ -182,19 +182,20 @@ install_packages() {
     [[ -e /etc/ssl/certs/ca-certificates.crt ]] || wanted+=(ca-certificates)
     ((${#wanted[@]})) || return 0
     command -v apt-get >/dev/null ||
-        fail "missing here, and there is no apt-get to install it: ${wanted[*]}. Install Docker" \
+        fail "missing, and no apt-get to install it: ${wanted[*]}. Install Docker" \
             "Engine $OLDEST_ENGINE or newer with buildx yourself, then run this again"
 
     say "installing ${wanted[*]}"
     apt_get update
     [[ ${wanted[*]} != *docker-buildx* ]] || available docker-buildx || add_trixie
-    # Ubuntu's docker.io has the client in it, and so had Debian's before 13: its upgrade loses it.
+    # Ubuntu's docker.io contains the client. Debian 13 has it in a separate package.
     [[ ${wanted[*]} != *docker.io* ]] || ! available docker-cli || wanted+=(docker-cli)
-    quietly dpkg --configure -a # where an earlier installation was interrupted
+    quietly dpkg --configure -a # finish an interrupted installation
     apt_get install --no-install-recommends "${wanted[@]}"
 }
 
-# A client built for other folders than the package's finds no plugin there; each client looks here.
+# A client from elsewhere may not search the plugin folders of the package. Every client searches its
+# configuration folder.
 link_buildx() {
     local folder=${DOCKER_CONFIG:-${HOME:-/root}/.docker}/cli-plugins plugin
     buildx_works && return
@@ -204,7 +205,7 @@ link_buildx() {
         ln -sfn "$plugin" "$folder/docker-buildx"
         ! buildx_works || return 0
     done
-    fail "$(command -v docker) finds no working buildx plugin: put one at $folder/docker-buildx"
+    fail "$(command -v docker) finds no working buildx plugin: install one at $folder/docker-buildx"
 }
 
 # --- start and stop -----------------------------------------------------------------------------
@@ -214,14 +215,14 @@ listening() { # SOCKET
         END { exit !found }' /proc/net/unix
 }
 
-# dockerd believes any live process that has the number in its pid file, or in its containerd's,
-# and waits in vain for a containerd that it did not start itself (26.1).
+# dockerd trusts any live process with the PID in its own or containerd's PID file, and waits
+# forever for a containerd that it did not start itself (26.1).
 clear_stale_files() {
     local pid file
     pid=$(cat "$PIDFILE" 2>/dev/null || true)
     if [[ -n $pid ]] && runs "$pid" dockerd; then
-        fail "dockerd runs (process $pid of $PIDFILE) but does not answer at $SOCKET: see its log" \
-            "($LOG, if this script started it), wait or end it, then run this again"
+        fail "dockerd runs (process $pid of $PIDFILE) but does not answer at $SOCKET: check its" \
+            "log ($LOG, if this script started it), wait or end it, then run this again"
     fi
     rm -f "$PIDFILE"
     listening "$SOCKET" || rm -f "$SOCKET"
@@ -233,11 +234,11 @@ clear_stale_files() {
         fi
         rm -f "$file" "${file%/*}"/*.sock "${file%/*}"/*.sock.ttrpc
     done
-    # dockerd takes this socket for a running containerd and starts none of its own.
+    # If this socket exists, dockerd assumes a running containerd and does not start one.
     listening /run/containerd/containerd.sock || rm -f /run/containerd/containerd.sock
 }
 
-# Lists are not enough: a kernel without the matches that Docker uses shows that at the first rule.
+# Listing rules is not enough: a kernel without the matches that Docker uses fails at adding a rule.
 firewall_works() { # IPTABLES
     local chain=MATRIXCI-PROBE works=0
     "$1" --wait -t nat -N "$chain" || works=1
@@ -250,14 +251,14 @@ firewall_works() { # IPTABLES
 choose_firewall() {
     firewall_works iptables && return
     firewall_works iptables-legacy ||
-        fail 'this kernel takes no NAT rules from iptables, neither nft nor legacy (or this is a' \
-            'container without NET_ADMIN): use a machine or a container that may set them'
-    say 'iptables (nft) does not work on this kernel: switching to iptables-legacy'
+        fail 'this kernel accepts no NAT rules from iptables, neither nft nor legacy (or this' \
+            'container lacks NET_ADMIN): use a machine or container that may add rules'
+    say 'iptables (nft) does not work on this kernel; switching to iptables-legacy'
     quietly update-alternatives --set iptables "$(command -v iptables-legacy)"
     quietly update-alternatives --set ip6tables "$(command -v ip6tables-legacy)"
 }
 
-# Larger packets than the way out takes get lost where nobody reports it: downloads hang.
+# Packets above the MTU of the outgoing route are dropped without an error, and downloads hang.
 smallest_mtu() {
     local device mtu least=1500
     while read -r device; do
@@ -273,7 +274,7 @@ start_engine() {
     engine_version >/dev/null && return
     if systemd_manages; then
         systemctl start docker ||
-            fail 'systemd could not start docker: see journalctl --unit docker'
+            fail 'systemd cannot start docker: see journalctl --unit docker'
         return
     fi
     for program in docker dockerd; do
@@ -281,8 +282,8 @@ start_engine() {
     done
     clear_stale_files
     [[ -n $BRIDGE ]] || choose_firewall
-    # Only what differs from dockerd's defaults: it refuses to start with a setting that stands in
-    # its configuration file too.
+    # Only settings that differ from the defaults: dockerd refuses to start if a setting is also in
+    # its configuration file.
     settings=(
         ${MATRIXCI_ENGINE_DATA_ROOT:+"--data-root=$MATRIXCI_ENGINE_DATA_ROOT"}
         ${MATRIXCI_ENGINE_EXEC_ROOT:+"--exec-root=$EXEC_ROOT"}
@@ -291,13 +292,13 @@ start_engine() {
     )
     mtu=$(smallest_mtu)
     ((mtu == 1500)) || grep -qs '"mtu"' /etc/docker/daemon.json || settings+=("--mtu=$mtu")
-    # An engine that starts flushes the firewall chains of the one that runs. (`--bridge=none`
-    # would delete docker0, whosever it is.)
+    # A starting engine would flush the firewall chains of the running one. (`--bridge=none` would
+    # delete docker0 even if another engine uses it.)
     [[ -z $BRIDGE ]] ||
         settings+=("--bridge=$BRIDGE" --iptables=false --ip6tables=false --ip-forward=false)
     if [[ -f $LOG ]]; then mv -f "$LOG" "$LOG.1"; fi
-    # A session of its own, or it ends with the terminal, the job or the test that needed it first.
-    # The lock must not live as long as it does.
+    # In a new session, or it would end with the terminal, job or test that started it. It must not
+    # inherit the lock.
     (cd / && exec setsid dockerd "${settings[@]}" </dev/null &>"$LOG" 9>&-) &
     pid=$!
     echo "$pid $(start_time "$pid")" >"$MARKER"
@@ -309,13 +310,13 @@ wait_for_answer() { # PID
     until engine_version >/dev/null; do
         if ! kill -0 "$1" 2>/dev/null; then
             tail -n 15 "$LOG" >&2
-            fail "dockerd ended instead of answering; its last lines are above, the rest in $LOG:" \
-                "mend what they name, then run this again"
+            fail "dockerd ended without answering: fix the cause (last lines above, full log in" \
+                "$LOG), then run this again"
         elif ((SECONDS >= deadline)); then
             tail -n 15 "$LOG" >&2
             kill "$1" || true
-            fail "dockerd did not answer at $SOCKET within $START_SECONDS s and was ended; its" \
-                "last lines are above, all of them in $LOG"
+            fail "dockerd did not answer at $SOCKET within $START_SECONDS s and was stopped (last" \
+                "lines above, full log in $LOG)"
         fi
         sleep 0.2
     done
@@ -326,7 +327,7 @@ end_process() { # PID NAME
     kill "$1" 2>/dev/null || true
     while runs "$1" "$2"; do
         ((SECONDS < deadline)) ||
-            fail "$2 (process $1) has not ended for $STOP_SECONDS s: look at its log, end it"
+            fail "$2 (process $1) did not end within $STOP_SECONDS s: check its log, then end it"
         sleep 0.2
     done
 }
@@ -338,16 +339,16 @@ stop_engine() {
         end_process "$pid" dockerd
         say "stopped the engine at $SOCKET"
     elif engine_version >/dev/null; then
-        fail "this script did not start the engine at $SOCKET: stop it with what started it"
+        fail "this script did not start the engine at $SOCKET: stop it the way it was started"
     else
-        say 'no engine of this script runs'
+        say 'no engine that this script started is running'
     fi
     rm -f "$MARKER"
 }
 
 # --- the command --------------------------------------------------------------------------------
 
-good_already() {
+already_suitable() {
     local line
     line=$(describe) && say "$line"
 }
@@ -358,35 +359,35 @@ report() {
     say "$line"
 }
 
-# Whether this may be done here; and one at a time, as two would each start an engine.
-prepare() { # SUBCOMMAND
+# Check that this user may change this machine's engine, and lock out other instances.
+check_and_lock() { # SUBCOMMAND
     local line
     line=$(describe) || true
-    host_is_local || fail "nothing installed or started here, as DOCKER_HOST is set: $line"
+    host_is_local || fail "nothing installed or started, because DOCKER_HOST is set: $line"
     if ((EUID != 0)); then
         [[ ! -S $SOCKET || -w $SOCKET ]] || fail "$line"
         fail "$1 needs root: run it as root (sudo docker/engine.sh $1)"
     fi
     mkdir -p "${PIDFILE%/*}" "${LOG%/*}"
     exec 9>"$PIDFILE.lock"
-    flock --timeout 600 9 || fail "another engine.sh has been at work for 10 minutes: see ps"
+    flock --timeout 600 9 || fail "another engine.sh has run for 10 minutes: check it with ps"
 }
 
 main() {
-    PATH=$PATH:/usr/sbin:/sbin # not on every root's PATH
+    PATH=$PATH:/usr/sbin:/sbin # may be missing from the PATH of root
     (($# == 1)) || { usage >&2; exit 2; }
     case $1 in
         install)
-            good_already && return
-            prepare install
+            already_suitable && return
+            check_and_lock install
             install_packages
             link_buildx
             start_engine
             report
             ;;
         start)
-            good_already && return
-            prepare start
+            already_suitable && return
+            check_and_lock start
             start_engine
             report
             ;;

@@ -1,9 +1,10 @@
-"""Runs imports once while an image is built, so that their bytecode lies in the image.
+"""Run imports during the build of an image, so that the image contains their bytecode.
 
-A cell's root is read-only: what isn't compiled here is compiled anew in every process of a check.
-Compiling only what is imported takes a quarter of the time that compiling every file takes.
-A statement that fails or takes its process down fails no build: to find that out is the checks'
-work. Usage: precompile.py STATEMENT... | precompile.py --file FILE (a statement a line)
+Usage: precompile.py STATEMENT... | precompile.py --file FILE (one statement per line)
+
+The root file system of a cell is read-only, so modules without bytecode are compiled in every
+process. Compiling only imported modules takes a quarter of the time of compiling all files. A
+statement that fails or crashes does not fail the build: the checks will report it.
 """
 
 import os
@@ -16,7 +17,7 @@ TIME_LIMIT = 600
 
 
 def main(arguments: list[str]) -> None:
-    """Run all statements in one interpreter; where that fails, each in one of its own."""
+    """Run all statements in one interpreter; if that fails, run each in its own."""
     if arguments[:1] == ["--file"]:
         arguments = Path(arguments[1]).read_text(encoding="utf-8").splitlines()
     statements = [line for line in arguments if line.strip()]
@@ -26,7 +27,7 @@ def main(arguments: list[str]) -> None:
 
 
 def run(code: str) -> bool:
-    """Run code in a fresh interpreter that writes bytecode; return whether it ended well."""
+    """Run code in a new interpreter that writes bytecode; return whether it succeeded."""
     with tempfile.TemporaryDirectory() as home:
         environment = {**os.environ, "HOME": home, "TMPDIR": home, "PYTHONWARNINGS": "ignore"}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -37,7 +38,7 @@ def run(code: str) -> bool:
         except subprocess.TimeoutExpired:
             status = -1
     if status != 0:
-        print(f"precompile: not all of it ran: {code!r}", flush=True)  # noqa: T201
+        print(f"precompile: failed to run {code!r}", flush=True)  # noqa: T201
     return status == 0
 
 

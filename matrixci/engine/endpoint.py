@@ -104,12 +104,12 @@ class Endpoint:
         Args:
             host: the address to use instead of the endpoint's own.
         """
-        ours = {name: value for name, value in os.environ.items() if name not in _VARIABLES}
-        ours["DOCKER_HOST"] = host or self.host
+        environment = {name: value for name, value in os.environ.items() if name not in _VARIABLES}
+        environment["DOCKER_HOST"] = host or self.host
         if self.certificates is not None:
-            ours["DOCKER_CERT_PATH"] = str(self.certificates.folder)
-            ours["DOCKER_TLS_VERIFY" if self.certificates.verify else "DOCKER_TLS"] = "1"
-        return ours
+            environment["DOCKER_CERT_PATH"] = str(self.certificates.folder)
+            environment["DOCKER_TLS_VERIFY" if self.certificates.verify else "DOCKER_TLS"] = "1"
+        return environment
 
 
 def engine_endpoint() -> Endpoint:

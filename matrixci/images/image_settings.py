@@ -9,7 +9,7 @@ from matrixci.locks.lock import Lock
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRequest:
-    """What a cell's image depends on besides the settings of the run; never the checks."""
+    """Inputs of a cell's image besides the settings of the run; never the checks."""
 
     lock: Lock
     python: str

@@ -184,20 +184,20 @@ def _properties(
 def _dependencies(
     lock: Lock, components: dict[str, Component], below: _BaseComponents, image: Component | None
 ) -> list[Dependency]:
-    """Return the dependencies; the image depends on what no other package requires."""
+    """Return all dependencies; those of the image are the directly requested packages."""
     needs: dict[str, list[Dependency]] = {name: [] for name in components}
-    asked = []
+    direct = []
     for pin in lock.pins:
         here = Dependency(ref=components[pin.name].bom_ref)
         known = [name for name in pin.via if name in needs]
         for name in known:
             needs[name].append(here)
-        asked += [] if known and len(known) == len(pin.via) else [here]
+        direct += [] if known and len(known) == len(pin.via) else [here]
     found = [
-        Dependency(ref=components[name].bom_ref, dependencies=below)
-        for name, below in needs.items()
+        Dependency(ref=components[name].bom_ref, dependencies=required)
+        for name, required in needs.items()
     ]
     needed, more = below.dependencies()
     if image is not None:
-        found = [Dependency(ref=image.bom_ref, dependencies=[*asked, *needed]), *found]
+        found = [Dependency(ref=image.bom_ref, dependencies=[*direct, *needed]), *found]
     return [*found, *more]

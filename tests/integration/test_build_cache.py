@@ -1,4 +1,4 @@
-"""BuildKit's cache kept beside an engine, by one whose image store can and one that can't."""
+"""BuildKit's external build cache, with an engine that can export one and one that cannot."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -14,15 +14,15 @@ from .test_registry import new_image
 
 
 @pytest.fixture
-def by_containerd(
+def containerd_engine(
     tmp_path_factory: pytest.TempPathFactory,
     engine: None,  # noqa: ARG001
     first_run: Ran,
 ) -> Iterator[OwnEngine]:
-    """Return an engine that keeps its images in containerd's store, with the base images."""
+    """Return an engine that stores images in containerd and has the base images."""
     image = first_run.cells["plain"].image
     assert image is not None
-    folder = tmp_path_factory.mktemp("store")  # short: sockets lie in it
+    folder = tmp_path_factory.mktemp("store")  # a short path, for the sockets
     settings = folder / "daemon.json"
     settings.write_text(json.dumps({"features": {"containerd-snapshotter": True}}))
     with connected_engine(folder, f"--config-file={settings}") as own:
@@ -43,36 +43,34 @@ def run_with(toy: Toy, cache: str, engine: OwnEngine | None = None) -> tuple[Sto
 
 
 def lines_of(stored: StoredRun, log: str, words: Sequence[str]) -> list[str]:
-    """Return the lines of a build's log that hold one of these words."""
+    """Return the lines of a build's log that contain one of these words."""
     (path,) = (stored.folder / "logs").glob(log)
     return [line for line in path.read_text().splitlines() if any(word in line for word in words)]
 
 
-def test_a_cache_serves_an_engine_that_has_lost_everything(
-    toy: Toy, by_containerd: OwnEngine
-) -> None:
+def test_empty_engine_builds_from_the_cache(toy: Toy, containerd_engine: OwnEngine) -> None:
     toy.write(PASSING, precompile=new_image())
     cache = f"type=local,dest={toy.folder}/cache"
 
-    stored, command = run_with(toy, cache, by_containerd)
+    stored, command = run_with(toy, cache, containerd_engine)
 
     assert "--build-cache" not in command.stderr
     assert lines_of(stored, "image-*.log", ["exporting cache to client"])
     assert lines_of(stored, "image-*.log", ["Installed"])
     (cell,) = stored.results.values()
     assert cell.image is not None
-    by_containerd.docker("image", "rm", "--force", cell.image.id)
-    by_containerd.docker("buildx", "prune", "--builder=default", "--all", "--force")
+    containerd_engine.docker("image", "rm", "--force", cell.image.id)
+    containerd_engine.docker("buildx", "prune", "--builder=default", "--all", "--force")
 
-    stored, _ = run_with(toy, cache, by_containerd)
+    stored, _ = run_with(toy, cache, containerd_engine)
 
     for log in ("nvidia-*.log", "torch-*.log", "image-*.log"):
         assert lines_of(stored, log, ["importing cache manifest from local"])
         assert lines_of(stored, log, ["CACHED"])
-        assert not lines_of(stored, log, ["Installed", "Collecting"])  # uv and pip have not run
+        assert not lines_of(stored, log, ["Installed", "Collecting"])  # uv and pip did not run
 
 
-def test_an_engine_that_can_not_export_one_says_so_once_and_goes_on(toy: Toy) -> None:
+def test_engine_without_export_is_reported_once(toy: Toy) -> None:
     toy.write(PASSING, precompile=new_image())
 
     _, command = run_with(toy, f"type=local,dest={toy.folder}/cache")

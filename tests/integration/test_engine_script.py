@@ -1,4 +1,4 @@
-"""docker/engine.sh with a second dockerd beside the first: paths and a bridge of its own."""
+"""docker/engine.sh with a second dockerd that has its own paths and bridge."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ pytestmark = [
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """What a second engine has to itself. Sockets are in `work_dir`: a path may have 107 bytes."""
+    """Paths of a second engine. Sockets are in `work_dir`: a path has at most 107 bytes."""
 
     work_dir: Path
     data: Path
@@ -81,18 +81,18 @@ class Engine:
         )
 
     def start(self) -> int:
-        """Start it and return the process id, or show what the script said."""
+        """Start the engine and return its process id."""
         done = self.script("start")
         assert done.returncode == 0, done.stderr
         return self.pid
 
     def answers(self) -> bool:
-        asked = ["docker", "--host", f"unix://{self.socket}", "version"]
-        return subprocess.run(asked, capture_output=True, check=False).returncode == 0
+        argv = ["docker", "--host", f"unix://{self.socket}", "version"]
+        return subprocess.run(argv, capture_output=True, check=False).returncode == 0
 
 
 def state(pid: int) -> str | None:
-    """The process's state letter and name, as in `S dockerd`; None once it is gone."""
+    """Return a process's state letter and name, such as `S dockerd`; None if it is gone."""
     try:
         name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition(" (")[2].rpartition(") ")
     except (FileNotFoundError, ProcessLookupError):
@@ -119,8 +119,8 @@ def kill(pid: int) -> None:
     wait_until_dead(pid)
 
 
-def kill_what_is_left(work_dir: Path) -> None:
-    """Kill each process whose command line names the engine's own folder, and no other."""
+def kill_leftovers(work_dir: Path) -> None:
+    """Kill only the processes whose command line names the engine's folder."""
     for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(FileNotFoundError, ProcessLookupError):
             if str(work_dir) in cmdline.read_bytes().decode(errors="replace"):
@@ -136,7 +136,7 @@ def unmount_below(folders: list[Path]) -> None:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    work_dir = Path(tempfile.mkdtemp(prefix="mci-", dir="/tmp"))  # short, for the sockets
+    work_dir = Path(tempfile.mkdtemp(prefix="mci-", dir="/tmp"))  # short paths, for the sockets
     bridge = work_dir.name[:15]
     second = Engine(work_dir=work_dir, data=tmp_path / "data", bridge=bridge)
     try:
@@ -147,20 +147,20 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
             check=False,
         )
         if added.returncode:
-            pytest.skip(f"no bridge can be made here: {added.stderr.strip()}")
+            pytest.skip(f"cannot create a bridge: {added.stderr.strip()}")
         address = f"10.213.{os.getpid() % 256}.1/24"
         subprocess.run(["ip", "address", "add", address, "dev", bridge], check=True)
         subprocess.run(["ip", "link", "set", bridge, "up"], check=True)
         yield second
     finally:
         second.script("stop")
-        kill_what_is_left(work_dir)
+        kill_leftovers(work_dir)
         subprocess.run(["ip", "link", "delete", bridge], capture_output=True, check=False)
         unmount_below([work_dir, tmp_path])
         shutil.rmtree(work_dir)
 
 
-def test_starts_an_engine_that_outlives_its_caller(engine: Engine) -> None:
+def test_engine_outlives_its_caller(engine: Engine) -> None:
     pid = engine.start()
 
     assert engine.answers()
@@ -172,7 +172,7 @@ def test_starts_an_engine_that_outlives_its_caller(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("subcommand", ["start", "install"])
-def test_leaves_a_good_engine_as_it_is(engine: Engine, subcommand: str) -> None:
+def test_suitable_engine_is_left_unchanged(engine: Engine, subcommand: str) -> None:
     pid = engine.start()
 
     assert engine.script(subcommand).returncode == 0
@@ -181,7 +181,7 @@ def test_leaves_a_good_engine_as_it_is(engine: Engine, subcommand: str) -> None:
     assert not is_dead(pid)
 
 
-def test_two_at_once_start_one_engine(engine: Engine) -> None:
+def test_two_instances_start_one_engine(engine: Engine) -> None:
     both = [
         subprocess.Popen(
             engine.command("start"),
@@ -193,14 +193,14 @@ def test_two_at_once_start_one_engine(engine: Engine) -> None:
         for _ in range(2)
     ]
 
-    said = [process.communicate(timeout=300)[0] for process in both]
+    output = [process.communicate(timeout=300)[0] for process in both]
 
-    assert [process.returncode for process in both] == [0, 0], said
+    assert [process.returncode for process in both] == [0, 0], output
     assert engine.marker.read_text().split()[0] == str(engine.pid)
     assert not is_dead(engine.pid)
 
 
-def test_starts_over_the_remains_of_a_killed_engine(engine: Engine) -> None:
+def test_engine_starts_after_a_killed_one(engine: Engine) -> None:
     killed = engine.start()
     kill(killed)
     assert engine.pidfile.exists()
@@ -212,7 +212,7 @@ def test_starts_over_the_remains_of_a_killed_engine(engine: Engine) -> None:
     assert engine.answers()
 
 
-def test_ends_a_containerd_that_outlived_its_dockerd(engine: Engine) -> None:
+def test_leftover_containerd_is_ended(engine: Engine) -> None:
     kill(engine.start())
     wait_until_dead(int((engine.containerd / "containerd.pid").read_text()))
     leftover = subprocess.Popen(
@@ -228,7 +228,7 @@ def test_ends_a_containerd_that_outlived_its_dockerd(engine: Engine) -> None:
     assert engine.answers()
 
 
-def test_a_pid_file_naming_another_program_is_not_trusted(engine: Engine) -> None:
+def test_pid_file_with_another_program_is_ignored(engine: Engine) -> None:
     stranger = subprocess.Popen(["sleep", "600"])
     try:
         engine.containerd.mkdir(parents=True)
@@ -246,7 +246,7 @@ def test_a_pid_file_naming_another_program_is_not_trusted(engine: Engine) -> Non
         stranger.wait()
 
 
-def test_a_dockerd_that_nobody_reaped_is_dead(engine: Engine) -> None:
+def test_zombie_dockerd_counts_as_dead(engine: Engine) -> None:
     unreaped = subprocess.Popen(["dockerd", "--version"], stdout=subprocess.DEVNULL)
     wait_until_dead(unreaped.pid)
     assert state(unreaped.pid) == "Z dockerd"
@@ -258,7 +258,7 @@ def test_a_dockerd_that_nobody_reaped_is_dead(engine: Engine) -> None:
     unreaped.wait()
 
 
-def test_a_dockerd_that_runs_but_does_not_answer_is_left_alone(engine: Engine) -> None:
+def test_unresponsive_dockerd_is_left_alone(engine: Engine) -> None:
     pid = engine.start()
     engine.socket.unlink()
 
@@ -269,7 +269,7 @@ def test_a_dockerd_that_runs_but_does_not_answer_is_left_alone(engine: Engine) -
     assert not is_dead(pid)
 
 
-def test_stops_what_it_started(engine: Engine) -> None:
+def test_stop_ends_its_own_engine(engine: Engine) -> None:
     pid = engine.start()
 
     assert engine.script("stop").returncode == 0
@@ -279,7 +279,7 @@ def test_stops_what_it_started(engine: Engine) -> None:
     assert engine.script("stop").returncode == 0
 
 
-def test_does_not_stop_what_it_did_not_start(engine: Engine) -> None:
+def test_stop_refuses_to_end_another_engine(engine: Engine) -> None:
     pid = engine.start()
     number, started = engine.marker.read_text().split()
     engine.marker.write_text(f"{number} {int(started) + 1}\n")
@@ -292,7 +292,7 @@ def test_does_not_stop_what_it_did_not_start(engine: Engine) -> None:
     assert engine.answers()
 
 
-def test_status_says_that_none_runs_and_what_to_do(engine: Engine) -> None:
+def test_status_of_a_missing_engine_says_what_to_do(engine: Engine) -> None:
     done = engine.script("status")
 
     assert done.returncode == 3
@@ -302,7 +302,7 @@ def test_status_says_that_none_runs_and_what_to_do(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("subcommand", ["start", "install"])
-def test_starts_nothing_where_docker_host_points_elsewhere(engine: Engine, subcommand: str) -> None:
+def test_nothing_is_started_if_docker_host_is_elsewhere(engine: Engine, subcommand: str) -> None:
     elsewhere = f"unix://{engine.work_dir}/elsewhere"
 
     done = engine.script(subcommand, DOCKER_HOST=elsewhere)
@@ -313,18 +313,18 @@ def test_starts_nothing_where_docker_host_points_elsewhere(engine: Engine, subco
     assert not engine.log.exists()
 
 
-def test_shows_the_end_of_the_log_of_a_dockerd_that_dies_at_once(engine: Engine) -> None:
-    engine.data.write_text("a file where a folder must be")
+def test_log_of_a_dockerd_that_fails_to_start_is_shown(engine: Engine) -> None:
+    engine.data.write_text("a file instead of a folder")
 
     done = engine.script("start")
 
     assert done.returncode == 3
-    assert "dockerd ended instead of answering" in done.stderr
+    assert "dockerd ended without answering" in done.stderr
     assert engine.log.read_text().splitlines()[-1] in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [[], ["nonsense"], ["start", "twice"]])
-def test_a_mistaken_command_shows_the_usage(arguments: list[str]) -> None:
+def test_invalid_arguments_show_the_usage(arguments: list[str]) -> None:
     done = subprocess.run([SCRIPT, *arguments], capture_output=True, text=True, check=False)
 
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""Images of earlier runs go by themselves, and `clean` removes what it is asked to."""
+"""Automatic removal of images of earlier runs, and the `clean` command."""
 
 import secrets
 import signal
@@ -22,7 +22,7 @@ FAILING = {"test_toy.py": "def test_fails():\n    assert False\n"}
 
 
 def edited(toy: Toy) -> Toy:
-    """Return a toy of the same folder, whose subject was edited."""
+    """Return a toy in the same folder with an edited subject."""
     folder = toy.folder / secrets.token_hex(4)
     folder.mkdir()
     return replace(toy, wheel=write_toy_subject(folder, secrets.token_hex(8)))
@@ -45,7 +45,7 @@ def clean(toy: Toy, *words: str) -> list[str]:
 
 @contextmanager
 def elsewhere(toy: Toy, folder: Path) -> Iterator[Toy]:
-    """Return a toy of another folder, with the same subject."""
+    """Return a toy in another folder with the same subject."""
     with ExitStack() as stack:
         other = replace(toy, folder=folder)
         stack.callback(other.clear)
@@ -53,9 +53,7 @@ def elsewhere(toy: Toy, folder: Path) -> Iterator[Toy]:
         yield other
 
 
-def test_the_image_of_an_earlier_run_goes_when_the_subject_was_edited(
-    toy: Toy, first_run: Ran
-) -> None:
+def test_image_of_an_earlier_run_is_removed_after_an_edit(toy: Toy, first_run: Ran) -> None:
     before = image_of(toy_run := edited(toy).run(PASSING))
     assert is_there(before)
     heard = RecordingListener()
@@ -65,7 +63,7 @@ def test_the_image_of_an_earlier_run_goes_when_the_subject_was_edited(
     assert not is_there(before)
     assert docker("image", "ls", "--quiet", "--filter", f"reference={before.id}") == ""
     assert is_there(image_of(ran))
-    assert is_there(image_of(first_run))  # of another folder
+    assert is_there(image_of(first_run))  # in another folder
 
     # The image can be rebuilt from the stored lock and the kept wheel.
     done = reproduce(toy, toy_run)
@@ -74,7 +72,7 @@ def test_the_image_of_an_earlier_run_goes_when_the_subject_was_edited(
     assert is_there(before)
 
 
-def test_an_image_of_two_folders_goes_with_the_second(toy: Toy, tmp_path: Path) -> None:
+def test_image_of_two_folders_is_removed_with_its_last_use(toy: Toy, tmp_path: Path) -> None:
     here = edited(toy)
     with elsewhere(here, tmp_path / "other") as there:
         shared = image_of(here.run(PASSING))
@@ -91,7 +89,7 @@ def test_an_image_of_two_folders_goes_with_the_second(toy: Toy, tmp_path: Path) 
         assert not is_there(shared)
 
 
-def test_while_a_cell_is_red_its_last_green_image_stays(toy: Toy) -> None:
+def test_last_green_image_is_kept_while_the_cell_is_red(toy: Toy) -> None:
     green, red = image_of(edited(toy).run(PASSING)), image_of(edited(toy).run(FAILING))
     assert is_there(green)
     still_red = image_of(edited(toy).run(FAILING))
@@ -100,7 +98,7 @@ def test_while_a_cell_is_red_its_last_green_image_stays(toy: Toy) -> None:
     assert [is_there(each) for each in (green, still_red)] == [False, False]
 
 
-def test_a_cell_that_does_not_run_keeps_its_image(toy: Toy) -> None:
+def test_image_of_an_unselected_cell_is_kept(toy: Toy) -> None:
     modes = {"plain": {}, "other": {"requires": "six"}}
     ran = edited(toy).run(PASSING, modes)
     image = ran.cells["other"].image
@@ -115,7 +113,7 @@ def test_a_cell_that_does_not_run_keeps_its_image(toy: Toy) -> None:
     assert is_there(image)
 
 
-def test_a_dry_run_lists_what_clean_then_removes(toy: Toy, first_run: Ran) -> None:
+def test_dry_run_lists_what_clean_then_removes(toy: Toy, first_run: Ran) -> None:
     image = image_of(edited(toy).run(PASSING))
     said = clean(toy, "--dry-run")
     assert said[0].startswith("would remove 0 containers, 0 volumes, 1 image; kept ")
@@ -132,7 +130,7 @@ def test_a_dry_run_lists_what_clean_then_removes(toy: Toy, first_run: Ran) -> No
     assert is_there(image_of(first_run))
 
 
-def test_a_dry_run_of_everything_names_the_build_cache(first_run: Ran, tmp_path: Path) -> None:
+def test_dry_run_of_everything_lists_the_build_cache(first_run: Ran, tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "matrixci", "clean", "--all", "--dry-run"]
     done = subprocess.run(argv, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert "build cache: " in done.stdout
@@ -141,7 +139,7 @@ def test_a_dry_run_of_everything_names_the_build_cache(first_run: Ran, tmp_path:
     assert is_there(image_of(first_run))
 
 
-def test_a_run_that_is_interrupted_replaces_images_as_well(toy: Toy) -> None:
+def test_interrupted_run_replaces_images(toy: Toy) -> None:
     quick = {"quick": MODES["quick"]}
     before = edited(toy).run(BLOCKING, quick).cells["quick"].image
     assert before is not None
@@ -156,12 +154,12 @@ def test_a_run_that_is_interrupted_replaces_images_as_well(toy: Toy) -> None:
     assert not is_there(before)
 
 
-def test_while_another_run_goes_on_in_the_folder_its_images_stay(toy: Toy) -> None:
+def test_images_are_kept_while_another_run_is_in_progress(toy: Toy) -> None:
     older = edited(toy)
     older.write(BLOCKING, MODES)
     with older.command("--fresh", name="older-") as command:
         command.wait_for(lambda: is_blocked(older, "older-"))
-        under_way = older.latest()
+        in_progress = older.latest()
         said = clean(toy)
         assert "kept 1 container, 1 volume, 1 image in use by a run" in said[0]
         newer = edited(toy)
@@ -170,7 +168,7 @@ def test_while_another_run_goes_on_in_the_folder_its_images_stay(toy: Toy) -> No
             assert other.end() == 0, other.stderr
         assert "of earlier runs" not in other.stderr
         newest = newer.latest()
-        command.wait_for(lambda: release(under_way))
+        command.wait_for(lambda: release(in_progress))
         assert command.end() == 0, command.stderr
-    older.ended(under_way, 0)
+    older.ended(in_progress, 0)
     newer.ended(newest, 0)

@@ -1,4 +1,4 @@
-"""How a cell comes to its image, and what it comes to where there is none."""
+"""Cell images, and the outcome of cells without one."""
 
 import io
 import json
@@ -19,21 +19,21 @@ BLOCKED = (CellOutcome.BLOCKED, Reason.BUILD)
 
 @pytest.fixture
 def tag(engine: None) -> Iterator[str]:  # noqa: ARG001
-    """Return a name for an image of the test's own, which is removed after it."""
+    """Return the name of an image that is removed after the test."""
     name = f"matrixci-tests/base:{secrets.token_hex(8)}"
     yield name
     docker("image", "rm", name)
 
 
 def import_empty_image(tag: str) -> None:
-    """Make an image in which there is nothing to take an interpreter from."""
+    """Create an image without an interpreter."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         tar.addfile(tarfile.TarInfo("empty"))
     subprocess.run(["docker", "import", "-", tag], input=archive.getvalue(), check=True)
 
 
-def test_cells_with_one_lock_share_one_image(first_run: Ran) -> None:
+def test_cells_with_the_same_lock_share_an_image(first_run: Ran) -> None:
     plain, other = (first_run.cells[mode] for mode in ("plain", "other"))
     assert plain.lock is not None
     assert other.lock is not None
@@ -41,18 +41,18 @@ def test_cells_with_one_lock_share_one_image(first_run: Ran) -> None:
     assert plain.image is not None
     assert plain.image == other.image
     assert not plain.image.reused
-    # It was built once: both tell of the end of one build.
+    # It was built once: both cells record the end of the same build.
     cells = first_run.cells.values()
     builds = [step for cell in cells for step in cell.steps if step.name is StepName.BUILD]
     assert len(builds) == 2
     assert builds[0].ended == builds[1].ended
     logs = (first_run.stored.folder / "logs").glob("image-*.log")
     assert [f"logs/{path.name}" for path in logs] == [plain.image.log]
-    standing = docker("image", "inspect", "--format", "{{.Id}} {{.Config.User}}", plain.image.tag)
-    assert standing.split() == [plain.image.id, "65532:65532"]
+    existing = docker("image", "inspect", "--format", "{{.Id}} {{.Config.User}}", plain.image.tag)
+    assert existing.split() == [plain.image.id, "65532:65532"]
 
 
-def test_the_bill_of_materials_has_the_interpreter_and_the_systems_packages(
+def test_bill_of_materials_lists_the_interpreter_and_system_packages(
     first_run: Ran,
 ) -> None:
     cell = first_run.cells["plain"]
@@ -72,7 +72,7 @@ def test_the_bill_of_materials_has_the_interpreter_and_the_systems_packages(
     assert listed == set(packages)
 
 
-def test_a_cell_gets_the_base_image_that_it_names(toy: Toy, first_run: Ran, tag: str) -> None:
+def test_cell_is_built_on_the_base_image_that_it_names(toy: Toy, first_run: Ran, tag: str) -> None:
     usual = first_run.cells["plain"].image
     assert usual is not None
     docker("image", "tag", usual.base, tag)
@@ -86,7 +86,7 @@ def test_a_cell_gets_the_base_image_that_it_names(toy: Toy, first_run: Ran, tag:
     }
 
 
-def test_no_other_stands_in_for_the_base_image_that_a_cell_names(toy: Toy) -> None:
+def test_missing_base_image_of_a_cell_is_not_replaced(toy: Toy) -> None:
     ran = toy.run(PASSING, {"plain": {}, "own": {"base": "127.0.0.1:9/nothing:1"}})
 
     assert ran.outcomes == {"plain": PASSED, "own": (CellOutcome.ERROR, Reason.BASE)}
@@ -95,25 +95,25 @@ def test_no_other_stands_in_for_the_base_image_that_a_cell_names(toy: Toy) -> No
     assert ran.cells["own"].image is None
 
 
-def test_a_build_that_fails_blocks_its_own_cells_alone(toy: Toy, tag: str) -> None:
+def test_failed_build_blocks_only_its_own_cells(toy: Toy, tag: str) -> None:
     import_empty_image(tag)
 
-    ran = toy.run(PASSING, {"plain": {}, "broken": {"base": tag}, "too": {"base": tag}})
+    ran = toy.run(PASSING, {"plain": {}, "broken": {"base": tag}, "also": {"base": tag}})
 
-    assert ran.outcomes == {"plain": PASSED, "broken": BLOCKED, "too": BLOCKED}
+    assert ran.outcomes == {"plain": PASSED, "broken": BLOCKED, "also": BLOCKED}
     assert ran.exit_code == 1
-    for mode in ("broken", "too"):
+    for mode in ("broken", "also"):
         cell = ran.cells[mode]
         assert "no such file" in cell.message.splitlines()[0]
         assert (cell.image, cell.log, cell.attestation, cell.checks) == (None, None, None, ())
 
 
-def test_a_build_that_outlasts_its_time_blocks_its_cell(toy: Toy) -> None:
+def test_build_timeout_blocks_the_cell(toy: Toy) -> None:
     secret = secrets.token_hex(8)
-    talking = f"print('see http://toyuser:{secret}@index.example/', flush=True)"
+    printing = f"print('see http://toyuser:{secret}@index.example/', flush=True)"
     blocked_build = "import time; time.sleep(600)"
 
-    ran = toy.run(PASSING, limits={"build-timeout": 6}, precompile=[talking, blocked_build])
+    ran = toy.run(PASSING, limits={"build-timeout": 6}, precompile=[printing, blocked_build])
 
     assert ran.outcomes == {"plain": BLOCKED}
     assert ran.exit_code == 1
@@ -122,7 +122,7 @@ def test_a_build_that_outlasts_its_time_blocks_its_cell(toy: Toy) -> None:
     assert secret not in message
 
 
-def test_an_index_out_of_reach_is_no_fault_of_the_subject(
+def test_unreachable_index_is_an_infrastructure_error(
     toy: Toy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")

@@ -1,4 +1,4 @@
-"""What one machine built, another pulls: a real registry, and a second engine."""
+"""Images shared between two engines through a real registry."""
 
 import json
 import secrets
@@ -32,14 +32,14 @@ def second(
     tmp_path_factory: pytest.TempPathFactory,
     engine: None,  # noqa: ARG001
 ) -> Iterator[OwnEngine]:
-    """Return another machine's engine, on which there is nothing."""
-    folder = tmp_path_factory.mktemp("second")  # short: sockets lie in it
+    """Return an empty engine of another machine."""
+    folder = tmp_path_factory.mktemp("second")  # a short path, for the sockets
     with connected_engine(folder, "--insecure-registry=0.0.0.0/0") as own:
         yield own
 
 
 def new_image() -> list[str]:
-    """Return statements for a build that no image was ever built with."""
+    """Return statements that no image was built with before."""
     return ["import pytest", f"TOKEN = {secrets.token_hex(8)!r}"]
 
 
@@ -56,8 +56,8 @@ def layers(image: str, *engine: str) -> list[str]:
 
 
 def run_elsewhere(toy: Toy, engine: OwnEngine, registry: str) -> Ran:
-    """Run the toy's matrix on another machine: nothing of this one's work_dir is there."""
-    work_dir = toy.folder / f"home-{secrets.token_hex(4)}"
+    """Run the toy's matrix on another machine, with an empty work directory."""
+    work_dir = toy.folder / f"work-dir-{secrets.token_hex(4)}"
     with toy.command("--registry", registry, work_dir=work_dir, DOCKER_HOST=engine.host) as command:
         assert command.end() == 0, command.stderr
     stored = read_run((work_dir / "runs/latest").resolve())
@@ -66,11 +66,11 @@ def run_elsewhere(toy: Toy, engine: OwnEngine, registry: str) -> Ran:
     return Ran(stored=stored, exit_code=0)
 
 
-def test_what_one_machine_built_another_pulls(
+def test_image_built_on_one_machine_is_pulled_on_another(
     toy: Toy, registry: OwnRegistry, second: OwnEngine
 ) -> None:
     assert isinstance(second.network, Uplink)
-    there = registry.repository(second.network.gateway)
+    repository = registry.repository(second.network.gateway)
     precompile = new_image()
 
     built = image_of(toy.run(PASSING, registry=registry.repository(), precompile=precompile))
@@ -79,37 +79,37 @@ def test_what_one_machine_built_another_pulls(
     assert [len(registry.tags(kind)) for kind in ("cell", "system", "python")] == [1, 1, 1]
     assert [tag.split("-")[1] for tag in registry.tags("stage")] == ["nvidia", "torch"]
 
-    ran = run_elsewhere(toy, second, there)
+    ran = run_elsewhere(toy, second, repository)
 
     pulled = image_of(ran)
     (tag,) = registry.tags("cell")
     lock = ran.cells["plain"].lock
     assert lock is not None
     assert tag.startswith(f"cell-{lock.digest[:12]}-")
-    assert (pulled.reused, pulled.pulled, pulled.log) == (False, f"{there}:{tag}", None)
+    assert (pulled.reused, pulled.pulled, pulled.log) == (False, f"{repository}:{tag}", None)
     same = {"pulled": None, "log": None}
     assert pulled.model_copy(update=same) == built.model_copy(update=same)
-    # Nothing was built: the engine's build cache is as it was at its start.
+    # Nothing was built: the engine's build cache is still empty.
     assert second.docker("buildx", "du", "--builder=default").split()[-2:] == ["Total:", "0B"]
     logs = [path.stem for path in (ran.stored.folder / "logs").iterdir()]
     assert logs == list(ran.stored.results)
 
-    # Another image, on a third machine: what it shares with the first comes from there as well.
+    # Another image, on an empty engine again: the stages that it shares are pulled.
     second.docker("image", "rm", "--force", *second.docker("image", "ls", "--quiet").split())
     toy.write(PASSING, precompile=new_image())
-    ran = run_elsewhere(toy, second, there)
+    ran = run_elsewhere(toy, second, repository)
 
     other = image_of(ran)
     assert (other.reused, other.pulled) == (False, None)
     (log,) = (ran.stored.folder / "logs").glob("torch-*.log")
     assert "pulling sha256:" in log.read_text()
-    shared = layers(other.tag, "--host", second.host)[:-2]  # all but the steps of the cell itself
+    shared = layers(other.tag, "--host", second.host)[:-2]  # without the steps of the cell itself
     assert len(shared) == 4
     assert shared == layers(built.tag)[:-2]
     assert len(registry.tags("cell")) == 2
 
 
-def test_without_its_registry_a_run_goes_on_and_says_so_once(toy: Toy) -> None:
+def test_unreachable_registry_is_reported_once_and_the_run_continues(toy: Toy) -> None:
     listener = RecordingListener()
     modes = {"plain": {}, "other": {"requires": "iniconfig<99"}}
 
@@ -128,7 +128,7 @@ def test_without_its_registry_a_run_goes_on_and_says_so_once(toy: Toy) -> None:
     assert docker("images", "--quiet", "127.0.0.1:9/nothing") == ""
 
 
-def test_credentials_are_those_of_the_docker_command(
+def test_credentials_of_the_docker_command_are_used(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with own_registry(tmp_path / "registry", closed=True) as registry:
@@ -136,8 +136,8 @@ def test_credentials_are_those_of_the_docker_command(
         host = repository.partition("/")[0]
         listener = RecordingListener()
         assert toy.run(PASSING, listener=listener, registry=repository).exit_code == 0
-        told = [line for line in listener.remarks if f"(docker login {host})" in line]
-        assert [line.split(repository)[0] for line in told] == [
+        hints = [line for line in listener.remarks if f"(docker login {host})" in line]
+        assert [line.split(repository)[0] for line in hints] == [
             "cannot pull from ",
             "cannot push to ",
         ]
@@ -156,7 +156,7 @@ def test_credentials_are_those_of_the_docker_command(
         assert not [text for text in files if PASSWORD in text or word in text]
 
 
-def test_a_tag_that_holds_something_else_is_not_used(toy: Toy, registry: OwnRegistry) -> None:
+def test_image_without_the_expected_labels_is_ignored(toy: Toy, registry: OwnRegistry) -> None:
     repository, precompile = registry.repository(), new_image()
     image = image_of(toy.run(PASSING, registry=repository, precompile=precompile))
     (tag,) = registry.tags("cell")
@@ -177,9 +177,9 @@ def test_a_tag_that_holds_something_else_is_not_used(toy: Toy, registry: OwnRegi
 
 
 class _Hanging(BaseHTTPRequestHandler):
-    """Has no image, and takes the beginning of one for ever."""
+    """A registry without images, in which a push hangs."""
 
-    asked = Event()
+    push_started = Event()
 
     def do_GET(self) -> None:
         self.send_response(200 if self.path == "/v2/" else 404)
@@ -190,14 +190,14 @@ class _Hanging(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_POST(self) -> None:
-        self.asked.set()
+        self.push_started.set()
         time.sleep(600)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
-def test_a_run_that_is_ended_while_it_pushes_leaves_nothing(toy: Toy) -> None:
+def test_run_interrupted_during_a_push_leaves_nothing(toy: Toy) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), _Hanging) as server:
         server.daemon_threads = True
         server.block_on_close = False
@@ -208,8 +208,8 @@ def test_a_run_that_is_ended_while_it_pushes_leaves_nothing(toy: Toy) -> None:
         try:
             with toy.command("--registry", repository) as command:
                 command.wait_for(lambda: f"pushing images to {repository}" in command.stderr)
-                assert _Hanging.asked.wait(60)
-                assert "mode-plain: ✓ passed" in command.stderr  # which the push didn't hold up
+                assert _Hanging.push_started.wait(60)
+                assert "mode-plain: ✓ passed" in command.stderr  # the push does not delay the cell
                 assert command.end(SIGINT) == 130
         finally:
             server.shutdown()

@@ -1,4 +1,4 @@
-"""An engine that is not this machine's: by TCP with certificates, and by ssh."""
+"""A remote engine, reached by TCP with certificates and by ssh."""
 
 import json
 import os
@@ -50,20 +50,20 @@ MODES = {
     "plain": {},
     "fails": {"environment": {"MODE": "fails"}},
     "hungry": {"environment": {"MODE": "hungry"}},
-    "lies": {"environment": {"TOY_LIE": "python"}},
+    "lying": {"environment": {"TOY_LIE": "python"}},
 }
 FAILED = CellOutcome.FAILED
 OUTCOMES = {
     "plain": PASSED,
     "fails": (FAILED, Reason.CHECKS),
     "hungry": (FAILED, Reason.OOM),
-    "lies": (FAILED, Reason.NOT_AS_DECLARED),
+    "lying": (FAILED, Reason.NOT_AS_DECLARED),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Remote:
-    """An engine that asks for certificates, and several folders of them."""
+    """An engine that requires certificates, and several folders of certificates."""
 
     engine: OwnEngine
     folder: Path
@@ -80,7 +80,7 @@ class Remote:
 
 @pytest.fixture(scope="module")
 def remote(tmp_path_factory: pytest.TempPathFactory, engine: None) -> Iterator[Remote]:  # noqa: ARG001
-    folder = tmp_path_factory.mktemp("far")  # short: sockets lie in it
+    folder = tmp_path_factory.mktemp("far")  # a short path, for the sockets
     authority, other = Authority(folder / "authority"), Authority(folder / "other")
     other.sign(folder / "foreign", "clientAuth", "DNS:foreign")
     authority.sign(folder / "client", "clientAuth", "DNS:client")
@@ -97,31 +97,31 @@ def remote(tmp_path_factory: pytest.TempPathFactory, engine: None) -> Iterator[R
         yield Remote(engine=own, folder=folder)
 
 
-def nothing_is_here(ran: Ran) -> None:
-    """Make sure that the usual engine has seen nothing of a run."""
+def assert_local_engine_unused(ran: Ran) -> None:
+    """Check that a run did not use the local engine."""
     assert started_containers(ran.run) == 0
-    standing = docker("images", "--no-trunc", "--quiet").split()
+    existing = docker("images", "--no-trunc", "--quiet").split()
     for cell in ran.cells.values():
         assert cell.image is not None
-        assert cell.image.id not in standing
+        assert cell.image.id not in existing
 
 
 def run_there(toy: Toy, remote: Remote, **environment: str) -> Ran:
-    """Run the toy's matrix on the other engine; nothing may be left of it there either."""
+    """Run the toy's matrix on the remote engine, and check that nothing is left there."""
     with toy.command("--fresh", environment=environment) as command:
-        code = command.process.wait(3 * TIMEOUT_SECONDS)  # all is assembled there first
+        code = command.process.wait(3 * TIMEOUT_SECONDS)  # base images are assembled first
     assert code in {0, 1}, command.stderr
     assert "Traceback" not in command.stderr
     assert resources_of(toy.latest(), remote.engine.host) == []
     left = toy.leftovers(toy.latest())
     assert left == [], left
     ran = Ran(stored=read_run(toy.work_dir / "runs" / toy.latest()), exit_code=code)
-    nothing_is_here(ran)
+    assert_local_engine_unused(ran)
     return ran
 
 
 def refused(toy: Toy, *arguments: str, **environment: str) -> list[str]:
-    """Return what is told where nothing is run."""
+    """Return the lines of the error message of a refused run."""
     toy.write(PASSING)
     with toy.command(*arguments, environment=environment) as command:
         assert command.end() == 3
@@ -131,9 +131,7 @@ def refused(toy: Toy, *arguments: str, **environment: str) -> list[str]:
     return command.stderr.splitlines()
 
 
-def test_a_whole_matrix_runs_on_an_engine_with_certificates(
-    toy_elsewhere: Toy, remote: Remote
-) -> None:
+def test_matrix_runs_on_an_engine_with_certificates(toy_elsewhere: Toy, remote: Remote) -> None:
     toy = toy_elsewhere
     left = ["container", "create", "--label", "org.matrixci=cell"]
     toy.write(CHECKS, MODES)
@@ -148,8 +146,8 @@ def test_a_whole_matrix_runs_on_an_engine_with_certificates(
     assert image is not None
     assert "org.matrixci" in remote.engine.docker("image", "inspect", image.tag)
 
-    # Once more: the image stands there; what another machine's run has there is left alone, and
-    # what a run of this machine left is swept.
+    # Again, with the image in place: a container of another machine is left alone, and a leftover
+    # of this machine is removed.
     foreign = f"{left[-1]}"
     of_others = remote.engine.docker(
         *left[:-1], foreign, "--label", "org.matrixci.owner=elsewhere/boot/7/7", image.tag, "true"
@@ -161,13 +159,13 @@ def test_a_whole_matrix_runs_on_an_engine_with_certificates(
     again = run_there(toy, remote, **remote.environment())
     assert again.outcomes == OUTCOMES
     assert again.cells["plain"].image == image.model_copy(update={"reused": True, "log": None})
-    standing = remote.engine.docker("container", "ls", "--all", "--quiet", "--no-trunc").split()
-    assert of_others in standing
-    assert dead not in standing
+    existing = remote.engine.docker("container", "ls", "--all", "--quiet", "--no-trunc").split()
+    assert of_others in existing
+    assert dead not in existing
     remote.engine.docker("container", "rm", of_others)
 
 
-def test_a_context_brings_its_certificates(
+def test_context_provides_its_certificates(
     toy_elsewhere: Toy, remote: Remote, tmp_path: Path
 ) -> None:
     toy, config = toy_elsewhere, tmp_path / "config"
@@ -188,23 +186,23 @@ def test_a_context_brings_its_certificates(
 
 
 @pytest.mark.parametrize(
-    ("certificates", "told", "advice"),
+    ("certificates", "problem", "advice"),
     [
         ("foreign", "its certificate is not accepted", "It must be signed by ca.pem"),
         ("stranger", "does not accept this client's certificate", "must be signed by"),
         ("nothing", "Cannot verify the engine's certificate", "DOCKER_CERT_PATH names the folder"),
     ],
 )
-def test_certificates_that_are_not_accepted_are_told(
-    toy_elsewhere: Toy, remote: Remote, certificates: str, told: str, advice: str
+def test_rejected_certificate_is_reported(
+    toy_elsewhere: Toy, remote: Remote, certificates: str, problem: str, advice: str
 ) -> None:
     first, second = refused(toy_elsewhere, **remote.environment(certificates))
-    assert told in first
+    assert problem in first
     assert advice in second
     assert str(remote.folder / certificates) in first + second
 
 
-def test_an_engine_that_wants_certificates_says_so(toy_elsewhere: Toy, remote: Remote) -> None:
+def test_engine_that_requires_certificates_is_reported(toy_elsewhere: Toy, remote: Remote) -> None:
     first, second = refused(
         toy_elsewhere, "--install-engine", DOCKER_HOST=remote.host, DOCKER_TLS_VERIFY=""
     )[1:]
@@ -212,11 +210,13 @@ def test_an_engine_that_wants_certificates_says_so(toy_elsewhere: Toy, remote: R
     assert second.startswith("Set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH")
 
 
-def test_nothing_is_installed_here_for_an_engine_elsewhere(toy_elsewhere: Toy) -> None:
+def test_nothing_is_installed_for_a_remote_engine(toy_elsewhere: Toy) -> None:
     host = "tcp://127.0.0.1:9"
-    told = refused(toy_elsewhere, "--install-engine", DOCKER_HOST=host, DOCKER_TLS_VERIFY="")
-    assert told[0] == f"--install-engine installs nothing: DOCKER_HOST names {host}"
-    assert told[1].startswith(f"No container engine answers at {host}: the connection is refused")
+    message = refused(toy_elsewhere, "--install-engine", DOCKER_HOST=host, DOCKER_TLS_VERIFY="")
+    assert message[0] == f"--install-engine installs nothing: DOCKER_HOST names {host}"
+    assert message[1].startswith(
+        f"No container engine answers at {host}: the connection is refused"
+    )
 
 
 @pytest.fixture
@@ -225,7 +225,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnSshd]:
         yield sshd
 
 
-def test_a_whole_matrix_runs_on_an_engine_behind_ssh(
+def test_matrix_runs_on_an_engine_behind_ssh(
     toy_elsewhere: Toy, remote: Remote, sshd: OwnSshd
 ) -> None:
     toy = toy_elsewhere
@@ -239,7 +239,7 @@ def test_a_whole_matrix_runs_on_an_engine_behind_ssh(
     assert (sshd.folder / "log").read_text().count("Accepted publickey") == 1
 
 
-def test_the_way_through_ssh_ends_even_with_a_run_that_is_killed(
+def test_ssh_tunnel_ends_with_a_killed_run(
     toy_elsewhere: Toy, remote: Remote, sshd: OwnSshd
 ) -> None:
     toy = toy_elsewhere
@@ -253,29 +253,29 @@ def test_the_way_through_ssh_ends_even_with_a_run_that_is_killed(
         remote.engine.docker("container", "rm", "--force", "--volumes", container)
 
 
-def test_what_stands_in_the_way_of_ssh_is_told(toy_elsewhere: Toy, sshd: OwnSshd) -> None:
+def test_ssh_failures_are_reported(toy_elsewhere: Toy, sshd: OwnSshd) -> None:
     by_ssh = {"PATH": sshd.search_path}
 
-    def told(address: str) -> list[str]:
+    def message(address: str) -> list[str]:
         return refused(toy_elsewhere, DOCKER_HOST=address, **by_ssh)
 
     here = sshd.address("/nothing/there")
-    first, second = told(here)
+    first, second = message(here)
     assert first.startswith("No container engine answers at ssh://")
-    assert "open failed" in first  # what ssh says, and the SDK can't know
+    assert "open failed" in first  # from ssh, unknown to the SDK
     assert "Start it there" in second
 
     sshd.configure("stranger", "known")
-    first, second, third = told(here)
+    first, second, third = message(here)
     assert "Permission denied" in first
     assert "ssh-copy-id" in second
     assert third == f"Try: ssh -p {sshd.port} -l {sshd.user} 127.0.0.1 docker version"
 
     sshd.configure("client", "unknown")
-    first, second, _ = told(here)
+    first, second, _ = message(here)
     assert "Host key verification failed" in first
     assert "ssh does not know the host's key" in second
 
-    first, second, _ = told(sshd.address("", host="nobody.invalid"))
+    first, second, _ = message(sshd.address("", host="nobody.invalid"))
     assert "Could not resolve hostname nobody.invalid" in first
     assert "Check the host name" in second

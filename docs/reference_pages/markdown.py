@@ -1,6 +1,7 @@
 """Markdown tables."""
 
 from collections.abc import Iterable, Sequence
+from html import escape
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -16,6 +17,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def code(text: str) -> str:
     """Return a text as inline code, or nothing for an empty one."""
+    if "|" in text:  # would end a cell; an escaped one is shown with its backslash
+        return f"<code>{escape(text).replace('|', '&#124;')}</code>"
     return f"`{text}`" if text else ""
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 from reference_pages.commands import commands
-from reference_pages.markdown import table
+from reference_pages.markdown import code, table
 from reference_pages.modules import PACKAGE, modules
 from reference_pages.outcomes import cell_outcomes, check_outcomes, errors, exit_codes, reasons
 from reference_pages.pages import MARKER, ROOT_PAGES, TABLES, fill, root_page
@@ -91,6 +91,10 @@ def test_every_module_is_listed_with_its_docstring() -> None:
 
 def test_text_of_a_table_cannot_end_its_cell() -> None:
     assert table(["a"], [["one|two\nthree"]]).splitlines()[-1] == r"| one\|two three |"
+
+
+def test_code_in_a_table_shows_its_bars_without_backslashes() -> None:
+    assert code("--base <a|b>") == "<code>--base &lt;a&#124;b&gt;</code>"
 
 
 def test_every_table_is_on_a_page_and_every_marker_names_a_table() -> None:

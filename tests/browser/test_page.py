@@ -1,4 +1,4 @@
-"""The page in a real browser: what a reader does with it, and what no run may do to it."""
+"""Tests of the page in a real browser: its use, and attacks from the text of a run."""
 
 import os
 import re
@@ -27,19 +27,19 @@ from playwright.sync_api import (  # noqa: E402 - it may be missing
 CHROMIUM: Final = os.environ.get("MATRIXCI_CHROMIUM") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
-"""A browser of the machine; the variable names another one."""
+"""The installed browser, unless MATRIXCI_CHROMIUM names another."""
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
 
-# A name that is nobody's: the page is handed over by the test, and nothing else is.
+# A reserved host name: the tests serve only the page.
 PAGE: Final = "https://page.test/report.html"
 CELL: Final = "py3.12-numpy2-cpu"
 Scheme = Literal["light", "dark"]
 Open = Callable[..., Page]
 
 
-# Not for the session: the driver's event loop runs in this thread until it is left, and no other
-# test could start one of its own.
+# Module scope: the driver's event loop runs in this thread until it is closed, and would prevent
+# other tests from starting one.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as driver:
@@ -67,8 +67,8 @@ def large() -> str:
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[Open]:
-    """Open pages, and hold against them whatever they said or asked for until the test ends."""
-    told: list[str] = []
+    """Open pages, and fail if one logs a message, raises an error or requests anything."""
+    events: list[str] = []
     contexts = []
 
     def opened(
@@ -83,7 +83,7 @@ def open_page(browser: Browser) -> Iterator[Open]:
             if route.request.url.partition("#")[0] == PAGE:
                 route.fulfill(body=text, content_type="text/html; charset=utf-8")
             else:
-                told.append(f"request: {route.request.url}")
+                events.append(f"request: {route.request.url}")
                 route.abort()
 
         context = browser.new_context(
@@ -95,17 +95,17 @@ def open_page(browser: Browser) -> Iterator[Open]:
         context.set_default_timeout(10_000)
         context.route("**/*", handle)
         page = context.new_page()
-        page.on("console", lambda message: told.append(f"console: {message.text}"))
-        page.on("pageerror", lambda error: told.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: told.append(f"dialog: {dialog.message}"))
+        page.on("console", lambda message: events.append(f"console: {message.text}"))
+        page.on("pageerror", lambda error: events.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: events.append(f"dialog: {dialog.message}"))
         page.goto(PAGE + state)
         return page
 
     yield opened
     for context in contexts:
         context.close()
-    # The site's icon is the browser's own wish, not the page's.
-    assert [line for line in told if not line.endswith("/favicon.ico")] == []
+    # The browser requests the site's icon, not the page.
+    assert [line for line in events if not line.endswith("/favicon.ico")] == []
 
 
 def cell(page: Page, cell_id: str = CELL) -> Locator:
@@ -141,7 +141,7 @@ def test_repeated_labels_are_merged(open_page: Open, demo: str) -> None:
     expect(header).to_have_attribute("rowspan", "2")
 
 
-def test_text_filters_cells_by_what_their_checks_say(open_page: Open, demo: str) -> None:
+def test_text_filters_cells_by_messages_of_their_checks(open_page: Open, demo: str) -> None:
     page = open_page(demo)
     page.get_by_role("searchbox").fill("TorchDynamoPlugin")
     expect(shown_count(page)).to_have_text("1 of 16 cells")
@@ -180,12 +180,12 @@ def test_address_holds_the_filters(open_page: Open, demo: str) -> None:
 
 
 @pytest.mark.parametrize("width", [1440, 390])
-def test_first_look_says_what_failed_where_and_since_when(
+def test_blockers_say_what_failed_where_and_since_when(
     open_page: Open, demo: str, width: int
 ) -> None:
     page = open_page(demo, width=width)
     first = page.locator(".blockers li").first
-    for told in (
+    for text in (
         "failed",
         "TensorFlow stays out where it is switched off.",
         "expected: tensorflow is not in sys.modules; seen: 214 modules of tensorflow",
@@ -194,17 +194,17 @@ def test_first_look_says_what_failed_where_and_since_when(
         "in no green cell: huggingface-hub 2.1.0 → 2.4.0",
         ISOLATION,
     ):
-        expect(first).to_contain_text(told)
+        expect(first).to_contain_text(text)
     expect(first).to_be_in_viewport()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_cell_opens_in_full(open_page: Open, demo: str) -> None:
+def test_cell_details_are_shown(open_page: Open, demo: str) -> None:
     page = open_page(demo)
     cell(page).click()
     opened = drawer(page)
     expect(opened.get_by_role("heading", name=CELL)).to_be_focused()
-    for told in (
+    for text in (
         "TrainingArguments() keeps a configured AcceleratorState.",
         STATE,
         "expected: AcceleratorState as configured",
@@ -217,7 +217,7 @@ def test_cell_opens_in_full(open_page: Open, demo: str) -> None:
         "2 attempts: earlier attempts failed because of the infrastructure",
         f"Bill of materials: in {FOLDER}/sboms/{CELL}.cdx.json",
     ):
-        expect(opened).to_contain_text(told)
+        expect(opened).to_contain_text(text)
     link = opened.get_by_role("link", name="huggingface/transformers#40376")
     expect(link).to_have_attribute(
         "href", "https://github.com/huggingface/transformers/issues/40376"
@@ -225,7 +225,7 @@ def test_cell_opens_in_full(open_page: Open, demo: str) -> None:
     expect(page).to_have_url(f"{PAGE}#cell={CELL}")
 
 
-def test_parts_of_a_cell_are_made_on_demand(open_page: Open, demo: str) -> None:
+def test_parts_of_a_cell_are_built_on_demand(open_page: Open, demo: str) -> None:
     page = open_page(demo, f"#cell={CELL}")
     opened = drawer(page)
     assert "package-7==" not in (opened.text_content() or "")
@@ -256,7 +256,7 @@ def test_address_of_a_check_opens_it(open_page: Open, demo: str) -> None:
     expect(focused).to_contain_text("keeps a configured AcceleratorState")
 
 
-def test_address_that_leads_nowhere_is_the_whole_page(open_page: Open, demo: str) -> None:
+def test_unknown_address_shows_the_whole_page(open_page: Open, demo: str) -> None:
     page = open_page(demo, "#cell=py9-gone&outcome=unheard&axis.python=2.7&check=none")
     expect(drawer(page)).to_have_count(0)
     expect(page.locator("#grid")).to_contain_text("No cell matches the filter.")
@@ -270,7 +270,7 @@ def test_back_closes_the_cell(open_page: Open, demo: str) -> None:
     expect(drawer(page)).to_have_count(0)
 
 
-def test_table_is_walked_by_keys(open_page: Open, demo: str) -> None:
+def test_table_is_navigated_by_keys(open_page: Open, demo: str) -> None:
     page = open_page(demo)
     first = cell(page, "py3.10-numpy1-cpu")
     expect(page.locator('td.cell[tabindex="0"]')).to_have_count(1)
@@ -300,7 +300,7 @@ def test_table_is_walked_by_keys(open_page: Open, demo: str) -> None:
     expect(shown_count(page)).to_have_text("16 cells")
 
 
-def test_focus_is_seen(open_page: Open, demo: str) -> None:
+def test_focus_is_visible(open_page: Open, demo: str) -> None:
     page = open_page(demo)
     cell(page, "py3.10-numpy1-cpu").focus()
     page.keyboard.press("ArrowDown")
@@ -308,7 +308,7 @@ def test_focus_is_seen(open_page: Open, demo: str) -> None:
     assert outline == "2px"
 
 
-def test_neighbours_are_opened_from_a_cell(open_page: Open, demo: str) -> None:
+def test_neighbours_can_be_opened_from_a_cell(open_page: Open, demo: str) -> None:
     page = open_page(demo, "#outcome=failed&cell=py3.12-numpy1-cpu")
     drawer(page).get_by_role("button", name="Next cell").click()
     expect(drawer(page).get_by_role("heading", name=CELL)).to_be_focused()
@@ -323,7 +323,7 @@ def test_command_is_copied(open_page: Open, demo: str) -> None:
     assert copied == f"python3 -m nox -s matrix -- --cell {CELL}"
 
 
-def test_failures_that_say_the_same_are_one(open_page: Open, demo: str) -> None:
+def test_failures_with_the_same_message_are_grouped(open_page: Open, demo: str) -> None:
     page = open_page(demo)
     group = page.locator("#failures-list article").filter(has_text=ISOLATION)
     expect(group).to_contain_text("2 cells")
@@ -332,20 +332,20 @@ def test_failures_that_say_the_same_are_one(open_page: Open, demo: str) -> None:
     expect(drawer(page).locator(".check:focus")).to_contain_text("TensorFlow stays out")
 
 
-def test_addresses_in_memory_make_no_difference(open_page: Open) -> None:
+def test_memory_addresses_are_ignored_in_grouping(open_page: Open) -> None:
     page = open_page(render(large_report(700, 60)))
     expect(page.locator("#failures-count")).to_have_text("10")
 
 
-def test_regressions_stand_beside_what_changed(open_page: Open, demo: str) -> None:
+def test_regressions_are_listed_with_changed_packages(open_page: Open, demo: str) -> None:
     page = open_page(demo)
     row = page.locator("#baseline tr").filter(has_text="TensorFlow stays out")
     expect(row).to_contain_text("regressed")
     expect(row).to_contain_text("transformers 5.20.2 → 5.23.0")
-    expect(row).not_to_contain_text("fsspec")  # it changed in one of the two cells
+    expect(row).not_to_contain_text("fsspec")  # it changed in only one of the two cells
 
 
-def test_metrics_that_changed_are_shown_with_how_many_times(open_page: Open, demo: str) -> None:
+def test_changed_metrics_are_shown_with_their_ratio(open_page: Open, demo: str) -> None:
     page = open_page(demo)
     row = page.get_by_role("region", name="Changed metrics").get_by_role("row").last
     expect(row).to_contain_text("test_import.py::test_import_trainer: modules")
@@ -354,7 +354,7 @@ def test_metrics_that_changed_are_shown_with_how_many_times(open_page: Open, dem
     expect(row.get_by_role("link")).to_have_count(2)
 
 
-def test_checks_stand_against_cells(open_page: Open, demo: str) -> None:
+def test_checks_are_shown_by_cell(open_page: Open, demo: str) -> None:
     page = open_page(demo)
     rows = page.locator(".matrix tbody tr")
     expect(rows).to_have_count(5)
@@ -370,7 +370,7 @@ def test_page_is_accessible(open_page: Open, demo: str, scheme: Scheme, state: s
     assert _violations(page) == []
 
 
-def test_phone_is_accessible_and_scrolls_down_alone(open_page: Open, demo: str) -> None:
+def test_phone_layout_is_accessible_and_scrolls_vertically_only(open_page: Open, demo: str) -> None:
     page = open_page(demo, width=390, height=844)
     assert _violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") == 390
@@ -383,9 +383,9 @@ def test_phone_is_accessible_and_scrolls_down_alone(open_page: Open, demo: str) 
 
 
 def _violations(page: Page) -> list[str]:
-    """Return what axe finds that is serious or worse, each with the first place."""
+    """Return the serious and critical findings of axe, each with its first element."""
     page.evaluate((files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8"))
-    page.wait_for_timeout(250)  # until what slides in is opaque
+    page.wait_for_timeout(250)  # until animations have ended
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     return [
         f"{one['id']}: {one['nodes'][0]['html'][:200]} {one['nodes'][0]['failureSummary']}"
@@ -394,7 +394,7 @@ def _violations(page: Page) -> list[str]:
     ]
 
 
-def test_theme_follows_the_system_until_it_is_chosen(open_page: Open, demo: str) -> None:
+def test_theme_follows_the_system_until_chosen(open_page: Open, demo: str) -> None:
     background = "getComputedStyle(document.body).backgroundColor"
     dark, light = open_page(demo, scheme="dark"), open_page(demo)
     assert dark.evaluate(background) != light.evaluate(background)
@@ -427,7 +427,7 @@ def test_no_attack_runs_or_becomes_markup(open_page: Open, hostile: str) -> None
     assert not re.search(r"[\x00-\x08\x0b-\x1f\u202a-\u202e\u2066-\u2069]", seen)
 
 
-def test_hostile_address_is_text(open_page: Open, hostile: str) -> None:
+def test_hostile_address_is_shown_as_text(open_page: Open, hostile: str) -> None:
     page = open_page(hostile, "#q=<img src=x onerror=window.pwned=1>&cell=__proto__&check=toString")
     assert page.evaluate("window.pwned") is None
     expect(page.get_by_role("searchbox")).to_have_value("<img src=x onerror=window.pwned=1>")
@@ -443,7 +443,7 @@ def test_every_hostile_cell_can_be_linked_to(open_page: Open, hostile: str) -> N
         page.keyboard.press("Escape")
 
 
-def test_large_run_makes_few_elements_and_finds_a_cell(open_page: Open, large: str) -> None:
+def test_large_run_creates_few_elements_and_finds_a_cell(open_page: Open, large: str) -> None:
     page = open_page(large)
     assert page.evaluate("document.querySelectorAll('*').length") < 20_000
     expect(shown_count(page)).to_have_text("10,000 cells")
@@ -454,7 +454,7 @@ def test_large_run_makes_few_elements_and_finds_a_cell(open_page: Open, large: s
     expect(drawer(page).locator(".count")).to_have_text("60")
 
 
-def test_large_table_grows_as_it_is_walked(open_page: Open, large: str) -> None:
+def test_large_table_grows_during_navigation(open_page: Open, large: str) -> None:
     page = open_page(large)
     before = page.locator(".grid tbody tr").count()
     page.get_by_role("button", name=re.compile("Show more")).scroll_into_view_if_needed()
@@ -468,7 +468,7 @@ def test_large_table_grows_as_it_is_walked(open_page: Open, large: str) -> None:
     expect(page.locator(".pager")).to_contain_text("cells 41")
 
 
-def test_print_shows_what_was_folded(open_page: Open, demo: str) -> None:
+def test_printing_expands_collapsed_parts(open_page: Open, demo: str) -> None:
     page = open_page(demo)
     page.emulate_media(media="print")
     expect(page.locator("#filters")).to_be_hidden()
@@ -480,14 +480,14 @@ def test_print_shows_what_was_folded(open_page: Open, demo: str) -> None:
     assert len(page.pdf(format="A4")) > 10_000
 
 
-def test_open_cell_is_printed_alone(open_page: Open, demo: str) -> None:
+def test_only_the_open_cell_is_printed(open_page: Open, demo: str) -> None:
     page = open_page(demo, f"#cell={CELL}")
     page.emulate_media(media="print")
     expect(page.locator("main")).to_be_hidden()
     expect(drawer(page).get_by_text("TrainingArguments() keeps")).to_be_visible()
 
 
-def test_page_without_script_still_tells_the_verdict(browser: Browser, demo: str) -> None:
+def test_page_without_script_shows_the_verdict(browser: Browser, demo: str) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.set_content(demo)
@@ -496,7 +496,7 @@ def test_page_without_script_still_tells_the_verdict(browser: Browser, demo: str
     context.close()
 
 
-def test_failure_that_only_warns_is_told_as_a_warning(
+def test_warning_is_shown_as_a_warning(
     open_page: Open,
 ) -> None:
     page = open_page(render(demo_report(warnings=(STATE,))))
@@ -505,7 +505,7 @@ def test_failure_that_only_warns_is_told_as_a_warning(
     )
     group = page.locator("#failures-list article").filter(has_text=STATE)
     expect(group).to_contain_text("failed (warning)")
-    # It stands apart from what is held against a cell, and isn't counted there.
+    # Warnings are listed separately and not counted as failures.
     failing = page.locator("#failures-list > div").first.locator("article")
     expect(failing.filter(has_text=STATE)).to_have_count(0)
     expect(page.locator("#failures-count")).to_have_text(str(failing.count()))

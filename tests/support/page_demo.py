@@ -57,7 +57,7 @@ CLAIMS: Final[Mapping[str, str]] = {
     "test_import.py::test_import_trainer": "Trainer imports without a warning.",
     "test_import.py::test_import_leaves_environment": "Importing changes no environment variable.",
     "test_environment.py::test_environment_command_runs": "transformers env runs.",
-    "test_errors.py::test_missing_tokenizer_is_reported": "A missing tokenizer is told.",
+    "test_errors.py::test_missing_tokenizer_is_reported": "A missing tokenizer is reported.",
     "test_use.py::test_pipeline_classifies": "A pipeline classifies.",
     "test_use.py::test_trainer_trains": "A Trainer trains.",
     GPU_CHECKS[0]: "A model moves to the GPU.",

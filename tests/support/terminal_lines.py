@@ -35,7 +35,7 @@ def lines_of(run: JudgedRun, width: int = 120) -> list[str]:
 
 
 def rows_of(run: JudgedRun, width: int = 120) -> list[str]:
-    """Return the rows of the matrix, without the line that names the axis across."""
+    """Return the rows of the table, without the line that names the last axis."""
     return matrix_of(run, width)[1:]
 
 

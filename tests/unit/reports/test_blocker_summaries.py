@@ -1,4 +1,4 @@
-"""What is read first: the claim, the message, where, since when, and what changed."""
+"""Tests of the summaries of blockers."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -31,7 +31,7 @@ def judged(
     before: JudgedRun | None = None,
     **of: object,
 ) -> JudgedRun:
-    """Judge a run with one check in each cell, and one release of NumPy."""
+    """Return a judged run with one check and one release of NumPy in each cell."""
     locks = [{"transformers": "5", "scipy": scipy, "numpy": release} for release in numpy]
     results = {
         cell.id: a_result(cell, checks=[check], lock=a_lock(lock))
@@ -46,7 +46,7 @@ def first(run: JudgedRun, red: Red | None = None) -> BlockerSummary:
     return blocker_summaries(Report(judged=run, folder="", reds=reds))[0]
 
 
-def test_a_check_is_read_by_its_claim_its_message_and_where_it_fails() -> None:
+def test_blocker_has_claim_message_and_cells() -> None:
     summary = first(judged(FAILS, PASSES, FAILS))
     assert (summary.title, summary.outcome, summary.check) == (CLAIM, CheckOutcome.FAILED, ID)
     assert summary.message == "DeprecationWarning: Setting the shape"
@@ -58,7 +58,7 @@ def test_a_check_is_read_by_its_claim_its_message_and_where_it_fails() -> None:
     )
 
 
-def test_many_cells_are_counted() -> None:
+def test_many_cells_are_counted_instead_of_listed() -> None:
     assert first(judged(FAILS, FAILS, FAILS, FAILS)).where == "4 of 4 cells"
 
 
@@ -73,11 +73,11 @@ def test_many_cells_are_counted() -> None:
         (Red(since="2026-07-15", last_green=None), "red since 2026-07-15, no green run is known"),
     ],
 )
-def test_since_when_it_is_red_is_told_where_the_history_knows(red: Red, words: str) -> None:
+def test_blocker_says_since_when_it_is_red(red: Red, words: str) -> None:
     assert first(judged(FAILS, PASSES), red).facts == (words,)
 
 
-def test_packages_that_changed_since_the_baseline_are_named() -> None:
+def test_packages_changed_since_the_baseline_are_named() -> None:
     old = ["2.4.6", "2.4.6"]
     before = judged(PASSES, PASSES, numpy=old, scipy="1.14")
     suspect = first(judged(FAILS, PASSES, numpy=["2.5.0", "2.4.6"], before=before))
@@ -91,7 +91,7 @@ def test_packages_that_changed_since_the_baseline_are_named() -> None:
     assert first(judged(FAILS, PASSES, before=failed_before)).packages == ""
 
 
-def test_an_issue_that_expired_is_told() -> None:
+def test_expired_known_issue_is_named() -> None:
     issue = an_issue(ID, expires="2026-11-01")
     summary = first(judged(FAILS, PASSES, known_issues=(issue,)))
     assert summary.facts == ("known issue a/b#1 expired on 2026-11-01",)
@@ -108,12 +108,12 @@ def test_an_issue_that_expired_is_told() -> None:
         ("", "", None),
     ],
 )
-def test_the_first_line_of_a_message(message: str, reason: str, shown: str | None) -> None:
+def test_first_line_of_a_message_is_shown(message: str, reason: str, shown: str | None) -> None:
     check = a_check(ID, CheckOutcome.CRASHED, message=message, reason=reason)
     assert first(judged(check, PASSES)).message == shown
 
 
-def test_instances_of_a_claim_are_counted() -> None:
+def test_instances_of_a_check_are_counted() -> None:
     run = a_run(FOUR[:1])
     checks = [a_check(f"{ID}[{n}]", CheckOutcome.FAILED, claim=CLAIM) for n in range(3)]
     result = a_result(FOUR[0], checks=[*checks, a_check("a")])
@@ -121,7 +121,7 @@ def test_instances_of_a_claim_are_counted() -> None:
     assert summary.title == f"{CLAIM} (3 instances)"
 
 
-def test_what_is_no_check_is_read_as_it_is_worded() -> None:
+def test_blocker_without_a_check_keeps_its_text() -> None:
     run = a_run(FOUR[:2])
     blocked = a_result(FOUR[1], CellOutcome.BLOCKED, reason=Reason.BUILD)
     results = {FOUR[0].id: a_result(FOUR[0]), FOUR[1].id: blocked}
@@ -133,7 +133,7 @@ def test_what_is_no_check_is_read_as_it_is_worded() -> None:
     )
 
 
-def test_a_report_without_blockers_is_read_by_its_reasons() -> None:
+def test_reasons_are_used_for_a_report_without_blockers() -> None:
     old = judged(PASSES).model_copy(
         update={"verdict": Verdict.NOT_READY, "reasons": ("an old report",), "blockers": ()}
     )
@@ -142,7 +142,7 @@ def test_a_report_without_blockers_is_read_by_its_reasons() -> None:
     ]
 
 
-def test_each_form_opens_with_it() -> None:
+def test_each_format_starts_with_the_blockers() -> None:
     run = judged(FAILS, PASSES)
     reds = {run.blockers[0].text: Red(since="2026-07-15", last_green="2026-06-01")}
     report = Report(judged=run, folder="", reds=reds)

@@ -74,7 +74,7 @@ def store(
     run: str = RUN,
     **fields: object,
 ) -> tuple[JudgedRun, Path]:
-    """Store a run; return it judged, and its folder."""
+    """Store a run, and return it judged and its folder."""
     about = {"name": "toy", "spec": "toy", "requirement": "toy"}
     of = results or ((CELL, CellOutcome.PARTIAL),)
     work_dir = RunFolder.create(folder / ".matrixci", run)
@@ -102,7 +102,7 @@ def result_of(
     )
 
 
-def test_a_file_says_what_it_is_good_for(tmp_path: Path) -> None:
+def test_header_says_what_was_verified(tmp_path: Path) -> None:
     judged, folder = store(tmp_path)
     text = constraints(judged, folder, CELL.id)[CELL.id]
     head = [line for line in text.splitlines() if line.startswith("#")]
@@ -127,7 +127,7 @@ def test_a_file_says_what_it_is_good_for(tmp_path: Path) -> None:
     assert f"# use:          pip install --require-hashes -r {CELL.id}.txt\n" in hashed
 
 
-def test_a_pin_names_what_it_was_made_from(tmp_path: Path) -> None:
+def test_pin_of_a_built_wheel_names_its_source(tmp_path: Path) -> None:
     own = an_own_wheel("tool", digest="b" * 64)
     judged, folder = store(tmp_path, lock=with_own_wheels(LOCK, [own]), own_wheels=[own])
     text = constraints(judged, folder, CELL.id)[CELL.id]
@@ -137,7 +137,7 @@ def test_a_pin_names_what_it_was_made_from(tmp_path: Path) -> None:
     assert f"# tool is built from {own.origin}\ntool==2.0 \\\n" in hashed
 
 
-def test_what_only_the_harness_needs_is_left_out(tmp_path: Path) -> None:
+def test_packages_of_the_harness_are_left_out(tmp_path: Path) -> None:
     needs = {"iniconfig": ("pytest",), "pluggy": ("pytest", "tool"), "pytest": ()}
     pins = tuple(
         Pin(name=name, version="1.0", url=None, hashes=(), via=via) for name, via in needs.items()
@@ -151,7 +151,7 @@ def test_what_only_the_harness_needs_is_left_out(tmp_path: Path) -> None:
     ]
 
 
-def test_a_failed_check_of_severity_warning_is_counted(tmp_path: Path) -> None:
+def test_failed_check_of_severity_warning_is_counted(tmp_path: Path) -> None:
     warned = a_check("test_a.py::test_warned", CheckOutcome.FAILED, severity="warning")
     judged, folder = store(tmp_path, checks=[a_check(), warned])
     text = constraints(judged, folder, CELL.id)[CELL.id]
@@ -159,7 +159,7 @@ def test_a_failed_check_of_severity_warning_is_counted(tmp_path: Path) -> None:
     assert "# warning:      test_a.py::test_warned failed\n" in text
 
 
-def test_what_restricts_it_is_said(tmp_path: Path) -> None:
+def test_header_names_restrictions(tmp_path: Path) -> None:
     cuda = a_cell(device="cuda")
     judged, folder = store(
         tmp_path,
@@ -187,7 +187,7 @@ def test_what_restricts_it_is_said(tmp_path: Path) -> None:
     assert "somewhere" not in text
 
 
-def test_limits_that_did_not_hold_are_named(tmp_path: Path) -> None:
+def test_unenforced_limits_are_named(tmp_path: Path) -> None:
     engine = an_engine(unenforced=("memory", "pids"))
     judged, folder = store(tmp_path, engine=engine)
     text = constraints(judged, folder, CELL.id)[CELL.id]
@@ -195,8 +195,8 @@ def test_limits_that_did_not_hold_are_named(tmp_path: Path) -> None:
     assert ("limits not enforced", "memory, pids") in environment(judged)
 
 
-def test_limits_of_a_cell_are_named_for_that_cell(tmp_path: Path) -> None:
-    """Cells of a plan run on different engines, and a result may be of an earlier run."""
+def test_unenforced_limits_are_named_per_cell(tmp_path: Path) -> None:
+    """Cells of a plan run on different engines, and results may come from an earlier run."""
     other = a_cell(numpy="1.x")
     cells = ((CELL, CellOutcome.PASSED), (other, CellOutcome.PASSED))
     judged, folder = store(tmp_path, *cells, engine=an_engine(unenforced=("memory",)))
@@ -206,15 +206,15 @@ def test_limits_of_a_cell_are_named_for_that_cell(tmp_path: Path) -> None:
     assert "# NOT verified: limits on pids, which the engine" in files[other.id]
     assert "limits on" not in files[CELL.id]
     assert ("limits not enforced", "pids (1 of 2 cells)") in environment(judged)
-    (told,) = (line for line in unverified_of(judged) if "limits" in line)
-    assert told == "limits on pids (1 of 2 cells), which the engine did not enforce"
+    (line_of_limits,) = (line for line in unverified_of(judged) if "limits" in line)
+    assert line_of_limits == "limits on pids (1 of 2 cells), which the engine did not enforce"
     enforced = environment(with_unenforced(judged, limits))
     assert "limits not enforced" not in dict(enforced)
     assert not any("limits" in line for line in unverified_of(with_unenforced(judged, limits)))
 
 
 def with_unenforced(judged: JudgedRun, limits: Mapping[str, tuple[str, ...]]) -> JudgedRun:
-    """Return a judged run in which cells recorded which limits were not enforced."""
+    """Return a judged run whose cells recorded unenforced limits."""
     cells = []
     for cell in judged.cells:
         assert cell.result is not None
@@ -224,7 +224,7 @@ def with_unenforced(judged: JudgedRun, limits: Mapping[str, tuple[str, ...]]) ->
 
 
 def test_every_line_is_a_comment_or_a_pin(tmp_path: Path) -> None:
-    # What a container says may be anything.
+    # Text from a container may be anything.
     hostile = a_check(
         "test_a.py::test_known",
         CheckOutcome.KNOWN_ISSUE,
@@ -238,7 +238,7 @@ def test_every_line_is_a_comment_or_a_pin(tmp_path: Path) -> None:
     assert next(line for line in text.splitlines() if "evil" in line).startswith("# ")
 
 
-def test_an_index_in_the_stored_lock_comes_to_nothing(tmp_path: Path) -> None:
+def test_index_in_a_stored_lock_is_not_written(tmp_path: Path) -> None:
     judged, folder = store(tmp_path)
     (path,) = (folder / "locks").iterdir()
     stored = path.read_text(encoding="utf-8")
@@ -246,7 +246,7 @@ def test_an_index_in_the_stored_lock_comes_to_nothing(tmp_path: Path) -> None:
     assert "secret" not in constraints(judged, folder, CELL.id)[CELL.id]
 
 
-def test_a_lock_that_was_changed_is_refused(tmp_path: Path) -> None:
+def test_modified_lock_is_refused(tmp_path: Path) -> None:
     judged, folder = store(tmp_path)
     (path,) = (folder / "locks").iterdir()
     path.write_text(path.read_text(encoding="utf-8").replace("toy==1.0", "toy==1.1"))
@@ -257,7 +257,7 @@ def test_a_lock_that_was_changed_is_refused(tmp_path: Path) -> None:
         constraints(judged, folder, CELL.id)
 
 
-def test_a_lock_outside_of_the_runs_folder_is_refused(tmp_path: Path) -> None:
+def test_lock_outside_of_the_run_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "outside.txt").write_text(LOCK.text, encoding="utf-8")
     (tmp_path / "run").mkdir()
     outside = a_lock(LOCK.versions, digest=LOCK.digest, file="../outside.txt")
@@ -265,7 +265,7 @@ def test_a_lock_outside_of_the_runs_folder_is_refused(tmp_path: Path) -> None:
         read_lock(tmp_path / "run", outside, a_run())
 
 
-def test_a_lock_is_read_back_as_it_was(tmp_path: Path) -> None:
+def test_lock_survives_a_round_trip(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, RUN)
     assert read_lock(folder.path, record(folder, CELL), a_run()) == LOCK
     own = a_run(
@@ -282,14 +282,14 @@ def test_a_lock_is_read_back_as_it_was(tmp_path: Path) -> None:
     assert lock.digest == LOCK.digest
 
 
-# A cell that isn't green
+# A cell that is not green
 
 
 @pytest.mark.parametrize(
     "outcome",
     [outcome for outcome in CellOutcome if outcome not in {"passed", "partial"}],
 )
-def test_a_cell_that_is_not_green_is_refused(tmp_path: Path, outcome: CellOutcome) -> None:
+def test_cell_that_is_not_green_is_refused(tmp_path: Path, outcome: CellOutcome) -> None:
     other = a_cell("3.13")
     judged, folder = store(tmp_path, (CELL, outcome), (other, CellOutcome.PASSED))
     with pytest.raises(NotGreenError) as caught:
@@ -302,7 +302,7 @@ def test_a_cell_that_is_not_green_is_refused(tmp_path: Path, outcome: CellOutcom
     assert last == f"Green cells: {other.id}"
 
 
-def test_of_a_glob_the_green_ones_are_written(tmp_path: Path) -> None:
+def test_glob_writes_the_green_cells_only(tmp_path: Path) -> None:
     of = [a_cell(python) for python in ("3.11", "3.12", "3.13")]
     outcomes = (CellOutcome.PASSED, CellOutcome.FAILED, CellOutcome.PARTIAL)
     judged, folder = store(tmp_path, *zip(of, outcomes, strict=True))
@@ -311,7 +311,7 @@ def test_of_a_glob_the_green_ones_are_written(tmp_path: Path) -> None:
         constraints(judged, folder, "py3.12*")
 
 
-def test_a_cell_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_unknown_cell_is_reported(tmp_path: Path) -> None:
     judged, folder = store(tmp_path)
     with pytest.raises(UsageError, match=rf'matches py3.21-numpy2-cpu; did you mean "{CELL.id}"'):
         constraints(judged, folder, "py3.21-numpy2-cpu")
@@ -329,14 +329,14 @@ def command(
     return lambda *words: run_command(monkeypatch, capsys, tmp_path, "constraints", *words)
 
 
-def test_the_file_alone_is_printed(command: Command, tmp_path: Path) -> None:
+def test_only_the_file_is_printed(command: Command, tmp_path: Path) -> None:
     judged, folder = store(tmp_path)
     done = command(CELL.id)
     assert (done.code, done.err) == (ExitCode.READY, "")
     assert done.out == constraints(judged, folder, CELL.id)[CELL.id]
 
 
-def test_files_are_written(command: Command, tmp_path: Path) -> None:
+def test_files_are_written_to_a_folder(command: Command, tmp_path: Path) -> None:
     of = [a_cell(python) for python in ("3.11", "3.12", "3.13")]
     outcomes = (CellOutcome.PASSED, CellOutcome.FAILED, CellOutcome.PARTIAL)
     judged, folder = store(tmp_path, *zip(of, outcomes, strict=True))
@@ -351,18 +351,18 @@ def test_files_are_written(command: Command, tmp_path: Path) -> None:
     assert (tmp_path / "one.txt").read_text("utf-8") == every[of[0].id]
 
 
-def test_what_is_refused_leaves_stdout_empty(command: Command, tmp_path: Path) -> None:
+def test_refusal_leaves_stdout_empty(command: Command, tmp_path: Path) -> None:
     of = [a_cell("3.12"), a_cell("3.13"), a_cell("3.11")]
     outcomes = (CellOutcome.PASSED, CellOutcome.PASSED, CellOutcome.FAILED)
     store(tmp_path, *zip(of, outcomes, strict=True))
-    for words, code, told in (
+    for words, code, message in (
         ([of[2].id], ExitCode.FAILURES, "No known-good constraints"),
         (["*"], ExitCode.USAGE, "Give a folder: --out DIR"),
         (["nothing"], ExitCode.USAGE, "matches nothing"),
     ):
         done = command(*words)
         assert (done.code, done.out) == (code, "")
-        assert told in done.err
+        assert message in done.err
 
 
 # The last run in which a cell was green
@@ -372,7 +372,7 @@ RED, OLD, NEWER = (f"202611{day}T100000Z-{'a' * 6}" for day in ("20", "10", "15"
 
 @pytest.fixture
 def red(tmp_path: Path) -> JudgedRun:
-    """Return a run with a red cell, stored after two runs in which that cell was green."""
+    """Return a run with a red cell, stored after two runs in which the cell was green."""
     store(tmp_path, (CELL, CellOutcome.PASSED), run=OLD)
     store(tmp_path, (CELL, CellOutcome.PASSED), run=NEWER, checks=[a_check()])
     elsewhere = {"name": "other", "spec": "other", "requirement": "other"}
@@ -382,7 +382,7 @@ def red(tmp_path: Path) -> JudgedRun:
 
 
 @pytest.mark.usefixtures("red")
-def test_a_refusal_names_the_last_green_run(command: Command) -> None:
+def test_refusal_names_the_last_green_run(command: Command) -> None:
     done = command(CELL.id)
     assert (done.code, done.out) == (ExitCode.FAILURES, "")
     assert f"{CELL.id} was last green on 2026-11-21: " in done.err
@@ -391,7 +391,7 @@ def test_a_refusal_names_the_last_green_run(command: Command) -> None:
     assert f"# run:          {NEWER}" in command(CELL.id, *words).out
 
 
-def test_a_run_that_can_not_be_read_is_no_green_one(red: JudgedRun, tmp_path: Path) -> None:
+def test_unreadable_run_is_not_the_last_green_one(red: JudgedRun, tmp_path: Path) -> None:
     work_dir = tmp_path / ".matrixci"
     (work_dir / "runs" / NEWER / "run.json").write_text("{")
     found = last_green(work_dir, red, CELL.id)
@@ -399,12 +399,12 @@ def test_a_run_that_can_not_be_read_is_no_green_one(red: JudgedRun, tmp_path: Pa
     assert found.id == OLD
 
 
-# Those that read it
+# Tools that read the files
 
 
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
-    """Return a folder with constraints, the same with hashes, and the wheels in `wheels`."""
+    """Return a folder with constraints, a version with hashes, and the wheels in `wheels`."""
     wheels = tmp_path / "wheels"
     wheels.mkdir()
     toy = write_wheel(wheels, "toy-1.0", ["tool"])
@@ -446,7 +446,7 @@ def read_by(reader: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_the_tools_take_it(written: Path, reader: str) -> None:
+def test_pip_and_uv_accept_the_files(written: Path, reader: str) -> None:
     done = read_by(reader, written)
     assert done.returncode == 0, done.stderr
     said = (done.stdout + done.stderr).replace("==", "-")
@@ -454,8 +454,8 @@ def test_the_tools_take_it(written: Path, reader: str) -> None:
     assert "tool-3.0" not in said
 
 
-# uv downloads nothing, and so holds nothing against hashes, where it only says what it would do.
-def test_pip_holds_what_it_would_install_against_the_hashes(written: Path) -> None:
+# A dry run of uv downloads nothing, so it does not check hashes.
+def test_pip_checks_the_hashes(written: Path) -> None:
     write_wheel(written / "wheels", "tool-2.0", ["other; python_version < '2'"])
     done = read_by("pip --require-hashes -r", written)
     assert done.returncode != 0

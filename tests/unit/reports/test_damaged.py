@@ -1,4 +1,4 @@
-"""A run's folder that something has happened to: each damage is named, and nothing crashes."""
+"""Damaged run folders: each damage is reported, and nothing crashes."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ TRUNCATED, VERSION, FOREIGN, MISSING, EMPTY = (
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return the folder of a run of which each of five results is damaged in another way."""
+    """Return the folder of a run with five results, each damaged in a different way."""
     copy = tmp_path / stored_runs.AFTER.name
     shutil.copytree(stored_runs.AFTER, copy)
     cells = copy / "cells"
@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
     return copy
 
 
-def test_each_damage_is_a_reason(folder: Path) -> None:
+def test_each_damaged_file_is_a_blocker(folder: Path) -> None:
     judged = stored_runs.judged(folder)
     assert judged.verdict is Verdict.NOT_READY
     assert exit_code(judged) is not ExitCode.READY
@@ -50,7 +50,7 @@ def test_each_damage_is_a_reason(folder: Path) -> None:
     assert "5 of 12 cells: missing" in reasons
 
 
-def test_a_missing_cell_alone_is_named(tmp_path: Path) -> None:
+def test_missing_cell_is_named(tmp_path: Path) -> None:
     copy = tmp_path / stored_runs.BEFORE.name
     shutil.copytree(stored_runs.BEFORE, copy)
     assert stored_runs.judged(copy).verdict is Verdict.READY
@@ -58,7 +58,7 @@ def test_a_missing_cell_alone_is_named(tmp_path: Path) -> None:
     assert stored_runs.judged(copy).reasons == (f"{MISSING}: missing",)
 
 
-def test_it_is_reported_in_every_format(folder: Path, tmp_path: Path) -> None:
+def test_damage_is_reported_in_every_format(folder: Path, tmp_path: Path) -> None:
     report = stored_runs.report(folder, for_release=True)
     paths = write_all(report, tmp_path / "report")
     assert len(paths) == len(FORMATS)
@@ -68,14 +68,14 @@ def test_it_is_reported_in_every_format(folder: Path, tmp_path: Path) -> None:
         assert "5 of 12 cells: missing" in text or path.name.startswith("badge")
 
 
-def test_a_damaged_baseline_is_compared_with_as_far_as_it_goes(folder: Path) -> None:
+def test_readable_cells_of_a_damaged_baseline_are_compared(folder: Path) -> None:
     judged = stored_runs.judged(stored_runs.AFTER, folder)
     assert judged.comparison
     assert judged.comparison.before_verdict is Verdict.NOT_READY
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"schema_version": 1}', "\x00"])
-def test_a_run_that_can_t_be_read_is_told(folder: Path, text: str) -> None:
+def test_unreadable_run_is_reported(folder: Path, text: str) -> None:
     (folder / "run.json").write_text(text)
     with pytest.raises(RunFilesError, match=r"run\.json: "):
         stored_runs.judged(folder)
@@ -84,7 +84,7 @@ def test_a_run_that_can_t_be_read_is_told(folder: Path, text: str) -> None:
 @pytest.mark.parametrize(
     "axes", [{}, {"python": ["3.12"]}, {"python": ["3.12"], "numpy": ["2.x"], "device": ["cpu"]}]
 )
-def test_a_run_whose_cells_have_no_place_in_its_table_is_told(
+def test_run_with_cells_outside_of_its_axes_is_reported(
     folder: Path, axes: dict[str, list[str]]
 ) -> None:
     run = json.loads((folder / "run.json").read_text())
@@ -93,7 +93,7 @@ def test_a_run_whose_cells_have_no_place_in_its_table_is_told(
         stored_runs.judged(folder)
 
 
-def test_files_that_are_gone_are_left_out(folder: Path) -> None:
+def test_missing_files_are_left_out(folder: Path) -> None:
     shutil.rmtree(folder / "locks")
     shutil.rmtree(folder / "logs")
     report = stored_runs.report(folder)
@@ -108,8 +108,8 @@ def test_locks_and_the_ends_of_logs_are_read() -> None:
     assert "py3.13-numpy1-cpu" not in report.locks
 
 
-def test_what_is_not_verified_is_green_in_no_format(tmp_path: Path) -> None:
-    """A run in which only some checks ran, all of them green, is no evidence for a release."""
+def test_unverified_run_is_not_green_in_any_format(tmp_path: Path) -> None:
+    """A run of only some checks is not evidence for a release, even if all of them pass."""
     copy = tmp_path / stored_runs.BEFORE.name
     shutil.copytree(stored_runs.BEFORE, copy)
     run = json.loads((copy / "run.json").read_text())

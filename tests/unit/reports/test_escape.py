@@ -1,4 +1,4 @@
-"""Whatever the text, it is no more than text where it is printed."""
+"""Any text is printed as plain text in every format."""
 
 import json
 import re
@@ -51,14 +51,14 @@ def kinds(tokens: list[Token]) -> set[str]:
 
 
 def plain(tokens: list[Token]) -> str:
-    """Return the text that a reader sees, code left out."""
+    """Return the text that a reader sees, without code."""
     children = [child for token in tokens for child in token.children or ()]
     return "".join(child.content for child in children if child.type in {"text", "text_special"})
 
 
 @QUICK
 @given(TEXTS)
-def test_text_made_visible_is_one_printable_line_without_a_command(text: str) -> None:
+def test_visible_text_is_one_printable_line_without_a_command(text: str) -> None:
     shown = escape.visible(text)
     assert all(char.isprintable() for char in shown)
     assert not COMMAND.search(shown)
@@ -66,9 +66,9 @@ def test_text_made_visible_is_one_printable_line_without_a_command(text: str) ->
 
 @QUICK
 @given(TEXTS, st.integers(1, 40))
-def test_no_command_comes_about_where_a_report_folds_a_line(text: str, width: int) -> None:
+def test_wrapped_line_cannot_become_a_command(text: str, width: int) -> None:
     shown = escape.visible(text)
-    # A terminal folds at spaces, or else anywhere; what acts is a known command's name.
+    # A terminal wraps at spaces or, in long words, anywhere. Only known commands have an effect.
     for line in (shown[start : start + width] for start in range(0, len(shown), width)):
         assert not re.match(r"\s*::(error|warning|notice|set-env|stop-commands)\b", line)
     assert not any(word.startswith("::") for word in shown.split())
@@ -76,7 +76,7 @@ def test_no_command_comes_about_where_a_report_folds_a_line(text: str, width: in
 
 @QUICK
 @given(TEXTS)
-def test_text_in_markdown_is_nothing_but_text(text: str) -> None:
+def test_markdown_text_has_no_markup(text: str) -> None:
     tokens = MARKDOWN.parse(f"{escape.markdown(text)}\n")
     assert kinds(tokens) <= {"paragraph_open", "paragraph_close", "inline", "text", "text_special"}
     seen = plain(tokens)
@@ -86,7 +86,7 @@ def test_text_in_markdown_is_nothing_but_text(text: str) -> None:
 
 @QUICK
 @given(TEXTS, TEXTS)
-def test_text_in_a_table_of_markdown_stays_in_its_cell(one: str, other: str) -> None:
+def test_markdown_text_stays_in_its_table_cell(one: str, other: str) -> None:
     row = f"| {escape.markdown(one)} | {escape.markdown_cell_code(other)} |"
     tokens = MARKDOWN.parse(f"| a | b |\n| --- | --- |\n{row}\n")
     assert kinds(tokens) <= HARMLESS
@@ -95,7 +95,7 @@ def test_text_in_a_table_of_markdown_stays_in_its_cell(one: str, other: str) -> 
 
 @QUICK
 @given(TEXTS)
-def test_text_in_a_list_of_markdown_begins_nothing(text: str) -> None:
+def test_markdown_text_in_a_list_starts_no_block(text: str) -> None:
     tokens = MARKDOWN.parse(f"- {escape.markdown(text)}\n")
     lists = {"bullet_list_open", "bullet_list_close", "list_item_open", "list_item_close"}
     assert kinds(tokens) <= HARMLESS | lists
@@ -104,7 +104,7 @@ def test_text_in_a_list_of_markdown_begins_nothing(text: str) -> None:
 
 @QUICK
 @given(TEXTS)
-def test_code_in_markdown_is_code_from_end_to_end(text: str) -> None:
+def test_markdown_code_is_code_from_end_to_end(text: str) -> None:
     (paragraph,) = [
         token
         for token in MARKDOWN.parse(f"x{escape.markdown_code(text)}x\n")
@@ -117,7 +117,7 @@ def test_code_in_markdown_is_code_from_end_to_end(text: str) -> None:
 
 @QUICK
 @given(TEXTS)
-def test_a_block_of_markdown_holds_all_lines(text: str) -> None:
+def test_markdown_block_contains_all_lines(text: str) -> None:
     (fence,) = MARKDOWN.parse(f"{escape.markdown_block(text)}\n")
     assert fence.type == "fence"
     assert fence.content == "\n".join(escape.visible_lines(text)) + "\n"
@@ -125,7 +125,7 @@ def test_a_block_of_markdown_holds_all_lines(text: str) -> None:
 
 @QUICK
 @given(TEXTS)
-def test_text_in_xml_is_read_as_it_is_shown(text: str) -> None:
+def test_xml_text_survives_a_round_trip(text: str) -> None:
     document = f'<a b="{escape.xml(text)}">{escape.xml_lines(text)}</a>'
     element = ET.fromstring(document)  # noqa: S314 - made here
     assert element.get("b") == escape.visible(text)
@@ -136,7 +136,7 @@ def test_text_in_xml_is_read_as_it_is_shown(text: str) -> None:
 
 @QUICK
 @given(TEXTS)
-def test_json_means_the_same_and_holds_no_command(text: str) -> None:
+def test_json_is_equivalent_and_contains_no_command(text: str) -> None:
     document = escape.json_text(json.dumps({text: text}, ensure_ascii=False))
     assert json.loads(document) == {text: text}
     assert "##[" not in document
@@ -144,7 +144,7 @@ def test_json_means_the_same_and_holds_no_command(text: str) -> None:
 
 @QUICK
 @given(TEXTS, TEXTS)
-def test_a_workflow_command_holds_one_title_and_one_message(title: str, text: str) -> None:
+def test_workflow_command_has_one_title_and_one_message(title: str, text: str) -> None:
     command = f"::error title={escape.command_property(title)}::{escape.command_data(text)}"
     assert "\n" not in command
     assert "\r" not in command
@@ -155,12 +155,12 @@ def test_a_workflow_command_holds_one_title_and_one_message(title: str, text: st
     assert not COMMAND.search(decoded)
 
 
-def test_what_is_long_is_cut_with_a_count() -> None:
+def test_long_text_is_cut_with_a_count() -> None:
     assert escape.cut("abc", 3) == "abc"
     assert escape.cut("abcdef", 3) == "abc… (3 more characters)"
 
 
-def test_the_id_of_a_check_is_shown_as_it_is() -> None:
+def test_check_id_is_unchanged() -> None:
     name = "test_a.py::TestIt::test_one[a-b]"
     assert escape.visible(name) == name
     assert escape.markdown_code(name) == f"`{name}`"

@@ -1,6 +1,6 @@
-"""Whatever the text, it is read as itself by what it is written for: shells, URLs, files, pages.
+"""Any text survives a round trip through shells, URLs, files and reports.
 
-The formats of the reports have theirs in reports/test_escape.py.
+The escaping functions of the reports are tested in test_escape.py.
 """
 
 import json
@@ -46,7 +46,7 @@ from matrixci.verdict.judge import judge
 from matrixci.verdict.judged import JudgedRun
 from matrixci.verdict.reproduce_command import anew_command, of_check, reproduce_command
 
-protocol = runpy.run_path(str(data_folder("harness") / "protocol.py"))  # plain files, in no package
+protocol = runpy.run_path(str(data_folder("harness") / "protocol.py"))  # not in a package
 QUICK = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 SLOW = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 PIECES = st.sampled_from(
@@ -66,7 +66,7 @@ FULL = LINES.filter(lambda text: text.strip() == text != "")
 
 @QUICK
 @given(TEXTS)
-def test_what_is_printable_stays_and_the_rest_is_shown(text: str) -> None:
+def test_printable_text_is_unchanged_and_the_rest_is_escaped(text: str) -> None:
     assert printable(text).isprintable()
     assert (printable(text) == text) is text.isprintable()
     assert printable(printable(text)) == printable(text)
@@ -74,7 +74,7 @@ def test_what_is_printable_stays_and_the_rest_is_shown(text: str) -> None:
 
 @QUICK
 @given(TEXTS | st.integers(400, 700).map("a\n".__mul__))
-def test_a_text_in_a_line_is_short_and_begins_as_it_did(text: str) -> None:
+def test_in_line_text_is_short_and_keeps_its_beginning(text: str) -> None:
     shown = in_line(text)
     assert shown.isprintable()
     assert shown == printable(text) or shown == f"{printable(text[:500])}…"
@@ -83,7 +83,7 @@ def test_a_text_in_a_line_is_short_and_begins_as_it_did(text: str) -> None:
 
 @QUICK
 @given(TEXTS | st.integers(100, 700).map("a\n".__mul__))
-def test_a_mistake_in_the_matrix_is_told_in_a_line(text: str) -> None:
+def test_mistake_in_a_matrix_is_one_line(text: str) -> None:
     shown = _printable(text)
     assert shown.isprintable()
     assert len(shown) <= 403
@@ -92,10 +92,10 @@ def test_a_mistake_in_the_matrix_is_told_in_a_line(text: str) -> None:
 
 @QUICK
 @given(TEXTS, st.integers(0, 20))
-def test_what_is_cut_is_counted(text: str, most: int) -> None:
+def test_cut_characters_are_counted(text: str, most: int) -> None:
     left_out = len(text) - most
-    told = f"… ({left_out} more characters)" if left_out > 0 else ""
-    assert cut(text, most) == f"{text[:most]}{told}"
+    suffix = f"… ({left_out} more characters)" if left_out > 0 else ""
+    assert cut(text, most) == f"{text[:most]}{suffix}"
 
 
 # Credentials
@@ -103,14 +103,14 @@ def test_what_is_cut_is_counted(text: str, most: int) -> None:
 
 @QUICK
 @given(TEXTS)
-def test_what_was_redacted_is_not_redacted_again(text: str) -> None:
+def test_redaction_is_idempotent(text: str) -> None:
     shown = redact(f"https://me:{text}@host.example/?token={text}&a=1 {text}")
     assert redact(shown) == shown
 
 
 @SLOW
 @given(st.binary(max_size=60), st.binary(max_size=60))
-def test_a_file_of_any_bytes_is_redacted_and_keeps_the_others(before: bytes, after: bytes) -> None:
+def test_redaction_of_a_file_keeps_all_other_bytes(before: bytes, after: bytes) -> None:
     assume(not any(each in before + after for each in (b"@", b":", b"=", b"/")))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "log"
@@ -124,7 +124,7 @@ def test_a_file_of_any_bytes_is_redacted_and_keeps_the_others(before: bytes, aft
 
 @QUICK
 @given(st.lists(TEXTS, min_size=1, max_size=6))
-def test_a_command_that_is_shown_has_its_words_in_a_shell(words: list[str]) -> None:
+def test_shown_command_has_the_same_words_in_a_shell(words: list[str]) -> None:
     shown = visible(shlex.join(words))
     assert shown.isprintable()
     assert len(shlex.split(shown)) == len(words)
@@ -134,13 +134,13 @@ def test_a_command_that_is_shown_has_its_words_in_a_shell(words: list[str]) -> N
 
 @QUICK
 @given(st.lists(TEXTS, min_size=1, max_size=6))
-def test_a_command_on_the_page_has_its_words_in_a_shell(words: list[str]) -> None:
+def test_command_on_the_page_has_the_same_words_in_a_shell(words: list[str]) -> None:
     assert shlex.split(" ".join(map(quoted, words))) == [printable(word) for word in words]
 
 
 @QUICK
 @given(FULL, FULL, FULL)
-def test_a_reproduction_names_the_cell_the_check_and_the_home(
+def test_reproduce_command_names_cell_check_and_work_dir(
     cell: str, check: str, work_dir: str
 ) -> None:
     assume(not any(word.startswith("--") for word in (cell, check, work_dir)))
@@ -153,7 +153,7 @@ def test_a_reproduction_names_the_cell_the_check_and_the_home(
 
 @QUICK
 @given(FULL, st.sampled_from(["--matrix", "--checks", "--base", "--work-dir"]), st.booleans())
-def test_an_option_of_a_command_is_found_again(value: str, option: str, joined: bool) -> None:  # noqa: FBT001
+def test_option_of_a_command_is_found(value: str, option: str, joined: bool) -> None:  # noqa: FBT001
     command = ("matrix", f"{option}={value}") if joined else ("matrix", option, value)
     assume(joined or not value.startswith("--"))
     assert given_of(command, option) == value
@@ -162,7 +162,7 @@ def test_an_option_of_a_command_is_found_again(value: str, option: str, joined: 
 
 @QUICK
 @given(st.lists(TEXTS, max_size=5))
-def test_the_command_of_a_run_is_given_back(words: list[str]) -> None:
+def test_command_of_a_run_survives_a_round_trip(words: list[str]) -> None:
     run = a_run(command=words)
     argv = shlex.split(reproduce_all(JUDGED.model_copy(update={"run": run})))
     expected = [*(words or ["matrix"]), "--as-of", f"{run.began:%Y-%m-%d}"]
@@ -171,7 +171,7 @@ def test_the_command_of_a_run_is_given_back(words: list[str]) -> None:
 
 @SLOW
 @given(ENCODABLE.map(lambda text: text.replace("\0", "")))
-def test_a_setting_of_the_index_is_what_a_shell_reads(value: str) -> None:
+def test_index_setting_is_unchanged_by_a_shell(value: str) -> None:
     script = _as_shell({"UV_INDEX": value, "AFTER": "it"}) + 'printf %s "$UV_INDEX$AFTER"'
     done = subprocess.run(["sh"], input=script.encode(), capture_output=True, check=True)
     assert done.stdout.decode() == f"{value}it"
@@ -181,7 +181,7 @@ def test_a_setting_of_the_index_is_what_a_shell_reads(value: str) -> None:
 @given(LINES)
 @example('a"b\\c$d')
 @example("$(id) ${HOME} \\")
-def test_a_label_is_what_a_dockerfile_reads(value: str) -> None:
+def test_label_is_unchanged_by_a_dockerfile(value: str) -> None:
     found = re.fullmatch(r'LABEL name="((?:[^"\\$]|\\["\\$])*)"', label_instruction("name", value))
     assert found
     assert re.sub(r"\\(.)", r"\1", found[1]) == value
@@ -192,7 +192,7 @@ def test_a_label_is_what_a_dockerfile_reads(value: str) -> None:
 
 @QUICK
 @given(FULL.filter(lambda text: "/" not in text))
-def test_the_name_of_a_wheel_survives_its_address(name: str) -> None:
+def test_wheel_name_survives_its_url(name: str) -> None:
     subject = Subject(name="toy", spec="toy", requirement="toy", wheel=name)
     pin = Pin(name="toy", version="1.0", url=None, hashes=("sha256:00",), via=())
     (own,) = with_subjects_wheel(Lock(pins=(pin,), torch_backend=None), subject).pins
@@ -216,7 +216,7 @@ def test_the_name_of_a_wheel_survives_its_address(name: str) -> None:
         unique_by=lambda each: each[0],
     )
 )
-def test_a_lock_is_read_back_as_it_was_written(
+def test_lock_is_unchanged_by_a_round_trip(
     pins: list[tuple[str, str, list[str], list[str]]],
 ) -> None:
     lock = Lock(
@@ -232,7 +232,7 @@ def test_a_lock_is_read_back_as_it_was_written(
 
 @SLOW
 @given(FULL.filter(lambda text: "/" not in text and text not in {".", ".."} and len(text) < 60))
-def test_the_file_of_a_history_may_have_any_name(name: str) -> None:
+def test_history_file_may_have_any_name(name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         history_file._open(Path(folder) / name, "rwc", 1.0).close()
         assert [path.name for path in Path(folder).iterdir()] == [name]
@@ -241,7 +241,7 @@ def test_the_file_of_a_history_may_have_any_name(name: str) -> None:
 @QUICK
 @given(TEXTS | st.from_regex(r"[\w.-]{1,9}/[\w.-]{1,9}#[0-9]{1,10}", fullmatch=True))
 @example("owner/name#12")
-def test_a_link_goes_to_an_issue_and_nowhere_else(reference: str) -> None:
+def test_link_goes_to_an_issue_only(reference: str) -> None:
     link = link_of(reference)
     if link is not None:
         assert re.fullmatch(
@@ -255,7 +255,7 @@ def test_a_link_goes_to_an_issue_and_nowhere_else(reference: str) -> None:
 
 @QUICK
 @given(st.dictionaries(st.text(max_size=5), TEXTS, max_size=3))
-def test_a_record_of_the_harness_is_one_line(record: dict[str, str]) -> None:
+def test_record_of_the_harness_is_one_line(record: dict[str, str]) -> None:
     line = protocol["encode"](record)
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
@@ -265,18 +265,18 @@ def test_a_record_of_the_harness_is_one_line(record: dict[str, str]) -> None:
 
 @QUICK
 @given(TEXTS)
-def test_what_a_result_file_says_is_read_as_it_was_said(text: str) -> None:
+def test_result_file_survives_a_round_trip(text: str) -> None:
     begin = {"kind": "begin", "id": text, "at": "2026-11-21T10:00:00+00:00"}
     found = result_file._parsed(protocol["encode"](begin).rstrip(b"\n"))
     assert found.kind == "begin"
     assert found.id == text.encode("utf-8", "replace").decode()
 
 
-# Reports, each read by a reader of its format
+# Reports, each parsed in its format
 
 
 def judged_with(text: str) -> JudgedRun:
-    """Return a judged run of which a container said a text, in every place."""
+    """Return a judged run in which every string from a container is the same text."""
     cell = a_cell()
     checks = (
         a_check(f"test_a.py::test_{text}", CheckOutcome.FAILED, claim=text, message=text),
@@ -315,7 +315,7 @@ PLAIN = Tags(html.render(report_with("x"))).tags
 
 @SLOW
 @given(ENCODABLE.filter(bool))
-def test_a_page_has_the_same_elements_whatever_was_said(text: str) -> None:
+def test_page_has_the_same_elements_for_any_text(text: str) -> None:
     page = Tags(html.render(report_with(text)))
     assert page.tags == PLAIN
     assert f"tier {printable(text)}" in page.text or len(text) > 400
@@ -323,7 +323,7 @@ def test_a_page_has_the_same_elements_whatever_was_said(text: str) -> None:
 
 @QUICK
 @given(st.recursive(TEXTS, lambda inner: st.lists(inner, max_size=3), max_leaves=6))
-def test_data_in_a_script_is_read_as_it_was_and_ends_no_script(value: object) -> None:
+def test_script_data_survives_a_round_trip_and_ends_no_script(value: object) -> None:
     script = as_script({"a": value})
     assert json.loads(script) == {"a": value}
     assert script.isascii()
@@ -332,7 +332,7 @@ def test_data_in_a_script_is_read_as_it_was_and_ends_no_script(value: object) ->
 
 @SLOW
 @given(ENCODABLE)
-def test_junit_names_each_check_as_it_is_shown(text: str) -> None:
+def test_junit_names_each_check_as_shown(text: str) -> None:
     root = ET.fromstring(junit.render(report_with(text)))  # noqa: S314 - made here
     names = [case.get("name") for case in root.iter("testcase")]
     assert visible(f"test_{text}") in names
@@ -341,14 +341,14 @@ def test_junit_names_each_check_as_it_is_shown(text: str) -> None:
 
 @SLOW
 @given(ENCODABLE)
-def test_json_is_the_judged_run(text: str) -> None:
+def test_json_equals_the_judged_run(text: str) -> None:
     report = report_with(text)
     assert JudgedRun.model_validate_json(json_report.render(report)) == report.judged
 
 
 @SLOW
 @given(ENCODABLE)
-def test_sarif_names_each_check_as_it_is_shown(text: str) -> None:
+def test_sarif_names_each_check_as_shown(text: str) -> None:
     (run,) = json.loads(sarif.render(report_with(text)))["runs"]
     assert visible(f"test_a.py::test_{text}") in {each["ruleId"] for each in run["results"]}
 
@@ -365,7 +365,7 @@ def test_each_annotation_is_one_line_and_one_command(text: str) -> None:
 
 @SLOW
 @given(ENCODABLE)
-def test_a_badge_shows_the_version_as_it_is(text: str) -> None:
+def test_badge_shows_the_version_unchanged(text: str) -> None:
     cell = a_cell()
     lock = a_lock({"transformers": text})
     judged = judge(a_run((cell,)), {cell.id: a_result(cell, lock=lock)}, (), date(2026, 1, 1))
@@ -378,7 +378,7 @@ def test_a_badge_shows_the_version_as_it_is(text: str) -> None:
 
 @QUICK
 @given(TEXTS, TEXTS)
-def test_code_in_markdown_has_a_fence_that_is_not_within(one: str, other: str) -> None:
+def test_markdown_code_does_not_contain_its_fence(one: str, other: str) -> None:
     shown = markdown_code(shlex.join([one, other]))
     fence = shown[: len(shown) - len(shown.lstrip("`"))]
     assert fence not in re.findall("`+", shown[len(fence) : -len(fence)])
@@ -386,7 +386,7 @@ def test_code_in_markdown_has_a_fence_that_is_not_within(one: str, other: str) -
 
 @SLOW
 @given(ENCODABLE)
-def test_constraints_are_the_lock_whatever_is_said_at_their_head(text: str) -> None:
+def test_constraints_equal_the_lock_for_any_header(text: str) -> None:
     cell = a_cell()
     lock = Lock(pins=parse_lock("toy==1.0\n"), torch_backend=None)
     with tempfile.TemporaryDirectory() as folder:

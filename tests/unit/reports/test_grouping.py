@@ -21,51 +21,51 @@ def grouped(*of_cells: Sequence[CheckResult]) -> list[CheckGroup]:
     return merge_similar(failures(judge(run, results, (), date(2026, 1, 1))))
 
 
-def told(groups: Sequence[CheckGroup]) -> list[str]:
+def ids_of(groups: Sequence[CheckGroup]) -> list[str]:
     return [f"{group.check.id}{group.more}" for group in groups]
 
 
-def test_instances_of_one_claim_are_one() -> None:
+def test_instances_of_one_check_are_merged() -> None:
     checks = [a_check(f"a.py::x[{n}]", BAD, message=f"seen: {n}") for n in range(3)]
-    assert told(grouped([*checks, a_check("a.py::x[3]"), a_check("a.py::y", BAD)])) == [
+    assert ids_of(grouped([*checks, a_check("a.py::x[3]"), a_check("a.py::y", BAD)])) == [
         "a.py::x[0] and 2 more of its 4 instances",
         "a.py::y",
     ]
 
 
-def test_checks_that_say_the_same_are_one() -> None:
+def test_checks_with_the_same_message_are_merged() -> None:
     checks = [
         a_check("a.py::x[0]", BAD, message=BROKEN),
         a_check("a.py::y", BAD, message=BROKEN),
         a_check("a.py::x[1]", BAD, message="seen: something else"),
     ]
-    assert told(grouped(checks)) == [
+    assert ids_of(grouped(checks)) == [
         "a.py::x[0] and 1 other check with the same message",
         "a.py::x[1]",
     ]
 
 
-def test_what_fails_elsewhere_or_otherwise_is_another() -> None:
+def test_other_cells_or_outcomes_are_not_merged() -> None:
     first = [a_check("a.py::x[0]", BAD, message=BROKEN), a_check("a.py::x[1]", BAD, message=BROKEN)]
     second = [a_check("a.py::x[0]", BAD, message=BROKEN)]
     crashed = [a_check("a.py::x[2]", CheckOutcome.CRASHED, message=BROKEN)]
-    assert told(grouped([*first, *crashed], second)) == ["a.py::x[0]", "a.py::x[1]", "a.py::x[2]"]
+    assert ids_of(grouped([*first, *crashed], second)) == ["a.py::x[0]", "a.py::x[1]", "a.py::x[2]"]
 
 
-def test_checks_without_a_message_say_nothing_alike() -> None:
-    assert told(grouped([a_check("a.py::x", BAD), a_check("a.py::y", BAD)])) == [
+def test_checks_without_a_message_are_not_merged() -> None:
+    assert ids_of(grouped([a_check("a.py::x", BAD), a_check("a.py::y", BAD)])) == [
         "a.py::x",
         "a.py::y",
     ]
 
 
-def test_two_causes_are_two() -> None:
+def test_two_causes_are_two_groups() -> None:
     checks = [
         a_check(f"a.py::{name}", BAD, message=message)
         for message, names in ((BROKEN, "xy"), ("seen: another", "vw"))
         for name in names
     ]
-    assert told(grouped(checks)) == [
+    assert ids_of(grouped(checks)) == [
         "a.py::x and 1 other check with the same message",
         "a.py::v and 1 other check with the same message",
     ]

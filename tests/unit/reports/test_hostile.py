@@ -1,4 +1,4 @@
-"""Whatever a container said, no format is broken by it and nothing in one acts."""
+"""Hostile text from a container breaks no format and has no effect in it."""
 
 import io
 import json
@@ -35,7 +35,7 @@ REPORT = Report(judged=JUDGED, folder=hostile_runs.EVIL)
 
 
 def texts() -> Iterator[tuple[str, str]]:
-    """Yield each text that is made of the run, with the name of its format."""
+    """Yield each report of the run with the name of its format."""
     for name, each in FORMATS.items():
         yield name, "".join(each.chunks(REPORT))
     for name, render in comparison.FORMATS.items():
@@ -52,7 +52,7 @@ def texts() -> Iterator[tuple[str, str]]:
 TEXTS = dict(texts())
 
 
-def test_the_run_is_worth_the_trouble() -> None:
+def test_hostile_run_covers_every_kind_of_result() -> None:
     outcomes = {check.outcome for cell in JUDGED.cells for check in cell.checks}
     assert {"failed", "crashed", "known-issue", "unexpected-pass", "flaky", "missing"} <= outcomes
     assert len({cell.outcome for cell in JUDGED.cells}) > 4
@@ -61,10 +61,10 @@ def test_the_run_is_worth_the_trouble() -> None:
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_no_character_of_control_is_left(name: str) -> None:
+def test_no_control_character_is_left(name: str) -> None:
     allowed = "\n" if not name.endswith("json") else "\n\u202e\ufffe\u0085"
     rest = {char for char in TEXTS[name] if not char.isprintable()} - {*allowed, "\u200b"}
-    if name in {"json", "compare-json"}:  # data as it is, in JSON's own escapes
+    if name in {"json", "compare-json"}:  # unchanged data, escaped by JSON
         rest -= {"\u202e", "\ufffe", "\x85"}
     assert not rest
 
@@ -72,7 +72,7 @@ def test_no_character_of_control_is_left(name: str) -> None:
 @pytest.mark.parametrize(
     "name", [name for name in TEXTS if not name.endswith("html")]
 )  # no log has a page
-def test_no_line_is_a_command_to_a_runner(name: str) -> None:
+def test_no_line_is_a_runner_command(name: str) -> None:
     text = TEXTS[name]
     assert "##[" not in text
     if "github" not in name:
@@ -81,7 +81,7 @@ def test_no_line_is_a_command_to_a_runner(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in TEXTS if "github" in name])
-def test_each_annotation_is_one_command_of_ours(name: str) -> None:
+def test_each_annotation_is_one_expected_command(name: str) -> None:
     for line in TEXTS[name].splitlines():
         assert re.fullmatch(
             r"::(notice|warning|error) (file=[^:,]+,(line=\d+,)?)?title=[^:,]+::.*", line
@@ -101,13 +101,13 @@ def test_junit_is_valid(name: str) -> None:
             assert int(suite.attrib[kind]) == sum(case.find(tag) is not None for case in cases)
 
 
-def test_the_json_is_the_judged_run() -> None:
+def test_json_report_equals_the_judged_run() -> None:
     assert JudgedRun.model_validate_json(TEXTS["json"]) == JUDGED
     assert Comparison.model_validate_json(TEXTS["compare-json"]) == JUDGED.comparison
 
 
 @pytest.mark.parametrize("name", ["shields", "sarif", "compare-shields"])
-def test_json_is_json(name: str) -> None:
+def test_json_formats_are_valid(name: str) -> None:
     assert json.loads(TEXTS[name])
 
 
@@ -123,7 +123,7 @@ def test_sarif_names_no_file_outside_of_the_checks() -> None:
         assert ".." not in uri.split("/")
 
 
-def test_the_badge_is_a_picture_and_nothing_else() -> None:
+def test_badge_contains_svg_shapes_only() -> None:
     root = ET.fromstring(TEXTS["badge"])  # noqa: S314 - made here
     assert {element.tag for element in root.iter()} == {
         f"{SVG}{tag}" for tag in ("svg", "title", "rect", "g", "text")
@@ -133,7 +133,7 @@ def test_the_badge_is_a_picture_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("name", ["markdown", "compare-markdown"])
-def test_markdown_holds_no_link_no_picture_and_no_html(name: str) -> None:
+def test_markdown_contains_no_link_image_or_html(name: str) -> None:
     tokens = MARKDOWN.parse(TEXTS[name])
     children = [child for token in tokens for child in token.children or ()]
     assert not ACTS & {token.type for token in (*tokens, *children)}
@@ -156,14 +156,14 @@ def test_markdown_holds_no_link_no_picture_and_no_html(name: str) -> None:
                 pass
 
 
-def test_markdown_stays_below_what_is_shown_and_tells_what_is_left_out() -> None:
+def test_markdown_stays_below_the_limit_and_counts_what_is_left_out() -> None:
     judged = hostile_runs.the_run(count=400)
     text = markdown.render(Report(judged=judged, folder=hostile_runs.EVIL))
     assert len(text.encode()) < markdown.LIMIT
     assert re.search(r"… and \d+ more; the JSON report lists all of them", text)
 
 
-def test_markdown_stays_below_it_where_every_section_is_full() -> None:
+def test_markdown_stays_below_the_limit_if_every_section_is_full() -> None:
     judged = hostile_runs.the_run(count=100)
     assert judged.comparison is not None
     long = tuple(f"{number} {'€' * 500}" for number in range(2000))
@@ -204,12 +204,12 @@ def test_markdown_stays_below_it_where_every_section_is_full() -> None:
         }
     )
     text = markdown.render(Report(judged=full, folder=hostile_runs.EVIL))
-    told = text.count("the JSON report lists all of them")
-    assert told >= 10
+    count = text.count("the JSON report lists all of them")
+    assert count >= 10
     assert len(text.encode()) < markdown.LIMIT
 
 
-def test_no_file_outside_of_the_run_s_folder_is_read(tmp_path: Path) -> None:
+def test_no_file_outside_of_the_run_folder_is_read(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/passwd").write_text("secret")
     folder = tmp_path / "runs/one"

@@ -1,4 +1,4 @@
-"""Where SARIF, annotations and JUnit say that a finding is."""
+"""Tests of the locations of findings in SARIF, annotations and JUnit."""
 
 import json
 from datetime import UTC, date, datetime
@@ -86,14 +86,14 @@ def annotated(report: Report) -> str:
     return found[0].split("::")[1].partition(",title=")[0]
 
 
-def test_a_failure_is_at_the_line_of_its_check() -> None:
+def test_failure_is_at_the_line_of_its_check() -> None:
     report = reported(FAILS)
     assert places(report)[FAILS.id] == ("ci/checks/test_a.py", 12)
     assert annotated(report) == "error file=ci/checks/test_a.py,line=12"
     assert "Loaders raise no errors.\ntest_a.py:12\n" in junit.render(report)
 
 
-def test_a_failure_of_unknown_line_is_at_its_file() -> None:
+def test_failure_without_a_line_is_at_its_file() -> None:
     report = reported(UNKNOWN)
     assert places(report)[UNKNOWN.id] == ("ci/checks/test_a.py", 1)
     assert annotated(report) == "error file=ci/checks/test_a.py"
@@ -109,7 +109,7 @@ def test_a_failure_of_unknown_line_is_at_its_file() -> None:
         ("../checks", None, None),
     ],
 )
-def test_an_annotation_names_no_file_outside_of_the_repository(
+def test_annotation_names_no_file_outside_of_the_repository(
     folder: str | None, commit: str | None, file: str | None
 ) -> None:
     report = reported(FAILS, folder, commit=commit)
@@ -120,12 +120,12 @@ def test_an_annotation_names_no_file_outside_of_the_repository(
     assert places(report)[FAILS.id] == (file or "checks/test_a.py", 12)
 
 
-def test_a_claim_and_what_came_of_it_are_one_sentence() -> None:
+def test_claim_and_outcome_are_one_sentence() -> None:
     text = sarif_results(reported(FAILS))[FAILS.id]["message"]["text"]
     assert text.startswith("Loaders raise no errors: failed in 1 cell: ")
 
 
-def test_a_cell_that_ended_in_a_check_is_at_that_check() -> None:
+def test_cell_that_ended_during_a_check_is_at_that_check() -> None:
     run = a_run()
     under_way = a_check(
         "test_b.py::test_big", CheckOutcome.MISSING, reason="never ended", began=BEGAN, line=7
@@ -138,7 +138,7 @@ def test_a_cell_that_ended_in_a_check_is_at_that_check() -> None:
     assert annotated(report) == "error file=ci/checks/test_b.py,line=7"
 
 
-def test_what_no_check_explains_is_at_the_matrix_that_was_named() -> None:
+def test_finding_without_a_check_is_at_the_matrix() -> None:
     run = a_run()
     result = a_result(run.cells[0], CellOutcome.BLOCKED, (), reason=Reason.BUILD)
     report = reported(FAILS, result=result, command=("matrix", "--matrix", "ci/matrix.yaml"))

@@ -46,11 +46,11 @@ SCRIPTS = sorted(path.name for path in TEMPLATES.iterdir() if path.name.endswith
 
 @dataclass
 class Parsed(HTMLParser):
-    """A page as a browser's parser takes it apart."""
+    """The elements and texts of a parsed page."""
 
     tags: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
     texts: list[tuple[str, str]] = field(default_factory=list)
-    """element and its text, in order"""
+    """elements with their text, in order"""
     _open: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -114,7 +114,7 @@ def a_report(*checks: CheckResult, trends: Mapping[str, Trend] | None = None) ->
     return Report(judged=judged, folder=FOLDER, trends=trends)
 
 
-def test_page_asks_for_nothing_from_anywhere() -> None:
+def test_page_loads_no_resources() -> None:
     page = parsed(render(demo_report()))
     assert not {"link", "img", "iframe", "object", "embed", "form", "base"} & {
         t for t, _ in page.tags
@@ -129,7 +129,7 @@ def test_page_asks_for_nothing_from_anywhere() -> None:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_scripts_know_no_way_from_text_to_code_or_network(name: str) -> None:
+def test_scripts_cannot_run_text_or_use_the_network(name: str) -> None:
     script = (TEMPLATES / name).read_text(encoding="utf-8")
     ways = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|DOMParser"
     assert not re.search(ways, script)
@@ -139,7 +139,7 @@ def test_scripts_know_no_way_from_text_to_code_or_network(name: str) -> None:
     assert "</script" not in script
 
 
-def test_policy_allows_this_style_and_this_script_alone() -> None:
+def test_policy_allows_this_style_and_this_script_only() -> None:
     page = parsed(render(demo_report()))
     policy = next(m["content"] for m in page.all("meta") if m.get("http-equiv"))
     _, script = page.text("script")
@@ -159,7 +159,7 @@ def test_every_script_is_in_the_page() -> None:
         assert (TEMPLATES / name).read_text(encoding="utf-8") in script
 
 
-def test_hostile_strings_change_nothing_of_the_structure() -> None:
+def test_hostile_strings_do_not_change_the_structure() -> None:
     text = render(hostile_report())
     page = parsed(text)
     assert len(page.all("script")) == len(page.text("script")) == 2
@@ -169,10 +169,10 @@ def test_hostile_strings_change_nothing_of_the_structure() -> None:
         assert not (attributes.get("href") or "").startswith("javascript")
     assert "49" not in page.text("h1")[0]
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2028\u2029\u2066-\u2069]", text)
-    text.encode("utf-8")  # a lone surrogate would not be
+    text.encode("utf-8")  # fails for a lone surrogate
 
 
-def test_hostile_strings_are_kept_as_they_are_in_the_data() -> None:
+def test_hostile_strings_are_unchanged_in_the_data() -> None:
     text = render(hostile_report())
     script = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
     assert script is not None
@@ -182,11 +182,11 @@ def test_hostile_strings_are_kept_as_they_are_in_the_data() -> None:
     assert {text for text, _ in document["messages"]} >= set(ATTACKS)
 
 
-def test_same_report_is_the_same_page() -> None:
+def test_page_is_deterministic() -> None:
     assert render(demo_report()) == render(demo_report())
 
 
-def test_what_is_read_first_is_as_stored(same_as: Callable[[Path, str], None]) -> None:
+def test_html_of_the_page_equals_its_snapshot(same_as: Callable[[Path, str], None]) -> None:
     page = parsed(render(demo_report()))
     lines = [
         f"{tag}: {' '.join(text.split())}"
@@ -197,7 +197,7 @@ def test_what_is_read_first_is_as_stored(same_as: Callable[[Path, str], None]) -
     same_as(GOLDEN, seen)
 
 
-def test_checks_are_a_character_each_and_more_only_where_they_did_not_pass() -> None:
+def test_passed_check_takes_one_character() -> None:
     document = data_of(render(demo_report()))
     cell = cell_of(document, "py3.12-numpy2-cuda")
     codes = {row[0]: row[1] for row in document["checkOutcomes"]}
@@ -214,7 +214,7 @@ def test_checks_are_a_character_each_and_more_only_where_they_did_not_pass() -> 
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.0004, 0.001, 0.25, 1, 59.9, 3600, 90_000])
-def test_duration_is_kept_to_half_a_hundredth(seconds: float) -> None:
+def test_duration_is_accurate_to_half_a_percent(seconds: float) -> None:
     check = a_check(
         began="2026-11-21T10:00:00Z",
         ended=f"2026-11-{21 + int(seconds // 86400)}T{10 + int(seconds % 86400 // 3600):02}:"
@@ -232,11 +232,11 @@ def test_page_of_many_cells_is_small() -> None:
     report = large_report(1000, 60)
     bare = replace(report, locks={}, logs={})
     page = render(bare)
-    # Durations are 120 characters a cell; the rest of it has to be of their size.
+    # Durations take 120 characters per cell, and the rest must be about as small.
     assert len(page) < 100_000 + 1000 * 500
 
 
-def test_same_lock_is_embedded_once() -> None:
+def test_shared_lock_is_embedded_once() -> None:
     document = data_of(render(large_report(200, 2)))
     assert len(document["locks"]) == 50
     assert len(document["cells"]) == 200
@@ -252,7 +252,7 @@ def test_logs_beyond_the_budget_are_left_out_and_counted() -> None:
     assert page.left_out == (f"{70 - len(with_log)} logs",)
 
 
-def test_text_is_cut_and_says_how_much_is_missing() -> None:
+def test_long_text_is_cut_and_counted() -> None:
     texts = Texts(budget=100, longest=10)
     assert texts.add("a", lambda: "0123456789abc") == 0
     assert texts.add("b", lambda: "0123456789abc", end=True) == 1
@@ -261,14 +261,14 @@ def test_text_is_cut_and_says_how_much_is_missing() -> None:
     assert texts.items == [("0123456789", 3), ("3456789abc", 3)]
 
 
-def test_text_is_counted_as_it_is_written() -> None:
+def test_budget_counts_escaped_characters() -> None:
     texts = Texts(budget=100, longest=1000)
     assert texts.add("markup", lambda: "<" * 20) == 0
     assert texts.add("more", lambda: pytest.fail("there is no room for it")) is None
     assert texts.left_out == 1
 
 
-def test_pool_has_each_item_once() -> None:
+def test_pool_contains_each_item_once() -> None:
     pool: Pool[str] = Pool()
     assert [pool.add(item) for item in "abcab"] == [0, 1, 2, 0, 1]
     assert pool.items == ["a", "b", "c"]
@@ -295,11 +295,11 @@ def test_pool_has_each_item_once() -> None:
         (None, None),
     ],
 )
-def test_only_an_issue_of_a_repository_is_a_link(reference: str | None, link: str | None) -> None:
+def test_only_issue_references_become_links(reference: str | None, link: str | None) -> None:
     assert link_of(reference) == link
 
 
-def test_every_outcome_has_a_word_a_glyph_and_a_tone() -> None:
+def test_every_outcome_has_a_word_a_symbol_and_a_tone() -> None:
     words = outcome_legend()
     assert [row[1] for row in words["cellOutcomes"]] == list(CellOutcome)
     assert [row[1] for row in words["checkOutcomes"]] == list(CheckOutcome)
@@ -310,7 +310,7 @@ def test_every_outcome_has_a_word_a_glyph_and_a_tone() -> None:
     assert GATE_GLYPHS.keys() == set(GateOutcome)
 
 
-def test_run_without_cells_is_a_page() -> None:
+def test_run_without_cells_has_a_page() -> None:
     judged = JudgedRun(
         run=a_run([], axes={}), cells=(), verdict=Verdict.NOT_READY, reasons=("none",), remarks=()
     )
@@ -319,26 +319,26 @@ def test_run_without_cells_is_a_page() -> None:
     assert data_of(page)["cells"] == []
 
 
-def test_ready_run_says_so() -> None:
+def test_ready_run_has_no_blockers() -> None:
     page = parsed(render(a_report(a_check())))
     assert "READY" in page.text("title")[0]
     assert "No blockers" in page.text("h2")
 
 
-def test_columns_say_where_no_gpu_was() -> None:
+def test_columns_without_a_gpu_are_marked() -> None:
     axes = {name: titles for name, _, titles in data_of(render(demo_report()))["axes"]}
     assert axes["device"] == ["cpu", "cuda (no GPU on this engine)"]
     assert axes["numpy"] == ["1.x", "2.x"]
 
 
-def test_note_names_the_version_that_is_not_of_most_cells_and_why() -> None:
+def test_note_names_the_differing_version_and_the_reason() -> None:
     document = data_of(render(demo_report()))
     note = document["strings"][cell_of(document, "py3.10-numpy2-cpu")["note"]]
     assert note == "transformers 5.20.2 (5.23.0 needs Python >= 3.11)"
     assert document["strings"][cell_of(document, "py3.12-numpy2-cpu")["note"]] == ""
 
 
-def test_cell_tells_how_often_it_was_tried_and_where_its_bill_of_materials_is() -> None:
+def test_cell_has_its_attempts_and_its_sbom() -> None:
     document = data_of(render(demo_report()))
     cell = cell_of(document, "py3.12-numpy2-cpu")
     assert (cell["attempts"], cell["sbom_file"]) == (2, "sboms/py3.12-numpy2-cpu.cdx.json")
@@ -354,33 +354,33 @@ def test_page_names_the_tier() -> None:
 
 
 def command_of_check(check_id: str) -> str:
-    """Return what the page appends to the command of a cell for a check."""
+    """Return the part of a check's command that follows the command of its cell."""
     document = data_of(render(a_report(a_check(check_id))))
     cell = cell_of(document, a_cell().id)
     assert document["lists"][cell["command"]] == ["nox", "-s", "matrix", "--", "--cell", "\0"]
     return str(named(document, "check", document["checks"][0])["command"])
 
 
-def test_command_of_a_check_names_it_by_its_id() -> None:
+def test_command_of_a_check_contains_its_id() -> None:
     assert command_of_check("test_a.py::test_x[a b]") == " --check 'test_a.py::test_x[a b]'"
     assert command_of_check("test_a.py::TestA::test_x") == " --check test_a.py::TestA::test_x"
 
 
 def test_command_is_quoted_for_a_shell() -> None:
-    # What holds a blank outside of brackets is no id to --check.
+    # --check accepts no id with a space outside of brackets.
     assert command_of_check("test_a.py::test_$(rm x)[1]") == " --check 'test_$(rm x)'"
 
 
 @pytest.mark.parametrize("report", [demo_report(), hostile_report()], ids=["demo", "hostile"])
-def test_command_is_what_a_shell_takes_it_for_whatever_the_cell_is_called(report: Report) -> None:
+def test_command_is_correct_in_a_shell_for_any_cell_id(report: Report) -> None:
     document = data_of(render(report))
     for row, judged in zip(document["cells"], report.judged.cells, strict=True):
         words = document["lists"][named(document, "cell", row)["command"]]
-        told = " ".join(judged.cell.id if word == "\0" else word for word in words)
-        assert shlex.split(told) == [printable(word) for word in judged.reproduce]
+        command = " ".join(judged.cell.id if word == "\0" else word for word in words)
+        assert shlex.split(command) == [printable(word) for word in judged.reproduce]
 
 
-def test_metrics_that_are_no_numbers_are_none() -> None:
+def test_metrics_that_are_not_finite_are_none() -> None:
     trends = {a_cell().id: Trend(outcomes=("passed",), metrics={"f": (1.0, float("nan"))})}
     check = a_check(metrics={"a": float("inf"), "b": 2.5})
     document = data_of(render(a_report(check, trends=trends)))
@@ -389,7 +389,7 @@ def test_metrics_that_are_no_numbers_are_none() -> None:
     assert document["trends"][a_cell().id] == [["passed"], {"f": [1.0, None]}]
 
 
-def test_bars_of_a_trend_name_their_runs() -> None:
+def test_trend_names_its_runs() -> None:
     labels = ("2026-11-01, toy 1.0, run a", "2026-11-02, toy 1.1, run b")
     both = Trend(outcomes=("passed", "failed"), runs=labels)
     last = Trend(outcomes=("failed",), runs=labels[1:])
@@ -399,12 +399,12 @@ def test_bars_of_a_trend_name_their_runs() -> None:
     assert [document["trends"][key][2] for key in (a_cell().id, check)] == [[0, 1], [1]]
 
 
-def test_how_long_a_check_took_is_no_metric_beside() -> None:
+def test_duration_of_a_check_is_not_a_metric() -> None:
     document = data_of(render(a_report(a_check(metrics={"seconds": 1.5}))))
     assert cell_of(document, a_cell().id)["metrics"] is None
 
 
-def test_failure_that_only_warns_is_marked() -> None:
+def test_warning_is_marked() -> None:
     checks = [
         a_check("test_a.py::test_one", CheckOutcome.FAILED, severity="warning"),
         a_check("test_a.py::test_two", CheckOutcome.FAILED),
@@ -414,7 +414,7 @@ def test_failure_that_only_warns_is_marked() -> None:
     assert [named(document, "deviation", row)["warns"] for row in deviations] == [1, 0]
 
 
-def test_check_that_is_gone_is_told_by_a_cell_that_has_it() -> None:
+def test_removed_check_is_described_by_a_cell_that_has_it() -> None:
     report = demo_report()
     assert report.judged.comparison is not None
     gone = CheckChange(
@@ -427,13 +427,13 @@ def test_check_that_is_gone_is_told_by_a_cell_that_has_it() -> None:
     judged = report.judged.model_copy(update={"comparison": comparison})
     document = data_of(render(replace(report, judged=judged)))
     change = named(document, "change", cell_of(document, before.cell)["change"])
-    ((index, *told),) = document["lists"][change["checks"]]
-    assert told == ["disappeared", "passed", None]
+    ((index, *outcomes),) = document["lists"][change["checks"]]
+    assert outcomes == ["disappeared", "passed", None]
     check = named(document, "check", document["checks"][index])
     assert (check["id"], check["claim"]) == (STATE, CLAIMS[STATE])
 
 
-def test_difference_that_many_cells_have_is_embedded_once() -> None:
+def test_shared_change_is_embedded_once() -> None:
     report = large_report(500, 60)
     changed = tuple(
         CheckChange(
@@ -468,7 +468,7 @@ def test_difference_that_many_cells_have_is_embedded_once() -> None:
 
 
 @pytest.mark.parametrize("left_out", [False, True])
-def test_a_gate_that_was_not_verified_is_not_called_met(*, left_out: bool) -> None:
+def test_unverified_gate_is_not_called_met(*, left_out: bool) -> None:
     one, other = a_cell("3.12"), a_cell("3.13")
     unselected = {"unselected": (other.id,), "unselected_axes": {other.id: other.axes}}
     run = a_run([one], **(unselected if left_out else {}))

@@ -9,7 +9,7 @@ from matrixci.verdict.judge import judge
 
 
 @pytest.mark.parametrize(
-    ("ended", "told"),
+    ("ended", "duration"),
     [
         (None, "did not finish"),
         (datetime(2026, 11, 21, 10, 0, 7, tzinfo=UTC), "took 7 s"),
@@ -18,12 +18,12 @@ from matrixci.verdict.judge import judge
         (datetime(2026, 11, 21, 9, tzinfo=UTC), "took 0 s"),  # the clock was set back
     ],
 )
-def test_it_is_told_how_long_the_run_took(ended: datetime | None, told: str) -> None:
+def test_environment_has_the_duration_of_the_run(ended: datetime | None, duration: str) -> None:
     judged = judge(a_run(ended=ended), {}, (), date(2026, 11, 21))
-    assert dict(environment(judged))["run"].endswith(f"2026-11-21 10:00 UTC, {told}")
+    assert dict(environment(judged))["run"].endswith(f"2026-11-21 10:00 UTC, {duration}")
 
 
-def test_each_base_is_told_with_where_it_is_from() -> None:
+def test_each_base_image_is_listed_with_its_origin() -> None:
     run = a_run()
     (cell,) = run.cells
     image = an_image(base="a:1", base_digest="sha256:0123456789abcdef", base_origin="assembled")
@@ -33,7 +33,7 @@ def test_each_base_is_told_with_where_it_is_from() -> None:
     )
 
 
-def test_each_kind_of_engine_is_told_once() -> None:
+def test_each_kind_of_engine_is_listed_once() -> None:
     one = an_engine()
     like_it = one.model_copy(update={"memory": 16 * 2**30 - 4096})
     other = one.model_copy(update={"cpus": 64, "gpu": "CDI"})
@@ -44,10 +44,10 @@ def test_each_kind_of_engine_is_told_once() -> None:
     )
 
 
-def test_the_subjects_commit_is_the_subjects() -> None:
+def test_commit_of_the_subject_is_not_matrixcis() -> None:
     subject = Subject(name="toy", spec=".", requirement="toy @ file:///toy", commit="a" * 40)
     run = a_run(subject=subject, commit="b" * 40)
-    told = dict(environment(judge(run, {}, (), date(2026, 11, 21))))
+    facts = dict(environment(judge(run, {}, (), date(2026, 11, 21))))
 
-    assert told["subject"] == f"., commit {'a' * 40}"
-    assert told["matrixci"].endswith(f", commit {'b' * 40}")
+    assert facts["subject"] == f"., commit {'a' * 40}"
+    assert facts["matrixci"].endswith(f", commit {'b' * 40}")

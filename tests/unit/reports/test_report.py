@@ -40,10 +40,10 @@ def test_the_end_of_a_file_is_read(folder: Path) -> None:
         "",
     ],
 )
-def test_what_is_no_file_of_the_run_is_empty(folder: Path, name: str) -> None:
+def test_file_outside_of_the_run_is_empty(folder: Path, name: str) -> None:
     assert RunFiles(folder, {"a": name}, 40)["a"] == ""
 
 
-def test_a_name_from_the_root_is_empty(folder: Path) -> None:
+def test_absolute_path_is_empty(folder: Path) -> None:
     names = {"a": str(folder.parent / "secret" / "a.log")}
     assert RunFiles(folder, names, 40)["a"] == ""

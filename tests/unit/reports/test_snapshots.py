@@ -1,4 +1,4 @@
-"""Each format of stored runs, as it was looked at: written anew by --refresh-snapshots."""
+"""Reports of stored runs equal their snapshots, which --refresh-snapshots rewrites."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,33 +15,33 @@ ENDINGS = {"json": "json", "junit": "xml", "markdown": "md", "shields": "json"}
 
 
 @pytest.mark.parametrize("name", sorted(set(FORMATS) - {"html", "terminal"}))
-def test_a_report_is_as_it_was(name: str, same_as: SameAs) -> None:
+def test_report_equals_its_snapshot(name: str, same_as: SameAs) -> None:
     each = FORMATS[name]
     same_as(SNAPSHOTS / each.file, "".join(each.chunks(stored_runs.report(for_release=True))))
 
 
-def test_the_report_in_the_terminal_is_as_it_was(same_as: SameAs) -> None:
+def test_readiness_report_equals_its_snapshot(same_as: SameAs) -> None:
     report = stored_runs.report(for_release=True, subject_version="5.23.0")
     same_as(SNAPSHOTS / "readiness.txt", stored_runs.printed(terminal.render_readiness(report)))
 
 
-def test_the_table_at_a_run_s_end_is_as_it_was(same_as: SameAs) -> None:
+def test_terminal_report_equals_its_snapshot(same_as: SameAs) -> None:
     report = stored_runs.report(baseline=None)
     same_as(SNAPSHOTS / "matrix.txt", stored_runs.printed(terminal.render(report)))
 
 
 @pytest.mark.parametrize("name", sorted(set(comparison.FORMATS) - {"html"}))
-def test_a_comparison_is_as_it_was(name: str, same_as: SameAs) -> None:
+def test_comparison_equals_its_snapshot(name: str, same_as: SameAs) -> None:
     path = SNAPSHOTS / f"compare-{name}.{ENDINGS.get(name, 'txt')}"
     same_as(path, comparison.FORMATS[name](stored_runs.report()))
 
 
-def test_a_comparison_in_the_terminal_is_as_it_was(same_as: SameAs) -> None:
+def test_comparison_in_the_terminal_equals_its_snapshot(same_as: SameAs) -> None:
     made = stored_runs.printed(comparison.render_terminal(stored_runs.report()))
     same_as(SNAPSHOTS / "compare.txt", made)
 
 
-def test_all_formats_are_written_into_a_folder(tmp_path: Path) -> None:
+def test_all_formats_are_written_to_a_folder(tmp_path: Path) -> None:
     paths = write_all(stored_runs.report(), tmp_path / "report")
     assert [path.name for path in paths] == [each.file for each in FORMATS.values()]
     assert all(path.stat().st_size for path in paths)

@@ -39,7 +39,7 @@ QUICK = settings(max_examples=60, deadline=None, derandomize=True, database=None
 MATRIX = "matrixci matrix"
 
 
-# Every cell that isn't green is explained
+# Explanations of cells that are not green
 
 
 def paragraphs(run: JudgedRun) -> list[str]:
@@ -51,7 +51,7 @@ def paragraph(run: JudgedRun, word: str) -> list[str]:
     return [line.strip() for line in found.strip().splitlines()]
 
 
-def test_a_check_that_fails_is_explained() -> None:
+def test_failing_check_is_explained() -> None:
     result = failing(ONE, outcome="crashed", reason="SIGABRT")
     one = "--check 'test_a.py::test_one[x]'"
     assert paragraph(judged(result), "SIGABRT") == [
@@ -64,7 +64,7 @@ def test_a_check_that_fails_is_explained() -> None:
     ]
 
 
-def test_cells_in_which_a_check_fails_alike_are_told_together() -> None:
+def test_cells_with_the_same_failure_are_grouped() -> None:
     of = cells(("3.10", "3.11", "3.12", "3.13"), ("1.x", "2.x"))
     passing = a_check("test_a.py::test_one[x]")
     run = judged(
@@ -76,7 +76,7 @@ def test_cells_in_which_a_check_fails_alike_are_told_together() -> None:
     )
 
 
-def test_cells_that_have_an_axis_value_in_common_are_named_by_it() -> None:
+def test_cells_with_a_common_axis_value_are_named_by_it() -> None:
     of = cells(("3.10", "3.11", "3.12"), ("1.x", "2.x"))
     run = judged(
         *(
@@ -92,7 +92,7 @@ def test_cells_that_have_an_axis_value_in_common_are_named_by_it() -> None:
     assert f"failed {where}: " in render_markdown(Report(judged=run, folder=FOLDER))
 
 
-def test_cells_in_which_a_check_fails_otherwise_are_told_apart() -> None:
+def test_different_failures_of_a_check_are_listed_separately() -> None:
     of = cells(("3.11", "3.12", "3.13"))
     run = judged(
         failing(of[0]),
@@ -114,26 +114,26 @@ def test_cells_in_which_a_check_fails_otherwise_are_told_apart() -> None:
         (CellOutcome.FAILED, Reason.OOM, "It ran out of memory.", "It ran out of memory."),
     ],
 )
-def test_a_cell_that_no_check_speaks_for_is_explained(
+def test_cell_without_failing_checks_is_explained(
     outcome: CellOutcome, reason: Reason, message: str, shown: str
 ) -> None:
     of = cells(("3.11", "3.12", "3.13"))
     bad = [a_result(cell, outcome, [], reason=reason, message=message) for cell in of[:2]]
-    told = paragraph(judged(*bad, a_result(of[2])), shown)
+    lines = paragraph(judged(*bad, a_result(of[2])), shown)
     glyph = CELL_GLYPHS[outcome]
-    assert told[0] == f"{glyph} py3.11-numpy2-cpu, py3.12-numpy2-cpu: {outcome} ({reason})"
-    assert told[-2] == shown
-    assert told[-1].startswith(f"reproduce: {MATRIX} --cell py3.11-numpy2-cpu ")
+    assert lines[0] == f"{glyph} py3.11-numpy2-cpu, py3.12-numpy2-cpu: {outcome} ({reason})"
+    assert lines[-2] == shown
+    assert lines[-1].startswith(f"reproduce: {MATRIX} --cell py3.11-numpy2-cpu ")
 
 
-def test_of_a_long_log_the_end_is_shown_and_of_long_evidence_both_ends() -> None:
+def test_long_log_shows_its_end_and_long_message_both_ends() -> None:
     log = "\n".join(f"line {number}" for number in range(1, 21))
     blocked = a_result(ONE, CellOutcome.BLOCKED, reason=Reason.BUILD, message=log)
-    told = paragraph(judged(blocked), "line 20")
-    assert told[1:7] == [*(f"line {n}" for n in range(16, 21)), "… 15 more lines in the result"]
-    told = paragraph(judged(failing(ONE, message=log)), "line 1")
+    lines = paragraph(judged(blocked), "line 20")
+    assert lines[1:7] == [*(f"line {n}" for n in range(16, 21)), "… 15 more lines in the result"]
+    lines = paragraph(judged(failing(ONE, message=log)), "line 1")
     shown = [f"line {n}" for n in (1, 2, 3, 19, 20)]
-    assert told[2:8] == [*shown, "… 15 more lines in the result"]
+    assert lines[2:8] == [*shown, "… 15 more lines in the result"]
 
 
 TRACEBACK = """\
@@ -152,9 +152,9 @@ for how to change it
 """
 
 
-def test_of_a_long_traceback_the_exception_and_its_place_are_shown() -> None:
-    told = paragraph(judged(failing(ONE, message=TRACEBACK)), "ValueError")
-    assert told[2:8] == [
+def test_long_traceback_shows_the_exception_and_its_frame() -> None:
+    lines = paragraph(judged(failing(ONE, message=TRACEBACK)), "ValueError")
+    assert lines[2:8] == [
         "the script failed:",
         'File "/lib/numpy/core.py", line 71, in load',
         "ValueError: setting the shape is deprecated",
@@ -164,20 +164,20 @@ def test_of_a_long_traceback_the_exception_and_its_place_are_shown() -> None:
     ]
 
 
-def test_of_a_traceback_that_is_cut_off_both_ends_are_shown() -> None:
+def test_truncated_traceback_shows_both_ends() -> None:
     cut_off = "\n".join(TRACEBACK.splitlines()[:8])
-    told = paragraph(judged(failing(ONE, message=cut_off)), "the script")
-    assert told[6] == "raise ValueError(message)"
+    lines = paragraph(judged(failing(ONE, message=cut_off)), "the script")
+    assert lines[6] == "raise ValueError(message)"
 
 
-def test_an_unsatisfiable_cell_is_explained_without_a_command() -> None:
+def test_unsatisfiable_cell_is_explained_without_a_command() -> None:
     result = a_result(ONE, CellOutcome.UNSATISFIABLE, reason=Reason.RESOLVER, message="no such")
     text = text_of(judged(result))
     assert "∅ py3.12-numpy2-cpu: unsatisfiable (resolver)\n    no such\n" in text
     assert "reproduce" not in text
 
 
-def test_why_a_cell_failed_is_told_beside_its_checks_and_missing_ones_only_once() -> None:
+def test_reason_of_a_cell_is_shown_with_its_failing_check_and_missing_checks_once() -> None:
     missing = [a_check(f"a::gone{number}", CheckOutcome.MISSING) for number in range(40)]
     checks = [a_check("a::bad", CheckOutcome.FAILED), *missing]
     result = a_result(ONE, CellOutcome.FAILED, checks, reason=Reason.OOM, message="out of memory")
@@ -188,7 +188,7 @@ def test_why_a_cell_failed_is_told_beside_its_checks_and_missing_ones_only_once(
 
 
 @pytest.mark.parametrize("outcome", CellOutcome)
-def test_just_what_is_not_green_is_explained(outcome: CellOutcome) -> None:
+def test_exactly_the_cells_that_are_not_green_are_explained(outcome: CellOutcome) -> None:
     checks = [a_check(outcome=CheckOutcome.FAILED)] if outcome is CellOutcome.FAILED else None
     result = a_result(ONE, outcome, checks, message="why it is so")
     explained = any(
@@ -211,7 +211,7 @@ def test_just_what_is_not_green_is_explained(outcome: CellOutcome) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["test_a.py::test_one", "test_a.py::TestIt::test_one[a b-'c']"])
-def test_the_command_goes_through_a_shell_as_it_is(spec: str, name: str) -> None:
+def test_command_is_unchanged_by_a_shell(spec: str, name: str) -> None:
     subject = {"name": "transformers", "spec": spec, "requirement": "transformers"}
     run = judged(failing(ONE, name), subject=subject, as_of=date(2026, 1, 31))
     argv = list(of_check(run.cells[0].reproduce, name))
@@ -233,7 +233,7 @@ def table_of_checks(run: JudgedRun) -> list[str]:
     return [" ".join(line.split()) for line in lines[head + 1 : lines.index("", head)]]
 
 
-def test_outcomes_that_nothing_above_explains_are_told_by_check() -> None:
+def test_unexplained_outcomes_are_listed_by_check() -> None:
     of = cells(("3.11", "3.12", "3.13"))
     run = judged(
         a_result(of[0], checks=[a_check("a::x"), a_check("a::y"), NEEDS_GPU]),
@@ -246,7 +246,7 @@ def test_outcomes_that_nothing_above_explains_are_told_by_check() -> None:
     assert table_of_checks(run) == ["a::x 1/3 ≈ 1 known issue, ✗ 1 crashed"]
 
 
-def test_a_fixed_check_counts_as_passed_and_a_warning_is_no_failure() -> None:
+def test_unexpected_pass_counts_as_passed_and_warning_is_not_a_failure() -> None:
     of = cells(("3.12", "3.13"))
     warned = a_check("a::x", CheckOutcome.FAILED, severity="warning")
     run = judged(
@@ -257,7 +257,7 @@ def test_a_fixed_check_counts_as_passed_and_a_warning_is_no_failure() -> None:
     assert table_of_checks(run) == ["a::x 1/2 ↑ 1 unexpected pass, ! 1 warning"]
 
 
-def test_a_check_that_only_warns_has_a_sign_of_its_own() -> None:
+def test_warning_has_its_own_symbol() -> None:
     claim = "pyarrow is installed, which we recommend."
     warned = a_check("a::x", CheckOutcome.FAILED, severity="warning", claim=claim)
     text = text_of(judged(a_result(checks=[a_check(), warned])))
@@ -266,7 +266,7 @@ def test_a_check_that_only_warns_has_a_sign_of_its_own() -> None:
     assert "READY  1 cell: 1 passed" in text
 
 
-def test_many_failing_checks_are_counted_beneath_and_not_told_again() -> None:
+def test_many_failing_checks_are_counted_below_the_explanations() -> None:
     checks = [a_check(f"a::x{n}", CheckOutcome.FAILED, message=f"seen {n}") for n in range(16)]
     checks.append(a_check("a::ok"))
     lines = lines_of(judged(a_result(ONE, CellOutcome.FAILED, checks, reason=Reason.CHECKS)))
@@ -279,11 +279,11 @@ def test_many_failing_checks_are_counted_beneath_and_not_told_again() -> None:
     assert not any(line.startswith("check ") for line in lines)
 
 
-def test_where_no_check_deviates_none_is_told() -> None:
+def test_no_table_of_checks_without_unexplained_outcomes() -> None:
     assert "cells passed" not in text_of(judged(a_result(ONE, checks=[a_check(), NEEDS_GPU])))
 
 
-def test_the_verdict_comes_first_and_with_its_reasons_last() -> None:
+def test_verdict_is_first_and_last_with_the_blockers() -> None:
     bad = judged(failing(ONE), a_result(a_cell("3.13"), CellOutcome.ERROR, reason=Reason.ENGINE))
     lines = lines_of(bad)
     assert lines[1] == "NOT READY  2 cells: 1 failed, 1 error"
@@ -295,19 +295,19 @@ def test_the_verdict_comes_first_and_with_its_reasons_last() -> None:
     assert lines_of(judged(a_result()))[-1] == "READY  1 cell: 1 passed"
 
 
-def test_a_tier_is_named_in_the_header_and_with_what_was_not_selected() -> None:
+def test_tier_is_named_in_the_header_and_with_unselected_cells() -> None:
     lines = lines_of(judged(a_result(), unselected=("b", "c"), tier="pull-request"))
     assert lines[0].endswith(" · tier pull-request")
     assert "not verified: 2 cells of the matrix not selected (tier pull-request)" in lines
 
 
-def test_notes_and_the_folder_are_told() -> None:
+def test_notes_and_the_folder_are_printed() -> None:
     lines = lines_of(judged(a_result(), unselected=("b",)))
     assert "not verified: 1 cell of the matrix not selected" in lines
     assert f"locks, logs and results: {FOLDER}" in lines
 
 
-# Nothing that comes out of a container breaks or colours anything
+# Text from a container changes neither layout nor colours
 
 
 HOSTILE = "\x1b[31mred\x1b[0m\x1b]0;title\x07 [bold]b[/bold] [/] :boom:\nnew\r\x00\u202eend\x9b2J"
@@ -350,12 +350,12 @@ def printed(run: JudgedRun, folder: str, *, colour: bool) -> str:
 
 
 @pytest.mark.parametrize("colour", [True, False])
-def test_hostile_text_is_shown_and_does_nothing(*, colour: bool) -> None:
+def test_hostile_text_is_escaped(*, colour: bool) -> None:
     text = printed(hostile_run(HOSTILE), HOSTILE, colour=colour)
     bare = SGR.sub("", text) if colour else text
     assert all(char.isprintable() or char == "\n" for char in bare)
     assert SHOWN in bare
-    assert "\nnew" not in bare  # no line of its own, but in evidence, where it is set in
+    assert "\nnew" not in bare  # only as an indented line of evidence
     assert "    new" in bare
 
 
@@ -366,13 +366,13 @@ def test_hostile_text_changes_no_colour() -> None:
 
 @QUICK
 @given(st.text(max_size=60) | st.text("[]/\\abold#=\n\x1b:", max_size=60))
-def test_whatever_the_text_it_is_printed(text: str) -> None:
+def test_any_text_is_printable(text: str) -> None:
     bare = SGR.sub("", printed(hostile_run(text), text, colour=True))
     assert all(char.isprintable() or char == "\n" for char in bare)
     assert "NOT READY" in bare
 
 
-def test_very_long_text_is_cut_and_says_so() -> None:
+def test_very_long_text_is_cut_and_marked() -> None:
     long = "x" * 100_000
     text = printed(hostile_run(long), long, colour=False)
     lines = [line for line in text.splitlines() if "reproduce: " not in line]
@@ -381,11 +381,11 @@ def test_very_long_text_is_cut_and_says_so() -> None:
     assert all(len(line) <= 120 for line in lines)
 
 
-# One whole table
+# A whole report
 
 
 def whole_run() -> JudgedRun:
-    """Return a run in which all that can be told is told."""
+    """Return a run with every kind of result."""
     of = cells(("3.10", "3.11", "3.12", "3.13"), ("1.x", "2.x"), ("cpu", "cuda"))
     state = "test_accelerator_state.py::test_training_arguments_keep_the_state"
     isolation = "test_isolation.py::test_tensorflow_stays_out[USE_TF=0]"
@@ -462,5 +462,5 @@ def whole_run() -> JudgedRun:
     return judge(run, results, problems, date(2026, 11, 21))
 
 
-def test_the_whole_table_is_as_it_was(same_as: Callable[[Path, str], None]) -> None:
+def test_whole_report_equals_its_snapshot(same_as: Callable[[Path, str], None]) -> None:
     same_as(GOLDEN, "".join(f"{line}\n" for line in lines_of(whole_run())))

@@ -23,7 +23,7 @@ from matrixci.verdict.versions import headline_versions, subject_title
 # The matrix
 
 
-def test_rows_and_columns_are_those_of_the_design() -> None:
+def test_last_axis_is_across_and_the_others_down() -> None:
     of = cells(("3.10", "3.13"), ("1.x", "2.x"), ("cpu", "cuda"))
     run = judged(*(a_result(cell) for cell in of), engine=NO_GPU)
     assert rows_of(run) == [
@@ -35,7 +35,7 @@ def test_rows_and_columns_are_those_of_the_design() -> None:
     ]
 
 
-def test_a_column_says_that_the_engine_has_no_gpu_only_where_that_is_known() -> None:
+def test_column_is_marked_only_if_the_engine_is_known_to_have_no_gpu() -> None:
     results = [a_result(cell) for cell in cells(devices=("cpu", "cuda"))]
     with_gpu = NO_GPU.model_copy(update={"gpu": "CDI"})
     assert "no GPU" in rows_of(judged(*results, engine=NO_GPU))[0]
@@ -43,7 +43,7 @@ def test_a_column_says_that_the_engine_has_no_gpu_only_where_that_is_known() -> 
     assert "no GPU" not in rows_of(judged(*results, engine=None))[0]
 
 
-def test_only_what_was_selected_has_rows_and_columns() -> None:
+def test_only_selected_cells_have_rows_and_columns() -> None:
     every = cells(("3.12", "3.13"), ("1.x", "2.x"), ("cpu", "cuda"))
     chosen = [every[0], every[3], every[4]]
     axes = {name: tuple(dict.fromkeys(cell.axes[name] for cell in every)) for name in ONE.axes}
@@ -58,12 +58,12 @@ def test_only_what_was_selected_has_rows_and_columns() -> None:
     assert rows_of(only_cpu)[0].split() == ["cpu"]
 
 
-def test_a_run_without_cells_has_a_table_all_the_same() -> None:
+def test_run_without_cells_has_a_report() -> None:
     run = judge(a_run((), axes={"python": (), "device": ()}), {}, (), date(2026, 11, 21))
     assert lines_of(run)[-1] == "  no check passed, so nothing is verified"
 
 
-def test_other_axes_than_the_three_are_shown() -> None:
+def test_custom_axes_are_shown() -> None:
     def cell(python: str, tensorflow: str) -> Cell:
         axes = {"python": python, "tensorflow": tensorflow}
         return a_cell(id=f"py{python}-{tensorflow}", axes=axes, python=python)
@@ -116,14 +116,14 @@ def test_other_axes_than_the_three_are_shown() -> None:
         (CellOutcome.CANCELLED, Reason.INTERRUPTED, [], "⊘ cancelled"),
     ],
 )
-def test_a_cell_has_its_glyph_its_word_and_its_count(
+def test_cell_has_a_symbol_a_word_and_counts(
     outcome: CellOutcome, reason: Reason | None, checks: Sequence[CheckResult], entry: str
 ) -> None:
     run = judged(a_result(ONE, outcome, checks, reason=reason), a_result(a_cell("3.13")))
     assert rows_of(run)[1] == f"py3.12   numpy 2.x   {entry}"
 
 
-def test_known_and_fixed_issues_are_counted() -> None:
+def test_known_issues_and_unexpected_passes_are_counted() -> None:
     checks = [
         a_check("a::1"),
         a_check("a::2"),
@@ -135,26 +135,26 @@ def test_known_and_fixed_issues_are_counted() -> None:
     assert rows_of(run)[1].endswith("✓ 2 passed, 1 known issue, 1 skipped")
 
 
-def test_every_outcome_has_a_glyph_of_its_own() -> None:
+def test_every_outcome_has_its_own_symbol() -> None:
     assert set(CELL_GLYPHS) == set(STYLES) == set(CellOutcome)
     assert len(set(CELL_GLYPHS.values())) == len(CELL_GLYPHS)
     assert set(CHECK_GLYPHS) == set(CheckOutcome)
     assert all(len(glyph) == 1 for glyph in [*CELL_GLYPHS.values(), *CHECK_GLYPHS.values()])
 
 
-def test_how_often_a_cell_was_tried_is_told_where_it_was_not_once() -> None:
+def test_attempts_are_shown_if_there_were_several() -> None:
     engine = a_result(ONE, CellOutcome.ERROR, reason=Reason.ENGINE, attempts=3)
     assert rows_of(judged(a_result(attempts=2)))[1].endswith("✓ 1 passed · 2 attempts")
     assert rows_of(judged(engine))[1].endswith("! error · 3 attempts")
     assert not any("attempt" in row for row in rows_of(judged(a_result())))
 
 
-def test_what_is_reused_is_marked() -> None:
+def test_reused_result_is_marked() -> None:
     run = judged(a_result(reused_from="20261120T100000Z-000000"))
     assert rows_of(run)[1].endswith("✓ 1 passed ↺ reused")
 
 
-# What stands beside the rows
+# Header and notes
 
 
 def of_versions(python: str, **versions: str) -> CellResult:
@@ -168,7 +168,7 @@ OLD_AND_NEW = (
 )
 
 
-def test_the_header_has_every_version_that_the_cells_have() -> None:
+def test_header_has_all_versions_of_the_cells() -> None:
     run = judged(*OLD_AND_NEW)
     assert headline_versions(run) == {"transformers": "5.23.0", "torch": "2.15.0"}
     head = "transformers 5.20.2, 5.23.0 · torch 2.14.1, 2.15.0 · 2026-11-21"
@@ -186,7 +186,7 @@ def test_the_header_has_every_version_that_the_cells_have() -> None:
         (["odd one", "1.0"], "transformers odd one, 1.0"),
     ],
 )
-def test_the_subject_is_named_with_every_release_in_order(versions: list[str], title: str) -> None:
+def test_subject_is_named_with_every_release_in_order(versions: list[str], title: str) -> None:
     results = [
         of_versions(f"3.{10 + number}", transformers=version)
         for number, version in enumerate(versions)
@@ -196,23 +196,23 @@ def test_the_subject_is_named_with_every_release_in_order(versions: list[str], t
     assert lines_of(run)[0].startswith(f"{title} · ")
 
 
-def test_another_build_of_the_same_release_is_no_other_version() -> None:
+def test_builds_of_a_release_are_one_version() -> None:
     run = judged(
         of_versions("3.12", transformers="2.9.1+cpu"), of_versions("3.13", transformers="2.9.1")
     )
     assert not any("2.9.1" in row for row in rows_of(run))
 
 
-def test_the_header_of_a_run_of_the_past_tells_its_day() -> None:
+def test_header_of_a_run_of_the_past_has_its_day() -> None:
     assert lines_of(judged(a_result(), as_of=date(2026, 1, 31)))[0].endswith("as of 2026-01-31")
 
 
-def test_the_header_has_the_subject_where_nothing_was_resolved() -> None:
+def test_header_has_the_subject_if_nothing_was_resolved() -> None:
     run = judged(a_result(ONE, CellOutcome.UNSATISFIABLE))
     assert lines_of(run)[0] == "transformers · 2026-11-21"
 
 
-def test_a_row_with_older_releases_says_which_and_why() -> None:
+def test_row_with_older_releases_names_them_and_the_reason() -> None:
     why = "transformers 5.23.0 needs Python >=3.11.0"
     older = {"py3.10-numpy2-cpu": {"transformers": why}}
     row = " ".join(" ".join(rows_of(judged(*OLD_AND_NEW, older=older), width=200)).split())
@@ -220,7 +220,7 @@ def test_a_row_with_older_releases_says_which_and_why() -> None:
 
 
 def by_python(*versions: str) -> JudgedRun:
-    """Return a run whose axes are NumPy and Python, the last of which runs across."""
+    """Return a run with the axes NumPy (down) and Python (across)."""
     results = []
     for python, numpy in zip(("3.11", "3.12", "3.13"), versions, strict=True):
         cell = a_cell(
@@ -253,13 +253,13 @@ def row_note_of(run: JudgedRun) -> str:
         ),
     ],
 )
-def test_what_is_true_of_some_cells_of_a_row_names_their_columns(
+def test_note_on_some_cells_of_a_row_names_their_columns(
     versions: tuple[str, str, str], note: str
 ) -> None:
     assert row_note_of(by_python(*versions)) == note
 
 
-def test_what_is_true_of_the_whole_row_is_told_before_what_is_not() -> None:
+def test_notes_on_the_whole_row_come_first() -> None:
     rows = [
         a_result(cell, lock=a_lock({"transformers": version, "torch": torch}))
         for cell, version, torch in zip(
@@ -274,7 +274,7 @@ def test_what_is_true_of_the_whole_row_is_told_before_what_is_not() -> None:
     assert row.endswith("   transformers 5.20.2; device cpu: torch 2.14.1")
 
 
-def test_a_row_that_can_not_be_had_says_why() -> None:
+def test_unsatisfiable_row_has_the_reason() -> None:
     message = "no wheel of numpy<2 for CPython 3.13"
     of = cells(("3.12", "3.13"), ("1.x",), ("cpu", "cuda"))
     bad = [a_result(cell, CellOutcome.UNSATISFIABLE, message=message) for cell in of[2:]]
@@ -282,7 +282,7 @@ def test_a_row_that_can_not_be_had_says_why() -> None:
     assert rows[2] == f"py3.13   numpy 1.x   ∅ unsatisfiable   ∅ unsatisfiable   {message}"
 
 
-def test_the_axis_across_is_named_above_its_columns() -> None:
+def test_last_axis_is_named_above_its_columns() -> None:
     run = judged(*(a_result(cell) for cell in cells(("3.12",), ("2.x",), ("cpu", "cuda"))))
     assert matrix_of(run)[:2] == [
         "                     device",
@@ -295,7 +295,7 @@ def test_the_axis_across_is_named_above_its_columns() -> None:
 
 
 def narrow_run(columns: int) -> JudgedRun:
-    """Return a run with many columns, of which the first has an older release."""
+    """Return a run with many columns and an older release in the first."""
     results = []
     for python in ("3.12", "3.13"):
         for number in range(columns):
@@ -327,7 +327,7 @@ def test_many_columns_are_shown_in_blocks_on_a_narrow_terminal() -> None:
     ]
 
 
-def test_in_a_narrow_terminal_no_word_of_a_cell_is_cut() -> None:
+def test_narrow_terminal_cuts_no_word_of_a_cell() -> None:
     checks = [a_check("a::1", CheckOutcome.CRASHED), a_check("a::2", CheckOutcome.TIMED_OUT)]
     of = cells(("3.10", "3.12"), ("1.x", "2.x"), ("cpu", "cuda"))
     results = [

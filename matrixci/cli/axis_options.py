@@ -5,13 +5,14 @@ from typing import Final
 
 import typer
 
+from matrixci.cli.renamed_options import new_name
 from matrixci.errors import UsageError
-from matrixci.util.text import did_you_mean
+from matrixci.util.text import suggestion
 
 AXIS_SETTINGS: Final = {"allow_extra_args": True, "ignore_unknown_options": True}
 """Context settings of a command that takes such options."""
 AXIS_HELP: Final = (
-    "Each axis of the matrix is an option as well: --python 3.12 --device cpu --numpy 1.x"
+    "Each axis of the matrix is also an option: --python 3.12 --device cpu --numpy 1.x"
 )
 
 
@@ -32,7 +33,7 @@ def axis_options(context: typer.Context, axes: Sequence[str]) -> dict[str, tuple
         name, given, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or name not in axes:
             known = [*(f"--{axis}" for axis in axes), *own]
-            msg = f"There is no option {word}; {did_you_mean(word, known)}"
+            msg = f"Unknown option {word}. {_suggestion(word, known)}"
             raise UsageError(msg)
         if not given:
             value = next(rest, "")
@@ -41,3 +42,8 @@ def axis_options(context: typer.Context, axes: Sequence[str]) -> dict[str, tuple
             raise UsageError(msg)
         wanted.setdefault(name, []).extend(value.split(","))
     return {name: tuple(values) for name, values in wanted.items()}
+
+
+def _suggestion(word: str, known: Sequence[str]) -> str:
+    renamed = new_name(word)
+    return suggestion(word, known) if renamed is None else f'Did you mean "{renamed}"?'

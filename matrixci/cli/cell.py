@@ -38,7 +38,7 @@ class CellFiles:
 
     plan: PlanOption = None
     output: Annotated[
-        Path | None, typer.Option(help="Folder of the result; <work-dir>/cells/ID.")
+        Path | None, typer.Option(help="Folder for the result. Default: <work-dir>/cells/ID.")
     ] = None
     work_dir: WorkDirOption = WORK_DIR
     checks: ChecksOption = None
@@ -49,12 +49,12 @@ class CellOptions:
     """Other options of `cell` alone."""
 
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Run it, whatever is known of it here.")
+        bool, typer.Option("--fresh", help="Ignore an earlier result of the cell.")
     ] = False
     keep_wheels: Annotated[
         bool,
         typer.Option(
-            help="Keep wheels on the engine for other builds; without them, half the disk will do."
+            help="Keep wheels on the engine for later builds, which doubles the disk space needed."
         ),
     ] = True
     install_engine: InstallEngineOption = False
@@ -69,7 +69,7 @@ def cell(
     build: BuildOptions,
     options: CellOptions,
 ) -> None:
-    """Run one cell of a plan, on any machine; its folder is what `report` puts together."""
+    """Run one cell of a plan; `report` merges the results of all machines."""
     file = files.plan or files.work_dir / PLAN
     plan = read_plan(file)
     planned_cell = plan.cell(cell)
@@ -92,6 +92,6 @@ def cell(
         judged = asyncio.run(execute_cell(plan, planned_cell, settings, folder, progress))
     console().print(render(read_report(judged, folder.path)), crop=False)
     if selected_nothing(judged):
-        msg = f"No check matches --check {judged.run.check_filter} of the plan."
+        msg = f"No check matches --check {judged.run.check_filter}, which the plan has."
         raise UsageError(msg)
     raise typer.Exit(exit_code(judged))

@@ -27,19 +27,19 @@ def checks_folder(folder: Path | None) -> Path:
     try:
         files = source_files(path)
     except OSError as error:
-        msg = f"The checks in {path} can't be read: {error.strerror} ({error.filename})"
+        msg = f"The checks in {path} cannot be read: {error.strerror} ({error.filename})"
         raise UsageError(msg) from error
     if not any(fnmatchcase(file.name, glob) for file in files for glob in CHECK_FILES):
-        msg = f"There is no check in {path}: no file named {' or '.join(CHECK_FILES)}."
+        msg = f"No checks found in {path}: no file is named {' or '.join(CHECK_FILES)}."
         raise UsageError(msg)
     return path
 
 
 def _no_folder(path: Path) -> str:
     if not path.exists():
-        return f"There is no folder of checks {path}."
+        return f"The folder of checks {path} does not exist."
     only = f"--checks {path.parent} --check '{path.name}*'"
-    return f"{path} is a file; name a folder. To run this file alone: {only}"
+    return f"{path} is a file, not a folder. To run only this file: {only}"
 
 
 def checks_of(matrix: Matrix, file: Path, option: Path | None) -> Path:

@@ -1,4 +1,4 @@
-"""The command that removes what runs have left on the engine."""
+"""The command `clean`: remove containers, volumes and images of runs."""
 
 import asyncio
 import re
@@ -24,14 +24,14 @@ _UNITS: Final = {"h": "hours", "d": "days", "w": "weeks", "": "days"}
 
 
 def parse_age(text: str) -> timedelta:
-    """Read a duration such as 7, 7d, 12h or 2w; a number alone is days.
+    """Return a duration from text such as 7, 7d, 12h or 2w; the default unit is days.
 
     Raises:
-        typer.BadParameter: it is none.
+        typer.BadParameter: the text is not a duration.
     """
     found = _AGE.fullmatch(text.strip().lower())
     if found is None:
-        msg = f"{text!r} is not an age; write a number of days, or 12h, 7d, 2w."
+        msg = f"{text!r} is not an age. Write a number of days, or 12h, 7d, 2w."
         raise typer.BadParameter(msg)
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
@@ -42,20 +42,23 @@ def clean(
     everything: Annotated[
         bool,
         typer.Option(
-            "--all", help="What every folder made, base images and the engine's build cache, too."
+            "--all",
+            help="Also remove those of other work directories, base images and the build cache.",
         ),
     ] = False,
     older_than: Annotated[
         timedelta | None,
         typer.Option(
-            metavar="AGE", parser=parse_age, help="Only what was not used for so long: 7d, 12h."
+            metavar="AGE",
+            parser=parse_age,
+            help="Remove only what was not used for this long, such as 7d or 12h.",
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List what would be removed; remove nothing.")
+        bool, typer.Option("--dry-run", help="List what would be removed without removing it.")
     ] = False,
 ) -> None:
-    """Remove containers, volumes and images that this folder's runs made; runs are kept."""
+    """Remove containers, volumes and images of this work directory; its runs are kept."""
     lines = asyncio.run(
         _clean(work_dir, everything=everything, older_than=older_than, dry_run=dry_run)
     )

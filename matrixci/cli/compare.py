@@ -23,7 +23,7 @@ def compare(
         str, typer.Option("--format", help=f"terminal, {', '.join(comparison.FORMATS)}.")
     ] = "terminal",
 ) -> None:
-    """Print the difference of two runs: results, locks, metrics."""
+    """Print the differences between two runs: results, locks, metrics."""
     (name,) = format_names([form], ["terminal", *comparison.FORMATS])
     folder = named_run(work_dir, after)
     earlier = named_baseline(work_dir, before, folder)

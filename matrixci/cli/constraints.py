@@ -1,4 +1,4 @@
-"""The command that prints what is known to be good."""
+"""The command `constraints`: print the versions of green cells."""
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
@@ -26,11 +26,14 @@ def constraints(
     run: RunOption = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE|DIR", help="Write it there; for a glob: one file a cell."),
+        typer.Option(
+            metavar="FILE|DIR",
+            help="File to write; for a glob, a folder that gets one file per cell.",
+        ),
     ] = None,
     hashes: Annotated[
         bool,
-        typer.Option("--hashes", help="Write hashes, for `pip install --require-hashes -r`."),
+        typer.Option("--hashes", help="Add hashes, for `pip install --require-hashes -r`."),
     ] = False,
     work_dir: WorkDirOption = WORK_DIR,
 ) -> None:
@@ -48,20 +51,20 @@ def constraints(
             return
         path = out / f"{cell}.txt" if out.is_dir() else out
         write_whole(path, text)
-        _say(f"written: {path}")
+        _say(f"wrote {path}")
         return
     if out is None:
-        msg = f"{cell} names {len(files)} green cells: {listed(files)}.\nGive a folder: --out DIR"
+        msg = f"{cell} matches {len(files)} green cells: {listed(files)}.\nName a folder: --out DIR"
         raise UsageError(msg)
     for name, text in files.items():
         write_whole(out / f"{name}.txt", text)
-        _say(f"written: {out / name}.txt")
+        _say(f"wrote {out / name}.txt")
     if left := [each.id for each in judged.run.cells if each.id not in files]:
-        _say(f"not green, or not asked for: {listed(left)}")
+        _say(f"left out, not green or not matching: {listed(left)}")
 
 
 def _hints(work_dir: Path, judged: JudgedRun, pattern: str) -> Iterator[str]:
-    """Yield for each cell the command that prints the constraints of its last green run."""
+    """Yield, for each cell, the command that prints the constraints of its last green run."""
     elsewhere = [] if work_dir == WORK_DIR else ["--work-dir", str(work_dir)]
     for cell in judged.run.cells:
         if fnmatchcase(cell.id, pattern) and (last := last_green(work_dir, judged, cell.id)):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from matrixci.errors import UsageError
-from matrixci.util.text import did_you_mean
+from matrixci.util.text import suggestion
 
 
 def format_names(names: Sequence[str], known: Sequence[str]) -> list[str]:
@@ -14,6 +14,6 @@ def format_names(names: Sequence[str], known: Sequence[str]) -> list[str]:
     """
     for name in names:
         if name not in known:
-            msg = f"There is no format {name!r}; {did_you_mean(name, known)}"
+            msg = f"Unknown format {name!r}. {suggestion(name, known)}"
             raise UsageError(msg)
     return list(dict.fromkeys(names))

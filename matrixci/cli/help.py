@@ -1,9 +1,11 @@
-"""How `--help` shows commands and options: commands in the order of use, flags without a value."""
+"""The classes of commands: order and layout of `--help`, and options that were renamed."""
 
 from collections.abc import Sequence
 from typing import Any, Final
 
 from typer.core import TyperCommand, TyperGroup
+
+from matrixci.cli.renamed_options import refuse_renamed
 
 _ORDER: Final = (
     "matrix",
@@ -22,24 +24,36 @@ _ORDER: Final = (
 
 
 class PlainCommand(TyperCommand):
-    """A command whose flags are shown without the type of a value, as they take none."""
+    """A command whose flags are shown without a value type."""
 
-    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - typer keeps its types to itself
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - typer does not export its types
+        """Parse the arguments; an option of an earlier version is an error that names the new one.
+
+        Raises:
+            UsageError: there is such an option.
+        """
+        if not ctx.ignore_unknown_options:
+            refuse_renamed(args)
+        return super().parse_args(ctx, args)
+
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - typer does not export its types
         """Return the parameters of the command."""
         return _without_types(super().get_params(ctx))
 
 
 class OrderedGroup(TyperGroup):
-    """The commands in the order in which one needs them."""
+    """Commands in the order of use."""
 
-    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - typer keeps its types to itself
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - typer does not export its types
         """Return the parameters of the group."""
         return _without_types(super().get_params(ctx))
 
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - typer keeps its types to itself
-        """Return the names of the commands; those of no known place come last."""
-        place = {name: index for index, name in enumerate(_ORDER)}
-        return sorted(super().list_commands(ctx), key=lambda name: place.get(name, len(place)))
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - typer does not export its types
+        """Return the names of the commands; unknown ones come last."""
+        position = {name: index for index, name in enumerate(_ORDER)}
+        return sorted(
+            super().list_commands(ctx), key=lambda name: position.get(name, len(position))
+        )
 
 
 def _without_types(parameters: Sequence[Any]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The commands of the history: take runs in, ask, and prune."""
+"""The commands `history add`, `list`, `show` and `prune`."""
 
 from datetime import datetime
 from pathlib import Path
@@ -17,12 +17,12 @@ from matrixci.history.series import cell_series, check_series
 from matrixci.history.store import History
 from matrixci.history.writer import is_finished
 from matrixci.reports import history_table as shown
-from matrixci.util.text import in_line
+from matrixci.util.text import in_line, listed
 from matrixci.verdict.load import judge_folder
 
 app = typer.Typer(
     cls=OrderedGroup,
-    help="Keep runs in a file, and ask since when a cell is red and how often a check flipped.",
+    help="Record runs, and show since when cells are red and how often checks flipped.",
     no_args_is_help=True,
 )
 
@@ -38,13 +38,13 @@ def add(
         typer.Argument(metavar="[RUN]...", help=RUN_HELP),
     ] = None,
     *,
-    everything: Annotated[bool, typer.Option("--all", help="Every finished run.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Add every finished run.")] = False,
     work_dir: WorkDirOption = WORK_DIR,
     history: HistoryOption = None,
 ) -> None:
-    """Take runs in; one that is there already changes nothing, or is brought up to date."""
+    """Add runs to the history, or update those that it has already."""
     if everything and runs:
-        msg = "--all adds every run, so it takes no RUN."
+        msg = "--all adds every run, so it cannot be used with RUN."
         raise UsageError(msg)
     folders = (
         all_runs(work_dir) if everything else [named_run(work_dir, n) for n in runs or (None,)]
@@ -60,13 +60,13 @@ def _add(history: History, folder: Path) -> str:
 
 
 def _add_leniently(history: History, folder: Path) -> str:
-    """Add a run, unless it is not finished or can't be read; return what became of it."""
+    """Add a run if it is finished and readable, and return a line about it."""
     try:
         judged = judge_folder(folder)
     except RunFilesError as error:
-        return f"{folder.name}: left out, {error}"
+        return f"{folder.name}: skipped, {error}"
     if not is_finished(judged):
-        return f"{folder.name}: left out, it is not finished"
+        return f"{folder.name}: skipped, it is not finished"
     return f"{judged.run.id}: {history.add(judged)}"
 
 
@@ -77,38 +77,40 @@ def list_runs(
     history: HistoryOption = None,
     subject: SubjectOption = None,
 ) -> None:
-    """List the runs that the history has, oldest first."""
+    """List the runs in the history, oldest first."""
     with History.reading(history or work_dir / HISTORY) as opened:
         runs = [run for run in opened.runs() if subject in {None, run.subject}]
-    _print(shown.runs_table(runs) if runs else "There is no run in it.")
+    _print(shown.runs_table(runs) if runs else "No runs.")
 
 
 @app.command()
 def show(
     cell: Annotated[
-        str | None, typer.Argument(metavar="[CELL]", help="Cell id or glob; all cells.")
+        str | None, typer.Argument(metavar="[CELL]", help="Cell id or glob. Default: all cells.")
     ] = None,
     *,
     check: Annotated[
-        str | None, typer.Option(metavar="ID", help="Check id or glob: how it went in the cells.")
+        str | None,
+        typer.Option(metavar="ID", help="Check id or glob; shows its outcomes in each cell."),
     ] = None,
     work_dir: WorkDirOption = WORK_DIR,
     history: HistoryOption = None,
     subject: SubjectOption = None,
 ) -> None:
-    """Show since when cells are as they are, what changed then, and how often checks flipped."""
+    """Show since when cells have their outcome, what changed then, and which checks flipped."""
     with History.reading(history or work_dir / HISTORY) as opened:
         series = cell_series(opened, subject=subject, cell=cell)
         if not series:
             known = sorted({each.cell for each in cell_series(opened, subject=subject)})
-            there_is = f"there is {', '.join(known)}" if known else "there is none at all"
-            msg = f"The history has no cell {cell or ''}: {there_is}."
+            matching = f" that matches {cell}" if cell else ""
+            available = f" Available cells: {listed(known)}." if known else ""
+            msg = f"The history has no cell{matching}.{available}"
             raise UsageError(msg)
         if check is not None:
             found = check_series(opened, check, subject=subject, cell=cell)
             if not found:
-                how = "write an id, a glob, or words as pytest's -k takes them"
-                msg = f"The history has no check {check}; {how}."
+                how = "Write an id, a glob, or an expression as in pytest -k."
+                msg = f"The history has no check that matches {check}. {how}"
                 raise UsageError(msg)
             _print(shown.checks_table(found))
             return
@@ -123,7 +125,7 @@ def show(
 def prune(
     *,
     keep: Annotated[
-        int | None, typer.Option(min=0, help="Keep this many runs of each subject, the newest.")
+        int | None, typer.Option(min=0, help="Keep this many of the newest runs of each subject.")
     ] = None,
     before: Annotated[
         datetime | None,
@@ -132,9 +134,9 @@ def prune(
     work_dir: WorkDirOption = WORK_DIR,
     history: HistoryOption = None,
 ) -> None:
-    """Remove old runs from the history; the runs' own folders are left alone."""
+    """Remove old runs from the history; the folders of the runs are kept."""
     if (keep is None) == (before is None):
-        msg = "Say which runs go: --keep N or --before DATE, one of the two."
+        msg = "Give either --keep N or --before DATE."
         raise UsageError(msg)
     with History.reading(history or work_dir / HISTORY) as opened:
         removed = opened.prune(keep=keep, before=before.date() if before else None)

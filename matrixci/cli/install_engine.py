@@ -16,9 +16,9 @@ def install_engine() -> None:
     """
     endpoint = engine_endpoint()
     if not endpoint.is_local:
-        print_note(f"--install-engine installs nothing: {endpoint.named_by} names {endpoint.host}")
+        print_note(f"--install-engine has no effect: {endpoint.named_by} names {endpoint.host}")
         return
     argv = ["bash", str(data_folder("docker") / "engine.sh"), "install"]
     if subprocess.run(argv, env=endpoint.environment(), check=False).returncode != 0:  # noqa: S603
-        msg = "No container engine could be installed."
+        msg = "The container engine could not be installed."
         raise EngineError(msg)

@@ -1,4 +1,4 @@
-"""The command that keeps a project's issue on what is worse."""
+"""The command `issue`: report regressions in a GitHub issue."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,14 +16,14 @@ from matrixci.verdict.judged import JudgedRun
 
 
 def issue(
-    report: Annotated[Path, typer.Argument(help="The JSON report of a run.")],
+    report: Annotated[Path, typer.Argument(help="JSON report of a run.")],
     *,
     about: Annotated[
-        str, typer.Option(help="Tells the matrices of one repository apart: any text.")
+        str, typer.Option(help="Any text that distinguishes several matrices of one repository.")
     ] = "",
-    link: Annotated[str, typer.Option(help="Address of the run's page.")] = "",
+    link: Annotated[str, typer.Option(help="URL of the run's report.")] = "",
 ) -> None:
-    """Open an issue on a regression, bring it up to date, close it on recovery."""
+    """Open or update a GitHub issue about regressions, and close it when there are none."""
     judged = _read(report)
     action = decide(judged, find(open_issues(), judged, about), about, link)
     console().print(Text(in_line(carry_out(action))), soft_wrap=True)
@@ -33,11 +33,11 @@ def _read(path: Path) -> JudgedRun:
     """Read a JSON report.
 
     Raises:
-        UsageError: it isn't there, or isn't one.
+        UsageError: the file does not exist, or is not a JSON report.
     """
     try:
         return JudgedRun.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         first = str(error).partition("\n")[0]
-        msg = f"{path} is no JSON report of a run: {first}"
+        msg = f"{path} is not a JSON report of a run: {first}"
         raise UsageError(msg) from error

@@ -42,11 +42,16 @@ from matrixci.verdict.judged import JudgedRun
 class MatrixOptions:
     """Options of `matrix` alone."""
 
-    jobs: Annotated[int | None, typer.Option(min=1, help="Cells under way at once.")] = None
+    jobs: Annotated[int | None, typer.Option(min=1, help="Maximum number of cells at a time.")] = (
+        None
+    )
     plan: Annotated[
-        bool, typer.Option("--plan", help="Show the cells and their locks; build nothing.")
+        bool,
+        typer.Option("--plan", help="Show the cells and their locks without building anything."),
     ] = False
-    fresh: Annotated[bool, typer.Option("--fresh", help="Resolve and run everything anew.")] = False
+    fresh: Annotated[bool, typer.Option("--fresh", help="Ignore earlier locks and results.")] = (
+        False
+    )
     install_engine: InstallEngineOption = False
     require_limits: RequireLimitsOption = False
     no_history: NoHistoryOption = False
@@ -54,7 +59,7 @@ class MatrixOptions:
         bool,
         typer.Option(
             "--resume",
-            help="Go on with a run, --resume [RUN], or the latest: what has no final result.",
+            help="Resume a run (default: the latest), running only cells without a final result.",
         ),
     ] = False
 
@@ -104,7 +109,7 @@ def _finish(judged: JudgedRun, folder: Path, history: Path | None) -> NoReturn:
         record(judged, history, _warn)
     console().print(render(read_report(judged, folder)), crop=False)
     if judged.run.interrupted:
-        _warn(f"interrupted; go on with: {called('matrix', '--resume')}")
+        _warn(f"interrupted; resume with: {called('matrix', '--resume')}")
     raise typer.Exit(exit_code(judged))
 
 

@@ -16,50 +16,51 @@ WORK_DIR: Final = Path(".matrixci")
 HISTORY: Final = "history.sqlite"
 PLAN: Final = "plan/plan.json"
 
-RUN_NAMES: Final = "id or its beginning, folder, latest~N, previous, last-green"
-RUN_HELP: Final = f"The run: {RUN_NAMES}. Default: the latest."
+RUN_NAMES: Final = "id or prefix, folder, latest~N, previous, last-green"
+RUN_HELP: Final = f"Run to use: {RUN_NAMES}. Default: the latest."
 
-MatrixOption = Annotated[Path, typer.Option("--matrix", help="The matrix file.")]
+MatrixOption = Annotated[Path, typer.Option("--matrix", help="Matrix file.")]
 SubjectOption = Annotated[
-    str | None, typer.Option(help="Requirement, wheel, path or URL, instead of the matrix's.")
+    str | None,
+    typer.Option(help="Requirement, wheel, path or URL to test instead of the matrix's subject."),
 ]
 CellsOption = Annotated[
     list[str] | None, typer.Option("--cell", help="Cell id or glob; repeatable.")
 ]
 CheckOption = Annotated[
-    str | None, typer.Option(help="Only checks that match, as pytest's -k understands it.")
+    str | None, typer.Option(help="Run only checks that match this expression, as in pytest -k.")
 ]
 ChecksOption = Annotated[
-    Path | None, typer.Option(help="Folder of checks, instead of the built-in ones.")
+    Path | None, typer.Option(help="Folder of checks to run instead of the built-in ones.")
 ]
 AsOfOption = Annotated[
     datetime | None,
-    typer.Option(formats=["%Y-%m-%d"], help="Only releases published up to this day."),
+    typer.Option(formats=["%Y-%m-%d"], help="Use only releases published up to this day."),
 ]
-BaseOption = Annotated[BaseOrigin | None, typer.Option(help="How base images must come to be.")]
+BaseOption = Annotated[BaseOrigin | None, typer.Option(help="Where base images must come from.")]
 InstallEngineOption = Annotated[
-    bool, typer.Option("--install-engine", help="Install an engine where none answers.")
+    bool, typer.Option("--install-engine", help="Install a container engine if none is running.")
 ]
 RequireLimitsOption = Annotated[
     bool,
-    typer.Option("--require-limits", help="Refuse an engine that does not enforce every limit."),
+    typer.Option("--require-limits", help="Fail if the engine does not enforce every limit."),
 ]
-WorkDirOption = Annotated[Path, typer.Option("--work-dir", help="Where runs and caches are kept.")]
+WorkDirOption = Annotated[Path, typer.Option("--work-dir", help="Folder for runs and caches.")]
 PlanOption = Annotated[
     Path | None,
-    typer.Option(help="The plan's file; <work-dir>/plan/plan.json.", show_default=False),
+    typer.Option(help="Plan file. Default: <work-dir>/plan/plan.json.", show_default=False),
 ]
 HistoryOption = Annotated[
     Path | None,
     typer.Option(
-        "--history", metavar="PATH", help="The history's file; <work-dir>/history.sqlite."
+        "--history", metavar="PATH", help="History file. Default: <work-dir>/history.sqlite."
     ),
 ]
 NoHistoryOption = Annotated[
     bool, typer.Option("--no-history", help="Do not add the run to the history.")
 ]
 TierOption = Annotated[
-    str | None, typer.Option("--tier", help="Only the cells of this tier of the matrix.")
+    str | None, typer.Option("--tier", help="Run only the cells of this tier of the matrix.")
 ]
 RunOption = Annotated[str | None, typer.Option("--run", help=RUN_HELP, metavar="RUN")]
 RegistryOption = Annotated[
@@ -68,7 +69,7 @@ RegistryOption = Annotated[
         "--registry",
         metavar="HOST/REPO",
         parser=repository_of,
-        help="Pull images from there that another machine built, and push those built here.",
+        help="Pull images that other machines built from there, and push those built here.",
     ),
 ]
 BuildCacheOption = Annotated[
@@ -77,26 +78,27 @@ BuildCacheOption = Annotated[
         "--build-cache",
         metavar="SPEC",
         parser=parse_build_cache,
-        help="Keep the cache of builds there as well, as buildx names it, such as type=gha.",
+        help="Also store the build cache there, in the syntax of buildx, such as type=gha.",
     ),
 ]
 BaselineOption = Annotated[
     str | None,
-    typer.Option(metavar="RUN", help=f"Earlier run to compare with: {RUN_NAMES}; none."),
+    typer.Option(metavar="RUN", help=f"Earlier run to compare with: {RUN_NAMES}, or none."),
 ]
 VersionOption = Annotated[
-    str | None, typer.Option(help="The version that most cells must have been tested with.")
+    str | None,
+    typer.Option(help="Version of the subject that most cells must have been tested with."),
 ]
 FormatsOption = Annotated[
     list[str] | None,
-    typer.Option("--format", help=f"{', '.join(FORMATS)}; repeatable. Left out: all."),
+    typer.Option("--format", help=f"{', '.join(FORMATS)}; repeatable. Default: all."),
 ]
 OutOption = Annotated[
     Path | None,
     typer.Option(
         metavar="FOLDER",
-        help="Where to write. Left out: report/ in the run's folder; beside it for a baseline or "
-        "version that is not the run's own.",
+        help="Where to write. Default: report/ in the run's folder, or another folder in it for "
+        "another --baseline or --subject-version.",
     ),
 ]
 

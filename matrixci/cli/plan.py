@@ -28,7 +28,7 @@ from matrixci.util.text import in_line, several
 
 GPU_RUNNER: Final = "MATRIXCI_GPU_RUNNER"
 """Environment variable with the comma-separated labels of a runner that has a GPU."""
-_NOT_OF_A_RUN: Final = ("--output", "--shard-size")
+_PLAN_ONLY: Final = ("--output", "--shard-size")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,17 +36,20 @@ class PlanOptions:
     """Options of `plan` alone."""
 
     base: BaseOption = None
-    fresh: Annotated[bool, typer.Option("--fresh", help="Resolve everything anew.")] = False
+    fresh: Annotated[bool, typer.Option("--fresh", help="Ignore earlier locks.")] = False
     require_limits: RequireLimitsOption = False
     output: PlanOption = None
     shard_size: Annotated[
-        int, typer.Option(min=1, max=MOST_JOBS, help="Cells in one matrix of a workflow, at most.")
+        int,
+        typer.Option(
+            min=1, max=MOST_JOBS, help="Maximum number of cells in one matrix of a workflow."
+        ),
     ] = MOST_JOBS
 
 
 @with_option_groups
 def plan(context: typer.Context, *, run: RunOptions, options: PlanOptions) -> None:
-    """Resolve every cell once, and write what other machines need to run them one by one."""
+    """Resolve every cell and write a plan, so that other machines can run the cells."""
     execution = ExecutionOptions(
         fresh=options.fresh, base_origin=options.base, require_limits=options.require_limits
     )
@@ -72,7 +75,7 @@ def plan(context: typer.Context, *, run: RunOptions, options: PlanOptions) -> No
     if path := os.environ.get("GITHUB_OUTPUT"):
         append(outputs(planned, options.shard_size), Path(path))
     run_one = called("cell", "ID", "--plan", str(file))
-    text = f"the run {planned.run.id} is planned in {file}; run a cell of it: {run_one}"
+    text = f"wrote the plan of run {planned.run.id} to {file}; run a cell with: {run_one}"
     console().print(Text(text), soft_wrap=True)
 
 
@@ -81,26 +84,26 @@ def _matrix_command(words: Sequence[str]) -> list[str]:
     kept = ["matrix"]
     rest = iter(words)
     for word in rest:
-        if word in _NOT_OF_A_RUN:
+        if word in _PLAN_ONLY:
             next(rest, None)
-        elif word.partition("=")[0] not in _NOT_OF_A_RUN:
+        elif word.partition("=")[0] not in _PLAN_ONLY:
             kept.append(word)
     return kept
 
 
 def _print_retry(number: int, seconds: float, error: BaseException) -> None:
     first = in_line(str(error).partition("\n")[0])
-    print_note(f"{first} (attempt {number}; again in {seconds:.0f} s)")
+    print_note(f"{first} (attempt {number}; retrying in {seconds:.0f} s)")
 
 
 def _print_cells_without_gpu(planned: Plan) -> None:
-    """Print how many cells ask for a GPU that their runners may not have."""
+    """Print how many cells need a GPU that their runners may not have."""
     without = [cell.id for cell in planned.run.cells if cell.gpu and cell.id in planned.cells]
     if not without:
         return
     text = (
-        f"{several(len(without), 'cell')} that ask for a GPU run on ordinary runners, unless these "
-        f"have one: the variable {GPU_RUNNER} names no runner with a GPU."
+        f"{several(len(without), 'cell')} with a GPU will run on ordinary runners, "
+        f"because the variable {GPU_RUNNER} is not set."
     )
     if os.environ.get("GITHUB_ACTIONS") == "true":
         sys.stdout.write(annotation("notice", "no GPU runner", text))

@@ -22,7 +22,7 @@ _WORDS: Final[Mapping[StepName, str]] = {
     StepName.RESOLVE: "resolving",
     StepName.WAIT_BUILD: "waiting to build",
     StepName.BUILD: "building",
-    StepName.WAIT_RUN: "waiting to run",
+    StepName.WAIT_RUN: "waiting for a free slot",
     StepName.START: "starting",
     StepName.CHECKS: "running checks",
     StepName.COLLECT: "collecting",
@@ -30,18 +30,18 @@ _WORDS: Final[Mapping[StepName, str]] = {
 
 
 class Progress:
-    """Listens to a run and shows how it goes on."""
+    """Shows the progress of a run."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
-        """Set up.
+        """Start the clock.
 
         Args:
-            console: where it is shown.
-            clock: seconds since any fixed moment.
+            console: the terminal or file to print to.
+            clock: returns seconds since a fixed moment.
         """
         self._console = console
         self._now = clock
-        self._stages: dict[str, float] = {}  # what is made for several cells, to when it began
+        self._stages: dict[str, float] = {}  # work for several cells, and when it began
         self._cells: tuple[Cell, ...] = ()
         self._steps: dict[str, tuple[StepName, float]] = {}
         self._results: dict[str, CellResult] = {}
@@ -49,7 +49,7 @@ class Progress:
         self._live = Live(get_renderable=self._render, console=console, refresh_per_second=2)
 
     def showing(self) -> AbstractContextManager[object]:
-        """Return the context in which progress is shown: a table, or lines at intervals."""
+        """Return a context that shows progress: a live table, or lines at intervals."""
         return self._live if self._console.is_terminal else self._reporting()
 
     @contextmanager
@@ -69,7 +69,7 @@ class Progress:
             thread.join()
 
     def report(self) -> None:
-        """Print what is under way, in a line; called from another thread."""
+        """Print what is running in one line; called from another thread."""
         now = self._now()
         words = [f"{what} ({now - since:.0f} s)" for what, since in list(self._stages.items())]
         steps = Counter(
@@ -77,21 +77,21 @@ class Progress:
         )
         words += [f"{several(count, 'cell')} {_WORDS[step]}" for step, count in steps.items()]
         if words:
-            self._line(f"under way: {', '.join(words)}")
+            self._line(f"running: {', '.join(words)}")
 
     @contextmanager
     def stage(self, what: str) -> Iterator[None]:
-        """Show that something is made for several cells, and how long it took."""
+        """Show work that is done for several cells, and how long it took."""
         self._stages[what] = began = self._now()
         try:
             yield
         finally:
             del self._stages[what]
         if (seconds := self._now() - began) >= 1:
-            self._line(f"{what}: made in {seconds:.0f} s")
+            self._line(f"{what}: done in {seconds:.0f} s")
 
     def planned(self, cells: tuple[Cell, ...]) -> None:
-        """Take note of the cells of the run."""
+        """Show the number of cells."""
         self._cells = cells
         self._line(several(len(cells), "cell"))
 
@@ -101,7 +101,7 @@ class Progress:
         self._line(f"{cell.id}: {_WORDS[step]}")
 
     def ended(self, result: CellResult) -> None:
-        """Show what a cell came to."""
+        """Show the outcome of a cell."""
         self._results[result.cell.id] = result
         self._line(f"{result.cell.id}: {_ending(result)}")
 
@@ -121,38 +121,38 @@ class Progress:
     def _render(self) -> RenderableType:
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column(f"{self._clock()}  {len(self._results)}/{len(self._cells)} cells")
-        table.add_column("step", no_wrap=True)  # a line each, so that there is room for all
+        table.add_column("step", no_wrap=True)  # one line each
         table.add_column("for", justify="right")
         stages = list(self._stages.items())
         for what, since in stages:
-            table.add_row(Text(what), "making", f"{self._now() - since:.0f} s")
+            table.add_row(Text(what), "running", f"{self._now() - since:.0f} s")
         shown = self._shown(self._console.size.height - 1 - len(stages))
         for cell in shown:
             table.add_row(*map(Text, (cell.id, *self._row(cell))))
         if rest := [cell for cell in self._cells if cell not in shown]:
             kinds = Counter(self._kind(cell) for cell in rest)
-            told = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-            table.add_row(Text(f"… and {len(rest)} more"), Text(told))
+            counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+            table.add_row(Text(f"… and {len(rest)} more"), Text(counts))
         return table
 
     def _shown(self, room: int) -> Sequence[Cell]:
-        """Return the cells for which there is room: those under way before the others."""
+        """Return the cells that fit on the screen, running ones first."""
         if len(self._cells) <= room or len(self._results) == len(self._cells):
             return self._cells
-        under_way: list[Cell] = []
+        running: list[Cell] = []
         ended: list[Cell] = []
         waiting: list[Cell] = []
         for cell in self._cells:
             if cell.id in self._results:
                 ended.append(cell)
             else:
-                (under_way if cell.id in self._steps else waiting).append(cell)
-        return [*under_way, *ended, *waiting][: max(1, room - 1)]
+                (running if cell.id in self._steps else waiting).append(cell)
+        return [*running, *ended, *waiting][: max(1, room - 1)]
 
     def _kind(self, cell: Cell) -> str:
         if result := self._results.get(cell.id):
             return str(result.outcome)
-        return "under way" if cell.id in self._steps else "waiting"
+        return "running" if cell.id in self._steps else "waiting"
 
     def _row(self, cell: Cell) -> tuple[str, str]:
         if result := self._results.get(cell.id):
@@ -169,6 +169,6 @@ def _ending(result: CellResult) -> str:
         return f"{text} (reused from {result.reused_from})"
     if not result.message:
         return text
-    # The counts of checks go with the word; another reason explains it.
+    # The counts of checks complete the outcome; any other message explains it.
     counts = result.outcome in GREEN or result.reason is Reason.CHECKS
     return f"{text}{', ' if counts else ': '}{result.message.splitlines()[0]}"

@@ -1,4 +1,4 @@
-"""The command `readiness`: write the report that a release is decided on."""
+"""The command `readiness`: write the report of a run."""
 
 import re
 from enum import StrEnum
@@ -50,11 +50,11 @@ def readiness(
         FailOn,
         typer.Option(
             "--fail-on",
-            help="regression: exit 1 only where something is worse than in the baseline.",
+            help="regression: exit with 1 only if something is worse than in the baseline.",
         ),
     ] = FailOn.NOT_READY,
 ) -> None:
-    """Write the report that a release is decided on, and exit by the verdict."""
+    """Write the release readiness report of a run, and exit with its verdict."""
     write_readiness(named_run(options.work_dir, run), options, output, fail_on=fail_on)
 
 

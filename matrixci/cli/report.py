@@ -17,19 +17,19 @@ from matrixci.verdict.load import judge_folder
 
 @with_option_groups
 def report(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of results.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders with results.")],
     *,
     plan: Annotated[
         Path | None,
         typer.Option(
-            help="The plan's file; plan.json in one of the folders, or <work-dir>/plan/plan.json."
+            help="Plan file. Default: plan.json in a folder, or <work-dir>/plan/plan.json.",
         ),
     ] = None,
     options: ReportOptions,
     no_history: NoHistoryOption = False,
     output: OutputOptions,
 ) -> None:
-    """Put cells of a plan together into one run, write its report, and exit by the verdict."""
+    """Merge the cells of a plan into one run, write its report, and exit with its verdict."""
     planned = find_plan(folders, options.work_dir / PLAN) if plan is None else read_plan(plan)
     merged = merge(planned, folders, options.work_dir)
     for remark in merged.remarks:

@@ -1,4 +1,4 @@
-"""The command that runs a cell of a run again, or one check of it."""
+"""The command `reproduce`: run a cell of a stored run again, or one check of it."""
 
 import asyncio
 import codecs
@@ -37,10 +37,10 @@ from matrixci.util.invocation import called
 from matrixci.util.text import in_line, printable
 from matrixci.verdict.judge import judge_cell
 
-_KEPT = "docker logs {0}; docker cp {0}:/matrixci/results .; removed by: {1}"
+_KEPT = "docker logs {0}; docker cp {0}:/matrixci/results .; remove it with: {1}"
 _HINT = (
-    "the cell's container, without a time limit: run its checks with `check`, some of them with "
-    "`check CHECK...`, as often as you like; leave with `exit`"
+    "shell in the cell's container, without a time limit: `check` runs its checks, "
+    "`check CHECK...` some of them, `exit` leaves"
 )
 
 
@@ -52,9 +52,10 @@ class ReproduceOptions:
     shell: Annotated[
         bool, typer.Option("--shell", help="Open a shell in the container instead.")
     ] = False
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the container on the engine.")] = False
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the container afterwards.")] = False
     checks: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of checks, instead of the run's.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of checks to run instead of the run's."),
     ] = None
     work_dir: WorkDirOption = WORK_DIR
     require_limits: RequireLimitsOption = False
@@ -64,12 +65,13 @@ class ReproduceOptions:
 def reproduce(
     cell: Annotated[str, typer.Argument(metavar="CELL", help="Cell id.")],
     check: Annotated[
-        str | None, typer.Argument(metavar="[CHECK]", help="Check id or glob; all that ran.")
+        str | None,
+        typer.Argument(metavar="[CHECK]", help="Check id or glob. Default: all that ran."),
     ] = None,
     *,
     options: ReproduceOptions,
 ) -> None:
-    """Run a cell of a run again as it was: its stored lock, its image, its sandbox, its checks."""
+    """Run a cell of a stored run again, with the same lock, image, sandbox and checks."""
     work_dir = options.work_dir
     stored = read_run(named_run(work_dir, options.run))
     choice = ChecksChoice(
@@ -99,7 +101,7 @@ async def _reproduce(what: Reproduction, work_dir: Path, *, shell: bool) -> int:
     try:
         image = await image_of(engine, what, work_dir, folder, _say)
     except BuildError as error:
-        return _tell(what, _blocked(what, str(error)), folder)
+        return _print_result(what, _blocked(what, str(error)), folder)
     if shell:
         _say(_HINT)
         return await open_shell(engine, what, image, terminal=sys.stdin.isatty())
@@ -108,9 +110,9 @@ async def _reproduce(what: Reproduction, work_dir: Path, *, shell: bool) -> int:
     result, kept = await run_again(engine, what, image, log, screen.take)
     screen.end()
     if kept is not None:
-        _say(f"the container is kept: {_KEPT.format(kept, called('clean'))}")
+        _say(f"kept the container: {_KEPT.format(kept, called('clean'))}")
     write_whole(folder / f"{what.before.cell.id}.json", result.model_dump_json(indent=1))
-    return _tell(what, result, folder)
+    return _print_result(what, result, folder)
 
 
 def _blocked(what: Reproduction, message: str) -> CellResult:
@@ -124,7 +126,7 @@ def _blocked(what: Reproduction, message: str) -> CellResult:
 
 
 class _Screen:
-    """Prints a container's output as it comes, with control characters made visible."""
+    """Prints the output of a container with control characters made visible."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -145,8 +147,8 @@ def _shown(line: str) -> str:
     return "\t".join(map(printable, line.split("\t")))
 
 
-def _tell(what: Reproduction, result: CellResult, folder: Path) -> int:
-    """Tell what it came to, and what it had come to before; return the exit code."""
+def _print_result(what: Reproduction, result: CellResult, folder: Path) -> int:
+    """Print the new result next to the one in the run, and return the exit code."""
     today = now().date()
     again = judge_cell(result, what.run.known_issues, today)
     before = judge_cell(what.before, what.run.known_issues, today)
@@ -156,7 +158,7 @@ def _tell(what: Reproduction, result: CellResult, folder: Path) -> int:
     for check in again.checks:
         was = earlier.get(check.id)
         text = Text(f"{CHECK_GLYPHS[check.outcome]} {check.outcome}  {in_line(check.id)}")
-        text.append(f"  (in the run: {was or 'not there'})", style="dim")
+        text.append(f"  (in the run: {was or 'not run'})", style="dim")
         for line in [*check.reason.splitlines(), *check.message.splitlines()]:
             if check.outcome is not CheckOutcome.PASSED:
                 text.append(f"\n    {in_line(line)}")

@@ -1,4 +1,4 @@
-"""The part of the matrix command that goes on with a run."""
+"""The option --resume of the command `matrix`."""
 
 import asyncio
 from pathlib import Path
@@ -23,7 +23,7 @@ from matrixci.verdict.judged import JudgedRun
 from matrixci.verdict.load import judge_folder
 
 _OTHERS: Final = ("subject", "cell", "tier", "check", "as_of", "plan", "fresh")
-"""Options that would make it another run."""
+"""Options that would change what the run is."""
 
 
 def resume_run(
@@ -32,7 +32,7 @@ def resume_run(
     """Run the cells of a run that have no final result.
 
     Args:
-        context: the command's; it tells which options were given, and holds the run's name.
+        context: the command's, with the options that were given and the run's name.
         run: the options that select a run; only --matrix, --checks and --work-dir are allowed.
         options: how the cells are built and run.
 
@@ -45,8 +45,8 @@ def resume_run(
     folder = named_run(run.work_dir, _name(context))
     stored = read_run(folder)
     if not unfinished(stored):
-        print_note(f"The run {stored.run.id} is finished: every cell has its final result.")
-        if stored.run.interrupted or stored.run.ended is None:  # broken off after its last cell
+        print_note(f"The run {stored.run.id} is finished: every cell has a final result.")
+        if stored.run.interrupted or stored.run.ended is None:  # killed after its last cell
             ended = {"ended": stored.run.ended or now(), "interrupted": False}
             RunFolder(folder).write_run(stored.run.model_copy(update=ended))
         return judge_folder(folder), folder
@@ -73,18 +73,19 @@ def _checks(run: Run) -> Path | None:
 
 
 def _name(context: typer.Context) -> str | None:
-    """Return what names the run, None for the latest.
+    """Return the name of the run, or None for the latest.
 
     Raises:
-        UsageError: something else is on the command line.
+        UsageError: the command line has other options or arguments.
     """
     others = [f"--{name.replace('_', '-')}" for name in _OTHERS if _is_given(context, name)]
     words = context.args
     others += [word for word in words if word.startswith("--")] or words[1:]
     if others:
         msg = (
-            f"--resume goes on with a run as it began, so it takes no {', '.join(others)}.\n"
-            "Beside it go --matrix, --checks, --work-dir, --jobs, --base, --registry, "
+            f"--resume keeps the cells and settings of a run, so it does not allow "
+            f"{', '.join(others)}.\n"
+            "Allowed options: --matrix, --checks, --work-dir, --jobs, --base, --registry, "
             "--build-cache and --require-limits."
         )
         raise UsageError(msg)
@@ -92,5 +93,5 @@ def _name(context: typer.Context) -> str | None:
 
 
 def _is_given(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)  # its type has no place of its own in typer
+    source = context.get_parameter_source(name)  # typer does not export its type
     return source is not None and source.name != "DEFAULT"

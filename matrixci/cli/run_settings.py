@@ -68,15 +68,15 @@ def read_settings(
     return settings, chosen
 
 
-def _as_of(given: datetime | None) -> date | None:
+def _as_of(option: datetime | None) -> date | None:
     """Return the day of --as-of.
 
     Raises:
         UsageError: the day is in the future, or before the first wheels.
     """
-    if given is None:
+    if option is None:
         return None
-    day = given.date()
+    day = option.date()
     # Both, since it may be tomorrow already where the user is.
     today = max(datetime.now(UTC).date(), datetime.now().astimezone().date())
     if day > today:
@@ -94,7 +94,7 @@ def _print_progress(text: str) -> None:
 
 def _print_ignored_settings() -> None:
     if ignored := ignored_settings(Path.cwd()):
-        text = f"ignored, because only matrix.yaml and the index decide a lock: {listed(ignored)}"
+        text = f"ignored, because locks depend only on matrix.yaml and the index: {listed(ignored)}"
         print_note(in_line(text))
 
 

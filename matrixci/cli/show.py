@@ -1,4 +1,4 @@
-"""The command `show`: print the table of a run again."""
+"""The command `show`: print the table of a stored run."""
 
 import re
 from io import StringIO
@@ -23,9 +23,9 @@ def show(
     run: Annotated[str | None, typer.Argument(help=RUN_HELP)] = None,
     *,
     work_dir: WorkDirOption = WORK_DIR,
-    svg: Annotated[Path | None, typer.Option(help="Write the matrix as a picture as well.")] = None,
+    svg: Annotated[Path | None, typer.Option(help="Also write the table as an SVG image.")] = None,
 ) -> None:
-    """Print the table of a run again, from its files alone."""
+    """Print the table of a stored run."""
     folder = named_run(work_dir, run)
     judged = judge_folder(folder)
     console().print(render(read_report(judged, folder)), crop=False)

@@ -1,4 +1,4 @@
-"""Small phrases of messages: what was meant, and what there is."""
+"""Phrases of messages: suggestions, lists, numbers, and text of unknown origin."""
 
 import difflib
 from collections.abc import Iterable
@@ -7,11 +7,11 @@ from typing import Final
 _LISTED: Final = 20
 _SHOWN_CHARACTERS: Final = 500
 _EXACT: Final = 100_000
-"""Whole numbers below this are counts, and shown as they are."""
+"""Whole numbers below this are counts, and are not rounded."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that was probably meant, None where none comes near."""
+    """Return the known word that was probably meant, or None if none is similar."""
     by_folded = {name.casefold(): name for name in known}
     folded = word.casefold()
     close = difflib.get_close_matches(folded, by_folded, n=1, cutoff=0.6)
@@ -27,16 +27,25 @@ def listed(names: Iterable[str], most: int = _LISTED) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return a question that names the nearest known word, or else all that there are."""
+    """Return a suggestion as the end of a sentence."""
     names = list(known)
     near = nearest(word, names)
     if near is not None:
         return f'did you mean "{near}"?'
-    return f"there is {listed(names) or 'nothing'}"
+    return f"available: {listed(names) or 'none'}"
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return a sentence that suggests the nearest known word, or else lists all of them."""
+    names = list(known)
+    near = nearest(word, names)
+    if near is not None:
+        return f'Did you mean "{near}"?'
+    return f"Available: {listed(names) or 'none'}."
 
 
 def several(number: int, noun: str) -> str:
-    """Return a number with its noun, which has an s where it isn't one."""
+    """Return a number with its noun, in the plural unless the number is one."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
@@ -50,7 +59,7 @@ def rounded(value: float) -> str:
 def printable(text: str) -> str:
     """Return text of unknown origin with line ends and control characters made visible.
 
-    What comes out of a container may hold sequences that move the cursor or set a title.
+    The output of a container may have sequences that move the cursor or set a title.
     """
     if text.isprintable():
         return text
@@ -58,6 +67,6 @@ def printable(text: str) -> str:
 
 
 def in_line(text: str) -> str:
-    """Return text of unknown origin as part of one line, cut where it is very long."""
+    """Return text of unknown origin as part of one line, truncated if it is very long."""
     cut = len(text) > _SHOWN_CHARACTERS
     return printable(f"{text[:_SHOWN_CHARACTERS]}…" if cut else text)

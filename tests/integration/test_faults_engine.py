@@ -281,7 +281,7 @@ def test_image_removed_before_its_container_is_created(toy: Toy) -> None:
     with toy.command("--jobs", "1") as command:
         command.wait_for(
             lambda: (
-                command.stderr.count(": waiting to run") == 2
+                command.stderr.count(": waiting for a free slot") == 2
                 and len(resources_of(toy.latest())) == 2
                 and running_containers(toy.latest())
             )

@@ -213,7 +213,7 @@ def test_engine_that_requires_certificates_is_reported(toy_elsewhere: Toy, remot
 def test_nothing_is_installed_for_a_remote_engine(toy_elsewhere: Toy) -> None:
     host = "tcp://127.0.0.1:9"
     message = refused(toy_elsewhere, "--install-engine", DOCKER_HOST=host, DOCKER_TLS_VERIFY="")
-    assert message[0] == f"--install-engine installs nothing: DOCKER_HOST names {host}"
+    assert message[0] == f"--install-engine has no effect: DOCKER_HOST names {host}"
     assert message[1].startswith(
         f"No container engine answers at {host}: the connection is refused"
     )

@@ -99,7 +99,7 @@ def test_old_runs_are_pruned(command: Command, runs: list[str]) -> None:
     for arguments in ([], ["--keep", "1", "--before", "2026-11-02"]):
         done = command("prune", *arguments)
         assert done.code == ExitCode.USAGE
-        assert "one of the two" in done.err
+        assert "Give either --keep N or --before DATE." in done.err
 
 
 def test_the_file_is_a_setting(command: Command, runs: list[str], tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_what_the_history_does_not_have_is_told(command: Command, runs: list[str
     command("add", *runs)
     done = command("show", "py9")
     assert done.code == ExitCode.USAGE
-    assert f"there is {CELL}" in done.err
+    assert f"Available cells: {CELL}" in done.err
     assert command("show", "--check", "nothing").code == ExitCode.USAGE
 
 

@@ -156,12 +156,12 @@ def test_cells_are_chosen_by_axis_and_by_id(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ("--pyton 3.12", 'There is no option --pyton; did you mean "--python"?'),
-        ("--devices=cpu", 'There is no option --devices=cpu; did you mean "--device"?'),
-        ("--subjet x", 'There is no option --subjet; did you mean "--subject"?'),
-        ("--instal-engine", 'There is no option --instal-engine; did you mean "--install-engine"?'),
-        ("-x", "There is no option -x; there is --python, --numpy, --device, --matrix"),
-        ("py3.12-numpy1-cpu", "There is no option py3.12-numpy1-cpu; there is --python, "),
+        ("--pyton 3.12", 'Unknown option --pyton. Did you mean "--python"?'),
+        ("--devices=cpu", 'Unknown option --devices=cpu. Did you mean "--device"?'),
+        ("--subjet x", 'Unknown option --subjet. Did you mean "--subject"?'),
+        ("--instal-engine", 'Unknown option --instal-engine. Did you mean "--install-engine"?'),
+        ("-x", "Unknown option -x. Available: --python, --numpy, --device, --matrix"),
+        ("py3.12-numpy1-cpu", "Unknown option py3.12-numpy1-cpu. Available: --python, "),
         ("--python", "--python needs a value of the axis python."),
         ("--python=", "--python= needs a value of the axis python."),
         ("--python 3.9", 'Unknown value "3.9" of the axis python. '),
@@ -227,7 +227,17 @@ def test_a_day_of_which_no_index_can_tell_is_refused(
 def test_an_option_can_be_meant_by_a_mistyped_one(command: Command, line: str, meant: str) -> None:
     done = command(*line.split())
     assert done.code == ExitCode.USAGE
-    assert meant in done.err[0].partition("did you mean")[2]
+    assert meant in done.err[0].partition("Did you mean")[2]
+
+
+@pytest.mark.parametrize("name", ["matrix", "plan", "show", "reproduce", "clean", "history list"])
+@pytest.mark.parametrize("option", [("--home", "kept"), ("--home=kept",)])
+def test_an_option_by_its_former_name_is_an_error_that_names_the_new_one(
+    command: Command, name: str, option: Sequence[str]
+) -> None:
+    done = command(*name.split(), *option)
+    assert done.code == ExitCode.USAGE
+    assert done.err == [f'Unknown option {option[0]}. Did you mean "--work-dir"?']
 
 
 def test_no_axis_can_have_the_name_of_an_option(command: Command) -> None:
@@ -276,13 +286,13 @@ def test_a_matrix_file_that_is_not_there_is_told(command: Command, tmp_path: Pat
         ("--subject ftp://host.example/a", "unsupported URL"),
         ("--check not", "Invalid value for --check: 'not'. Write an expression as for pytest's -k"),
         ("--check a=1", "Invalid value for --check: 'a=1'. "),
-        ("--checks empty", "There is no check in empty: no file named test_*.py or *_test.py."),
-        ("--checks absent", "There is no folder of checks absent."),
+        ("--checks empty", "No checks found in empty: no file is named test_*.py or *_test.py."),
+        ("--checks absent", "The folder of checks absent does not exist."),
         (
             "--checks matrix.yaml",
             (
-                "matrix.yaml is a file; name a folder. "
-                "To run this file alone: --checks . --check 'matrix.yaml*'"
+                "matrix.yaml is a file, not a folder. "
+                "To run only this file: --checks . --check 'matrix.yaml*'"
             ),
         ),
     ],
@@ -334,7 +344,7 @@ def test_for_an_engine_elsewhere_none_is_installed_here(
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
     done = command("matrix", "--install-engine")
     assert done.code == ExitCode.INFRASTRUCTURE
-    assert done.err[0] == "--install-engine installs nothing: DOCKER_HOST names tcp://127.0.0.1:9"
+    assert done.err[0] == "--install-engine has no effect: DOCKER_HOST names tcp://127.0.0.1:9"
     assert not (tmp_path / "asked").exists()
 
 
@@ -347,7 +357,7 @@ def test_an_engine_that_can_not_be_installed_is_told(
     done = command("matrix", "--install-engine")
     assert (done.code, done.err) == (
         ExitCode.INFRASTRUCTURE,
-        ["No container engine could be installed."],
+        ["The container engine could not be installed."],
     )
     assert (tmp_path / "asked").read_text(encoding="utf-8") == "install\n"
 
@@ -396,9 +406,9 @@ def test_a_plan_shows_each_cell_with_its_lock(command: Command) -> None:
 @pytest.mark.parametrize(
     ("named", "told"),
     [
-        ("nowhere", "There is no folder of checks nowhere."),
-        ("matrix.yaml", "matrix.yaml is a file; name a folder. "),
-        ("empty", "There is no check in empty: "),
+        ("nowhere", "The folder of checks nowhere does not exist."),
+        ("matrix.yaml", "matrix.yaml is a file, not a folder. "),
+        ("empty", "No checks found in empty: "),
     ],
 )
 def test_a_folder_of_checks_in_the_matrix_is_refused_with_its_line(
@@ -678,7 +688,7 @@ def test_how_an_interrupted_run_goes_on_is_told(
     monkeypatch.setattr(running, "execute", execute)
     done = command("matrix", "--no-history")
     assert done.code == ExitCode.INTERRUPTED
-    assert done.err[-1] == "interrupted; go on with: matrixci matrix --resume"
+    assert done.err[-1] == "interrupted; resume with: matrixci matrix --resume"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -886,7 +896,7 @@ def test_a_format_that_there_is_not_is_told(command: Command, name: str) -> None
         name, str(BEFORE), *([str(AFTER)] if name == "compare" else []), "--format", "markdwn"
     )
     assert done.code == ExitCode.USAGE
-    assert done.err == ["There is no format 'markdwn'; did you mean \"markdown\"?"]
+    assert done.err == ["Unknown format 'markdwn'. Did you mean \"markdown\"?"]
 
 
 @pytest.mark.parametrize("form", ["terminal", "markdown", "json", "junit", "github", "shields"])

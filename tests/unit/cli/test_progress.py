@@ -209,7 +209,7 @@ def test_a_stage_that_ended_is_a_line_with_its_time() -> None:
         screen.now += 34
     with screen.progress.stage("layer of torch (cd)"):  # it was there already
         screen.now += 0.4
-    assert screen.lines == ["layer of torch (ab): made in 34 s"]
+    assert screen.lines == ["layer of torch (ab): done in 34 s"]
     assert screen.file.getvalue().startswith("  0:34 ")
 
 
@@ -238,8 +238,8 @@ def test_what_is_under_way_is_a_line() -> None:
         screen.now += 30
         screen.progress.report()
     assert screen.lines[-2:] == [
-        "under way: base system (bookworm) (30 s), 1 cell building, 1 cell running checks",
-        "base system (bookworm): made in 30 s",
+        "running: base system (bookworm) (30 s), 1 cell building, 1 cell running checks",
+        "base system (bookworm): done in 30 s",
     ]
 
 
@@ -257,5 +257,5 @@ def test_a_terminal_shows_what_is_made() -> None:
     screen.progress.planned(cells(("3.12",)))
     with screen.progress.stage("layer of torch (ab)"):
         screen.now += 7
-        assert any(re.search(r"layer of torch \(ab\) +making +7 s", row) for row in screen.shown())
+        assert any(re.search(r"layer of torch \(ab\) +running +7 s", row) for row in screen.shown())
     assert not any("layer" in row for row in screen.shown())

@@ -699,7 +699,7 @@ def test_the_shells_status_is_the_commands(
     done = command(CELL.id, "--shell", "--run", RUN)
     assert (done.code, done.out) == (7, "")
     assert engine.ran[0].interactive
-    assert "run its checks with `check`" in done.err
+    assert "`check` runs its checks" in done.err
 
 
 def test_another_folder_of_checks_is_said_to_be_one(

@@ -298,7 +298,7 @@ def test_a_finished_run_says_so_and_exits_by_its_verdict(
     done = command("--resume", *name)
 
     assert done.code == code
-    assert done.err == f"The run {RUN} is finished: every cell has its final result.\n"
+    assert done.err == f"The run {RUN} is finished: every cell has a final result.\n"
     assert "READY" in done.out
 
 
@@ -315,11 +315,11 @@ def test_a_run_that_was_killed_after_its_last_cell_is_ended(place: Place, comman
     ("words", "told"),
     [
         (["--resume", "nothing"], "No single run is meant by 'nothing'"),
-        (["--resume", RUN, "--cell", "*"], "takes no --cell"),
-        (["--resume", RUN, "--tier", "nightly"], "takes no --tier"),
-        (["--resume", "--python", "3.12"], "takes no --python"),
-        (["--resume", RUN, "another"], "takes no another"),
-        (["--resume", "--as-of", "2026-01-31", "--fresh"], "takes no --as-of, --fresh"),
+        (["--resume", RUN, "--cell", "*"], "does not allow --cell"),
+        (["--resume", RUN, "--tier", "nightly"], "does not allow --tier"),
+        (["--resume", "--python", "3.12"], "does not allow --python"),
+        (["--resume", RUN, "another"], "does not allow another"),
+        (["--resume", "--as-of", "2026-01-31", "--fresh"], "does not allow --as-of, --fresh"),
     ],
 )
 def test_a_mistake_in_the_command_is_told(

@@ -83,7 +83,7 @@ def test_every_cell_is_locked_once(plan: PlanCommand, tmp_path: Path) -> None:
     assert (made.run.engine, made.run.ended, made.run.plan) == (None, None, None)
     assert "py3.12-cpu" in done.out
     assert "ubuntu-24.04" in done.out
-    assert f"the run {made.run.id} is planned in {PLAN}" in done.out
+    assert f"wrote the plan of run {made.run.id} to {PLAN}" in done.out
 
 
 def test_what_has_no_solution_is_planned_as_such(plan: PlanCommand, tmp_path: Path) -> None:
@@ -134,8 +134,8 @@ def test_a_gpu_runner_is_the_one_that_the_variable_names(
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     done = plan("--python", "3.13")
     runner = planned(tmp_path).cells["py3.13-cuda"].runner
-    told = "1 cell that ask" in done.err
-    assert told == (not label)
+    warned = "1 cell with a GPU will run on ordinary runners" in done.err
+    assert warned == (not label)
     assert ("::notice title=no GPU runner::" in done.out) == (not label)
     assert runner == (tuple(label.split(", ")) if label else ("ubuntu-24.04",))
     assert planned(tmp_path).cells["py3.13-cpu"].runner == ("ubuntu-24.04",)

@@ -258,4 +258,4 @@ def test_the_command_reads_the_report_that_a_run_left(
     path.write_text("{}")
     done = run_command(monkeypatch, capsys, tmp_path, "issue", str(path))
     assert done.code == 2
-    assert "is no JSON report" in done.err
+    assert "is not a JSON report" in done.err

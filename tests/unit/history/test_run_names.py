@@ -150,11 +150,11 @@ def test_all_runs_are_added_to_the_history(
     done = run_command(monkeypatch, capsys, work_dir.parent, "history", "add", "--all")
     assert done.out.splitlines() == [
         *(f"{run}: added" for run in IDS[:4]),
-        f"{IDS[4]}: left out, it is not finished",
+        f"{IDS[4]}: skipped, it is not finished",
     ]
     (work_dir / "runs" / IDS[0] / "run.json").write_text("{")
     done = run_command(monkeypatch, capsys, work_dir.parent, "history", "add", "--all")
-    assert f"{IDS[0]}: left out" in done.out
+    assert f"{IDS[0]}: skipped" in done.out
     assert done.out.count("was there") == 3
     assert (
         run_command(monkeypatch, capsys, work_dir.parent, "history", "add", "--all", "x").code == 2

@@ -345,7 +345,7 @@ def test_files_are_written_to_a_folder(command: Command, tmp_path: Path) -> None
     assert (done.code, done.out) == (ExitCode.READY, "")
     written = {path.name: path.read_text("utf-8") for path in (tmp_path / "good").iterdir()}
     assert written == {f"{name}.txt": text for name, text in every.items()}
-    assert f"not green, or not asked for: {of[1].id}" in done.err
+    assert f"left out, not green or not matching: {of[1].id}" in done.err
     for out in ("one.txt", "good"):
         assert command(of[0].id, "--out", out, "--run", RUN[:8]).code == ExitCode.READY
     assert (tmp_path / "one.txt").read_text("utf-8") == every[of[0].id]
@@ -357,7 +357,7 @@ def test_refusal_leaves_stdout_empty(command: Command, tmp_path: Path) -> None:
     store(tmp_path, *zip(of, outcomes, strict=True))
     for words, code, message in (
         ([of[2].id], ExitCode.FAILURES, "No known-good constraints"),
-        (["*"], ExitCode.USAGE, "Give a folder: --out DIR"),
+        (["*"], ExitCode.USAGE, "Name a folder: --out DIR"),
         (["nothing"], ExitCode.USAGE, "matches nothing"),
     ):
         done = command(*words)

@@ -1,4 +1,4 @@
-"""Makes `python -m matrixci` the command line."""
+"""Entry point of `python -m matrixci`."""
 
 from matrixci.cli.main import main
 

@@ -5,7 +5,7 @@ from typing import Final
 
 
 class ExitCode(IntEnum):
-    """What the process says to the shell that started it."""
+    """Exit codes of the program."""
 
     READY = 0
     FAILURES = 1
@@ -15,78 +15,78 @@ class ExitCode(IntEnum):
 
 
 class MatrixciError(Exception):
-    """Base of all that is told to the user in plain words, without a traceback."""
+    """Base of errors that are printed without a traceback."""
 
     exit_code = ExitCode.INFRASTRUCTURE
 
 
 class UsageError(MatrixciError):
-    """A mistake in the command: a selection that matches nothing, an unknown run."""
+    """A mistake in the command, such as an unknown run or a selection that matches nothing."""
 
     exit_code = ExitCode.USAGE
 
 
 class MatrixFileError(UsageError):
-    """One or more mistakes in matrix.yaml, each with its file, line and path."""
+    """Mistakes in matrix.yaml, each with its file, line and path."""
 
 
 class SubjectError(UsageError):
-    """A subject, or a requirement beside it, that can't be read, fetched or made into a wheel."""
+    """A subject or other requirement that cannot be read, downloaded or built into a wheel."""
 
 
 class EngineError(MatrixciError):
-    """The container engine is absent, too old, not permitted, or was lost."""
+    """The container engine is missing, too old, not accessible, or has stopped."""
 
 
 class LimitsError(EngineError):
-    """The engine does not enforce a limit that is required; another attempt would not change it."""
+    """The engine does not enforce a required limit; retrying does not help."""
 
 
 class ResolverError(MatrixciError):
-    """The resolver could not answer: the index is unreachable, refuses, or breaks off."""
+    """The package index is unreachable, refuses access, or closes the connection."""
 
 
 class DiskFullError(MatrixciError):
-    """A disk that a run would fill has too little room."""
+    """A disk that a run needs has too little free space."""
 
 
 class BaseImageError(MatrixciError):
-    """A base image can neither be pulled nor assembled."""
+    """A base image can be neither pulled nor assembled."""
 
 
 class NoInterpreterError(BaseImageError):
-    """This machine has no interpreter for a base image; another attempt would not find one."""
+    """This machine has no interpreter for a base image; retrying does not help."""
 
 
 INFRASTRUCTURE: Final = (ResolverError, BaseImageError, EngineError)
-"""What another attempt may not meet again: an index, a registry or an engine that was away."""
+"""Errors of the index, a registry or the engine, which may be temporary."""
 
 
 class RunFilesError(MatrixciError):
-    """The run's folder can't be written or read."""
+    """A file of a run cannot be written or read."""
 
 
 class HistoryError(MatrixciError):
-    """The history can't be read or written: locked, read-only, of a newer version."""
+    """The history cannot be read or written: it is locked, read-only, or of a newer version."""
 
 
 class DamagedHistoryError(HistoryError):
-    """The history's file is no SQLite database, or a broken one."""
+    """The history file is damaged, or not an SQLite database."""
 
 
 class ReadOnlyHistoryError(HistoryError):
-    """The history's file or folder is not open to changes."""
+    """The history file or its folder is read-only."""
 
 
 class GitHubError(MatrixciError):
-    """GitHub, or the program that speaks to it, refuses or can't be reached."""
+    """GitHub cannot be reached, or refuses."""
 
 
 class NotReproducibleError(UsageError):
-    """A cell or a check that can't be run again from the run's files; another command can."""
+    """A cell or check that cannot be run again from the run's files."""
 
 
 class NotGreenError(MatrixciError):
-    """Constraints are asked of a cell that wasn't verified."""
+    """Constraints were requested for a cell that is not green."""
 
     exit_code = ExitCode.FAILURES

@@ -1,6 +1,6 @@
-"""The JSON Schemas that are committed beside the code, for editors and for other programs.
+"""The JSON Schemas in matrixci/schema, for editors and other programs.
 
-`python -m matrixci.schemas` writes them anew.
+`python -m matrixci.schemas` regenerates them.
 """
 
 import json
@@ -17,11 +17,11 @@ _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schemas() -> dict[str, str]:
-    """Return file name to text of every schema: of what is read, or of what is written."""
+    """Return file name to text of every schema."""
     data = {
         "matrix.schema.json": Matrix.model_json_schema(mode="validation"),
         "cell-result.schema.json": CellResult.model_json_schema(mode="serialization"),
-        # As it is read: what a check leaves out is its default.
+        # As it is read: omitted fields of a check have defaults.
         "report.schema.json": JudgedRun.model_json_schema(mode="validation"),
         "plan.schema.json": Plan.model_json_schema(mode="serialization"),
         "run.schema.json": Run.model_json_schema(mode="serialization"),
@@ -33,10 +33,10 @@ def schemas() -> dict[str, str]:
 
 
 def write_schemas(folder: Path = SCHEMA_FOLDER) -> None:
-    """Write every schema into a folder, which is made where it isn't there.
+    """Write every schema into a folder, which is created if necessary.
 
     Raises:
-        OSError: the folder or a file can't be written.
+        OSError: the folder or a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in schemas().items():

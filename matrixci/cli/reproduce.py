@@ -90,35 +90,35 @@ def reproduce(
     raise typer.Exit(code)
 
 
-async def _reproduce(what: Reproduction, work_dir: Path, *, shell: bool) -> int:
-    folder = work_dir / "reproductions" / what.id
-    write_whole(folder / "run.json", what.run.model_dump_json(indent=1))
+async def _reproduce(reproduction: Reproduction, work_dir: Path, *, shell: bool) -> int:
+    folder = work_dir / "reproductions" / reproduction.id
+    write_whole(folder / "run.json", reproduction.run.model_dump_json(indent=1))
     engine = await Engine.connect()
-    if limits := check_limits(engine.facts, engine.host, required=what.require_limits):
+    if limits := check_limits(engine.facts, engine.host, required=reproduction.require_limits):
         _say(f"note: {limits}")
-    if shell and what.remark is not None:
-        _say(f"note: {what.remark}")
+    if shell and reproduction.remark is not None:
+        _say(f"note: {reproduction.remark}")
     try:
-        image = await image_of(engine, what, work_dir, folder, _say)
+        image = await image_of(engine, reproduction, work_dir, folder, _say)
     except BuildError as error:
-        return _print_result(what, _blocked(what, str(error)), folder)
+        return _print_result(reproduction, _blocked(reproduction, str(error)), folder)
     if shell:
         _say(_HINT)
-        return await open_shell(engine, what, image, terminal=sys.stdin.isatty())
+        return await open_shell(engine, reproduction, image, terminal=sys.stdin.isatty())
     screen = _Screen()
-    log = folder / f"{what.before.cell.id}.log"
-    result, kept = await run_again(engine, what, image, log, screen.take)
+    log = folder / f"{reproduction.before.cell.id}.log"
+    result, kept = await run_again(engine, reproduction, image, log, screen.take)
     screen.end()
     if kept is not None:
         _say(f"kept the container: {_KEPT.format(kept, called('clean'))}")
-    write_whole(folder / f"{what.before.cell.id}.json", result.model_dump_json(indent=1))
-    return _print_result(what, result, folder)
+    write_whole(folder / f"{reproduction.before.cell.id}.json", result.model_dump_json(indent=1))
+    return _print_result(reproduction, result, folder)
 
 
-def _blocked(what: Reproduction, message: str) -> CellResult:
+def _blocked(reproduction: Reproduction, message: str) -> CellResult:
     return CellResult(
-        run=what.id,
-        cell=what.before.cell,
+        run=reproduction.id,
+        cell=reproduction.before.cell,
         outcome=CellOutcome.BLOCKED,
         reason=Reason.BUILD,
         message=message,
@@ -147,11 +147,11 @@ def _shown(line: str) -> str:
     return "\t".join(map(printable, line.split("\t")))
 
 
-def _print_result(what: Reproduction, result: CellResult, folder: Path) -> int:
+def _print_result(reproduction: Reproduction, result: CellResult, folder: Path) -> int:
     """Print the new result next to the one in the run, and return the exit code."""
     today = now().date()
-    again = judge_cell(result, what.run.known_issues, today)
-    before = judge_cell(what.before, what.run.known_issues, today)
+    again = judge_cell(result, reproduction.run.known_issues, today)
+    before = judge_cell(reproduction.before, reproduction.run.known_issues, today)
     earlier = {check.id: check.outcome for check in before.checks}
     out = console()
     out.print()
@@ -166,10 +166,10 @@ def _print_result(what: Reproduction, result: CellResult, folder: Path) -> int:
     cell = again.cell.id
     text = Text(f"{CELL_GLYPHS[again.outcome]} {cell}: {again.outcome}", STYLES[again.outcome])
     text.append(f" ({again.reason})" if again.reason else "", style="default")
-    if what.only is None:
+    if reproduction.only is None:
         text.append(f"; in the run: {before.outcome}", style="default")
-    if what.remark is not None:
-        text.append(f"; {in_line(what.remark)}", style="default")
+    if reproduction.remark is not None:
+        text.append(f"; {in_line(reproduction.remark)}", style="default")
     for line in again.message.splitlines():
         text.append(f"\n    {in_line(line)}", style="default")
     out.print(text, soft_wrap=True)

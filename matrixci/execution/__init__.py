@@ -1,1 +1,4 @@
-"""A cell on its way through all steps: new run, resumed run, reproduction."""
+"""Runs cells through all steps: settings and cells in, a run's folder and its verdict out.
+
+Also resumes runs, and reproduces single cells.
+"""

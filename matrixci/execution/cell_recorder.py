@@ -1,4 +1,4 @@
-"""A cell's result while it comes to be."""
+"""Collects the result of a cell."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from matrixci.util.redaction import redact
 
 @dataclass(kw_only=True)
 class CellRecorder:
-    """A cell's result while it comes to be."""
+    """Collect a cell's steps and findings until its CellResult is built."""
 
     run: str
     cell: Cell
@@ -22,14 +22,14 @@ class CellRecorder:
     attempts: int = 1
 
     def begin(self, attempt: int) -> None:
-        """Begin anew: what an attempt that failed came to know may not hold any more."""
+        """Start an attempt, and discard the findings of the one before."""
         self.attempts = attempt
         self.steps.clear()
         self.found.clear()
 
     @contextmanager
     def step(self, name: StepName) -> Iterator[None]:
-        """Record when a step began and ended, even where it fails."""
+        """Record when a step began and ended, even if it fails."""
         began = now()
         self.listener.entered(self.cell, name)
         try:
@@ -44,7 +44,7 @@ class CellRecorder:
     def end(
         self, outcome: CellOutcome, reason: Reason | None = None, message: str = ""
     ) -> CellResult:
-        """Return the result, with all that was found on the way."""
+        """Return the result, with everything that was recorded."""
         return CellResult.model_validate(
             {
                 "run": self.run,

@@ -137,8 +137,8 @@ class CellRunner:
     async def _check(
         self, recorder: CellRecorder, lock: LockRecord, image: BuiltImage, gpu: GpuAccess | None
     ) -> CellResult:
-        told = self._sandbox.cell_json(recorder.cell, lock)
-        spec = self._sandbox.container(recorder.cell, told, image.record.tag, gpu)
+        request = self._sandbox.cell_json(recorder.cell, lock)
+        spec = self._sandbox.container(recorder.cell, request, image.record.tag, gpu)
         recorder.found["log"] = f"logs/{recorder.cell.id}.log"
         requested = now()
         self._listener.entered(recorder.cell, StepName.CHECKS)
@@ -148,7 +148,7 @@ class CellRunner:
         recorder.add(StepName.START, requested, end.started)
         recorder.add(StepName.CHECKS, end.started, end.ended)
         recorder.add(StepName.COLLECT, end.ended, now())
-        found = self._sandbox.examine(recorder.cell, lock, told, end)
+        found = self._sandbox.examine(recorder.cell, lock, request, end)
         recorder.found["attestation"] = found.attestation
         recorder.found["checks"] = found.checks
         return recorder.end(*cell_outcome(found.checks, found.problem))

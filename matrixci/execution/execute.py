@@ -1,4 +1,4 @@
-"""The main job: execute a run, and judge it."""
+"""Executes a run on this machine: new, resumed, or one cell of a plan."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from matrixci.execution.listener import Listener
 from matrixci.execution.new_run import new_run
 from matrixci.execution.pipeline import Pipeline
 from matrixci.execution.pipeline_factory import build_pipeline
-from matrixci.execution.preflight import make_sure_of_room
+from matrixci.execution.preflight import check_free_space
 from matrixci.execution.resume import Resumption
 from matrixci.execution.run_context import RunContext
 from matrixci.execution.settings import Settings, resolver_for
@@ -33,13 +33,11 @@ from matrixci.verdict.judged import JudgedRun
 from matrixci.verdict.load import judge_folder
 
 
-async def make_sure_of_requirements(
-    resolver: Resolver, settings: Settings, cells: Sequence[Cell]
-) -> None:
-    """Do nothing where the index has a release for each requirement, or cannot be asked.
+async def check_requirements(resolver: Resolver, settings: Settings, cells: Sequence[Cell]) -> None:
+    """Check that the index has a release for each requirement, if it can be reached.
 
     Raises:
-        UsageError: it has none, whatever the Python and the other requirements are.
+        UsageError: the index has no release that meets a requirement on any Python.
     """
     await reject_unknown(
         resolver,
@@ -56,23 +54,21 @@ _THREADS: Final = 64
 async def execute(
     settings: Settings, chosen: SelectedCells, listener: Listener, command: Sequence[str]
 ) -> JudgedRun:
-    """Run the cells, write the run's folder, and judge what it holds.
+    """Run the cells, write the run's folder, and return the judged run.
 
-    Interrupting it (cancelling the task) ends it in order: it returns the judged run, whose exit
-    code tells.
+    When cancelled, it cleans up and returns the run with the results so far.
 
     Raises:
-        EngineError: no engine answers.
-        DiskFullError: a disk that the run would fill has too little room.
-        RunFilesError: the run's folder can't be written.
+        EngineError: no engine is running.
+        DiskFullError: a disk has too little free space.
+        RunFilesError: the run's folder cannot be written.
         UsageError: the package index has no release for a requirement.
     """
     use_threads()
     engine = await Engine.connect()
-    await look_ahead(settings, engine, listener)
-    # It keeps its answers, so nothing is asked twice.
+    await preflight(settings, engine, listener)
     resolver = resolver_for(settings, engine.facts.architecture)
-    await make_sure_of_requirements(resolver, settings, chosen.cells)
+    await check_requirements(resolver, settings, chosen.cells)
     run = new_run(settings, chosen, command)
     folder = RunFolder.create(settings.work_dir, run.id)
     with folder.held():
@@ -85,59 +81,61 @@ async def execute(
         return await run_and_judge(run, build_pipeline(context, resolver))
 
 
-async def resume(what: Resumption, listener: Listener) -> JudgedRun:
-    """Run the cells of a run that have no final result, in its own folder, and judge it.
+async def resume(resumption: Resumption, listener: Listener) -> JudgedRun:
+    """Run the cells of a run that have no final result, and return the judged run.
 
-    Interrupting it (cancelling the task) ends it in order, as it does a new run.
+    When cancelled, it cleans up and returns the run with the results so far.
 
     Raises:
-        EngineError: no engine answers.
-        DiskFullError: a disk that the run would fill has too little room.
-        RunFilesError: the run's folder can't be written.
-        UsageError: the run is still under way.
+        EngineError: no engine is running.
+        DiskFullError: a disk has too little free space.
+        RunFilesError: the run's folder cannot be written.
+        UsageError: another process is executing the run.
     """
     use_threads()
-    folder = RunFolder(what.stored.folder)
+    folder = RunFolder(resumption.stored.folder)
     with folder.held():
         engine = await Engine.connect()
-        await look_ahead(what.settings, engine, listener)
-        for problem in what.problems:
+        await preflight(resumption.settings, engine, listener)
+        for problem in resumption.problems:
             listener.said(problem)
-        folder.write_run(what.run)
-        store_checks(folder.path, what.settings.sources)
+        folder.write_run(resumption.run)
+        store_checks(folder.path, resumption.settings.sources)
         folder.point_latest()
-        locks = KeptLocks(what.locks, resolver_for(what.settings, engine.facts.architecture))
+        locks = KeptLocks(
+            resumption.locks, resolver_for(resumption.settings, engine.facts.architecture)
+        )
         context = RunContext(
-            settings=what.settings,
-            run=what.run,
+            settings=resumption.settings,
+            run=resumption.run,
             folder=folder,
             engine=engine,
             listener=listener,
         )
-        return await run_and_judge(what.run, build_pipeline(context, locks), what)
+        return await run_and_judge(resumption.run, build_pipeline(context, locks), resumption)
 
 
 def use_threads() -> None:
-    """Give the event loop enough threads: the life of each container blocks one now and then."""
+    """Give the event loop enough threads, since each running container may block one."""
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
 
 
-async def look_ahead(settings: Settings, engine: Engine, listener: Listener) -> None:
-    """Refuse to begin where a disk is nearly full, or limits that must hold would not."""
+async def preflight(settings: Settings, engine: Engine, listener: Listener) -> None:
+    """Check limits and free disk space before anything is built."""
     required = settings.options.require_limits
     if remark := check_limits(engine.facts, engine.host, required=required):
         listener.said(remark)
     needed = settings.matrix.limits.min_free_disk
-    if remark := await make_sure_of_room(engine, settings.work_dir, needed):
+    if remark := await check_free_space(engine, settings.work_dir, needed):
         listener.said(remark)
 
 
 async def _replace_images(
     images: UsedImages, use: WorkDirUse, results: Mapping[str, CellResult]
 ) -> str | None:
-    """Remove images that the run has replaced, and return a line about it, None for no image.
+    """Remove images that the run has replaced, and return a remark about it, if there are any.
 
-    Where another process is at work in the same folder, a later run removes them.
+    If another process uses the work directory, a later run removes them.
 
     Raises:
         EngineError: the engine failed.
@@ -148,14 +146,14 @@ async def _replace_images(
 
 
 async def _sweep(engine: Engine, listener: Listener) -> None:
-    """Remove what runs that were killed have left."""
-    # First who might go on to use the rest.
+    """Clean up after runs that were killed."""
+    # Processes first, since they may use the rest.
     if swept := await asyncio.to_thread(sweep_orphans):
-        listener.said(f"{swept} processes of a run that was killed are ended")
+        listener.said(f"stopped {swept} processes left by an earlier run")
     if swept := await engine.cleanup.sweep():
-        listener.said(f"{swept} containers and volumes of a run that was killed are removed")
+        listener.said(f"cleaned up {swept} containers and volumes left by an earlier run")
     if swept := await asyncio.to_thread(sweep_temporary_folders):
-        listener.said(f"{swept} temporary folders of a run that was killed are removed")
+        listener.said(f"removed {swept} temporary folders left by an earlier run")
 
 
 async def run_and_judge(

@@ -1,4 +1,4 @@
-"""What a run reports while it is under way."""
+"""Events of a run, as it reports them."""
 
 from typing import Protocol
 
@@ -7,7 +7,7 @@ from matrixci.util.stages import StageListener
 
 
 class Listener(StageListener, Protocol):
-    """Hears how a run goes on; called from the event loop, so it must be quick."""
+    """Receives the events of a run; called from the event loop, so it must not block."""
 
     def planned(self, cells: tuple[Cell, ...]) -> None:
         """The cells of the run are known."""
@@ -16,4 +16,4 @@ class Listener(StageListener, Protocol):
         """A cell has entered a step."""
 
     def ended(self, result: CellResult) -> None:
-        """A cell has come to its outcome."""
+        """A cell has a result."""

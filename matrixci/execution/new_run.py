@@ -1,4 +1,4 @@
-"""What a run records of its command before anything of it has begun."""
+"""The Run record of a new run."""
 
 from collections.abc import Sequence
 from importlib.metadata import version as distribution_version
@@ -20,18 +20,18 @@ from matrixci.util.redaction import redact
 
 
 def companions(matrix: Matrix) -> tuple[str, ...]:
-    """Return the normalised names of what a matrix requires beside its subject."""
+    """Return the normalised names of the packages that a matrix requires besides its subject."""
     names = [canonicalize_name(Requirement(text).name) for text in matrix.requires]
     return tuple(dict.fromkeys(names))
 
 
 def new_run(settings: Settings, chosen: SelectedCells, command: Sequence[str]) -> Run:
-    """Return a run that begins now.
+    """Return the record of a run that begins now.
 
     Args:
-        settings: what the command asks for.
+        settings: the run's settings.
         chosen: its cells.
-        command: argv that makes such a run.
+        command: the command line that starts such a run.
     """
     matrix = settings.matrix
     began = now()
@@ -64,11 +64,11 @@ def new_run(settings: Settings, chosen: SelectedCells, command: Sequence[str]) -
 
 
 def own_commit(package: Path = Path(__file__).parents[1]) -> str | None:
-    """Return the commit of the checkout that matrixci runs from, +dirty where files are changed.
+    """Return the commit of the checkout that matrixci runs from, +dirty if files are changed.
 
-    An installed package has none, even where its environment lies within another repository.
+    An installed package has no commit, even if its environment is inside another repository.
 
     Args:
-        package: folder of the package.
+        package: the folder of the package.
     """
     return commit_of(package, "__init__.py")

@@ -1,4 +1,4 @@
-"""All cells of a run, run side by side, each with retries and an outcome for every error."""
+"""Runs the cells of a run in parallel, with retries and an outcome for every error."""
 
 import asyncio
 import logging
@@ -85,7 +85,7 @@ class Pipeline:
 
         def report(number: int, seconds: float, error: BaseException) -> None:
             first = in_line(str(error).partition("\n")[0])
-            again = f"attempt {number} of {self._policy.retries + 1}; again in {seconds:.0f} s"
+            again = f"attempt {number} of {self._policy.retries + 1}; retrying in {seconds:.0f} s"
             listener.said(f"{cell.id}: {first} ({again})")
 
         try:
@@ -97,7 +97,7 @@ class Pipeline:
         except (ResolverError, BaseImageError, EngineError) as error:
             return recorder.end(CellOutcome.ERROR, _reason(error), str(error))
         except (RunFilesError, OSError) as error:
-            message = f"A file of the run can't be written: {error}"
+            message = f"A file of the run cannot be written: {error}"
             return recorder.end(CellOutcome.ERROR, Reason.INTERNAL, message)
         except Exception as error:  # noqa: BLE001
             # A defect in matrixci must not cost the other cells their results.

@@ -1,4 +1,4 @@
-"""What must be there before a run begins: room on the disks that it fills."""
+"""Checks before a run: free space on the disks that it fills."""
 
 import shutil
 from pathlib import Path
@@ -9,38 +9,38 @@ from matrixci.errors import DiskFullError, EngineError, RunFilesError
 from matrixci.util.invocation import called
 
 HOME_BYTES: Final = 256 * 2**20
-"""What the files of a large run come to."""
+"""Size of the files of a large run."""
 
 _GIB: Final = 2**30
 
 
-async def make_sure_of_room(engine: Engine, work_dir: Path, needed: int) -> str | None:
-    """Make sure that the disks of the engine and of the runs are not nearly full.
+async def check_free_space(engine: Engine, work_dir: Path, needed: int) -> str | None:
+    """Check that the disks of the engine and of the work directory have enough free space.
 
     Args:
-        engine: where images and containers lie.
-        work_dir: where runs and caches lie.
-        needed: what must be free for the engine, in bytes.
+        engine: stores images and containers.
+        work_dir: the folder of runs and caches.
+        needed: bytes that must be free on the engine's disk.
 
     Returns:
-        What is worth knowing, in a line: that the engine's disk can't be seen.
+        A remark, if the free space of the engine is unknown.
 
     Raises:
-        DiskFullError: less is free; the message has the figures, and how to free some.
-        RunFilesError: the work directory can't be looked at.
+        DiskFullError: a disk has too little space; the message says how to free some.
+        RunFilesError: the disk of the work directory cannot be read.
     """
     _refuse_full_work_dir(work_dir)
     try:
         free = await engine.free_disk()
     except EngineError as error:
-        return f"how much room the container engine has is not known: {error}"
+        return f"the free disk space of the container engine is unknown: {error}"
     if free is None:
-        return "how much room the container engine has is not known"
+        return "the free disk space of the container engine is unknown"
     if free < needed:
         msg = (
             f"The disk of the container engine is nearly full: {_gib(free)} are free, and "
             f"{_gib(needed)} are needed (limits: min-free-disk in matrix.yaml).\n"
-            f"Free some: {called('clean', '--all')}"
+            f"Free some space: {called('clean', '--all')}"
         )
         raise DiskFullError(msg)
     return None
@@ -53,13 +53,13 @@ def _refuse_full_work_dir(work_dir: Path) -> None:
     try:
         free = shutil.disk_usage(place).free
     except OSError as error:
-        msg = f"The folder of the runs, {work_dir}, can't be looked at: {error.strerror}"
+        msg = f"Cannot read the free space of the work directory {work_dir}: {error.strerror}"
         raise RunFilesError(msg) from error
     if free < HOME_BYTES:
         msg = (
-            f"The disk of the runs is nearly full: {_gib(free)} are free in {place}, and "
+            f"The disk of the work directory is nearly full: {_gib(free)} are free in {place}, and "
             f"{_gib(HOME_BYTES)} are needed.\n"
-            f"Remove runs that nobody needs from {work_dir / 'runs'}, or name another --work-dir."
+            f"Remove old runs from {work_dir / 'runs'}, or choose another --work-dir."
         )
         raise DiskFullError(msg)
 

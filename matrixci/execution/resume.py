@@ -1,4 +1,4 @@
-"""A run that ended before all its cells had: what is left of it, and whether it may go on."""
+"""Preparation to resume a run: its unfinished cells, and whether its inputs are unchanged."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -23,27 +23,27 @@ _FRESH: Final = "--fresh"
 
 @dataclass(frozen=True, kw_only=True)
 class Resumption:
-    """What a run needs to go on."""
+    """A run to resume."""
 
     stored: StoredRun
     settings: Settings
     cells: tuple[Cell, ...]
-    """Those without a final result."""
+    """The cells without a final result."""
     locks: Mapping[str, Lock]
-    """Of these, id to the lock that a cell had already: by now there may be newer releases."""
+    """Cell id to the lock that a cell has already; it is kept even if there are newer releases."""
     problems: tuple[str, ...]
-    """Which locks, and which results, can't be read any more."""
+    """Locks and results that cannot be read any more."""
 
     @property
     def run(self) -> Run:
-        """The run as it goes on: what it was, and not ended."""
+        """The run's record, marked as not ended."""
         required = self.settings.options.require_limits
         again = {"ended": None, "interrupted": False, "require_limits": required}
         return self.stored.run.model_copy(update=again)
 
 
 def unfinished(stored: StoredRun) -> tuple[Cell, ...]:
-    """Return the cells that have no final result: none, a damaged one, an error, cancelled."""
+    """Return the cells whose result is missing, damaged, an error or cancelled."""
     return tuple(cell for cell in stored.run.cells if not _is_final(stored, cell))
 
 
@@ -88,8 +88,8 @@ def prepare_resumption(
     if differences:
         listed = "".join(f"\n  {each}" for each in differences)
         msg = (
-            f"The run {run.id} can't go on: its cells would not be of one kind.{listed}\n"
-            f"Put it back as it was, or begin a new run: {called('matrix')}"
+            f"Cannot resume run {run.id}: its inputs have changed.{listed}\n"
+            f"Restore them, or start a new run: {called('matrix')}"
         )
         raise UsageError(msg)
     cells = unfinished(stored)
@@ -100,8 +100,14 @@ def prepare_resumption(
         cells=cells,
         locks=locks,
         problems=(
-            *(f"a result that can't be read is made anew: {each}" for each in stored.problems),
-            *(f"a lock that can't be read is resolved anew: {each}" for each in problems),
+            *(
+                f"running a cell again, because its result cannot be read: {each}"
+                for each in stored.problems
+            ),
+            *(
+                f"resolving a cell again, because its lock cannot be read: {each}"
+                for each in problems
+            ),
         ),
     )
 
@@ -115,7 +121,7 @@ def _wheels(run: Run, work_dir: Path) -> tuple[Path | None, tuple[KeptWheel, ...
         wheel = kept_wheel(run.subject, work_dir)
     except SubjectError as error:
         gone = str(error).partition("\n")[0]
-        problems.append(f"the subject's wheel is gone, or another one: {gone}")
+        problems.append(f"the subject's wheel is missing or has changed: {gone}")
     try:
         own_wheels = kept_wheels(run.own_wheels, work_dir)
     except SubjectError as error:
@@ -124,7 +130,7 @@ def _wheels(run: Run, work_dir: Path) -> tuple[Path | None, tuple[KeptWheel, ...
 
 
 def _locks(stored: StoredRun, cells: Iterable[Cell]) -> tuple[dict[str, Lock], list[str]]:
-    """Return the locks that cells have already, and what is wrong with others."""
+    """Return the locks that cells have already, and the problems of unreadable ones."""
     locks, problems = {}, []
     for cell in cells:
         result = stored.results.get(cell.id)
@@ -138,15 +144,15 @@ def _locks(stored: StoredRun, cells: Iterable[Cell]) -> tuple[dict[str, Lock], l
 
 
 def _differences(run: Run, settings: Settings) -> Iterator[str]:
-    """Yield what the run recorded of what it stands on, and is not so any more."""
+    """Yield each input of the run that has changed."""
     if run.setup is None:
-        yield f"it was made by matrixci {run.matrixci}, which didn't record what it stands on"
+        yield f"it was made by matrixci {run.matrixci}, which did not record its inputs"
         return
     now = settings.setup
     if matrix_digest(settings.matrix) != run.matrix_digest:
-        yield "the matrix was changed since"
+        yield "the matrix has changed"
     if now.checks_digest != run.setup.checks_digest:
-        yield f"the checks in {settings.checks}, or what runs them, were changed since"
+        yield f"the checks in {settings.checks}, or matrixci's harness, have changed"
     if now.base_origin != run.setup.base_origin:
-        was = run.setup.base_origin or "from a registry, or assembled where none answers"
-        yield f"its base images are {was}, and {now.base_origin} ones are asked for"
+        was = run.setup.base_origin or "from any source"
+        yield f"its base images are {was}, but --base asks for {now.base_origin}"

@@ -1,4 +1,4 @@
-"""What the infrastructure failed is tried again; what the subject failed never is."""
+"""Retries of failures of the infrastructure; failures of the subject are never retried."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,18 +15,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """How often something is tried again, and how long is waited before."""
+    """How often to retry, and how long to wait before."""
 
     retries: int
     first_seconds: float = 3.0
-    """Before the first retry; three times as long before each that follows."""
+    """Wait before the first retry; each further wait is three times as long."""
     most_seconds: float = 60.0
     jitter_seconds: float = 2.0
-    """At most so much is added by chance, so that cells that failed together spread out."""
+    """Maximum random jitter, so that cells that failed together do not retry together."""
 
 
 OnRetry = Callable[[int, float, BaseException], None]
-"""Given which attempt failed, the seconds until the next, and why."""
+"""Called with the number of the failed attempt, the seconds until the next, and the error."""
 
 
 def _may_pass(error: BaseException) -> bool:
@@ -36,19 +36,17 @@ def _may_pass(error: BaseException) -> bool:
 async def retry(
     policy: RetryPolicy, attempt: Callable[[int], Awaitable[T]], on_retry: OnRetry
 ) -> T:
-    """Return what an attempt comes to, tried again where the infrastructure failed it.
-
-    A cancellation is felt at once, while waiting, too.
+    """Return the result of an attempt, with retries if the infrastructure failed.
 
     Args:
-        policy: how often and when.
-        attempt: given its number, from 1 on.
-        on_retry: told of each attempt that failed and is followed by another.
+        policy: how often and when to retry.
+        attempt: called with its number, starting at 1.
+        on_retry: called before each wait.
 
     Raises:
-        ResolverError: the last attempt failed like this.
-        BaseImageError: the last attempt failed like this.
-        EngineError: the last attempt failed like this.
+        ResolverError: raised by the last attempt.
+        BaseImageError: raised by the last attempt.
+        EngineError: raised by the last attempt.
     """
 
     def before_waiting(state: RetryCallState) -> None:

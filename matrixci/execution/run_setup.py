@@ -1,4 +1,4 @@
-"""What a run records of its matrix and its command, so that a cell of it can be made again."""
+"""Run settings stored in run.json, so that any cell can be rebuilt later."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -17,16 +17,16 @@ from matrixci.sandbox.container import ENVIRONMENT
 from matrixci.sandbox.files import Sources
 from matrixci.util.resources import data_folder
 
-_GLIBC: Final = "manylinux_2_36"  # of the Debian release that the base images are
+_GLIBC: Final = "manylinux_2_36"  # glibc of the base images' Debian release
 
 
 def setup_of(matrix: Matrix, checks: Sources, base_origin: BaseOrigin | None) -> Setup:
-    """Return what the containers and images of a run have in common.
+    """Return the settings that all containers and images of a run share.
 
     Args:
         matrix: the matrix.
-        checks: the checks, with what runs them.
-        base_origin: how base images must come to be; None: either way.
+        checks: the checks and the harness that runs them.
+        base_origin: where base images must come from; None: anywhere.
     """
     return Setup(
         limits=CellLimits.model_validate(matrix.limits.model_dump(exclude={"min_free_disk"})),
@@ -48,14 +48,14 @@ def resolver_of(
     fresh: bool,
     wheels: Sequence[OwnWheel] = (),
 ) -> Resolver:
-    """Return the resolver for containers of an architecture, as the kernel names it.
+    """Return a resolver for containers of an architecture.
 
     Args:
-        work_dir: where answers are kept.
+        work_dir: the folder of the answer cache.
         architecture: as the kernel names it.
-        as_of: only what was published up to the end of this day exists.
-        fresh: kept answers are not used.
-        wheels: those that are made for requirements with a URL.
+        as_of: ignore releases published after this day.
+        fresh: ignore cached answers.
+        wheels: the wheels built for requirements with a URL.
     """
     platform = f"{architecture}-{_GLIBC}"
     return OwnWheelResolver(work_dir / "locks", platform, as_of, fresh=fresh, wheels=wheels)
@@ -69,14 +69,14 @@ def image_settings(
     *,
     keep_wheels: bool = True,
 ) -> ImageSettings:
-    """Return what all images of a run have in common.
+    """Return the settings that all images of a run share.
 
     Args:
-        setup: the run's.
+        setup: the run's settings.
         cells: all cells of the run.
-        wheels: SHA-256 to file of those of our own.
-        jobs: builds under way at once.
-        keep_wheels: wheels are kept on the engine, for other builds.
+        wheels: SHA-256 to file of the wheels that we built.
+        jobs: maximum number of builds at a time.
+        keep_wheels: keep wheels on the engine for other builds.
     """
     newest = max((cell.python for cell in cells), key=Version)
     return ImageSettings(
@@ -92,7 +92,7 @@ def image_settings(
 
 
 def image_request(setup: Setup, cell: Cell, lock: Lock) -> ImageRequest:
-    """Return what a cell's own image is made of."""
+    """Return the inputs of a cell's image."""
     return ImageRequest(
         lock=lock,
         python=cell.python,

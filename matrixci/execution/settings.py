@@ -87,7 +87,7 @@ def resolver_for(settings: Settings, architecture: str) -> Resolver:
     try:
         keep_out_of_git(settings.work_dir)
     except OSError as error:
-        msg = f"The folder {settings.work_dir} can't be made: {error}"
+        msg = f"The work directory {settings.work_dir} cannot be created: {error}"
         raise RunFilesError(msg) from error
     return resolver_of(
         settings.work_dir,

@@ -1,4 +1,4 @@
-"""The images that the cells of a run use: recorded on the engine, and replaced by newer ones."""
+"""Tags on the engine that record which images the cells of a run use."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ class UsedImages:
     """The images of one run in its work directory."""
 
     def __init__(self, engine: Engine, work_dir: Path, run: Run) -> None:
-        """Note the time: images that are tagged from now on are not those of earlier runs."""
+        """Record the time: images that are tagged later do not belong to earlier runs."""
         self.work_dir = work_dir
         self.folder = WorkDirId.of(work_dir)
         self._engine = engine
@@ -36,13 +36,13 @@ class UsedImages:
         await self._engine.images.tag(image, tag)
 
     async def remove_superseded(self, results: Mapping[str, CellResult]) -> int:
-        """Remove images that earlier runs of the matrix used and that no cell needs any more.
+        """Remove images that earlier runs of the matrix used and no cell needs any more.
 
         Args:
             results: cell id to result, of the cells that have run.
 
         Returns:
-            How many images are gone.
+            The number of images removed.
 
         Raises:
             EngineError: the engine failed.

@@ -1,4 +1,4 @@
-"""Which processes are at work in one work directory (--work-dir)."""
+"""A lock that shows which processes use a work directory."""
 
 import fcntl
 import logging
@@ -23,7 +23,7 @@ class WorkDirUse:
         """Hold the directory for this process alone.
 
         Yields:
-            Whether that succeeded: no other process is at work here.
+            Whether that succeeded, so no other process uses the directory.
         """
         if self._file is None:
             yield True

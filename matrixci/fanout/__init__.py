@@ -1,1 +1,1 @@
-"""A run on many machines: plan, one cell, merge."""
+"""Runs on several machines: a matrix in, a plan, its cells and one merged run out."""

@@ -1,4 +1,4 @@
-"""One cell of a plan: what it takes on the machine that runs it."""
+"""Runs one cell of a plan on this machine."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from matrixci.engine.client import Engine
 from matrixci.errors import DiskFullError, EngineError, SubjectError, UsageError
 from matrixci.execution.cell_recorder import CellRecorder
-from matrixci.execution.execute import look_ahead, run_and_judge, use_threads
+from matrixci.execution.execute import preflight, run_and_judge, use_threads
 from matrixci.execution.listener import Listener
 from matrixci.execution.pipeline_factory import build_pipeline
 from matrixci.execution.run_context import RunContext
@@ -26,21 +26,20 @@ from matrixci.verdict.load import judge_folder
 async def execute_cell(
     plan: Plan, cell: Cell, settings: Settings, folder: RunFolder, listener: Listener
 ) -> JudgedRun:
-    """Run one cell of a plan into a folder of its own, and judge it.
+    """Run one cell of a plan in its own folder, and return the judged run.
 
-    Where the machine's own engine can't serve, that is the cell's result: whoever puts the cells
-    together learns the reason.
+    If this machine's engine cannot be used, the cell's result is an error with the reason.
 
     Args:
         plan: the plan.
         cell: one of its cells.
-        settings: what the cell is made with.
-        folder: takes the result; nothing of another run lies there.
-        listener: told how it goes on.
+        settings: the cell's settings.
+        folder: an empty folder for the result.
+        listener: receives the progress.
 
     Raises:
-        UsageError: the engine's architecture isn't the plan's, or the lock is damaged.
-        RunFilesError: the folder can't be written.
+        UsageError: the plan is for another architecture, or a lock is damaged.
+        RunFilesError: the folder cannot be written.
     """
     use_threads()
     run = run_of(plan, cell)
@@ -49,7 +48,7 @@ async def execute_cell(
         store_checks(folder.path, settings.sources)
         try:
             engine = await Engine.connect()
-            await look_ahead(settings, engine, listener)
+            await preflight(settings, engine, listener)
         except (EngineError, DiskFullError) as error:
             recorder = CellRecorder(run=run.id, cell=cell, listener=listener)
             folder.write_cell(recorder.end(CellOutcome.ERROR, Reason.ENGINE, str(error)))
@@ -61,7 +60,7 @@ async def execute_cell(
                 f"is {engine.facts.architecture}."
             )
             raise UsageError(msg)
-        # The shared layers are those of all cells of the plan, whichever of them is made here.
+        # Shared layers depend on all cells of the plan, not only on this one.
         whole = plan.run.model_copy(update={"plan": plan.digest})
         locks = PlannedLocks.of(plan, cell)
         context = RunContext(
@@ -71,7 +70,7 @@ async def execute_cell(
 
 
 def run_of(plan: Plan, cell: Cell) -> Run:
-    """Return the part of a planned run that is one cell's: every other one is left to others."""
+    """Return the planned run, reduced to one cell."""
     others = {each.id: each.axes for each in plan.run.cells if each.id != cell.id}
     return plan.run.model_copy(
         update={
@@ -103,7 +102,7 @@ def cell_settings(
     try:
         wheel = kept_wheel(plan.run.subject, work_dir, plan_folder)
     except SubjectError as error:
-        msg = f"The plan's subject is not here: {error}"
+        msg = f"The subject of the plan is missing: {error}"
         raise UsageError(msg) from error
     own_wheels = kept_wheels(plan.run.own_wheels, work_dir, plan_folder)
     setup = plan.run.setup
@@ -123,9 +122,9 @@ def cell_settings(
     )
     if setup is None or settings.setup.checks_digest != setup.checks_digest:
         msg = (
-            f"The checks in {checks}, or what runs them, are not those of the plan: it was made "
+            f"The checks in {checks}, or matrixci's harness, differ from the plan, which was made "
             f"with matrixci {plan.run.matrixci}, commit {plan.run.commit or 'unknown'}.\n"
-            f"Run the cell with that commit, or plan anew: {called('plan')}"
+            f"Use that commit, or make a new plan: {called('plan')}"
         )
         raise UsageError(msg)
     return settings

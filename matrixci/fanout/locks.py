@@ -1,4 +1,4 @@
-"""Locks that were resolved before, elsewhere: what is installed is what the plan says."""
+"""The locks of a plan, in place of a resolver."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +9,7 @@ from matrixci.model import Cell, Subject
 
 
 class PlannedLocks:
-    """Answers as a resolver does, and asks nobody."""
+    """Provide the locks of a plan without asking an index."""
 
     def __init__(
         self, answers: Mapping[str, Lock | Unsatisfiable], tools: Mapping[str, Lock]
@@ -17,34 +17,34 @@ class PlannedLocks:
         """Set up.
 
         Args:
-            answers: cell id to what was resolved for it.
-            tools: Python X.Y to the lock of what installs the others inside a build.
+            answers: cell id to its lock, or to the reason why there is none.
+            tools: Python X.Y to the lock of the build tools.
         """
         self._answers = answers
         self._tools = tools
 
     @classmethod
     def of(cls, plan: Plan, cell: Cell) -> "PlannedLocks":
-        """Return what a plan resolved for one of its cells.
+        """Return the locks of one cell of a plan.
 
         Raises:
-            UsageError: the lock isn't the one of its digest.
+            UsageError: a lock does not match its digest.
         """
         tools = {python: lock.parsed() for python, lock in plan.tools.items()}
         return cls({cell.id: plan.answer(cell.id)}, tools)
 
     async def resolve(self, cell: Cell, subject: Subject) -> Lock | Unsatisfiable:  # noqa: ARG002
-        """Return a cell's lock, or why there is none."""
+        """Return the lock of a cell, or the reason why there is none."""
         return self._answers[cell.id]
 
     async def tools(self, python: str) -> Lock:
-        """Return the lock of what installs the others inside a build.
+        """Return the lock of the build tools.
 
         Raises:
-            ResolverError: none was resolved for this Python.
+            ResolverError: the plan has none for this Python.
         """
         if python not in self._tools:
-            msg = f"The plan doesn't say what installs the packages on Python {python}."
+            msg = f"The plan has no lock of the build tools for Python {python}."
             raise ResolverError(msg)
         return self._tools[python]
 
@@ -55,8 +55,8 @@ class PlannedLocks:
         *,
         universal: bool = False,  # noqa: ARG002
     ) -> None:
-        """Return None: why a cell has an older release was found out with its lock."""
+        """Return None: the plan already has the reasons for older releases."""
         return
 
     async def close(self) -> None:
-        """Break off what is under way: nothing is."""
+        """Do nothing: no work is in progress."""

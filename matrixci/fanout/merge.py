@@ -1,4 +1,4 @@
-"""Cells that ran on many machines, put together into the one run that was planned."""
+"""Merges cells that ran on several machines into one run."""
 
 import os
 import shutil
@@ -24,22 +24,22 @@ _RUN: Final = "run.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Merged:
-    """A run that was put together."""
+    """A merged run."""
 
     folder: Path
     remarks: tuple[str, ...]
-    """What was left out, and why; one line each."""
+    """What was left out and why, one line each."""
 
 
 def find_plan(folders: Sequence[Path], default: Path) -> Plan:
-    """Return the plan that lies somewhere below some folders, or else the one made here.
+    """Return the plan found below some folders, or else the one made on this machine.
 
     Args:
-        folders: those with the results.
-        default: where `plan` writes one.
+        folders: the folders with the results.
+        default: the file that `plan` writes by default.
 
     Raises:
-        UsageError: there is none, or there are different ones.
+        UsageError: there is no plan, or there are different ones.
     """
     paths = [path for folder in folders for path in _files(folder, PLAN)]
     if not paths and default.is_file():
@@ -49,27 +49,27 @@ def find_plan(folders: Sequence[Path], default: Path) -> Plan:
         return next(iter(plans.values()))
     where = listed(str(folder) for folder in folders)
     if not plans:
-        msg = f"There is no {PLAN} below {where}; name the plan: --plan {PLAN}"
+        msg = f"No {PLAN} found below {where}. Name the plan: --plan {PLAN}"
     else:
         found = listed(str(path) for path in paths)
-        msg = f"There are {len(plans)} plans below {where}: {found}; name one: --plan {PLAN}"
+        msg = f"Found {len(plans)} different plans below {where}: {found}. Name one: --plan {PLAN}"
     raise UsageError(msg)
 
 
 def merge(plan: Plan, folders: Sequence[Path], work_dir: Path) -> Merged:
-    """Put the results below some folders together into one run, in its folder below `work_dir`.
+    """Merge the results below some folders into one run in the work directory.
 
-    Where that folder is there already it is made anew. What can't be read is told, and its cell
-    is missing.
+    An earlier merge of the same run is replaced. A result that cannot be read becomes a remark,
+    and its cell is missing from the run.
 
     Args:
-        plan: the plan of which all results are.
-        folders: each the result of a cell, or something with such below it.
-        work_dir: where runs lie.
+        plan: the plan of all results.
+        folders: folders that are or contain results of cells.
+        work_dir: the folder of runs.
 
     Raises:
-        UsageError: a result is of another plan, or a cell came back twice with different results.
-        RunFilesError: a folder can't be read, or the run can't be written.
+        UsageError: a result belongs to another plan, or a cell has two different results.
+        RunFilesError: a folder cannot be read, or the run cannot be written.
     """
     target = work_dir / RUNS / plan.run.id
     found, remarks = _read_all(plan, folders, target)
@@ -98,7 +98,7 @@ def merge(plan: Plan, folders: Sequence[Path], work_dir: Path) -> Merged:
             made.path.replace(target)
         keep_out_of_git(work_dir)
     except OSError as error:
-        msg = f"The cells can't be put together in {target}: {error}"
+        msg = f"The cells cannot be merged into {target}: {error}"
         raise RunFilesError(msg) from error
     RunFolder(target).point_latest()
     return Merged(folder=target, remarks=tuple(remarks))
@@ -107,7 +107,7 @@ def merge(plan: Plan, folders: Sequence[Path], work_dir: Path) -> Merged:
 def _read_all(
     plan: Plan, folders: Iterable[Path], target: Path
 ) -> tuple[list[StoredRun], list[str]]:
-    """Return the runs below some folders, and what of them can't be read."""
+    """Return the runs below some folders, and remarks about unreadable ones."""
     found = []
     remarks = []
     foreign = []
@@ -120,44 +120,44 @@ def _read_all(
         try:
             run = read_json_document(path, Run)
             if (run.id, run.plan) != (plan.run.id, plan.digest):
-                foreign.append(f"{path.parent}: of the run {run.id}")
+                foreign.append(f"{path.parent}: belongs to run {run.id}")
                 continue
             stored = read_run(path.parent)
             foreign += _otherwise_locked(plan, stored)
             found.append(stored)
         except (OSError, ValueError, RunFilesError) as error:
-            remarks.append(f"{path} can't be read: {error}")
+            remarks.append(f"{path} cannot be read: {error}")
     if foreign:
         foreign.sort()
-        told = "\n  ".join(foreign)
-        msg = f"These are not of the plan, which is of the run {plan.run.id}:\n  {told}"
+        every = "\n  ".join(foreign)
+        msg = f"These results do not belong to the plan of run {plan.run.id}:\n  {every}"
         raise UsageError(msg)
     return found, remarks
 
 
 def _otherwise_locked(plan: Plan, stored: StoredRun) -> Iterator[str]:
-    """Yield what was tested with something else than what was planned."""
+    """Yield results whose lock is not the planned one."""
     for name, result in stored.results.items():
         planned = plan.cells.get(name)
         if result.lock is not None and (planned is None or result.lock.digest != planned.lock):
-            yield f"{stored.folder}: the cell {name} has another lock"
+            yield f"{stored.folder}: cell {name} has another lock"
 
 
 def _choose(cell: Cell, found: Sequence[StoredRun]) -> StoredRun | None:
-    """Return where the result of a cell is taken from, None where there is none.
+    """Return the run to take the result of a cell from, or None if no run has one.
 
     Raises:
-        UsageError: there are two that differ, both final.
+        UsageError: there are two different final results.
     """
     here = [one for one in found if _has(one, cell)]
     final = [
         one for one in here if cell.id in one.results and one.results[cell.id].outcome in CONCLUSIVE
     ]
     if any(one.results[cell.id] != final[0].results[cell.id] for one in final):
-        told = listed(f"{one.folder} ({one.results[cell.id].outcome})" for one in final)
+        where = listed(f"{one.folder} ({one.results[cell.id].outcome})" for one in final)
         msg = (
-            f"The cell {cell.id} came back {several(len(final), 'time')}, with different results: "
-            f"{told}.\nName the one that counts, and leave out the other."
+            f"Cell {cell.id} has {several(len(final), 'result')} that differ: {where}.\n"
+            f"Leave out the folders of all but one."
         )
         raise UsageError(msg)
     readable = [one for one in here if cell.id in one.results]
@@ -169,7 +169,7 @@ def _has(stored: StoredRun, cell: Cell) -> bool:
 
 
 def _copy(stored: StoredRun, cell: Cell, made: RunFolder) -> None:
-    """Copy what came back of a cell as it is: what is wrong with it is found where it is read."""
+    """Copy the files of a cell without validating them; that is done when they are read."""
     files = {f"cells/{cell.id}.json"}
     files |= {checks_file(stored.run.setup.checks_digest)} if stored.run.setup else set()
     if result := stored.results.get(cell.id):
@@ -179,7 +179,7 @@ def _copy(stored: StoredRun, cell: Cell, made: RunFolder) -> None:
     for name in files:
         source = stored.folder / name
         to = made.path / name
-        # A name comes from the result, which another machine wrote.
+        # The names come from another machine, so they must not lead out of the folders.
         inside = source.resolve().is_relative_to(stored.folder.resolve())
         if not inside or not to.resolve().is_relative_to(made.path.resolve()):
             continue
@@ -189,7 +189,7 @@ def _copy(stored: StoredRun, cell: Cell, made: RunFolder) -> None:
 
 
 def _whole(plan: Plan, chosen: Mapping[str, StoredRun]) -> Run:
-    """Return the run that was planned, as its cells came back."""
+    """Return the record of the merged run."""
     parts = [one.run for one in chosen.values()]
     engines = list(dict.fromkeys(part.engine for part in parts if part.engine is not None))
     ends = [part.ended for part in parts if part.ended]
@@ -206,13 +206,13 @@ def _whole(plan: Plan, chosen: Mapping[str, StoredRun]) -> Run:
 
 
 def _files(folder: Path, name: str) -> Iterator[Path]:
-    """Yield the files of a name in and below a folder, in order; links are not followed.
+    """Yield the files of a name in and below a folder, in order, without following links.
 
     Raises:
-        UsageError: there is no such folder.
+        UsageError: the folder does not exist.
     """
     if not folder.is_dir():
-        msg = f"There is no folder {folder}."
+        msg = f"The folder {folder} does not exist."
         raise UsageError(msg)
     for place, folders, files in os.walk(folder):
         folders.sort()

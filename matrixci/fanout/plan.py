@@ -1,7 +1,7 @@
-"""A plan: the JSON contract between the machine that plans a run and those that run its cells.
+"""The plan of a run: a JSON file with the locks of its cells, for the machines that run them.
 
-It is all that a cell needs beside the checks and the wheels of our own: what is installed was
-resolved once, so that every machine installs the same.
+Besides the plan, a machine needs only the checks and the wheels that we built. Cells are resolved
+once, so that every machine installs the same packages.
 """
 
 import hashlib
@@ -21,14 +21,16 @@ from matrixci.model import SCHEMA_VERSION, Cell, Frozen, Run
 from matrixci.runs.documents import read_json_document
 from matrixci.util.files import write_whole
 from matrixci.util.invocation import called
-from matrixci.util.text import did_you_mean
+from matrixci.util.text import suggestion
 
 
 class PlannedLock(Frozen):
     """A lock, as text."""
 
-    text: str = Field(description="requirement lines with hashes, and who asks for each")
-    torch_backend: str | None = Field(description="the backend that serves, None: default index")
+    text: str = Field(description="requirement lines with hashes and the reason for each")
+    torch_backend: str | None = Field(
+        description="torch backend that was used; None: default index"
+    )
 
     @classmethod
     def of(cls, lock: Lock) -> Self:
@@ -36,23 +38,23 @@ class PlannedLock(Frozen):
         return cls(text=lock.annotated, torch_backend=lock.torch_backend)
 
     def parsed(self, *, fallback: bool = False) -> Lock:
-        """Return it as a lock.
+        """Return the parsed lock.
 
         Args:
-            fallback: it serves in the place of one whose index could not be reached.
+            fallback: the requested torch backend could not be reached.
 
         Raises:
-            ResolverError: a line is not understood.
+            ResolverError: a line is invalid.
         """
         return Lock(pins=parse_lock(self.text), torch_backend=self.torch_backend, fallback=fallback)
 
 
 class PlannedCell(Frozen):
-    """A cell that can be installed."""
+    """A cell with a lock."""
 
     lock: str = Field(description="digest of its lock")
-    fallback: bool = Field(description="the torch backend asked for could not be reached")
-    runner: tuple[str, ...] = Field(description="labels of the machine that is to run it")
+    fallback: bool = Field(description="the requested torch backend could not be reached")
+    runner: tuple[str, ...] = Field(description="labels of the machine to run it")
 
 
 class Refusal(Frozen):
@@ -70,11 +72,9 @@ class Plan(Frozen):
     matrix: Matrix
     architecture: str = Field(description="of the containers, as the kernel names it")
     locks: dict[str, PlannedLock] = Field(description="digest to lock; cells share them")
-    cells: dict[str, PlannedCell] = Field(description="cell id to where it runs, with what")
-    unsatisfiable: dict[str, Refusal] = Field(description="id of every other cell to the reason")
-    tools: dict[str, PlannedLock] = Field(
-        description="Python X.Y to the lock of what installs the others inside a build"
-    )
+    cells: dict[str, PlannedCell] = Field(description="cell id to its lock and runner")
+    unsatisfiable: dict[str, Refusal] = Field(description="ids of all other cells to the reason")
+    tools: dict[str, PlannedLock] = Field(description="Python X.Y to the lock of the build tools")
 
     @field_serializer("matrix")
     def _as_its_file(self, matrix: Matrix) -> dict[str, object]:
@@ -85,36 +85,36 @@ class Plan(Frozen):
         planned = {cell.id for cell in self.run.cells}
         answered = [*self.cells, *self.unsatisfiable]
         if set(answered) != planned or len(answered) != len(planned):
-            msg = "its cells and its locks are not of the same run"
+            msg = "its cells and its locks do not match"
             raise ValueError(msg)
         if not {cell.lock for cell in self.cells.values()} <= self.locks.keys():
-            msg = "it lacks the lock of a cell"
+            msg = "the lock of a cell is missing"
             raise ValueError(msg)
         return self
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of all that it says, in hex, however its file is laid out."""
+        """SHA-256 of its content in hex, independent of the layout of its file."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
     def cell(self, cell_id: str) -> Cell:
         """Return a cell.
 
         Raises:
-            UsageError: there is none of this id.
+            UsageError: the plan has no such cell.
         """
         for cell in self.run.cells:
             if cell.id == cell_id:
                 return cell
-        question = did_you_mean(cell_id, [cell.id for cell in self.run.cells])
-        msg = f"The plan has no cell {cell_id!r}; {question}"
+        ids = [cell.id for cell in self.run.cells]
+        msg = f"The plan has no cell {cell_id!r}. {suggestion(cell_id, ids)}"
         raise UsageError(msg)
 
     def answer(self, cell_id: str) -> Lock | Unsatisfiable:
-        """Return the lock of a cell, or why there is none.
+        """Return the lock of a cell, or the reason why there is none.
 
         Raises:
-            UsageError: the lock isn't the one of its digest.
+            UsageError: the lock does not match its digest.
         """
         if refusal := self.unsatisfiable.get(cell_id):
             return Unsatisfiable(reason=refusal.reason, detail=refusal.detail)
@@ -124,7 +124,7 @@ class Plan(Frozen):
         except ResolverError as error:
             raise UsageError(str(error)) from error
         if lock.digest != planned.lock:
-            msg = f"The plan's lock of the cell {cell_id} is not the one of its digest."
+            msg = f"The plan's lock of cell {cell_id} does not match its digest."
             raise UsageError(msg)
         return with_wheels_of(lock, self.run)
 
@@ -133,16 +133,16 @@ def read_plan(path: Path) -> Plan:
     """Read a plan.
 
     Raises:
-        UsageError: there is none, or it can't be read.
+        UsageError: the file does not exist, or cannot be read.
     """
     try:
         return read_json_document(path, Plan)
     except FileNotFoundError as error:
         make = called("plan", "--output", str(path))
-        msg = f"There is no plan {path}; make one: {make}"
+        msg = f"The plan {path} does not exist. Make one: {make}"
         raise UsageError(msg) from error
     except (OSError, ValueError) as error:
-        msg = f"The plan {path} can't be read: {error}"
+        msg = f"The plan {path} cannot be read: {error}"
         raise UsageError(msg) from error
 
 
@@ -150,16 +150,16 @@ def write_plan(plan: Plan, path: Path) -> None:
     """Write a plan.
 
     Raises:
-        RunFilesError: it can't be written.
+        RunFilesError: the file cannot be written.
     """
     write_whole(path, plan.model_dump_json(indent=1))
 
 
 def write_wheel(wheel: Path | None, plan: Path) -> None:
-    """Lay the subject's own wheel beside a plan's file, where a cell looks for it.
+    """Copy the subject's wheel into the folder of the plan, where a cell looks for it.
 
     Raises:
-        RunFilesError: it can't be written.
+        RunFilesError: the file cannot be written.
     """
     if wheel is None:
         return
@@ -167,15 +167,15 @@ def write_wheel(wheel: Path | None, plan: Path) -> None:
         if wheel.resolve().parent != plan.resolve().parent:
             shutil.copyfile(wheel, plan.parent / wheel.name)
     except OSError as error:
-        msg = f"The subject's wheel can't be laid beside {plan}: {error}"
+        msg = f"The subject's wheel cannot be copied into the folder of {plan}: {error}"
         raise RunFilesError(msg) from error
 
 
 def write_own_wheels(wheels: Iterable[KeptWheel], plan: Path) -> None:
-    """Copy the wheels of requirements with a URL beside a plan's file, where a cell looks for them.
+    """Copy wheels of requirements with a URL into the folder of the plan, where a cell looks.
 
     Raises:
-        RunFilesError: one can't be written.
+        RunFilesError: a wheel cannot be written.
     """
     try:
         for each in wheels:
@@ -183,5 +183,5 @@ def write_own_wheels(wheels: Iterable[KeptWheel], plan: Path) -> None:
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(each.path, place)
     except OSError as error:
-        msg = f"The wheels of requirements cannot be copied beside {plan}: {error}"
+        msg = f"The wheels of requirements cannot be copied into the folder of {plan}: {error}"
         raise RunFilesError(msg) from error

@@ -1,4 +1,4 @@
-"""From a matrix to a plan: every cell resolved once, before anything is built."""
+"""Makes the plan of a run by resolving all its cells."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import assert_never
 
 from packaging.version import Version
 
-from matrixci.execution.execute import make_sure_of_requirements
+from matrixci.execution.execute import check_requirements
 from matrixci.execution.new_run import new_run
 from matrixci.execution.retry import OnRetry, RetryPolicy, retry
 from matrixci.execution.settings import Settings, resolver_for
@@ -23,20 +23,20 @@ from matrixci.model import Cell
 from matrixci.util.redaction import redact
 
 Answers = Mapping[str, Lock | Unsatisfiable]
-"""Cell id to what was resolved for it."""
+"""Cell id to its lock, or to the reason why there is none."""
 
 
 async def resolve_only(settings: Settings, cells: Sequence[Cell], architecture: str) -> Answers:
-    """Return each cell's lock, or why there is none; nothing is built.
+    """Return the lock of each cell, or the reason why there is none, without building anything.
 
     Raises:
-        ResolverError: the index could not be asked.
-        UsageError: it has no release for a requirement.
+        ResolverError: the index could not be reached.
+        UsageError: the index has no release for a requirement.
     """
     resolver = resolver_for(settings, architecture)
     try:
         answers = await _resolve(resolver, settings, cells)
-        await make_sure_of_requirements(resolver, settings, cells)
+        await check_requirements(resolver, settings, cells)
         return answers
     finally:
         await resolver.close()
@@ -84,7 +84,7 @@ async def _plan(request: PlanRequest, resolver: Resolver) -> Plan:
     run = new_run(settings, request.chosen, request.command)
     python = max((cell.python for cell in cells), key=Version)
     answers = await _resolve(resolver, settings, cells)
-    await make_sure_of_requirements(resolver, settings, cells)
+    await check_requirements(resolver, settings, cells)
     tools = await resolver.tools(python)
     locks: dict[str, PlannedLock] = {}
     satisfiable: dict[str, PlannedCell] = {}
@@ -123,7 +123,7 @@ async def _resolve(resolver: Resolver, settings: Settings, cells: Sequence[Cell]
 
 
 def _without_credentials(matrix: Matrix, subject: str) -> Matrix:
-    """Return a matrix without the passwords of its URLs: its cells need all but those."""
+    """Return a matrix without the passwords in its URLs."""
     return matrix.model_copy(
         update={
             "subject": subject,

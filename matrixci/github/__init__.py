@@ -1,1 +1,1 @@
-"""What GitHub Actions needs: job outputs, runner labels, issues."""
+"""GitHub: plans and judged runs in, job outputs, runner labels and issues out."""

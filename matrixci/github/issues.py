@@ -1,4 +1,4 @@
-"""The issues of a project on GitHub; no other module runs its command line program."""
+"""Issues on GitHub, read and written with the program gh."""
 
 import json
 import subprocess
@@ -9,37 +9,37 @@ from matrixci.github.regression_issue import Action, Close, Open, OpenIssue, Upd
 from matrixci.util.redaction import redact
 
 LABEL: Final = "matrixci"
-"""Marks the issues: only who may triage can label, so nobody else's text is taken for ours."""
+"""Marks our issues. Only collaborators can set labels, so other issues are never ours."""
 _SECONDS: Final = 120.0
 
 
 def open_issues() -> list[OpenIssue]:
-    """Return the issues that are open and ours.
+    """Return our open issues.
 
     Raises:
-        GitHubError: GitHub can't be asked.
+        GitHubError: gh cannot be run, or failed.
     """
-    asked = ("--label", LABEL, "--state", "open", "--limit", "1000", "--json", "number,body")
-    said = _gh("issue", "list", *asked)
+    options = ("--label", LABEL, "--state", "open", "--limit", "1000", "--json", "number,body")
+    output = _gh("issue", "list", *options)
     try:
-        found = [(int(one["number"]), str(one["body"])) for one in json.loads(said)]
+        found = [(int(one["number"]), str(one["body"])) for one in json.loads(output)]
     except (ValueError, KeyError, TypeError) as error:
-        msg = f"gh issue list didn't print a list of issues: {said[:200]}"
+        msg = f"gh issue list did not print a list of issues: {output[:200]}"
         raise GitHubError(msg) from error
     return [OpenIssue(number=number, body=body) for number, body in found]
 
 
 def carry_out(action: Action) -> str:
-    """Do what was decided, and return it in words.
+    """Carry out an action, and return a line about it.
 
     Raises:
-        GitHubError: GitHub can't be reached, or refuses.
+        GitHubError: gh cannot be run, or failed.
     """
     match action:
         case None:
             return "nothing to open, update or close"
         case Open(title=title, body=body):
-            about = "kept by the scheduled matrix of matrixci"
+            about = "maintained by matrixci's scheduled runs"
             _gh("label", "create", LABEL, "--force", "--description", about)
             argv = ("issue", "create", "--title", title, "--label", LABEL, "--body-file", "-")
             return f"opened {_gh(*argv, stdin=body).strip()}"
@@ -48,7 +48,7 @@ def carry_out(action: Action) -> str:
             if comment is None:
                 return f"updated #{number}"
             _gh("issue", "comment", str(number), "--body-file", "-", stdin=comment)
-            return f"updated #{number}, with a comment on what is new"
+            return f"updated #{number} and commented on new regressions"
         case Close(number=number, comment=comment):
             _gh("issue", "close", str(number), "--comment", comment)
             return f"closed #{number}"
@@ -63,7 +63,7 @@ def _gh(*arguments: str, stdin: str = "") -> str:
             argv, input=stdin, capture_output=True, text=True, timeout=_SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        msg = f"GitHub's command line program, gh, can't be run or doesn't answer: {error}"
+        msg = f"Cannot run gh, GitHub's command line program: {error}"
         raise GitHubError(msg) from error
     if done.returncode != 0:
         msg = f"gh {' '.join(arguments[:2])} failed: {redact(done.stderr).strip()}"

@@ -1,4 +1,4 @@
-"""What a planning job of GitHub Actions hands on to the jobs that run the cells."""
+"""Outputs of a planning job of GitHub Actions, for the jobs that run the cells."""
 
 import json
 from collections.abc import Mapping
@@ -9,20 +9,20 @@ from matrixci.errors import RunFilesError, UsageError
 from matrixci.fanout.plan import Plan
 
 MOST_JOBS: Final = 256
-"""Jobs that one matrix of a workflow may have."""
+"""Maximum number of jobs in one matrix of a workflow."""
 _MOST_BYTES: Final = 2**20
-"""Of all outputs of a job, in UTF-16. Source: GitHub Docs, "Workflow syntax", jobs.<id>.outputs."""
+"""Maximum size of all outputs of a job, in UTF-16 (GitHub Docs: "Workflow syntax")."""
 
 
 def outputs(plan: Plan, size: int = MOST_JOBS) -> dict[str, str]:
-    """Return name to value of the outputs.
+    """Return the outputs as name to value.
 
     Args:
         plan: the plan.
-        size: cells in each shard, at most.
+        size: maximum number of cells in a shard.
 
     Raises:
-        UsageError: they are more than GitHub passes on.
+        UsageError: the outputs are larger than GitHub allows.
     """
     cells = [
         {
@@ -45,8 +45,8 @@ def outputs(plan: Plan, size: int = MOST_JOBS) -> dict[str, str]:
     needed = sum(len(value.encode("utf-16-le")) for value in found.values())
     if needed > _MOST_BYTES:
         msg = (
-            f"The plan's {len(cells)} cells come to {needed} bytes, and a job of GitHub Actions "
-            f"hands on {_MOST_BYTES} at most. Select fewer: --tier, --cell."
+            f"The plan's {len(cells)} cells need {needed} bytes of job outputs, and GitHub "
+            f"Actions allows {_MOST_BYTES}. Select fewer cells: --tier, --cell."
         )
         raise UsageError(msg)
     return found
@@ -56,12 +56,12 @@ def append(found: Mapping[str, str], path: Path) -> None:
     """Append outputs to the file that the environment variable GITHUB_OUTPUT names.
 
     Raises:
-        RunFilesError: it can't be written.
+        RunFilesError: the file cannot be written.
     """
     try:
         with path.open("a", encoding="utf-8") as file:
-            # No value has a line break: ids and labels have none, JSON writes none.
+            # No value has a line break, so no delimiter is needed.
             file.writelines(f"{name}={value}\n" for name, value in found.items())
     except OSError as error:
-        msg = f"The outputs can't be written to {path}: {error}"
+        msg = f"The job outputs cannot be written to {path}: {error}"
         raise RunFilesError(msg) from error

@@ -1,6 +1,6 @@
-"""The issue that a project has open as long as its release is worse than it was: what to do of it.
+"""Decides whether to open, update or close the issue about a regression.
 
-Pure: the judged run and the open issue go in, and what is to be done comes out.
+Pure: a judged run and the open issue in, an action out.
 """
 
 import hashlib
@@ -17,21 +17,21 @@ from matrixci.reports.grouping import failures, merge_similar, other_cells
 from matrixci.util.text import several
 from matrixci.verdict.judged import Comparison, JudgedRun, Verdict
 
-_MARKER: Final = re.compile(r"<!-- matrixci (?P<of>[0-9a-f]{16}):(?P<told>[0-9a-f ]*) -->")
-"""The first line of a body; whatever a check's name may hold comes after it."""
+_MARKER: Final = re.compile(r"<!-- matrixci (?P<of>[0-9a-f]{16}):(?P<reported>[0-9a-f ]*) -->")
+"""The first line of a body, before any text from checks."""
 _TITLE: Final = 200
 _LINE: Final = 300
 _PACKAGES: Final = 1000
 _CELLS: Final = 5
 _LIST: Final = 40_000
-"""Characters of the list, of the 65,536 that GitHub takes of an issue's body."""
-_TOLD: Final = 1000
-"""Regressions that the marker remembers, 9 characters each."""
+"""Characters of the list; GitHub allows 65,536 for the body of an issue."""
+_REPORTED: Final = 1000
+"""Maximum number of regressions in the marker, 9 characters each."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenIssue:
-    """An issue that is open."""
+    """An open issue."""
 
     number: int
     body: str
@@ -39,7 +39,7 @@ class OpenIssue:
 
 @dataclass(frozen=True, kw_only=True)
 class Open:
-    """Open one."""
+    """Open an issue."""
 
     title: str
     body: str
@@ -47,7 +47,7 @@ class Open:
 
 @dataclass(frozen=True, kw_only=True)
 class Update:
-    """Bring one up to date, and comment where there is something new."""
+    """Update an issue, and comment on new regressions."""
 
     number: int
     title: str
@@ -57,31 +57,31 @@ class Update:
 
 @dataclass(frozen=True, kw_only=True)
 class Close:
-    """Close one."""
+    """Close an issue."""
 
     number: int
     comment: str
 
 
 Action = Open | Update | Close | None
-"""What is to be done; None: nothing."""
+"""What to do; None: nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Regression:
-    """Something that is worse, the same in several cells."""
+    """A regression, the same in one or more cells."""
 
     key: str
     line: str
 
 
 def find(issues: Sequence[OpenIssue], judged: JudgedRun, about: str) -> OpenIssue | None:
-    """Return the issue of this subject and this matrix, None where none is open.
+    """Return the issue about this subject and matrix, or None if none is open.
 
     Args:
-        issues: the open ones.
+        issues: the open issues.
         judged: a run of the subject.
-        about: tells the matrices of one repository apart.
+        about: distinguishes several matrices of one repository.
     """
     wanted = _identity(judged, about)
     found = [one for one in issues if (mark := _MARKER.match(one.body)) and mark["of"] == wanted]
@@ -89,17 +89,17 @@ def find(issues: Sequence[OpenIssue], judged: JudgedRun, about: str) -> OpenIssu
 
 
 def decide(judged: JudgedRun, issue: OpenIssue | None, about: str, link: str) -> Action:
-    """Return what a run asks to be done.
+    """Return what to do after a run.
 
-    READY closes; what is worse than the baseline opens, and without a baseline every failure is. A
-    run that is NOT READY for another reason, a lost machine, says nothing of the subject: an issue
-    stays as it is.
+    A run that is READY closes the issue. A regression against the baseline, or any failure if there
+    is no baseline, opens or updates it. A run that is NOT READY for another reason, such as a lost
+    machine, leaves it unchanged.
 
     Args:
         judged: the run.
-        issue: the one that is open.
-        about: tells the matrices of one repository apart.
-        link: address of the run's page.
+        issue: the open issue, if there is one.
+        about: distinguishes several matrices of one repository.
+        link: URL of the run's report.
     """
     if judged.verdict is Verdict.READY:
         if issue is None:
@@ -113,9 +113,9 @@ def decide(judged: JudgedRun, issue: OpenIssue | None, about: str, link: str) ->
     if issue is None:
         return Open(title=heading, body=body)
     mark = _MARKER.match(issue.body)
-    told = set(mark["told"].split()) if mark else set()
-    new = [one for one in found if one.key not in told]
-    comment = f"Worse by this, too: {_head(judged, link)}\n\n{_lines(new)}" if new else None
+    reported = set(mark["reported"].split()) if mark else set()
+    new = [one for one in found if one.key not in reported]
+    comment = f"New regressions: {_head(judged, link)}\n\n{_lines(new)}" if new else None
     return Update(number=issue.number, title=heading, body=body, comment=comment)
 
 
@@ -127,7 +127,7 @@ def _worse(judged: JudgedRun) -> str:
 
 
 def is_worse(judged: JudgedRun) -> bool:
-    """Return whether a run is worse than its baseline; without one, whether anything failed."""
+    """Return whether a run is worse than its baseline or, without a baseline, has failures."""
     return bool(_regressions(judged))
 
 
@@ -169,19 +169,19 @@ def _regression(
     more = len(cells) - _CELLS
     where = ", ".join(map(markdown_code, cells[:_CELLS]))
     where += f" and {several(more, 'more cell')}" if more > 0 else ""
-    told = markdown(cut(f" ({words})" if words else "", _LINE))
-    line = f"- **{change}**: {of} {told} in {where}\n"
+    details = markdown(cut(f" ({words})" if words else "", _LINE))
+    line = f"- **{change}**: {of} {details} in {where}\n"
     if packages:
         line += f"  - packages: {markdown(cut(packages, _PACKAGES))}\n"
     return _Regression(key=_digest(*what)[:8], line=line)
 
 
 def _body(judged: JudgedRun, found: Sequence[_Regression], about: str, link: str) -> str:
-    told = " ".join(one.key for one in found[:_TOLD])
-    marker = f"<!-- matrixci {_identity(judged, about)}:{told} -->"
+    reported = " ".join(one.key for one in found[:_REPORTED])
+    marker = f"<!-- matrixci {_identity(judged, about)}:{reported} -->"
     return (
         f"{marker}\n{_head(judged, link)}\n\n{_lines(found)}\n"
-        "Each scheduled run brings this up to date; the first that is READY closes it.\n"
+        "Each scheduled run updates this issue; the first that is READY closes it.\n"
     )
 
 
@@ -197,8 +197,8 @@ def _lines(found: Sequence[_Regression]) -> str:
             break
         shown.append(one.line)
     left_out = len(found) - len(shown)
-    told = f"- and {left_out} more; the report has all of them\n" if left_out else ""
-    return "".join(shown) + told
+    rest = f"- and {left_out} more; the report lists all of them\n" if left_out else ""
+    return "".join(shown) + rest
 
 
 def _identity(judged: JudgedRun, about: str) -> str:

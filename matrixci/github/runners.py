@@ -1,17 +1,17 @@
-"""Which runner of GitHub Actions a cell runs on."""
+"""Labels of the GitHub Actions runner of a cell."""
 
 from matrixci.matrix.definition import Matrix
 from matrixci.model import Cell
 
 
 def runner_of(matrix: Matrix, cell: Cell, gpu_runner: str | None) -> tuple[str, ...]:
-    """Return the labels of the runner that a cell of the matrix runs on.
+    """Return the labels of the runner of a cell.
 
     Args:
-        matrix: says which runner is whose.
+        matrix: the matrix, which may name runners.
         cell: one of its cells.
-        gpu_runner: labels of a runner with a GPU, with commas between; None, or none in it: there
-            is no such runner, and a cell that asks for a GPU runs on its ordinary one.
+        gpu_runner: comma-separated labels of a runner with a GPU. If there are none, cells with a
+            GPU run on ordinary runners.
     """
     with_gpu = _labels(gpu_runner or "")
     if cell.gpu and with_gpu:

@@ -25,7 +25,7 @@ from matrixci.images.interpreter import (
     find_interpreter,
 )
 from matrixci.model import BaseOrigin
-from matrixci.util.once_map import Once
+from matrixci.util.once_map import OnceMap
 from matrixci.util.temp_dirs import temporary_folder
 
 _BUILD_SECONDS: Final = 900.0
@@ -50,7 +50,7 @@ class AssembledBases:
         """
         self._services = services
         self._find = find
-        self._system: Once[BaseImage] = Once(passing=INFRASTRUCTURE)
+        self._system: OnceMap[BaseImage] = OnceMap(retry_on=INFRASTRUCTURE)
         self._pulled: set[str] = set()
         self._absent: dict[str, str] = {}  # version X.Y to the reason that none was found
 

@@ -12,7 +12,7 @@ from matrixci.engine.image_contents import RawContents
 from matrixci.errors import EngineError
 from matrixci.model import Frozen
 from matrixci.util.files import write_whole
-from matrixci.util.once_map import Once
+from matrixci.util.once_map import OnceMap
 
 _VERSION: Final = re.compile(r"\d{1,3}\.\d{1,3}\.\d{1,3}")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9+.-]{0,199}")  # by Debian policy
@@ -50,7 +50,7 @@ class ContentsReader:
         """Initialize; nothing is read yet."""
         self._engine = engine
         self._folder = work_dir / "bases"
-        self._contents: Once[BaseContents] = Once(passing=(EngineError,))
+        self._contents: OnceMap[BaseContents] = OnceMap(retry_on=(EngineError,))
 
     async def read(self, system: str, python: str) -> BaseContents:
         """Return the contents of two base images.

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from matrixci.engine.client import Engine
 from matrixci.errors import INFRASTRUCTURE, BaseImageError, EngineError
 from matrixci.model import BaseOrigin
-from matrixci.util.once_map import Once
+from matrixci.util.once_map import OnceMap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class BaseImages:
         self._assembler = assembler
         self._origin = origin
         self._say = say
-        self._images: Once[BaseImage] = Once(passing=INFRASTRUCTURE)
+        self._images: OnceMap[BaseImage] = OnceMap(retry_on=INFRASTRUCTURE)
         self._registry = asyncio.Lock()
 
     async def system(self, name: str) -> BaseImage:

@@ -12,7 +12,7 @@ from matrixci.images.image_builder import ImageBuilder, ImageInputs, ImageName
 from matrixci.images.image_settings import ImageRequest, ImageSettings
 from matrixci.locks.providers import LockProvider
 from matrixci.model import ImageRecord, now
-from matrixci.util.once_map import Once
+from matrixci.util.once_map import OnceMap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class CellImages:
         self._locks = locks
         self._settings = settings
         self._builder = ImageBuilder(services, settings)
-        self._images: Once[BuiltImage] = Once(passing=INFRASTRUCTURE)
+        self._images: OnceMap[BuiltImage] = OnceMap(retry_on=INFRASTRUCTURE)
 
     async def image(self, request: ImageRequest) -> BuiltImage:
         """Return the image of a lock; build it if the engine does not have it.

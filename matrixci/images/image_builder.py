@@ -19,7 +19,7 @@ from matrixci.images.registry import Registry
 from matrixci.locks.index_settings import build_secrets
 from matrixci.locks.lock import Lock
 from matrixci.model import now
-from matrixci.util.once_map import Once
+from matrixci.util.once_map import OnceMap
 from matrixci.util.temp_dirs import temporary_folder
 
 _LAYERS: Final = {"nvidia": "CUDA libraries", "torch": "torch"}  # by stage of the Dockerfile
@@ -99,7 +99,7 @@ class ImageBuilder:
         self._services = services
         self._settings = settings
         self._slots = asyncio.Semaphore(settings.jobs)
-        self._stages: Once[None] = Once(passing=INFRASTRUCTURE)
+        self._stages: OnceMap[None] = OnceMap(retry_on=INFRASTRUCTURE)
 
     async def close(self) -> None:
         """Stop the builds in progress."""

@@ -20,7 +20,7 @@ from matrixci.locks.uv_command import (
     uv_version,
 )
 from matrixci.model import Cell, Subject
-from matrixci.util.once_map import Once
+from matrixci.util.once_map import OnceMap
 from matrixci.util.subprocesses import Completed
 
 HARNESS_REQUIREMENTS: Final = ("pytest>=8,<10",)
@@ -43,7 +43,7 @@ class Resolver:
         self._platform = platform
         self._as_of = as_of
         self._fresh = fresh
-        self._answers: Once[Lock | Unsatisfiable] = Once(passing=(ResolverError,))
+        self._answers: OnceMap[Lock | Unsatisfiable] = OnceMap(retry_on=(ResolverError,))
         self._slots = asyncio.Semaphore(os.cpu_count() or 1)
         self._unreachable: set[str] = set()
 

@@ -1,1 +1,4 @@
-"""Helpers without knowledge of the domain: text, files, processes, digests."""
+"""General helpers: text, files, processes, digests.
+
+Plain values in and out; nothing here knows of matrices or cells.
+"""

@@ -1,4 +1,4 @@
-"""Digests of facts and of files, and the files of a folder that go into a container."""
+"""Digests of data and files, and the files of a folder that are copied into a container."""
 
 import errno
 import hashlib
@@ -9,12 +9,12 @@ from pathlib import Path
 
 
 def digest_of(facts: Mapping[str, object]) -> str:
-    """Return a digest of facts, whatever their order."""
+    """Return a digest of a mapping, independent of its order."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def digest_of_files(*folders: Mapping[str, bytes]) -> str:
-    """Return a digest of the names and contents of the files of some folders, in their order."""
+    """Return a digest of the names and contents of files, in order."""
     digest = hashlib.sha256()
     for files in folders:
         for path, content in files.items():
@@ -24,23 +24,22 @@ def digest_of_files(*folders: Mapping[str, bytes]) -> str:
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
-    """Return path to content of the files that go into a container.
+    """Return path to content of the files that are copied into a container.
 
     Raises:
-        OSError: one can't be read.
+        OSError: a file cannot be read.
     """
     return {str(path.relative_to(folder)): path.read_bytes() for path in source_files(folder)}
 
 
 def source_files(folder: Path) -> list[Path]:
-    """Return the files of a folder that go into a container.
+    """Return the files of a folder that are copied into a container.
 
-    Links to files and to folders are followed. Bytecode caches, and files and folders whose names
-    begin with a dot, are left out; nothing else is.
+    Symbolic links are followed. Bytecode caches and names that begin with a dot are skipped.
 
     Raises:
-        OSError: one can't be read, is neither a file nor a folder, links to a folder above it, or
-            has a name that is not UTF-8.
+        OSError: a path cannot be read, is neither a file nor a folder, is a link to a folder above
+            it, or is not UTF-8.
     """
     return sorted(_files_below(folder, frozenset()))
 

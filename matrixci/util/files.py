@@ -1,4 +1,4 @@
-"""Files that a reader sees whole or not at all."""
+"""Atomic writing of files."""
 
 import os
 import tempfile
@@ -9,25 +9,25 @@ from matrixci.errors import RunFilesError
 
 
 def keep_out_of_git(work_dir: Path) -> None:
-    """Let git ignore the folder where runs and caches lie.
+    """Create the work directory, with a .gitignore for everything in it.
 
     Raises:
-        OSError: it can't be written.
+        OSError: it cannot be written.
     """
     work_dir.mkdir(parents=True, exist_ok=True)
     (work_dir / ".gitignore").write_text("*\n", encoding="utf-8")
 
 
 def write_whole(path: Path, text: str | bytes | Iterable[str], *, durable: bool = True) -> None:
-    """Write a file so that a reader sees all of it or none.
+    """Write a file atomically.
 
     Args:
-        path: the file; the folder is made where it isn't there.
-        text: all of it, or its pieces.
-        durable: wait until it would outlive a loss of power; what can be made again needn't.
+        path: the file; its folder is created if necessary.
+        text: the content, or an iterable of its parts.
+        durable: sync the file to disk, so that it survives a loss of power.
 
     Raises:
-        RunFilesError: it can't be written.
+        RunFilesError: the file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,5 +46,5 @@ def write_whole(path: Path, text: str | bytes | Iterable[str], *, durable: bool 
                 Path(file.name).unlink(missing_ok=True)
                 raise
     except OSError as error:
-        msg = f"{path} can't be written: {error}"
+        msg = f"{path} cannot be written: {error}"
         raise RunFilesError(msg) from error

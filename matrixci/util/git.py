@@ -1,19 +1,18 @@
-"""The commit of what lies in a folder, for provenance."""
+"""The git commit of a folder, for provenance."""
 
 import subprocess
 from pathlib import Path
 
 
 def commit_of(folder: Path, *names: str) -> str | None:
-    """Return the commit that is checked out in a folder, +dirty where tracked files are changed.
+    """Return the commit that is checked out in a folder, +dirty if tracked files are changed.
 
     Args:
         folder: the folder.
-        names: files in it that the repository must track; left out: any file below the folder.
+        names: files that the repository must track; default: any file below the folder.
 
     Returns:
-        None where the repository around the folder, if there is one, does not track the files: it
-        is not theirs.
+        None if the folder is in no repository, or in one that does not track the files.
     """
     if not _git(folder, "ls-files", "--error-unmatch", "--", *names):
         return None
@@ -25,17 +24,17 @@ def commit_of(folder: Path, *names: str) -> str | None:
 
 
 def time_of_commit(folder: Path) -> int | None:
-    """Return when the commit in a folder was made, in seconds since 1970; None where there is none.
+    """Return the time of a folder's commit in seconds since 1970, or None if there is none.
 
     Args:
-        folder: a folder of which the repository around it tracks files.
+        folder: a folder in a repository that tracks its files.
     """
     seconds = _git(folder, "log", "-1", "--format=%ct")
     return int(seconds) if seconds and seconds.isdecimal() else None
 
 
 def _git(folder: Path, *words: str) -> str | None:
-    """Return what git prints in a folder, None where it fails."""
+    """Return the output of git in a folder, or None if it fails."""
     git = ["git", "-C", str(folder), *words]
     try:
         done = subprocess.run(git, capture_output=True, text=True, check=False, timeout=30)  # noqa: S603

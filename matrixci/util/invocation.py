@@ -1,7 +1,7 @@
-"""How matrixci was called, and the commands that its messages and reports print.
+"""How the user started matrixci, and the commands in messages and reports.
 
-Every command that is printed is built here, so that it can be pasted where the user is: `nox -s`
-exists only in a folder with a noxfile that has such a session.
+Every printed command is built here, in the form that works for the user. For example, `nox -s`
+works only in a folder with a noxfile that has such a session.
 """
 
 import os
@@ -14,7 +14,7 @@ from typing import Final, assert_never
 
 
 def given(command: Sequence[str], option: str) -> str | None:
-    """Return what a command gives for an option, None where it gives nothing."""
+    """Return the value of an option in a command line, or None if it is not given."""
     found = None
     for word, following in zip(command, [*command[1:], ""], strict=False):
         if word == option:
@@ -25,7 +25,7 @@ def given(command: Sequence[str], option: str) -> str | None:
 
 
 class Caller(StrEnum):
-    """What the user typed to start matrixci."""
+    """How the user starts matrixci."""
 
     PROGRAM = "matrixci"
     MODULE = "python"
@@ -34,7 +34,7 @@ class Caller(StrEnum):
 
 
 VARIABLE: Final = "MATRIXCI_CALLED_BY"
-"""Environment variable that names the caller, for what starts `python -m matrixci` for a user."""
+"""Environment variable with the caller, for programs that run `python -m matrixci`."""
 
 
 def caller(
@@ -42,12 +42,12 @@ def caller(
     program: str | None = None,
     prefix: str = sys.prefix,
 ) -> Caller:
-    """Return how this process was called.
+    """Return how this process was started.
 
     Args:
-        environment: of this process; VARIABLE decides where it names a caller.
-        program: first word of the command line; None: this process's.
-        prefix: the environment of the interpreter; uvx runs tools from its cache.
+        environment: variables of the process; VARIABLE takes precedence.
+        program: first word of the command line; None: of this process.
+        prefix: the interpreter's prefix, which is in a cache if uvx runs it.
     """
     named = environment.get(VARIABLE)
     if named in set(Caller):
@@ -59,10 +59,10 @@ def caller(
 
 
 def argv(by: Caller, command: str, words: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the command line of a command of matrixci.
+    """Return a command line of matrixci.
 
     Args:
-        by: how matrixci is called.
+        by: how matrixci is started.
         command: name of the command.
         words: arguments and options.
     """
@@ -71,7 +71,7 @@ def argv(by: Caller, command: str, words: Sequence[str] = ()) -> tuple[str, ...]
 
 
 def command_of(line: Sequence[str]) -> str | None:
-    """Return the name of the command in a command line that `argv` made, None where there is none.
+    """Return the command's name in a command line made by `argv`, or None if there is none.
 
     Args:
         line: the command line.
@@ -84,7 +84,7 @@ def command_of(line: Sequence[str]) -> str | None:
 
 
 def called(command: str, *words: str) -> str:
-    """Return a command of matrixci as the user of this process would type it.
+    """Return a command line of matrixci as the user of this process would type it.
 
     Args:
         command: name of the command.

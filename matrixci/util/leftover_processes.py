@@ -1,4 +1,4 @@
-"""Child processes that outlive a matrixci that was killed: found by what they were started with."""
+"""Child processes left by a killed matrixci, found by an environment variable."""
 
 import os
 import signal
@@ -14,20 +14,20 @@ _PROC: Final = Path("/proc")
 
 
 def owned(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a child that is known for this process's own."""
+    """Return the environment of a child, marked as started by this process."""
     return {**environment, _VARIABLE: owner.this_process()}
 
 
 def sweep_orphans() -> int:
-    """Kill the children, and theirs, of processes that were killed; return how many there were.
+    """Kill processes left by a matrixci that was killed, and return their number.
 
-    A build or a download would go on for nobody.
+    Otherwise a build or a download would continue without any use.
     """
     swept = 0
     for path in _PROC.glob("[0-9]*/environ"):
-        # Gone, someone else's, or no Linux: there is nothing to do about it.
+        # The process has ended, belongs to another user, or this is not Linux.
         with suppress(OSError, AttributeError):
-            # Held before it is looked at, so that no other process comes to be meant.
+            # A pidfd keeps referring to the same process, even if its id is reused.
             process = os.pidfd_open(int(path.parent.name))
             try:
                 if _is_orphan(path.read_bytes()):

@@ -1,4 +1,4 @@
-"""Work that many ask for and that is done once."""
+"""Run each keyed coroutine once and share its result among all callers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
@@ -7,56 +7,55 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 
-class Once(Generic[T]):
-    """Does each named piece of work once, whoever asks first; the others wait for its outcome.
+class OnceMap(Generic[T]):
+    """Run each keyed coroutine once and share its result among all callers.
 
-    The work goes on where one of those who asked is cancelled; `close` breaks off what is left.
+    The coroutine keeps running if a caller is cancelled; `close` cancels what is left.
     """
 
-    def __init__(self, passing: tuple[type[Exception], ...] = ()) -> None:
-        """Set up; whoever asks after a failure of a `passing` kind has the work done anew."""
+    def __init__(self, retry_on: tuple[type[Exception], ...] = ()) -> None:
+        """Set up; after one of the exceptions `retry_on`, the next caller starts again."""
         self._tasks: dict[Hashable, asyncio.Task[T]] = {}
-        self._passing = passing
+        self._retry_on = retry_on
 
     async def __call__(
         self,
-        name: Hashable,
+        key: Hashable,
         work: Callable[[], Coroutine[Any, Any, T]],
-        stands: Callable[[T], Awaitable[bool]] | None = None,
+        is_valid: Callable[[T], Awaitable[bool]] | None = None,
     ) -> T:
-        """Return what the work came to; raises what it raised, to each who asks.
+        """Return the result of the work with this key, or raise its exception.
 
         Args:
-            name: of the work.
-            work: does it.
-            stands: tells whether what it came to still holds; where it doesn't, the work is done
-                anew, once.
+            key: identifies the work.
+            work: creates the coroutine.
+            is_valid: returns whether a result is still valid; if not, the work runs once again.
         """
-        found = await self._done(name, work)
-        if stands is None or await stands(found):
-            return found
-        if self._has_come_to(name, found):  # nobody else has seen to it yet
-            del self._tasks[name]
-        return await self._done(name, work)
+        result = await self._result(key, work)
+        if is_valid is None or await is_valid(result):
+            return result
+        if self._has_result(key, result):  # unless another caller has restarted it
+            del self._tasks[key]
+        return await self._result(key, work)
 
-    async def _done(self, name: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        if name not in self._tasks or self._has_passed(self._tasks[name]):
-            self._tasks[name] = asyncio.create_task(work())
-        return await asyncio.shield(self._tasks[name])
+    async def _result(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        if key not in self._tasks or self._may_retry(self._tasks[key]):
+            self._tasks[key] = asyncio.create_task(work())
+        return await asyncio.shield(self._tasks[key])
 
-    def _has_come_to(self, name: Hashable, found: T) -> bool:
-        task = self._tasks.get(name)
+    def _has_result(self, key: Hashable, result: T) -> bool:
+        task = self._tasks.get(key)
         if task is None or not task.done() or task.cancelled() or task.exception() is not None:
             return False
-        return task.result() is found
+        return task.result() is result
 
-    def _has_passed(self, task: asyncio.Task[T]) -> bool:
+    def _may_retry(self, task: asyncio.Task[T]) -> bool:
         if not task.done() or task.cancelled():
             return False
-        return isinstance(task.exception(), self._passing)
+        return isinstance(task.exception(), self._retry_on)
 
     async def close(self) -> None:
-        """Break off what is under way, and wait until it has cleaned up."""
+        """Cancel running work, and wait until it has cleaned up."""
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)

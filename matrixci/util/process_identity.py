@@ -1,7 +1,7 @@
-"""Who made a container: told by a label, so that what a killed process left can be swept.
+"""Identity of a process, for labels on what it creates, so that leftovers can be cleaned up.
 
-A process is known by its machine, the machine's boot, its id and its start: an id alone may be
-another process's by now.
+It consists of the machine, its boot, the process id and the start time, because process ids are
+reused.
 """
 
 import os
@@ -13,20 +13,20 @@ _PROC: Final = Path("/proc")
 
 
 def this_process() -> str:
-    """Return the label's value for this process."""
+    """Return the identity of this process."""
     return f"{_machine()}/{os.getpid()}/{_start(os.getpid())}"
 
 
 def is_alive(owner: str) -> bool:
-    """Return whether an owner is a process of this machine that certainly lives."""
+    """Return whether an owner is a running process of this machine."""
     machine, process, began = _parts(owner)
     return machine == _machine() and process.isdecimal() and _start(int(process)) == began != ""
 
 
 def is_dead(owner: str) -> bool:
-    """Return whether an owner is certainly gone.
+    """Return whether an owner is a process of this machine that has ended.
 
-    One of another machine is left alone, as is whatever can't be read.
+    An owner on another machine, or one that cannot be parsed, counts as alive.
     """
     machine, process, began = _parts(owner)
     if machine != _machine() or not process.isdecimal():
@@ -35,14 +35,14 @@ def is_dead(owner: str) -> bool:
 
 
 def _parts(owner: str) -> tuple[str, str, str]:
-    """Return the machine, the process and its start."""
+    """Return the machine, the process id and the start time."""
     rest, _, began = owner.rpartition("/")
     machine, _, process = rest.rpartition("/")
     return machine, process, began
 
 
 def _machine() -> str:
-    """Return a name of this boot of this machine (in a container: of that container)."""
+    """Return the names of this machine (or container) and of its current boot."""
     try:
         boot = (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -51,10 +51,10 @@ def _machine() -> str:
 
 
 def _start(process: int) -> str:
-    """Return when a process started, in clock ticks since the boot; "" where there is none."""
+    """Return the start time of a process in clock ticks since boot, or "" if there is none."""
     try:
         text = (_PROC / str(process) / "stat").read_text(encoding="ascii", errors="replace")
     except OSError:
         return ""
-    # The second field is the command in parentheses and may hold anything; the start is the 22nd.
+    # Field 2 is the command in parentheses, which may contain anything; field 22 is the start.
     return text.rpartition(")")[2].split()[19]

@@ -1,4 +1,4 @@
-"""The files that go into images and containers, as package data or in a checkout."""
+"""Data files of images and containers, in the package or in a checkout."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -8,10 +8,10 @@ _PACKAGE: Final = Path(str(files("matrixci")))
 
 
 def data_folder(name: Literal["docker", "checks", "harness"]) -> Path:
-    """Return the folder of a kind of data files.
+    """Return the folder of some data files.
 
-    An installed package carries its own copy and uses nothing else. What lies beside the package
-    counts only in a checkout: in site-packages a folder `docker` is another distribution's.
+    An installed package uses only its own copy. Folders next to the package are used only in a
+    checkout; in site-packages, a folder `docker` belongs to another distribution.
     """
     if name == "harness":
         return _PACKAGE / name

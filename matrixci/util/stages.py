@@ -1,4 +1,4 @@
-"""What is told about work that several cells share."""
+"""Progress of work that several cells share."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -7,27 +7,27 @@ from typing import Protocol
 
 
 class StageListener(Protocol):
-    """Hears of work that several cells share; called from the event loop, so it must be quick."""
+    """Receives progress of shared work; called from the event loop, so it must not block."""
 
     def said(self, text: str) -> None:
-        """Something worth knowing, in a line."""
+        """Receive a remark of one line."""
 
     def stage(self, what: str) -> AbstractContextManager[None]:
-        """Return the context in which a base image, a shared layer or an image is made.
+        """Return a context in which a base image, a shared layer or an image is built.
 
         Args:
-            what: names it; no two are under way by one name.
+            what: its name, unique among the stages in progress.
         """
 
 
 @dataclass(frozen=True)
 class Remarks:
-    """A listener that hears remarks, and nothing of stages."""
+    """A listener that passes on remarks and ignores stages."""
 
     say: Callable[[str], None]
 
     def said(self, text: str) -> None:
-        """Pass a remark on."""
+        """Pass on a remark."""
         self.say(text)
 
     def stage(self, what: str) -> AbstractContextManager[None]:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""Child processes that end with us: own process group, killed as a group when we are cancelled."""
+"""Child processes in their own process groups, which are killed on cancellation."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ _GRACE_SECONDS = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class Completed:
-    """A child that ended by itself."""
+    """The result of a child that exited."""
 
     exit_status: int
     stdout: str
@@ -33,18 +33,18 @@ async def run_process(
     log: IO[bytes] | None = None,
     time_limit: float | None = None,
 ) -> Completed:
-    """Run a command to its end.
+    """Run a command, and wait for it.
 
     Args:
-        argv: the command and its arguments; no shell is involved.
-        stdin: text for its standard input; none means an empty one.
-        env: the whole environment; none means ours. Whose child it is, is added.
-        cwd: where it runs.
-        log: a file that takes both of its outputs; the returned texts are empty then.
+        argv: the command and its arguments, run without a shell.
+        stdin: text for standard input; None: empty.
+        env: the whole environment; None: that of this process. A marker of the owner is added.
+        cwd: the working directory.
+        log: a file for both outputs; the returned texts are then empty.
         time_limit: in seconds.
 
     Raises:
-        TimeoutError: it took longer than `time_limit`; it and its children are gone.
+        TimeoutError: it exceeded `time_limit`; it and its children are killed.
         OSError: it could not be started.
     """
     starting = asyncio.ensure_future(
@@ -55,14 +55,14 @@ async def run_process(
             stderr=asyncio.subprocess.PIPE if log is None else asyncio.subprocess.STDOUT,
             env=owned(os.environ if env is None else env),
             cwd=cwd,
-            start_new_session=True,  # the terminal's Ctrl-C reaches us alone; we end the group
+            start_new_session=True,  # Ctrl-C reaches only matrixci, which then stops the group
         )
     )
     try:
         process = await asyncio.shield(starting)
     except asyncio.CancelledError:
-        # Broken off in the middle of a start, asyncio kills the child alone, and waits for pipes
-        # that a grandchild may hold open.
+        # If a start is cancelled, asyncio kills only the child, and waits for pipes that a
+        # grandchild may hold open.
         await asyncio.shield(_end_started(starting))
         raise
     try:
@@ -83,7 +83,7 @@ async def _end_started(starting: asyncio.Future[asyncio.subprocess.Process]) -> 
 
 
 async def _end_group(process: asyncio.subprocess.Process) -> None:
-    """End a child and all it started: asked first, killed where that doesn't help."""
+    """Terminate a child and its group, and kill them if they do not exit in time."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
     with suppress(TimeoutError):
@@ -91,8 +91,8 @@ async def _end_group(process: asyncio.subprocess.Process) -> None:
             await process.wait()
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    # To the end of its pipes, so that the event loop can be closed; one that left the group may
-    # hold them open.
+    # Read the pipes to their end, so that the event loop can be closed. A process that left the
+    # group may hold them open.
     with suppress(TimeoutError):
         async with asyncio.timeout(_GRACE_SECONDS):
             await process.communicate()

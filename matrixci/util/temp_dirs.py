@@ -1,6 +1,6 @@
-"""Temporary folders that bear their maker's name, so that what a killed process left can be swept.
+"""Temporary folders named after their process, so that leftovers of a killed one can be removed.
 
-One of a build holds the index's credentials; it must not lie about for ever.
+Folders of builds contain the credentials of the index, so they must not be left behind.
 """
 
 import re
@@ -15,27 +15,26 @@ from matrixci.util import process_identity as owner
 
 _NAME: Final = re.compile(r"matrixci-\w+@(?P<owner>[^@/]+)@\w+")
 _MOUNTS: Final = Path("/proc/self/mounts")
-_SLASH: Final = "+"  # stands for the owner's slashes, and is in no name of a machine
+_SLASH: Final = "+"  # replaces the owner's slashes; no machine name contains it
 
 
 @contextmanager
 def temporary_folder(kind: str) -> Iterator[Path]:
-    """Yield an empty folder of this process's own; it is gone afterwards."""
-    made_by = owner.this_process().replace("/", _SLASH)
-    with tempfile.TemporaryDirectory(prefix=f"matrixci-{kind}@{made_by}@") as name:
+    """Yield an empty folder, which is removed afterwards."""
+    maker = owner.this_process().replace("/", _SLASH)
+    with tempfile.TemporaryDirectory(prefix=f"matrixci-{kind}@{maker}@") as name:
         yield Path(name)
 
 
 def sweep_temporary_folders() -> int:
-    """Remove the folders whose maker was killed; return how many there were.
+    """Remove folders of processes that were killed, and return their number.
 
-    One in which something is mounted is left alone: a debootstrap that was broken off leaves the
-    kernel's own file systems in its root.
+    A folder with a mount in it is kept: an interrupted debootstrap leaves /proc and /sys mounted.
     """
     swept = 0
     try:
         mounts = _MOUNTS.read_text(encoding="utf-8", errors="replace")
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         mounts = ""
     for path in Path(tempfile.gettempdir()).glob("matrixci-*@*@*"):
         named = _NAME.fullmatch(path.name)

@@ -67,7 +67,7 @@ def test_run_whose_checks_changed_is_not_resumed(toy: Toy) -> None:
     with toy.command("--resume") as resumed:
         assert resumed.end() == 2
 
-    assert "were changed since" in resumed.stderr
+    assert "have changed" in resumed.stderr
 
 
 # Interrupting once and twice in each step

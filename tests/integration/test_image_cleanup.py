@@ -68,7 +68,7 @@ def test_image_of_an_earlier_run_is_removed_after_an_edit(toy: Toy, first_run: R
     # The image can be rebuilt from the stored lock and the kept wheel.
     done = reproduce(toy, toy_run)
     assert done.code == 0, done.err
-    assert "built anew from the stored lock" in done.err
+    assert "rebuilding it from the stored lock" in done.err
     assert is_there(before)
 
 

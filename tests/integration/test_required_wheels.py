@@ -91,7 +91,7 @@ def test_own_wheels_are_installed_and_stored_with_the_run(toy: Toy, sources: Sou
     docker("image", "rm", "--force", first.image.id)
     done = matrixci(toy, "reproduce", first.cell.id, "--work-dir", str(toy.work_dir))
     assert done.returncode == 0, done.stderr
-    assert "built anew from the stored lock" in done.stderr
+    assert "rebuilding it from the stored lock" in done.stderr
 
     # Without its result, the cell is resolved again, from the wheels stored with the run.
     (ran.stored.folder / "cells" / f"{second.cell.id}.json").unlink()

@@ -76,7 +76,7 @@ def test_since_when_a_cell_is_red_is_shown_with_what_changed(
     story = command("show", CELL).out.splitlines()
     assert story[:3] == [
         f"{CELL} · transformers",
-        f"red since 2026-11-02 (run {runs[1]}), in 2 runs",
+        f"red since 2026-11-02 (run {runs[1]}), for 2 runs",
         f"last green on 2026-11-01 (run {runs[0]}); then changed: torch 2.14.1 → 2.15.0",
     ]
     assert story[3] == f"  {runs[0]}  ✓ passed, transformers 5.23.0"

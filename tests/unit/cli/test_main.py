@@ -804,7 +804,7 @@ def test_a_picture_that_can_not_be_written_is_told(command: Command, tmp_path: P
     (tmp_path / "in-the-way").touch()
     done = command("show", "--svg", "in-the-way/table.svg")
     assert done.code == ExitCode.INFRASTRUCTURE
-    assert "table.svg can't be written: " in done.err[-1]
+    assert "table.svg cannot be written: " in done.err[-1]
 
 
 def test_a_command_to_reproduce_is_not_folded_where_there_is_no_terminal(

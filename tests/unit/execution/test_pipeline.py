@@ -113,8 +113,8 @@ def test_a_cell_that_the_infrastructure_failed_is_tried_again(
     assert [step.name for step in result.steps] == [StepName.RESOLVE]
     cell = result.cell.id
     assert heard.remarks == [
-        f"{cell}: it is away (attempt 1 of 3; again in 0 s)",
-        f"{cell}: still (attempt 2 of 3; again in 0 s)",
+        f"{cell}: it is away (attempt 1 of 3; retrying in 0 s)",
+        f"{cell}: still (attempt 2 of 3; retrying in 0 s)",
     ]
 
 
@@ -159,7 +159,7 @@ def test_a_file_that_can_not_be_written_is_no_fault_of_the_subject(
     result, _ = take(tmp_path, error)
 
     assert (result.outcome, result.reason) == (CellOutcome.ERROR, Reason.INTERNAL)
-    assert result.message == f"A file of the run can't be written: {error}"
+    assert result.message == f"A file of the run cannot be written: {error}"
 
 
 def test_a_clock_that_was_set_back_makes_nothing_negative() -> None:

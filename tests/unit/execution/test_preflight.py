@@ -7,7 +7,7 @@ import pytest
 
 from matrixci.engine.client import Engine
 from matrixci.errors import DiskFullError, EngineError, ExitCode
-from matrixci.execution.preflight import make_sure_of_room
+from matrixci.execution.preflight import check_free_space
 
 GIB = 2**30
 
@@ -26,7 +26,7 @@ class Roomy(Engine):
 
 
 def look(free: int | EngineError | None, work_dir: Path) -> str | None:
-    return asyncio.run(make_sure_of_room(Roomy(free), work_dir, 10 * GIB))
+    return asyncio.run(check_free_space(Roomy(free), work_dir, 10 * GIB))
 
 
 def test_room_enough_is_no_matter(tmp_path: Path) -> None:
@@ -47,11 +47,13 @@ def test_a_full_disk_is_refused_with_the_metrics_and_what_to_do(tmp_path: Path) 
 def test_what_can_not_be_known_is_told_and_stops_nothing(
     tmp_path: Path, free: EngineError | None
 ) -> None:
-    assert "not known" in str(look(free, tmp_path))
+    assert "unknown" in str(look(free, tmp_path))
 
 
 def test_a_full_home_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
 
-    with pytest.raises(DiskFullError, match=r"disk of the runs is nearly full: 0\.00 GiB"):
+    with pytest.raises(
+        DiskFullError, match=r"disk of the work directory is nearly full: 0\.00 GiB"
+    ):
         look(20 * GIB, tmp_path / "home")

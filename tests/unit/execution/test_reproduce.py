@@ -211,11 +211,11 @@ def test_where_no_check_is_known_an_id_is_taken_at_its_word(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("cell", "check", "told"),
     [
-        ("py3.21-numpy2-cpu", None, f'no cell py3.21-numpy2-cpu; did you mean "{CELL.id}"'),
+        ("py3.21-numpy2-cpu", None, f'no cell py3.21-numpy2-cpu. Did you mean "{CELL.id}"'),
         (
             CELL.id,
             "test_a.py::test_won",
-            f'no check test_a.py::test_won; did you mean "{CHECKS[0]}"',
+            f'no check test_a.py::test_won. Did you mean "{CHECKS[0]}"',
         ),
     ],
 )
@@ -230,11 +230,11 @@ def test_what_is_not_there_is_told(tmp_path: Path, cell: str, check: str | None,
     [
         (
             a_result(CELL, CellOutcome.UNSATISFIABLE, message="no wheel of numpy<2"),
-            "came to unsatisfiable before it had a lock, .*: no wheel of numpy<2",
+            "ended as unsatisfiable before it had a lock, .*: no wheel of numpy<2",
         ),
         (
             a_result(CELL, CellOutcome.ERROR, reason=Reason.INDEX, message="No answer."),
-            "came to error before it had a lock, .*: No answer.",
+            "ended as error before it had a lock, .*: No answer.",
         ),
     ],
 )
@@ -242,14 +242,14 @@ def test_a_cell_without_a_lock_can_only_be_run_anew(
     tmp_path: Path, result: CellResult, why: str
 ) -> None:
     folder = store(tmp_path, result)
-    for cell, reason in ((CELL.id, why), ("py3.9-numpy2-cpu", "never got that far")):
+    for cell, reason in ((CELL.id, why), ("py3.9-numpy2-cpu", "it was not resolved")):
         with pytest.raises(NotReproducibleError, match=reason) as caught:
             prepared(folder, None, cell)
         assert f"matrixci matrix --cell {cell} --subject transformers" in str(caught.value)
 
 
 def test_a_run_that_does_not_say_its_setup_can_only_be_run_anew(tmp_path: Path) -> None:
-    with pytest.raises(NotReproducibleError, match="of an older matrixci"):
+    with pytest.raises(NotReproducibleError, match="made by an older matrixci"):
         prepared(store(tmp_path, failed(), setup=None))
 
 
@@ -458,7 +458,7 @@ def test_an_image_that_is_gone_is_built_from_the_stored_lock(
     # It is the folder's: its next run, or `clean`, can remove it.
     used = reference(WorkDirId.of(tmp_path), what.run, CELL.id, tag)
     assert engine.images.added == [(tag, used.tag)]
-    assert said == ["the image of the run is gone, so it is built anew from the stored lock"]
+    assert said == ["the image of the run is missing; rebuilding it from the stored lock"]
     ((request, settings),) = builds.asked
     assert request == ImageRequest(lock=LOCK, python="3.12", base="python:3.12-slim")
     assert settings == ImageSettings(
@@ -477,7 +477,7 @@ def test_an_image_that_is_made_otherwise_is_told(tmp_path: Path, builds: Builds)
     what = prepared(store(tmp_path, failed()))
     tag, said = image(what, FakeEngine(), tmp_path)
     assert tag == "matrixci/cell:other"
-    assert "made otherwise than before" in said[-1]
+    assert "the new image differs" in said[-1]
 
 
 def wheel_run(wheel: Path) -> Run:
@@ -678,7 +678,7 @@ def test_a_build_that_fails_is_told(
     assert done.code == ExitCode.FAILURES
     assert f"■ {CELL.id}: blocked (build); in the run: failed" in done.out
     assert "#12 ERROR: exit code 1" in done.out
-    assert "built anew from the stored lock" in done.err
+    assert "rebuilding it from the stored lock" in done.err
 
 
 def test_a_container_is_kept_where_it_is_asked_for(

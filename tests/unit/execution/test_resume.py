@@ -196,9 +196,9 @@ def add_a_check(place: Place) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (change_the_matrix, "the matrix was changed since"),
-        (change_a_check, "the checks in .*, or what runs them, were changed since"),
-        (add_a_check, "the checks in .*, or what runs them, were changed since"),
+        (change_the_matrix, "the matrix has changed"),
+        (change_a_check, "the checks in .*, or matrixci's harness, have changed"),
+        (add_a_check, "the checks in .*, or matrixci's harness, have changed"),
     ],
 )
 def test_a_run_that_stands_on_something_else_is_refused(
@@ -207,7 +207,7 @@ def test_a_run_that_stands_on_something_else_is_refused(
     place.write(CellOutcome.PASSED, None)
     change(place)
 
-    with pytest.raises(UsageError, match=f"(?s)can't go on.*{told}.*matrixci matrix"):
+    with pytest.raises(UsageError, match=f"(?s)Cannot resume run .*{told}.*matrixci matrix"):
         resumption(place)
 
 
@@ -219,13 +219,14 @@ def test_all_that_differs_is_told_at_once(place: Place) -> None:
     with pytest.raises(UsageError) as caught:
         resumption(place)
 
-    assert str(caught.value).count("changed since") == 2
+    assert "the matrix has changed" in str(caught.value)
+    assert "harness, have changed" in str(caught.value)
 
 
 def test_a_run_that_did_not_record_what_it_stands_on_is_refused(place: Place) -> None:
     place.write(CellOutcome.PASSED, None, setup=None)
 
-    with pytest.raises(UsageError, match=r"matrixci 0\.1\.0, which didn't record"):
+    with pytest.raises(UsageError, match=r"matrixci 0\.1\.0, which did not record"):
         resumption(place)
 
 
@@ -244,7 +245,7 @@ def test_the_subjects_wheel_must_be_the_same(place: Place, *, gone: bool) -> Non
     stored, matrix = read_run(place.run), place.load()
     if gone:
         wheel.write_bytes(b"another")
-        with pytest.raises(UsageError, match="the subject's wheel is gone, or another one"):
+        with pytest.raises(UsageError, match="the subject's wheel is missing or has changed"):
             resumption(place, stored, matrix)
     else:
         what = resumption(place, stored, matrix)
@@ -386,7 +387,7 @@ def passing(context: RunContext, locks: LockProvider) -> Pipeline:
     async def run_cell(recorder: CellRecorder) -> CellResult:
         with recorder.step(StepName.RESOLVE):
             await asyncio.sleep(0)
-        return recorder.end(CellOutcome.PARTIAL, Reason.MISSING_HARDWARE, "made anew")
+        return recorder.end(CellOutcome.PARTIAL, Reason.MISSING_HARDWARE, "run again")
 
     return pipeline_of(context, locks, run_cell)
 
@@ -414,7 +415,7 @@ def test_only_what_was_left_is_run_and_lands_in_the_same_folder(
     assert damaged.name in heard.remarks[0]
     assert kept.read_bytes() == before
     assert stored.problems == ()
-    assert stored.results[TWO[1].id].message == "made anew"
+    assert stored.results[TWO[1].id].message == "run again"
     run: Run = stored.run
     assert (run.id, run.command, run.interrupted) == (RUN, ("matrix", "--jobs", "1"), False)
     assert run.ended is not None
@@ -456,7 +457,7 @@ def locking(context: RunContext, locks: LockProvider) -> Pipeline:
         lock = await locks.resolve(recorder.cell, context.run.subject)
         assert isinstance(lock, Lock)
         recorder.found["lock"] = store_lock(context.folder, recorder.cell, lock)
-        return recorder.end(CellOutcome.PARTIAL, Reason.MISSING_HARDWARE, "made anew")
+        return recorder.end(CellOutcome.PARTIAL, Reason.MISSING_HARDWARE, "run again")
 
     return pipeline_of(context, locks, run_cell)
 
@@ -512,5 +513,5 @@ def test_a_lock_that_is_not_the_cells_own_is_resolved_anew(
 
     assert resolved == [cell.id for cell in TWO]
     (told,) = said
-    assert told.startswith("a lock that can't be read is resolved anew: The lock ")
+    assert told.startswith("resolving a cell again, because its lock cannot be read: The lock ")
     assert f"{TWO[0].id}.txt" in told

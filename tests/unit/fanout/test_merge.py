@@ -149,7 +149,7 @@ def test_results_of_another_plan_are_refused(back: Path, tmp_path: Path, of: str
     run = PLAN.run.id if of == "another plan" else "20990101T000000Z-ffffff"
     other = a_plan(id=run, as_of="2026-01-01")
     came_back(back / "foreign", FOUR[0], plan=other, run=run)
-    with pytest.raises(UsageError, match="not of the plan") as caught:
+    with pytest.raises(UsageError, match="do not belong to the plan") as caught:
         merge(PLAN, [back], tmp_path / "home")
     assert str(back / "foreign") in str(caught.value)
     assert not (tmp_path / "home").exists()
@@ -160,19 +160,19 @@ def test_a_run_that_was_never_planned_is_refused(back: Path, tmp_path: Path) -> 
     run = json.loads(path.read_text())
     run["plan"] = None
     path.write_text(json.dumps(run))
-    with pytest.raises(UsageError, match="not of the plan"):
+    with pytest.raises(UsageError, match="do not belong to the plan"):
         merge(PLAN, [back], tmp_path / "home")
 
 
 def test_another_lock_than_planned_is_refused(back: Path, tmp_path: Path) -> None:
     came_back(back / f"cell-{FOUR[0].id}", FOUR[0], lock=a_lock(digest="1" * 64))
-    with pytest.raises(UsageError, match=f"the cell {FOUR[0].id} has another lock"):
+    with pytest.raises(UsageError, match=f"cell {FOUR[0].id} has another lock"):
         merge(PLAN, [back], tmp_path / "home")
 
 
 def test_two_final_results_that_differ_are_refused(back: Path, tmp_path: Path) -> None:
     came_back(back / "again", FOUR[0], CellOutcome.FAILED)
-    with pytest.raises(UsageError, match="came back 2 times") as caught:
+    with pytest.raises(UsageError, match="has 2 results that differ") as caught:
         merge(PLAN, [back], tmp_path / "home")
     assert "(passed)" in str(caught.value)
     assert "(failed)" in str(caught.value)
@@ -273,11 +273,11 @@ def test_a_plan_is_found_or_asked_for(back: Path, tmp_path: Path) -> None:
     write_plan(PLAN, back / "again" / "plan.json")  # the same, twice
     assert find_plan([back], NO_PLAN).digest == PLAN.digest
     write_plan(a_plan(as_of="2026-01-01"), back / "other" / "plan.json")
-    with pytest.raises(UsageError, match="2 plans"):
+    with pytest.raises(UsageError, match="2 different plans"):
         find_plan([back], NO_PLAN)
     with pytest.raises(UsageError, match="--plan"):
         find_plan([back / f"cell-{FOUR[0].id}"], NO_PLAN)
-    with pytest.raises(UsageError, match="There is no folder"):
+    with pytest.raises(UsageError, match="does not exist"):
         find_plan([tmp_path / "nowhere"], NO_PLAN)
 
 

@@ -58,7 +58,9 @@ def test_each_cell_has_the_lock_that_was_resolved() -> None:
         assert isinstance(answer, Lock)
         assert answer.pins == LOCK.pins
         assert answer.fallback == (not cell.gpu)
-    assert plan.answer(FOUR[3].id) == Unsatisfiable(reason="no wheel", detail="all that was said")
+    assert plan.answer(FOUR[3].id) == Unsatisfiable(
+        reason="no wheel", detail="the full explanation"
+    )
 
 
 def test_a_lock_of_the_subjects_own_wheel_installs_the_wheel() -> None:
@@ -77,12 +79,12 @@ def test_a_lock_of_the_subjects_own_wheel_installs_the_wheel() -> None:
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (lambda plan: plan["cells"].pop(FOUR[0].id), "are not of the same run"),
-        (lambda plan: plan["locks"].clear(), "lacks the lock"),
+        (lambda plan: plan["cells"].pop(FOUR[0].id), "do not match"),
+        (lambda plan: plan["locks"].clear(), "the lock of a cell is missing"),
         (lambda plan: plan.update(schema_version=99), "schema version 99"),
         (lambda plan: plan.update(more=1), "more"),
         (lambda plan: plan["matrix"].pop("axes"), "axes"),
-        (lambda plan: plan["unsatisfiable"].update({FOUR[0].id: REFUSED}), "same"),
+        (lambda plan: plan["unsatisfiable"].update({FOUR[0].id: REFUSED}), "do not match"),
     ],
     ids=["a cell less", "no locks", "version", "more", "no axes", "told twice"],
 )  # fmt: skip
@@ -100,7 +102,7 @@ def test_a_damaged_plan_is_a_mistake(tmp_path: Path, spoil: object, told: str) -
 @pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, "\xff"])
 def test_what_is_no_plan_is_a_mistake(tmp_path: Path, text: str) -> None:
     (tmp_path / "plan.json").write_text(text, encoding="latin-1")
-    with pytest.raises(UsageError, match="can't be read"):
+    with pytest.raises(UsageError, match="cannot be read"):
         read_plan(tmp_path / "plan.json")
 
 
@@ -115,7 +117,7 @@ def test_a_lock_that_was_changed_is_refused() -> None:
     changed = plan.model_copy(
         update={"locks": {LOCK.digest: PlannedLock(text=text, torch_backend=None)}}
     )
-    with pytest.raises(UsageError, match="not the one of its digest"):
+    with pytest.raises(UsageError, match="does not match its digest"):
         changed.answer(FOUR[0].id)
 
 
@@ -127,7 +129,7 @@ def test_a_lock_that_is_none_is_refused() -> None:
 
 
 def test_a_cell_that_is_not_planned_is_told_with_what_is_meant() -> None:
-    with pytest.raises(UsageError, match="did you mean"):
+    with pytest.raises(UsageError, match="Did you mean"):
         a_plan().cell("py3.12-numpy2-cp")
 
 
@@ -169,7 +171,7 @@ def test_other_checks_than_planned_are_refused(tmp_path: Path, checks: Path) -> 
     settings = cell_settings(plan, tmp_path, checks, tmp_path / "home", ExecutionOptions())
     assert (settings.matrix, settings.subject.wheel) == (MATRIX, None)
     (checks / "test_toy.py").write_text("def test_one(): assert 0\n", encoding="utf-8")
-    with pytest.raises(UsageError, match="are not those of the plan"):
+    with pytest.raises(UsageError, match="differ from the plan"):
         cell_settings(plan, tmp_path, checks, tmp_path / "home", ExecutionOptions())
 
 
@@ -203,7 +205,7 @@ def test_the_subjects_wheel_is_found_beside_the_plan(tmp_path: Path, checks: Pat
     found = cell_settings(plan, there, checks, tmp_path / "home", ExecutionOptions()).subject.wheel
     assert found == there / wheel.name
     (there / wheel.name).write_bytes(b"another")
-    with pytest.raises(UsageError, match="subject is not here"):
+    with pytest.raises(UsageError, match="The subject of the plan is missing"):
         cell_settings(plan, there, checks, tmp_path / "home", ExecutionOptions())
 
 

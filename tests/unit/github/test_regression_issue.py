@@ -164,7 +164,7 @@ def test_more_than_an_issue_holds_is_counted() -> None:
     failed = a_result(ONE, CellOutcome.FAILED, checks, reason=Reason.CHECKS)
     body = opened(judged([failed, checked()[1]])).body
     assert len(body) < 65_536
-    assert "more; the report has all of them" in body
+    assert "more; the report lists all of them" in body
 
 
 @pytest.fixture
@@ -229,13 +229,13 @@ def test_what_gh_fails_at_is_told(gh: Callable[..., list[list[str]]]) -> None:
     gh(stdout="{}")
     assert open_issues() == []
     gh(stdout="[1]")
-    with pytest.raises(GitHubError, match="didn't print a list"):
+    with pytest.raises(GitHubError, match="did not print a list"):
         open_issues()
 
 
 def test_without_gh_it_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(GitHubError, match="gh, can't be run"):
+    with pytest.raises(GitHubError, match="Cannot run gh"):
         open_issues()
 
 

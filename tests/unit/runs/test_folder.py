@@ -120,7 +120,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
     with pytest.raises(expected) as caught:
         write_whole(path, "new")
     if isinstance(error, OSError):
-        assert f"{path} can't be written: " in str(caught.value)
+        assert f"{path} cannot be written: " in str(caught.value)
         assert "No space left" in str(caught.value)
     assert everything(tmp_path) == {"run.json": "old"}
 
@@ -159,7 +159,7 @@ def test_a_failed_write_is_an_error(tmp_path: Path, write: Callable[[RunFolder],
         path.rmdir()
     folder.path.parent.rmdir()
     folder.path.parent.write_text("in the way", encoding="utf-8")
-    with pytest.raises(RunFilesError, match="can't be"):
+    with pytest.raises(RunFilesError, match="cannot be"):
         write(folder)
 
 

@@ -166,7 +166,7 @@ def test_a_result_without_its_log_is_not_found(
 
 def test_a_failed_write_is_an_error(store: ResultStore, log: Path, tmp_path: Path) -> None:
     (tmp_path / "results").write_text("in the way", encoding="utf-8")
-    with pytest.raises(RunFilesError, match="can't be written"):
+    with pytest.raises(RunFilesError, match="cannot be written"):
         store.keep(RESULT, log)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from matrixci.util.once_map import Once
+from matrixci.util.once_map import OnceMap
 
 
 def run(test: Coroutine[Any, Any, None]) -> None:
@@ -40,7 +40,7 @@ async def turns(count: int = 5) -> None:
 
 def test_work_is_done_once_for_all_who_ask() -> None:
     async def test() -> None:
-        once, work = Once[int](), Work()
+        once, work = OnceMap[int](), Work()
         work.go.set()
         assert await asyncio.gather(*(once("a", work) for _ in range(5))) == [7] * 5
         assert await once("a", work) == 7
@@ -51,7 +51,7 @@ def test_work_is_done_once_for_all_who_ask() -> None:
 
 def test_other_work_is_done_beside_it() -> None:
     async def test() -> None:
-        once, first, second = Once[int](), Work(), Work()
+        once, first, second = OnceMap[int](), Work(), Work()
         asking = [asyncio.create_task(once("a", first)), asyncio.create_task(once(("b",), second))]
         await turns()
         assert (first.begun, second.begun) == (1, 1)
@@ -64,7 +64,7 @@ def test_other_work_is_done_beside_it() -> None:
 
 def test_what_it_raised_is_raised_to_all() -> None:
     async def test() -> None:
-        once = Once[int]()
+        once = OnceMap[int]()
         begun = 0
 
         async def fail() -> int:
@@ -85,7 +85,7 @@ def test_what_it_raised_is_raised_to_all() -> None:
 
 def test_what_failed_for_a_while_is_done_anew_for_those_who_ask_later() -> None:
     async def test() -> None:
-        once = Once[int](passing=(OSError,))
+        once = OnceMap[int](retry_on=(OSError,))
         begun = 0
 
         async def fail_once() -> int:
@@ -106,7 +106,7 @@ def test_what_failed_for_a_while_is_done_anew_for_those_who_ask_later() -> None:
 
 def test_work_goes_on_where_one_who_asked_is_cancelled() -> None:
     async def test() -> None:
-        once, work = Once[int](), Work()
+        once, work = OnceMap[int](), Work()
         first, second = (asyncio.create_task(once("a", work)) for _ in range(2))
         await turns()
         first.cancel()
@@ -121,7 +121,7 @@ def test_work_goes_on_where_one_who_asked_is_cancelled() -> None:
 
 def test_closing_breaks_off_what_is_left_and_waits_for_it() -> None:
     async def test() -> None:
-        once, work, done = Once[int](), Work(), Work()
+        once, work, done = OnceMap[int](), Work(), Work()
         done.go.set()
         assert await once("done", done) == 7
         asking = asyncio.create_task(once("a", work))
@@ -137,7 +137,7 @@ def test_closing_breaks_off_what_is_left_and_waits_for_it() -> None:
 
 def test_closing_after_a_failure_raises_nothing() -> None:
     async def test() -> None:
-        once = Once[int]()
+        once = OnceMap[int]()
 
         async def fail() -> int:
             raise ValueError("no")  # noqa: EM101
@@ -153,7 +153,7 @@ def test_closing_after_a_failure_raises_nothing() -> None:
 
 def test_what_does_not_stand_any_more_is_done_anew_once_for_all_who_ask() -> None:
     async def test() -> None:
-        once = Once[list[int]]()
+        once = OnceMap[list[int]]()
         begun = 0
 
         async def work() -> list[int]:
@@ -162,13 +162,13 @@ def test_what_does_not_stand_any_more_is_done_anew_once_for_all_who_ask() -> Non
             await asyncio.sleep(0)
             return [begun]
 
-        async def stands(found: list[int]) -> bool:
+        async def is_valid(found: list[int]) -> bool:
             await asyncio.sleep(0)
             return found != [1]
 
         assert await once("a", work) == [1]
-        assert await asyncio.gather(*(once("a", work, stands) for _ in range(5))) == [[2]] * 5
-        assert await once("a", work, stands) == [2]
+        assert await asyncio.gather(*(once("a", work, is_valid) for _ in range(5))) == [[2]] * 5
+        assert await once("a", work, is_valid) == [2]
         assert begun == 2
 
     run(test())
@@ -176,13 +176,13 @@ def test_what_does_not_stand_any_more_is_done_anew_once_for_all_who_ask() -> Non
 
 def test_what_never_stands_is_done_twice_for_each_who_asks() -> None:
     async def test() -> None:
-        once, work = Once[int](), Work()
+        once, work = OnceMap[int](), Work()
         work.go.set()
 
-        async def stands(_: int) -> bool:
+        async def is_valid(_: int) -> bool:
             return False
 
-        assert await once("a", work, stands) == 7
+        assert await once("a", work, is_valid) == 7
         assert work.begun == 2
 
     run(test())

@@ -80,7 +80,7 @@ class RunFolder:
             for part in (folder.logs, folder.locks, folder.cells):
                 part.mkdir(parents=True)
         except OSError as error:
-            msg = f"The folder {path} can't be made: {error}"
+            msg = f"The folder {path} cannot be made: {error}"
             raise RunFilesError(msg) from error
         return folder
 
@@ -156,7 +156,7 @@ class RunFolder:
             partial.symlink_to(self.path.name)
             partial.replace(link)
         except OSError as error:
-            msg = f"{link} can't be made: {error}"
+            msg = f"{link} cannot be made: {error}"
             raise RunFilesError(msg) from error
 
     def _write(self, path: Path, text: str) -> None:

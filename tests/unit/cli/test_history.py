@@ -74,13 +74,14 @@ def test_since_when_a_cell_is_red_is_shown_with_what_changed(
         *(CELL, "✗", "failed", "2026-11-02", runs[1], "2", "2026-11-01", "✓✗✗"),
     ]
     story = command("show", CELL).out.splitlines()
-    assert story[:3] == [
+    assert story[:4] == [
         f"{CELL} · transformers",
         f"red since 2026-11-02 (run {runs[1]}), for 2 runs",
-        f"last green on 2026-11-01 (run {runs[0]}); then changed: torch 2.14.1 → 2.15.0",
+        f"last green on 2026-11-01 (run {runs[0]})",
+        "packages changed since: torch 2.14.1 → 2.15.0",
     ]
-    assert story[3] == f"  {runs[0]}  ✓ passed, transformers 5.23.0"
-    assert story[4] == f"  {runs[1]}  ✗ failed (checks), transformers 5.23.0"
+    assert story[4] == f"  {runs[0]}  ✓ passed, transformers 5.23.0"
+    assert story[5] == f"  {runs[1]}  ✗ failed (checks), transformers 5.23.0"
     assert command("show", "py3.*").out.splitlines()[:1] == story[:1]
 
 

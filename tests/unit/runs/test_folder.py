@@ -176,7 +176,7 @@ def test_a_folder_named_latest_is_an_error(stored: RunFolder) -> None:
     link = stored.path.parent / "latest"
     link.unlink()
     link.mkdir()
-    with pytest.raises(RunFilesError, match="latest can't be made"):
+    with pytest.raises(RunFilesError, match="latest cannot be made"):
         stored.point_latest()
 
 

@@ -6,11 +6,9 @@ from collections.abc import Iterator, Sequence
 import pytest
 from engine_state import docker
 from own_engine import OwnEngine, connected_engine
-from toy import PASSED, PASSING, Command, Ran, Toy, outcomes_of
+from toy import PASSED, PASSING, Command, Ran, Toy, new_image, outcomes_of
 
 from matrixci.runs.folder import StoredRun, read_run
-
-from .test_registry import new_image
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Tests of runs on many machines: plan once, run each cell on its own machine, merge."""
 
-import os
 import shutil
 import signal
 import subprocess
@@ -11,11 +10,12 @@ from pathlib import Path
 
 import pytest
 from engine_state import wait_until
-from toy import PYTHON, Ran, Toy
+from fan_out import cell_id, facts, matrixci, outcomes_of_run, plan, report, run_cell
+from toy import Ran, Toy
 
-from matrixci.model import CellOutcome, CellResult, Reason
+from matrixci.model import CellOutcome, Reason
 from matrixci.runs.folder import read_run
-from matrixci.verdict.judged import JudgedRun, Verdict
+from matrixci.verdict.judged import Verdict
 from matrixci.verdict.load import judge_folder
 
 CHECKS = {
@@ -49,40 +49,6 @@ SLOW = {
 }
 
 
-def cell_id(mode: str) -> str:
-    return f"py{PYTHON}-mode-{mode}"
-
-
-def matrixci(toy: Toy, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a matrixci command in the folder of the toy."""
-    return subprocess.run(
-        [sys.executable, "-m", "matrixci", *arguments],
-        cwd=toy.folder,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-
-
-def plan(toy: Toy, *more: str) -> Path:
-    """Plan the matrix as a separate machine; return the folder with the plan."""
-    folder = toy.folder / "planned"
-    folder.mkdir(exist_ok=True)
-    words = ["--matrix", str(toy.matrix), "--checks", str(toy.checks), "--work-dir", "planner"]
-    done = matrixci(toy, "plan", *words, "--output", str(folder / "plan.json"), *more)
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
-def run_cell(toy: Toy, folder: Path, mode: str) -> subprocess.CompletedProcess[str]:
-    """Run a cell as a separate machine, which has only the planned folder and the checks."""
-    words = ["--plan", str(folder / "plan.json"), "--work-dir", f"machine-{mode}"]
-    words += ["--output", f"back/{mode}"]
-    return matrixci(toy, "cell", cell_id(mode), *words)
-
-
 @contextmanager
 def started(toy: Toy, folder: Path, mode: str) -> Iterator[subprocess.Popen[bytes]]:
     """Start a cell on a separate machine and wait until its checks run."""
@@ -95,32 +61,6 @@ def started(toy: Toy, folder: Path, mode: str) -> Iterator[subprocess.Popen[byte
             yield process
         finally:
             process.kill()
-
-
-def report(toy: Toy, folder: Path) -> tuple[subprocess.CompletedProcess[str], Path]:
-    done = matrixci(
-        toy, "report", "back", "--plan", str(folder / "plan.json"), "--work-dir", "merged"
-    )
-    return done, toy.folder / "merged" / "runs" / "latest"
-
-
-def facts(result: CellResult) -> dict[str, object]:
-    """Return the fields of a result that do not depend on time or machine."""
-    data = result.model_dump(
-        mode="json",
-        include={"cell", "outcome", "reason", "message", "lock", "attestation", "checks"},
-    )
-    for check in data["checks"]:
-        for name in ("began", "ended", "metrics"):
-            check.pop(name)
-    return data
-
-
-def outcomes_of_run(judged: JudgedRun) -> list[tuple[object, ...]]:
-    return [
-        (cell.cell.id, cell.outcome, cell.reason, cell.message, len(cell.checks))
-        for cell in judged.cells
-    ]
 
 
 def test_many_machines_give_the_same_result_as_one(toy: Toy, first_run: Ran) -> None:

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from engine_state import processes_with
+from misbehaving import DOING, TAMPERING, around, doing, failed
 from toy import PASSED, PASSING, Ran, Toy, checks_of
 
 from matrixci import model
@@ -13,8 +14,6 @@ from matrixci.execution import cell_recorder as draft
 from matrixci.execution import pipeline
 from matrixci.images import cell_images as images
 from matrixci.model import CellOutcome, CellResult, Reason, StepName
-
-from .test_outcomes import DOING, TAMPERING, around, doing, failed
 
 pytestmark = pytest.mark.faults
 

@@ -5,12 +5,10 @@ from pathlib import Path
 
 import pytest
 from factories import write_wheel
-from private_index import Fault, PrivateIndex, serving
+from private_index import CHECKS, MODES, Fault, PrivateIndex, serving
 from toy import PASSED, PASSING, Toy
 
 from matrixci.model import CellOutcome, Reason
-
-from .test_secrets import CHECKS, MODES
 
 pytestmark = pytest.mark.faults
 

@@ -11,12 +11,11 @@ from pathlib import Path
 
 from engine_state import docker
 from listeners import RecordingListener
+from reproduction import reproduce
 from scenarios import BLOCKING, MODES, is_blocked, release
 from toy import PASSED, PASSING, Ran, Toy, write_toy_subject
 
 from matrixci.model import ImageRecord
-
-from .test_reproduce import reproduce
 
 FAILING = {"test_toy.py": "def test_fails():\n    assert False\n"}
 

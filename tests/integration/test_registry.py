@@ -15,7 +15,7 @@ from engine_state import docker, processes_with, resources_of
 from listeners import RecordingListener
 from own_engine import OwnEngine, Uplink, connected_engine
 from own_registry import PASSWORD, USER, OwnRegistry, own_registry, remove_images
-from toy import PASSED, PASSING, Ran, Toy, outcomes_of
+from toy import PASSED, PASSING, Ran, Toy, new_image, outcomes_of
 
 from matrixci.model import ImageRecord
 from matrixci.runs.folder import read_run
@@ -36,11 +36,6 @@ def second(
     folder = tmp_path_factory.mktemp("second")  # a short path, for the sockets
     with connected_engine(folder, "--insecure-registry=0.0.0.0/0") as own:
         yield own
-
-
-def new_image() -> list[str]:
-    """Return statements that no image was built with before."""
-    return ["import pytest", f"TOKEN = {secrets.token_hex(8)!r}"]
 
 
 def image_of(ran: Ran) -> ImageRecord:

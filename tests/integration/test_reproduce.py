@@ -5,13 +5,11 @@ import pty
 import select
 import signal
 import subprocess
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from engine_state import TIMEOUT_SECONDS, docker, resources_of, wait_until
-from toy import PASSING, Ran, Toy
+from reproduction import arguments, names, reproduce
+from toy import PASSING, Toy
 
 SANDBOX_CHECKS = Path(__file__).parents[1] / "support/sandbox_checks.py"
 MIXED = {
@@ -32,43 +30,6 @@ MIXED = {
     """
 }
 FAILS = "test_toy.py::test_fails[1]"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reproduction:
-    """Result of a reproduce command."""
-
-    code: int
-    out: str
-    err: str
-
-
-def arguments(toy: Toy, ran: Ran, *words: str) -> list[str]:
-    (cell,) = ran.stored.results
-    argv = [sys.executable, "-m", "matrixci", "reproduce", cell, *words]
-    return [*argv, "--run", ran.run, "--work-dir", str(toy.work_dir)]
-
-
-def reproduce(toy: Toy, ran: Ran, *words: str, typed: str = "") -> Reproduction:
-    """Reproduce a cell, and check that nothing is left behind."""
-    done = subprocess.run(
-        arguments(toy, ran, *words),
-        input=typed,
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=toy.folder,
-        env=dict(os.environ),
-    )
-    assert "Traceback" not in done.stderr
-    if "--keep" not in words:
-        assert [each for name in names(toy) for each in resources_of(name)] == []
-    return Reproduction(code=done.returncode, out=done.stdout, err=done.stderr)
-
-
-def names(toy: Toy) -> Sequence[str]:
-    """Return the ids of all reproductions."""
-    return [path.name for path in (toy.work_dir / "reproductions").glob("*")]
 
 
 def test_cell_is_reproduced_with_all_its_checks(toy: Toy) -> None:

@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 from engine_state import docker
 from factories import write_wheel
+from fan_out import matrixci, plan, report, run_cell
 from source_project import a_project, commit_all
 from tiny_index import serving
 from toy import PASSED, Toy
 
 from matrixci.model import CellOutcome
 from matrixci.runs.folder import read_run
-
-from .test_fan_out import matrixci, plan, report, run_cell
 
 CHECKS = {
     "test_toy.py": """

@@ -4,31 +4,15 @@ import secrets
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from engine_state import docker
 from factories import write_wheel
-from private_index import PrivateIndex, serving
+from private_index import CHECKS, MODES, PrivateIndex, serving
 from toy import PASSED, Ran, Toy
 
 from matrixci.model import CellOutcome, Reason
 
-CHECKS = {
-    "test_toy.py": """
-        import importlib, os
-
-        def test_dependency():
-            importlib.import_module(os.environ["MODULE"])
-
-        def test_environment():
-            assert not [name for name in os.environ if name.startswith(("UV_", "PIP_", "NETRC"))]
-        """
-}
-MODES: dict[str, dict[str, Any]] = {
-    "open": {"environment": {"MODULE": "toysubject"}},
-    "closed": {"environment": {"MODULE": "toydependency"}, "requires": "toydependency"},
-}
 _PIECE_BYTES = 2**20
 _OVERLAP_BYTES = 200
 

@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 import uv
 import yaml
+from fan_out import cell_id, facts, outcomes_of_run
 from own_engine import OwnEngine, own_engine
 from simulated_actions.github import GitHub
 from simulated_actions.machines import Machine
 from simulated_actions.workflows import Source, WorkflowRun
-from toy import PYTHON, Toy
+from toy import Toy
 
 from matrixci.history.store import History
 from matrixci.model import CellOutcome
@@ -27,8 +28,6 @@ from matrixci.runs.folder import read_run
 from matrixci.util.invocation import Caller
 from matrixci.verdict.judged import Verdict
 from matrixci.verdict.load import judge_folder
-
-from .test_fan_out import facts, outcomes_of_run
 
 ROOT = Path(__file__).parents[2]
 DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
@@ -59,10 +58,6 @@ MODES: dict[str, dict[str, object]] = {
     "gpu": {"gpu": True},
     "never": {"requires": "numpy==0.0.1"},
 }
-
-
-def cell_id(mode: str) -> str:
-    return f"py{PYTHON}-mode-{mode}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import IPv4Network, ip_address
 from pathlib import Path
+from typing import Any
 
 from engine_state import docker
 
@@ -143,3 +144,22 @@ def serving(wheel: Path) -> Iterator[PrivateIndex]:
         finally:
             server.shutdown()
             thread.join()
+
+
+CHECKS = {
+    "test_toy.py": """
+        import importlib, os
+
+        def test_dependency():
+            importlib.import_module(os.environ["MODULE"])
+
+        def test_environment():
+            assert not [name for name in os.environ if name.startswith(("UV_", "PIP_", "NETRC"))]
+        """
+}
+
+
+MODES: dict[str, dict[str, Any]] = {
+    "open": {"environment": {"MODULE": "toysubject"}},
+    "closed": {"environment": {"MODULE": "toydependency"}, "requires": "toydependency"},
+}

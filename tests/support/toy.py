@@ -6,6 +6,7 @@ A cell takes seconds. `Toy` checks after each run that nothing is left behind.
 import asyncio
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -62,6 +63,7 @@ PASSING = {
 # Imported when the interpreter starts. Reports a wrong version if the cell asks for it.
 _LIES = """
 import os
+import secrets
 if os.environ.get("TOY_LIE") == "python":
     import platform
     platform.python_version = lambda: "3.99.0"
@@ -307,3 +309,8 @@ class Toy:
                 os.kill(process, signal.SIGKILL)
         for run in self.runs():
             remove_resources_of(run)
+
+
+def new_image() -> list[str]:
+    """Return precompile statements that need a new image."""
+    return ["import pytest", f"TOKEN = {secrets.token_hex(8)!r}"]

@@ -178,7 +178,7 @@ def test_each_mistake_is_reported_with_its_position(text: str, lines: list[str])
     found = mistakes(text)
     assert len(found) == len(lines)
     for line, expected in zip(found, lines, strict=True):
-        assert re.fullmatch(re.escape(expected).replace(r"\.\.\.", "[A-Z].+"), line), line
+        assert re.fullmatch(re.escape(expected).replace(r"\.\.\.", ".+"), line), line
 
 
 @pytest.mark.parametrize(

@@ -37,23 +37,22 @@ def check_traits(outcome: CheckOutcome) -> CheckTraits:
     """Return what is true of an outcome of a check."""
     match outcome:
         case CheckOutcome.PASSED:
-            traits = CheckTraits(passing=True, reportable=True)
+            return CheckTraits(passing=True, reportable=True)
         case CheckOutcome.FAILED | CheckOutcome.CRASHED | CheckOutcome.TIMED_OUT:
-            traits = CheckTraits(failing=True, reportable=True)
+            return CheckTraits(failing=True, reportable=True)
         case CheckOutcome.KNOWN_ISSUE:
             # The container reports it for a test that the user's suite marks with xfail.
-            traits = CheckTraits(from_known_issue=True, reportable=True)
+            return CheckTraits(from_known_issue=True, reportable=True)
         case CheckOutcome.UNEXPECTED_PASS:
-            traits = CheckTraits(passing=True, from_known_issue=True)
+            return CheckTraits(passing=True, from_known_issue=True)
         case CheckOutcome.FLAKY:
-            traits = CheckTraits(failing=True)
+            return CheckTraits(failing=True)
         case CheckOutcome.SKIPPED:
-            traits = CheckTraits(executed=False, reportable=True)
+            return CheckTraits(executed=False, reportable=True)
         case CheckOutcome.MISSING:
-            traits = CheckTraits(failing=True, executed=False)
+            return CheckTraits(failing=True, executed=False)
         case _ as never:
             assert_never(never)
-    return traits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,20 +75,19 @@ def cell_traits(outcome: CellOutcome) -> CellTraits:
     """Return what is true of an outcome of a cell."""
     match outcome:
         case CellOutcome.PASSED | CellOutcome.PARTIAL:
-            traits = CellTraits(green=True, from_checks=True)
+            return CellTraits(green=True, from_checks=True)
         case CellOutcome.FAILED:
-            traits = CellTraits(red=True, from_checks=True)
+            return CellTraits(red=True, from_checks=True)
         case CellOutcome.BLOCKED:
-            traits = CellTraits(red=True)
+            return CellTraits(red=True)
         case CellOutcome.UNSATISFIABLE:
-            traits = CellTraits()
+            return CellTraits()
         case CellOutcome.ERROR | CellOutcome.MISSING:
-            traits = CellTraits(conclusive=False, infrastructure=True)
+            return CellTraits(conclusive=False, infrastructure=True)
         case CellOutcome.CANCELLED:
-            traits = CellTraits(conclusive=False)
+            return CellTraits(conclusive=False)
         case _ as never:
             assert_never(never)
-    return traits
 
 
 PASSING: Final = frozenset(each for each in CheckOutcome if check_traits(each).passing)

@@ -147,22 +147,26 @@ def _rest(check: CheckResult, command: Sequence[str]) -> str:
     evidence = _text(_evidence(check), of_check(command, check.id))
     if is_warning(check):
         return f">{_skipped(f'warning, {check.outcome}: {_first(check)}', evidence)}"
+    return f">{_result(check, evidence)}"
+
+
+def _result(check: CheckResult, evidence: str) -> str:
+    """Return the element for the outcome of a check, and the end of its case."""
     match check.outcome:
         case CheckOutcome.PASSED:
-            rest = "</testcase>\n"
+            return "</testcase>\n"
         case CheckOutcome.UNEXPECTED_PASS:
-            rest = f"<system-out>{xml_lines(check.reason)}</system-out></testcase>\n"
+            return f"<system-out>{xml_lines(check.reason)}</system-out></testcase>\n"
         case CheckOutcome.FAILED | CheckOutcome.FLAKY:
-            rest = _element("failure", check.outcome, _first(check), evidence)
+            return _element("failure", check.outcome, _first(check), evidence)
         case CheckOutcome.CRASHED | CheckOutcome.TIMED_OUT | CheckOutcome.MISSING:
-            rest = _element("error", check.outcome, _first(check), evidence)
+            return _element("error", check.outcome, _first(check), evidence)
         case CheckOutcome.KNOWN_ISSUE:
-            rest = _skipped(f"known issue {check.reason}", evidence)
+            return _skipped(f"known issue {check.reason}", evidence)
         case CheckOutcome.SKIPPED:
-            rest = _skipped(check.reason)
+            return _skipped(check.reason)
         case _ as never:
             assert_never(never)
-    return f">{rest}"
 
 
 def _first(check: CheckResult) -> str:

@@ -160,12 +160,12 @@ def _explained(group: CheckGroup | CellGroup) -> str:
             what = f"{check.outcome} in {_where(group)}: {_code(check.id)}{group.more}"
             message = "\n".join(filter(None, (check.reason, check.message)))
             command = of_check(first.reproduce, check.id)
-        case CellGroup(outcome=outcome, reason=reason):
-            head = f"{CELL_GLYPHS[outcome]} {outcome_words(outcome, reason)}"
+        case _:
+            head = f"{CELL_GLYPHS[group.outcome]} {outcome_words(group.outcome, group.reason)}"
             what = _where(group)
             message = group.message
             command = first.reproduce
-            if outcome is CellOutcome.UNSATISFIABLE:
+            if group.outcome is CellOutcome.UNSATISFIABLE:
                 command = ()
     parts = [f"### {head}", what]
     parts += [markdown_block(cut(message, _BLOCK))] if message else []

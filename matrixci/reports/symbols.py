@@ -12,45 +12,43 @@ def _cell_symbol(outcome: CellOutcome) -> tuple[str, str]:
     """Return the sign of a cell's outcome, and its style in the terminal."""
     match outcome:
         case CellOutcome.PASSED:
-            symbol = "✓", "green"
+            return "✓", "green"
         case CellOutcome.PARTIAL:
-            symbol = "◐", "cyan"
+            return "◐", "cyan"
         case CellOutcome.FAILED:
-            symbol = "✗", "bold red"
+            return "✗", "bold red"
         case CellOutcome.UNSATISFIABLE:
-            symbol = "∅", "dim"
+            return "∅", "dim"
         case CellOutcome.BLOCKED:
-            symbol = "■", "bold magenta"
+            return "■", "bold magenta"
         case CellOutcome.ERROR:
-            symbol = "!", "bold yellow"
+            return "!", "bold yellow"
         case CellOutcome.CANCELLED:
-            symbol = "⊘", "dim"
+            return "⊘", "dim"
         case CellOutcome.MISSING:
-            symbol = "?", "bold yellow"
+            return "?", "bold yellow"
         case _ as never:
             assert_never(never)
-    return symbol
 
 
 def _check_glyph(outcome: CheckOutcome) -> str:
     match outcome:
         case CheckOutcome.PASSED:
-            glyph = "✓"
+            return "✓"
         case CheckOutcome.FAILED | CheckOutcome.CRASHED | CheckOutcome.TIMED_OUT:
-            glyph = "✗"
+            return "✗"
         case CheckOutcome.KNOWN_ISSUE:
-            glyph = "≈"
+            return "≈"
         case CheckOutcome.UNEXPECTED_PASS:
-            glyph = "↑"
+            return "↑"
         case CheckOutcome.FLAKY:
-            glyph = "~"
+            return "~"
         case CheckOutcome.SKIPPED:
-            glyph = "·"
+            return "·"
         case CheckOutcome.MISSING:
-            glyph = "?"
+            return "?"
         case _ as never:
             assert_never(never)
-    return glyph
 
 
 CELL_GLYPHS: Final = {each: _cell_symbol(each)[0] for each in CellOutcome}

@@ -96,7 +96,7 @@ def one(folder: Path, wheel: Path, own: DisconnectedEngine, chance: random.Rando
     began = time.monotonic()
     faults: list[Fault] = []
     wrong: list[str] = []
-    status, commands = -1, 0
+    status, commands, stderr = -1, 0, ""
     while status not in FINAL and commands < MAX_COMMANDS:
         more = [] if scene.folder is None else ["--resume"]
         commands += 1
@@ -109,11 +109,12 @@ def one(folder: Path, wheel: Path, own: DisconnectedEngine, chance: random.Rando
                     scene.remember()
                     faults += inject_any(scene, command.process, chance)
             status = command.end()
-        if "Traceback" in command.stderr:
-            wrong.append(command.stderr[-3000:])
+        stderr = command.stderr
+        if "Traceback" in stderr:
+            wrong.append(stderr[-3000:])
     if status not in FINAL:
         wrong.append(f"not finished: exit status {status}")
-    wrong += scene.wrong(command)
+    wrong += scene.wrong(stderr)
     if not wait_until(lambda: not scene.left()):
         wrong += [f"left behind: {scene.left()}"]
     seconds = time.monotonic() - began

@@ -26,7 +26,7 @@ class Fault(StrEnum):
     KILLED = "run killed, resumed"
 
 
-def inject(  # noqa: PLR0911 - one return for each kind
+def inject(
     fault: Fault, scene: Scene, command: subprocess.Popen[bytes], chance: random.Random
 ) -> bool:
     """Inject a fault; return whether it was possible."""

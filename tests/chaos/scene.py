@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from own_engine import DisconnectedEngine
-from toy import PASSED, Command, Toy, outcomes_of
+from toy import PASSED, Toy, outcomes_of
 
 from matrixci.execution.resume import unfinished
 from matrixci.model import CellOutcome, CellResult, Reason
@@ -85,10 +85,10 @@ class Scene:
         for cell in stored.results.keys() - left:
             self.finished.setdefault(cell, self._file(cell).read_bytes())
 
-    def wrong(self, command: Command) -> list[str]:
+    def wrong(self, stderr: str) -> list[str]:
         """Return everything that is wrong after the last command."""
         if self.folder is None:
-            return [f"no run: {command.stderr[-2000:]}"]
+            return [f"no run: {stderr[-2000:]}"]
         stored = read_run(self.folder)
         found = outcomes_of(stored)
         wrong = [*stored.problems]
@@ -103,8 +103,8 @@ class Scene:
             for cell, content in self.finished.items()
             if self._file(cell).read_bytes() != content
         ]
-        if "Traceback" in command.stderr:
-            wrong.append(command.stderr[-2000:])
+        if "Traceback" in stderr:
+            wrong.append(stderr[-2000:])
         return wrong
 
     def left(self) -> list[str]:

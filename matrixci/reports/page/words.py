@@ -26,26 +26,25 @@ def link_of(reference: str | None) -> str | None:
 def _check_code(outcome: CheckOutcome) -> str:
     match outcome:
         case CheckOutcome.PASSED:
-            code = "p"
+            return "p"
         case CheckOutcome.FAILED:
-            code = "f"
+            return "f"
         case CheckOutcome.CRASHED:
-            code = "c"
+            return "c"
         case CheckOutcome.TIMED_OUT:
-            code = "t"
+            return "t"
         case CheckOutcome.KNOWN_ISSUE:
-            code = "k"
+            return "k"
         case CheckOutcome.UNEXPECTED_PASS:
-            code = "x"
+            return "x"
         case CheckOutcome.FLAKY:
-            code = "y"
+            return "y"
         case CheckOutcome.SKIPPED:
-            code = "s"
+            return "s"
         case CheckOutcome.MISSING:
-            code = "m"
+            return "m"
         case _ as never:
             assert_never(never)
-    return code
 
 
 CHECK_CODES: Final = {each: _check_code(each) for each in CheckOutcome}

@@ -28,8 +28,8 @@ def test_checks_can_be_run_repeatedly_in_a_shell(tmp_path: Path) -> None:
     write_cell(tmp_path, {"test_it.py": MANY}, {"only": ["test_it.py::test_passes"]})
     shutil.copytree(HARNESS, tmp_path / "harness")
 
-    for _ in range(2):
-        done = check(tmp_path)
+    first, second = check(tmp_path), check(tmp_path)
+    for done in (first, second):
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines()[-2:] == ["", "passed  test_it.py::test_passes"]
     failed = check(tmp_path, "test_it.py::test_fails", "*passes")
@@ -45,7 +45,7 @@ def test_checks_can_be_run_repeatedly_in_a_shell(tmp_path: Path) -> None:
     nothing = check(tmp_path, "nothing")
     assert nothing.returncode == 2
     assert nothing.stdout.splitlines()[-1] == "No check matches nothing."
-    assert "Traceback" not in done.stderr + failed.stderr + nothing.stderr
+    assert "Traceback" not in second.stderr + failed.stderr + nothing.stderr
     assert list((tmp_path / "results").iterdir()) == []
 
 

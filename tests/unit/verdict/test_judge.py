@@ -281,10 +281,10 @@ def held(check: CheckResult, *issues: KnownIssue, cell: Cell = ONE) -> CheckResu
 @pytest.mark.parametrize(
     ("before", "after", "reason"),
     [
-        (CheckOutcome.FAILED, CheckOutcome.KNOWN_ISSUE, "a/b#1: not mended yet"),
-        (CheckOutcome.CRASHED, CheckOutcome.KNOWN_ISSUE, "a/b#1: not mended yet"),
-        (CheckOutcome.TIMED_OUT, CheckOutcome.KNOWN_ISSUE, "a/b#1: not mended yet"),
-        (CheckOutcome.FLAKY, CheckOutcome.KNOWN_ISSUE, "a/b#1: not mended yet"),
+        (CheckOutcome.FAILED, CheckOutcome.KNOWN_ISSUE, "a/b#1: not fixed yet"),
+        (CheckOutcome.CRASHED, CheckOutcome.KNOWN_ISSUE, "a/b#1: not fixed yet"),
+        (CheckOutcome.TIMED_OUT, CheckOutcome.KNOWN_ISSUE, "a/b#1: not fixed yet"),
+        (CheckOutcome.FLAKY, CheckOutcome.KNOWN_ISSUE, "a/b#1: not fixed yet"),
         (CheckOutcome.PASSED, CheckOutcome.UNEXPECTED_PASS, "known issue a/b#1 no longer holds"),
         (CheckOutcome.MISSING, CheckOutcome.MISSING, "as it was"),
         (CheckOutcome.SKIPPED, CheckOutcome.SKIPPED, "as it was"),

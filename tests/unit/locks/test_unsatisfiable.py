@@ -78,9 +78,14 @@ def test_the_reason_for_a_held_back_release_follows_its_proof(name: str) -> None
     assert why_not_used(case["said"], case["not_used"]) == case["not_used"]["reason"]
 
 
+def without_active_python(said: str) -> str:
+    """Return output of uv without the hint that depends on the Python of the tests."""
+    return re.sub(r"hint: While the active Python version is .*\n+", "", said)
+
+
 @pytest.mark.parametrize("name", [*list(PROOFS)[:2], *list(NOT_USED)[:1]])
 def test_recorded_proofs_equal_those_of_the_installed_uv(name: str) -> None:
-    assert prove(PROOFS[name]) == PROOFS[name]["said"]
+    assert without_active_python(prove(PROOFS[name])) == without_active_python(PROOFS[name]["said"])
 
 
 def test_the_split_markers_of_uv_are_left_out() -> None:

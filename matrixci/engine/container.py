@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -94,9 +95,9 @@ class ContainerRunner:
                 await asyncio.wait([following], timeout=_FOLLOW_SECONDS)
             await asyncio.to_thread(container.reload)
             state = container.attrs["State"]
-            await asyncio.to_thread(save_log, container, log, spec.log)
+            await asyncio.to_thread(save_log, container, log, spec.log_size)
             archive = await asyncio.to_thread(
-                collect_archive, container, f"{MOUNT_POINT}/{spec.results}", spec.result
+                collect_archive, container, f"{MOUNT_POINT}/{spec.results}", spec.result_size
             )
             # Trust the exit status only if the container exited by itself or we stopped it.
             if not (timed_out or silent) and (cause := await asyncio.to_thread(watch.interference)):
@@ -199,7 +200,7 @@ class ContainerRunner:
         )
 
     def _host_config(self, volume: str, spec: ContainerSpec) -> dict[str, Any]:
-        tmpfs = f"rw,nosuid,nodev,exec,size={spec.scratch},mode=1777"
+        tmpfs = f"rw,nosuid,nodev,exec,size={spec.tmp_size},mode=1777"
         # An engine that cannot limit CPUs refuses the container; it only drops other limits.
         cpus = None if "cpus" in self._unenforced else int(spec.cpus * 1e9)
         return {
@@ -216,7 +217,7 @@ class ContainerRunner:
             "mounts": [Mount(MOUNT_POINT, volume, type="volume", no_copy=True)],
             "log_config": LogConfig(
                 type="local",
-                config={"max-size": str(spec.log), "max-file": "1", "compress": "false"},
+                config={"max-size": str(spec.log_size), "max-file": "1", "compress": "false"},
             ),
             "device_requests": [spec.gpu.request()] if spec.gpu else None,
         }
@@ -230,7 +231,7 @@ class ContainerRunner:
         timed_out = silent = False
         try:
             async with asyncio.timeout(spec.time_limit):
-                silent = not await _wait(container, spec.silence)
+                silent = not await _wait(container, spec.no_output_timeout)
         except TimeoutError:
             timed_out = True
         if timed_out or silent:
@@ -239,23 +240,24 @@ class ContainerRunner:
         return timed_out, silent
 
 
-async def _wait(container: Container, silence: float | None = None) -> bool:
+async def _wait(container: Container, no_output_timeout: float | None = None) -> bool:
     """Poll until a container ends; return False if it is silent for too long.
 
     The engine's own wait call would block a thread and cannot be interrupted.
     """
+    silent_seconds = math.inf if no_output_timeout is None else no_output_timeout
     last, heard = b"", time.monotonic()
     looked = heard
     while True:
         await asyncio.to_thread(container.reload)
         if container.status not in {"created", "running", "restarting", "removing"}:
             return True
-        if silence is not None and time.monotonic() - looked > silence / _OUTPUT_CHECKS:
+        if time.monotonic() - looked > silent_seconds / _OUTPUT_CHECKS:
             looked = time.monotonic()
             line = await asyncio.to_thread(last_line, container)
             if line != last:
                 last, heard = line, looked
-            elif looked - heard > silence:
+            elif looked - heard > silent_seconds:
                 return False
         await asyncio.sleep(_POLL_SECONDS)
 

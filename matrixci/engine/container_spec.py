@@ -24,15 +24,15 @@ class ContainerSpec:
     results: str
     """The path below MOUNT_POINT that is collected after the end."""
     memory: int
-    scratch: int
-    log: int
-    result: int
-    """Sizes in bytes; `result` limits the collected archive."""
+    tmp_size: int
+    log_size: int
+    result_size: int
+    """Sizes in bytes; `result_size` limits the collected archive."""
     pids: int
     cpus: float
     time_limit: float
     gpu: GpuAccess | None
-    silence: float | None = None
+    no_output_timeout: float | None = None
     """Kill the container after this many seconds without new output; None: never."""
     keep: bool = False
     """Leave the container on the engine for inspection, until `clean` removes it."""

@@ -147,7 +147,7 @@ def test_leftovers_of_dead_processes_and_without_owner_are_removed(dead: str) ->
     assert client.removed == gone
 
 
-def test_a_dry_run_removes_nothing(dead: str) -> None:
+def test_dry_run_removes_nothing(dead: str) -> None:
     client = Client()
     client.containers.add("left", dead, Image="one")
     client.add_image("one")

@@ -25,9 +25,9 @@ SPEC = ContainerSpec(
     files=b"tar",
     results="results",
     memory=1,
-    scratch=1,
-    log=1000,
-    result=1000,
+    tmp_size=1,
+    log_size=1000,
+    result_size=1000,
     pids=1,
     cpus=1,
     time_limit=60,
@@ -200,7 +200,7 @@ def test_silent_container_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     real = asyncio.sleep
     monkeypatch.setattr(asyncio, "sleep", lambda _: real(0.001))
     client = FakeClient(status="running")
-    spec = replace(SPEC, silence=0.2, time_limit=30)
+    spec = replace(SPEC, no_output_timeout=0.2, time_limit=30)
 
     end = asyncio.run(runner(client).run(spec, tmp_path / "log"))
 

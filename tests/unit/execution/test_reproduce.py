@@ -161,7 +161,12 @@ def test_a_cell_is_prepared_as_it_was(tmp_path: Path) -> None:
     }
     spec = what.sandbox.container(CELL, told, "image", None)
     assert spec.environment == {"HOME": "/tmp/home", "OF_THE_CELL": "1"}  # noqa: S108
-    assert [spec.memory, spec.scratch, spec.log, spec.result] == [2**28, 2**26, 2**20, 2**20]
+    assert [spec.memory, spec.tmp_size, spec.log_size, spec.result_size] == [
+        2**28,
+        2**26,
+        2**20,
+        2**20,
+    ]
     assert [spec.pids, spec.cpus, spec.time_limit] == [128, 1, 300]
     assert spec.labels == {
         "org.matrixci.run": NAME,

@@ -1,3 +1,4 @@
+import ast
 import os
 import re
 import subprocess
@@ -112,3 +113,16 @@ def test_every_path_that_a_page_names_exists() -> None:
         if not (ROOT / path).exists()
     }
     assert missing == set()
+
+
+def test_contributing_names_every_session_of_contributors() -> None:
+    tree = ast.parse((ROOT / "noxfile.py").read_text(encoding="utf-8"))
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    sessions = [
+        each.name
+        for each in tree.body
+        if isinstance(each, ast.FunctionDef)
+        and any(getattr(name, "id", "") == "contributor_session" for name in each.decorator_list)
+    ]
+    assert "lint" in sessions
+    assert [name for name in sessions if f"`nox -s {name}`" not in page] == []

@@ -20,7 +20,7 @@ _NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Found:
+class _Annotation:
     """One error or warning, and its location."""
 
     title: str
@@ -32,48 +32,48 @@ def render(report: Report) -> str:
     """Return the annotations, one per line."""
     judged = report.judged
     counts = f"{several(len(judged.cells), 'cell')}: {counted(judged)}"
-    lines = [_command("notice", _Found(title=str(judged.verdict), text=counts))]
+    lines = [_command("notice", _Annotation(title=str(judged.verdict), text=counts))]
     for kind, found in (("error", list(_errors(judged))), ("warning", list(_warnings(judged)))):
         lines += [_command(kind, one) for one in _bounded(found, kind)]
     return "".join(f"{line}\n" for line in lines)
 
 
-def _bounded(found: list[_Found], kind: str) -> list[_Found]:
+def _bounded(found: list[_Annotation], kind: str) -> list[_Annotation]:
     if len(found) <= _MOST:
         return found
     more = len(found) - _MOST + 1
-    rest = _Found(title=f"{more} more", text=f"The report lists {more} more {kind}s")
+    rest = _Annotation(title=f"{more} more", text=f"The report lists {more} more {kind}s")
     return [*found[: _MOST - 1], rest]
 
 
-def _errors(judged: JudgedRun) -> Iterator[_Found]:
+def _errors(judged: JudgedRun) -> Iterator[_Annotation]:
     if judged.verdict is Verdict.NOT_READY:
-        yield _Found(title=str(judged.verdict), text="\n".join(judged.reasons))
+        yield _Annotation(title=str(judged.verdict), text="\n".join(judged.reasons))
     for group in failures(judged):
         yield _of_check(judged.run, group)
     for cells in other_cells(judged):
         if cells.outcome is not CellOutcome.UNSATISFIABLE:
             where = _cells([cell.cell.id for cell in cells.cells])
             command = shlex.join(cells.cells[0].reproduce)
-            yield _Found(
+            yield _Annotation(
                 title=outcome_words(cells.outcome, cells.reason),
                 text=f"{where}\n{command}\n{cells.message}",
                 where=cell_location(judged.run, cells.cells[0]),
             )
 
 
-def _warnings(judged: JudgedRun) -> Iterator[_Found]:
+def _warnings(judged: JudgedRun) -> Iterator[_Annotation]:
     for group in warnings(judged):
         yield _of_check(judged.run, group)
     for one in judged.unverified:
-        yield _Found(title="not verified", text=one)
+        yield _Annotation(title="not verified", text=one)
 
 
-def _of_check(run: Run, group: CheckGroup) -> _Found:
+def _of_check(run: Run, group: CheckGroup) -> _Annotation:
     check = group.check
     where = _cells([cell.cell.id for cell in group.cells])
     command = shlex.join(of_check(group.cells[0].reproduce, check.id))
-    return _Found(
+    return _Annotation(
         title=f"{check.outcome}: {check.id}",
         text="\n".join(filter(None, (where, check.claim, command, check.reason, check.message))),
         where=check_location(run, check),
@@ -93,10 +93,10 @@ def annotation(kind: str, title: str, text: str) -> str:
         title: the first line that a reader sees.
         text: the message, of one or more lines.
     """
-    return f"{_command(kind, _Found(title=title, text=text))}\n"
+    return f"{_command(kind, _Annotation(title=title, text=text))}\n"
 
 
-def _command(kind: str, found: _Found) -> str:
+def _command(kind: str, found: _Annotation) -> str:
     title = f"title={command_property(cut(found.title, _TEXT))}"
     properties = ",".join([*_place(found.where), title])
     return f"::{kind} {properties}::{command_data(cut(found.text, _TEXT))}"

@@ -147,7 +147,7 @@ class _Matrix:
     def _table(self, columns: Sequence[str], room: int, *, noted: bool) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
         for width in self._labels:
-            # A narrow terminal folds the metrics: without its labels a row says nothing.
+            # Labels are never wrapped, since a row is useless without them.
             table.add_column(width=width, no_wrap=True)
         note = min(self._note, _NOTE_WIDTH) if noted else 0
         widths = self._widths(columns, room - note)

@@ -51,6 +51,9 @@ def set_import_path(orders: dict[str, Any]) -> None:
     """
     checks = Path(orders["checks"])
     sys.path[0] = str(checks)
+    # A suite may have a module named like one of the harness, such as network.py.
+    for file in Path(__file__).resolve().parent.glob("*.py"):
+        sys.modules.pop(file.stem, None)
     if orders["cell"].get("package"):
         sys.path.append(str(checks.parent))
     if not orders["cell"]["builtin"]:

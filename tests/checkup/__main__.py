@@ -1,7 +1,7 @@
-"""Are the checks right? Seeded defects have to be caught, and real releases told as they are.
+"""Verify the checks: they must catch seeded defects, and raise no false alarm on real releases.
 
-Usage: python -m checkup [--only GLOB] [--work-dir FOLDER] [--defects-alone]. It exits 1 where less
-than 95 % of the defects are caught, or where a check raises a false alarm on a real release.
+Usage: python -m checkup [--only GLOB] [--work-dir FOLDER] [--defects-alone]. The exit status is
+1 if less than 95 % of the defects are caught, or if a check raises a false alarm.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from checkup.container import Seen, seed
+from checkup.container import DefectRun, seed
 from checkup.data import matches, releases, seeded
 from checkup.real import CellRun, differences, run_release
 
@@ -31,24 +31,25 @@ AT_ONCE = 2  # releases side by side
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """Whether a defect was caught, by what, and whether the message names its cause."""
+class DefectVerdict:
+    """Whether a defect was caught, by which check, and whether the message names the cause."""
 
     defect: Defect
     caught: bool
     by: str
     note: str
-    beside: int
+    more: int
+    """Number of other checks that failed."""
 
     @classmethod
-    def of(cls, seen: Seen) -> Verdict:
-        """Judge what was seen of a defect."""
+    def of(cls, seen: DefectRun) -> DefectVerdict:
+        """Judge the results with a defect."""
         defect, caught = seen.defect, seen.caught
         named = [check for check, said in caught.items() if re.search(defect.says, said)]
         note = seen.problem
         if caught and not named:
             said = " ".join(next(iter(caught.values())).split())[:300]
-            note = f"caught, and its cause isn't named ({defect.says}): {said}"
+            note = f"caught, but the message does not name the cause ({defect.says}): {said}"
         elif not caught and not note:
             note = f"only {', '.join(seen.fired)} fired" if seen.fired else "nothing fired"
         return cls(
@@ -56,7 +57,7 @@ class Verdict:
             caught=bool(named),
             by=next(iter(named or caught), ""),
             note="" if named else note,
-            beside=len(seen.fired) - len(caught),
+            more=len(seen.fired) - len(caught),
         )
 
 
@@ -74,12 +75,12 @@ def main() -> int:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         work_dir = options.work_dir.resolve()
         runs = list(pool.map(lambda one: run_release(one, table.cell, work_dir), wanted))
-    alarms = sum([tell_release(console, run, table) for run in runs])
+    alarms = sum([print_release(console, run, table) for run in runs])
     defects = [one for one in seeded() if matches(options.only, one.name)]
     logs = work_dir / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     seen = asyncio.run(seed(defects, runs[0], logs))
-    caught, of, odd = tell_defects(console, seen)
+    caught, of, odd = print_defects(console, seen)
     minutes = (time.monotonic() - began) / 60
     console.print(
         f"\n[bold]{caught} of {of} seeded defects caught, each by a check that names the cause; "
@@ -88,29 +89,29 @@ def main() -> int:
     return 0 if caught >= LEAST * of and alarms + odd == 0 else 1
 
 
-def tell_release(console: Console, run: CellRun, table: Releases) -> int:
-    """Print what a release came to; return the number of false alarms."""
+def print_release(console: Console, run: CellRun, table: Releases) -> int:
+    """Print the results of a release; return the number of unexpected outcomes."""
     found = differences(run, table)
     alarms = [one for one in found if one.is_false_alarm]
     failed = sum(outcome == "failed" for outcome, _ in run.checks.values())
     console.print(
         f"[bold]{run.release.subject}[/bold] · accelerate {run.release.accelerate}: "
-        f"{len(run.checks)} claims, {failed} failed as they should, {len(alarms)} false alarms, "
+        f"{len(run.checks)} checks, {failed} failed, {len(alarms)} false alarms, "
         f"{len(found) - len(alarms)} other differences, {run.seconds:.0f} s of checks"
     )
     for one in found:
         wanted = one.expected.outcome if one.expected else "passed"
-        console.print(escape(f"  {one.check}: {one.outcome}, and {wanted} is right"))
+        console.print(escape(f"  {one.check}: {one.outcome}, expected {wanted}"))
         console.print(escape(f"    {one.message[:600]}"), style="dim")
     return len(found)
 
 
-def tell_defects(console: Console, seen: list[Seen]) -> tuple[int, int, int]:
-    """Print what was caught; return how many of how many, and false alarms without a defect."""
-    verdicts = [Verdict.of(one) for one in seen if one.defect.caught_by]
+def print_defects(console: Console, seen: list[DefectRun]) -> tuple[int, int, int]:
+    """Print the caught defects; return their number, the number of all, and of false alarms."""
+    verdicts = [DefectVerdict.of(one) for one in seen if one.defect.caught_by]
     for one in sorted(verdicts, key=lambda one: (one.caught, one.defect.name)):
         glyph = "✓" if one.caught else "✗"
-        more = f" (+{one.beside} more)" if one.beside else ""
+        more = f" (+{one.more} more)" if one.more else ""
         console.print(escape(f"{glyph} {one.defect.name:42} {one.by}{more}"))
         if one.note:
             console.print(escape(f"    {one.defect.what}\n    {one.note}"), style="dim")

@@ -1,4 +1,4 @@
-"""Seeded defects in a release's real image: what the checks came to with each of them."""
+"""Runs of the checks with seeded defects, in the image of a real release."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ BAD = ("failed", "crashed", "timed-out")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
-    """What the checks came to with one defect."""
+class DefectRun:
+    """Results of the checks with one defect."""
 
     defect: Defect
     problem: str
-    """Why there is no result, where there is none."""
+    """Why there is no result, or ""."""
     fired: dict[str, str]
-    """The checks that pass without the defect and didn't with it, with what they said."""
+    """Checks that pass without the defect, but not with it, to outcome and message."""
 
     @property
     def caught(self) -> dict[str, str]:
-        """Those among them that must."""
+        """The failed checks that are expected to catch the defect."""
         wanted = self.defect.caught_by
         return {
             check: said
@@ -47,13 +47,13 @@ class Seen:
         }
 
 
-def asked(defect: Defect, clean: CellRun) -> list[str]:
-    """Return the checks to run: those that must catch it, and some beside."""
-    globs = (*defect.caught_by, *defect.beside)
+def checks_to_run(defect: Defect, clean: CellRun) -> list[str]:
+    """Return the checks to run: those that must catch the defect, and related ones."""
+    globs = (*defect.caught_by, *defect.related)
     return [check for check in clean.checks if any(matches(glob, check) for glob in globs)]
 
 
-async def seed(defects: Sequence[Defect], clean: CellRun, logs: Path) -> list[Seen]:
+async def seed(defects: Sequence[Defect], clean: CellRun, logs: Path) -> list[DefectRun]:
     """Run the defects in as many containers as the engine has CPUs."""
     engine = await Engine.connect()
     lanes = max(1, engine.facts.cpus)
@@ -64,12 +64,12 @@ async def seed(defects: Sequence[Defect], clean: CellRun, logs: Path) -> list[Se
 
 async def _share(
     engine: Engine, defects: Sequence[Defect], clean: CellRun, log: Path
-) -> list[Seen]:
+) -> list[DefectRun]:
     jobs = [
         {
             "name": defect.name,
             "patches": [patch.model_dump(exclude_none=True) for patch in defect.patches],
-            "only": asked(defect, clean),
+            "only": checks_to_run(defect, clean),
             "limit": 600,
         }
         for defect in defects
@@ -111,7 +111,7 @@ def _files(clean: CellRun, jobs: list[dict[str, Any]]) -> bytes:
         "select": None,
         "only": None,
         "limits": {"check_seconds": CHECK_SECONDS},
-        **clean.told,
+        **clean.cell_values,
     }
     buffer = io.BytesIO(container_files.pack(cell, container_files.read_sources(ROOT / "checks")))
     with tarfile.open(fileobj=buffer, mode="a") as archive:
@@ -124,7 +124,7 @@ def _files(clean: CellRun, jobs: list[dict[str, Any]]) -> bytes:
 
 
 def _unpacked(archive: bytes | None) -> dict[str, str]:
-    """Return file name to content of what the container left."""
+    """Return name to content of the files that the container left."""
     found: dict[str, str] = {}
     if archive is not None:
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
@@ -135,18 +135,18 @@ def _unpacked(archive: bytes | None) -> dict[str, str]:
     return found
 
 
-def _seen(defect: Defect, results: dict[str, str], clean: CellRun, log: Path) -> Seen:
+def _seen(defect: Defect, results: dict[str, str], clean: CellRun, log: Path) -> DefectRun:
     text = results.get(f"{defect.name}.jsonl")
     if text is None:
         problem = results.get(f"{defect.name}.error", f"it was not run: {log}")
-        return Seen(defect=defect, problem=problem, fired={})
+        return DefectRun(defect=defect, problem=problem, fired={})
     lines = [json.loads(line) for line in text.splitlines()]
     ended = {line["id"]: line for line in lines if line["kind"] == "end"}
-    left = [check for check in asked(defect, clean) if check not in ended]
+    left = [check for check in checks_to_run(defect, clean) if check not in ended]
     fired = {
         check: f"{end['outcome']}\n{end['message']}"
         for check, end in ended.items()
         if end["outcome"] in BAD and clean.checks[check][0] == "passed"
     }
     problem = f"not reported: {', '.join(left)}" if left else ""
-    return Seen(defect=defect, problem=problem, fired=fired)
+    return DefectRun(defect=defect, problem=problem, fired=fired)

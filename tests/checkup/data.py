@@ -1,4 +1,4 @@
-"""What the checkup is told: the seeded defects, and what real releases come to."""
+"""Data of the checkup: seeded defects, and expected outcomes of real releases."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 FOLDER = Path(__file__).parent
 
 
-class _Told(BaseModel):
+class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
-class Patch(_Told):
-    """One change of one installed file: text appended to it, or a pattern replaced."""
+class Patch(_Data):
+    """A change of an installed file: appended text, or a replaced pattern."""
 
     file: str
     append: str | None = None
@@ -25,25 +25,25 @@ class Patch(_Told):
     by: str | None = None
 
 
-class Defect(_Told):
-    """A seeded defect, the checks of which one must catch it, and what its message must say."""
+class Defect(_Data):
+    """A seeded defect, the checks that may catch it, and a pattern for their message."""
 
     name: str
     what: str
     patches: tuple[Patch, ...]
     caught_by: tuple[str, ...] = Field(alias="caught-by")
     says: Annotated[str, AfterValidator(lambda pattern: re.compile(pattern) and pattern)]
-    beside: tuple[str, ...] = ()
-    """Checks that run as well, to see what else a defect sets off."""
+    related: tuple[str, ...] = ()
+    """Other checks that run, to find out which of them fail as well."""
 
 
-class _Seeded(_Told):
-    beside: tuple[str, ...]
+class _Seeded(_Data):
+    related: tuple[str, ...]
     defects: tuple[Defect, ...]
 
 
-class Expected(_Told):
-    """What a check comes to, and why."""
+class Expected(_Data):
+    """The expected outcome of a check, and the reason."""
 
     check: str
     outcome: str
@@ -51,20 +51,20 @@ class Expected(_Told):
 
     @property
     def outcomes(self) -> tuple[str, ...]:
-        """The outcomes that are right."""
+        """The expected outcomes."""
         return tuple(self.outcome.split(" or "))
 
 
-class Release(_Told):
-    """A release with the accelerate of its day, and where its checks don't pass."""
+class Release(_Data):
+    """A release with an accelerate of the same time, and its checks that do not pass."""
 
     subject: str
     accelerate: str
     expected: tuple[Expected, ...]
 
 
-class Releases(_Told):
-    """The releases, and what holds for each of them."""
+class Releases(_Data):
+    """The releases, and the expected outcomes for all of them."""
 
     cell: str
     every: tuple[Expected, ...]
@@ -76,7 +76,7 @@ def seeded() -> tuple[Defect, ...]:
     found: list[Defect] = []
     for file in sorted((FOLDER / "seeded").glob("*.yaml")):
         family = _Seeded.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
-        found += [one.model_copy(update={"beside": family.beside}) for one in family.defects]
+        found += [one.model_copy(update={"related": family.related}) for one in family.defects]
     return tuple(found)
 
 
@@ -87,6 +87,6 @@ def releases() -> Releases:
 
 
 def matches(glob: str, check: str) -> bool:
-    """Tell whether a check is meant: only * and ? are wildcards, brackets stand for themselves."""
+    """Return whether a glob matches a check; only * and ? are wildcards, brackets are literal."""
     pattern = "".join({"*": ".*", "?": "."}.get(one, re.escape(one)) for one in glob)
     return re.fullmatch(pattern, check) is not None

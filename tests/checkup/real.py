@@ -1,4 +1,4 @@
-"""Real releases, each in one real cell by the command that a user types, and what is expected."""
+"""Runs of real releases, each in one real cell, and their expected outcomes."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ ROOT = Path(__file__).parents[2]
 
 
 class NoCellError(Exception):
-    """A release's cell left no result; the message has the command's output."""
+    """The cell of a release has no result; the message contains the output of the command."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CellRun:
-    """What one release's cell came to."""
+    """Result of a release's cell."""
 
     release: Release
     seconds: float
     image: str
-    told: dict[str, Any]
-    """What the container was told of its cell."""
+    cell_values: dict[str, Any]
+    """Values for cell.json."""
     checks: dict[str, tuple[str, str]]
-    """Check id to outcome and message."""
+    """Id of a check to its outcome and message."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """A check that came to something else than is true of its release."""
+    """A check with another outcome than expected for its release."""
 
     check: str
     expected: Expected | None
@@ -44,13 +44,13 @@ class Difference:
 
     @property
     def is_false_alarm(self) -> bool:
-        """Something was called broken that isn't, or said nothing where it should have."""
+        """Whether the check should have passed, but did not."""
         wanted = self.expected.outcomes if self.expected else ("passed",)
         return self.outcome != "passed" and "failed" not in wanted
 
 
 def run_release(release: Release, cell: str, work_dir: Path) -> CellRun:
-    """Run a release's cell.
+    """Run the cell of a release.
 
     Raises:
         NoCellError: there is no result.
@@ -60,8 +60,8 @@ def run_release(release: Release, cell: str, work_dir: Path) -> CellRun:
     work_dir.mkdir(parents=True, exist_ok=True)
     matrix = yaml.safe_load((ROOT / "matrix.yaml").read_text(encoding="utf-8"))
     matrix["requires"] = ["torch", f"accelerate=={release.accelerate}"]
-    matrix["known-issues"] = []  # here every outcome is held against a table of its own
-    matrix["limits"]["reruns"] = 0  # what fails is expected to
+    matrix["known-issues"] = []  # the table of releases has its own expectations
+    matrix["limits"]["reruns"] = 0  # failures are expected
     file = work_dir / "matrix.yaml"
     file.write_text(yaml.safe_dump(matrix, sort_keys=False), encoding="utf-8")
     command = [sys.executable, "-m", "matrixci", "matrix", "--matrix", str(file), "--fresh"]
@@ -73,7 +73,7 @@ def run_release(release: Release, cell: str, work_dir: Path) -> CellRun:
         msg = f"{release.subject}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         raise NoCellError(msg)
     lock = result["lock"]
-    told = {
+    cell_values = {
         "axes": result["cell"]["axes"],
         "requires": result["cell"]["requires"],
         "lock": lock["versions"],
@@ -84,19 +84,19 @@ def run_release(release: Release, cell: str, work_dir: Path) -> CellRun:
         release=release,
         seconds=sum(check["metrics"].get("seconds", 0) for check in result["checks"]),
         image=result["image"]["tag"],
-        told=told,
+        cell_values=cell_values,
         checks={one["id"]: (one["outcome"], one["message"]) for one in result["checks"]},
     )
 
 
 def expected_of(check: str, release: Release, table: Releases) -> Expected | None:
-    """Return what is expected of a check, None where it has to pass: the last entry counts."""
+    """Return the expected outcome of a check; None if it must pass. The last entry wins."""
     found = [one for one in (*table.every, *release.expected) if matches(one.check, check)]
     return found[-1] if found else None
 
 
 def differences(run: CellRun, table: Releases) -> list[Difference]:
-    """Return the checks that came to something else than is expected of them."""
+    """Return the checks with unexpected outcomes, and the entries that match no check."""
     found: list[Difference] = []
     for check, (outcome, message) in run.checks.items():
         expected = expected_of(check, run.release, table)
@@ -106,7 +106,7 @@ def differences(run: CellRun, table: Releases) -> list[Difference]:
             )
     for one in (*table.every, *run.release.expected):
         if not any(matches(one.check, check) for check in run.checks):
-            missing = "the table names a check that doesn't exist"
+            missing = "no such check exists"
             found.append(
                 Difference(check=one.check, expected=one, outcome="missing", message=missing)
             )

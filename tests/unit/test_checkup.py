@@ -10,20 +10,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "checkup" / "inside"))
 
 import overlay
-from checkup.__main__ import Verdict
-from checkup.container import Seen
+from checkup.__main__ import DefectVerdict
+from checkup.container import DefectRun
 from checkup.data import Defect, Release, Releases, matches, releases, seeded
 from checkup.real import CellRun, differences
 
 
-def test_there_are_enough_defects_and_each_is_told_apart() -> None:
+def test_there_are_enough_defects_with_unique_names() -> None:
     defects = [one for one in seeded() if one.caught_by]
     assert len(defects) >= 30
     assert len({one.name for one in seeded()}) == len(seeded())
     assert all(one.says and one.patches and one.what for one in defects)
 
 
-def test_a_control_without_a_defect_is_among_them() -> None:
+def test_there_is_a_control_without_a_defect() -> None:
     assert [one.name for one in seeded() if not one.caught_by] == ["nothing-changed"]
 
 
@@ -45,7 +45,7 @@ def test_every_entry_of_the_releases_names_outcomes() -> None:
         ("test_a.py::test_b", "test_a.py::test_b[x]", False),
     ],
 )
-def test_brackets_stand_for_themselves(glob: str, check: str, *, hit: bool) -> None:
+def test_brackets_are_literal(glob: str, check: str, *, hit: bool) -> None:
     assert matches(glob, check) is hit
 
 
@@ -53,8 +53,8 @@ def test_brackets_stand_for_themselves(glob: str, check: str, *, hit: bool) -> N
 
 
 def defect(**changes: object) -> Defect:
-    told = {"name": "d", "what": "w", "patches": (), "caught-by": ("t::a", "t::b*"), "says": "why"}
-    return Defect.model_validate({**told, **changes})
+    values = {"name": "d", "what": "w", "patches": (), "caught-by": ("t::a", "t::b*")}
+    return Defect.model_validate({**values, "says": "why", **changes})
 
 
 @pytest.mark.parametrize(
@@ -62,16 +62,21 @@ def defect(**changes: object) -> Defect:
     [
         ({"t::a": "failed\nthis is why"}, "", True, ""),
         ({"t::a": "failed\nsome", "t::b[1]": "crashed\nwhy"}, "", True, ""),
-        ({"t::a": "failed\nsomething"}, "", False, "its cause isn't named (why): failed something"),
+        (
+            {"t::a": "failed\nsomething"},
+            "",
+            False,
+            "does not name the cause (why): failed something",
+        ),
         ({"t::c": "failed\nthis is why"}, "", False, "only t::c fired"),
         ({}, "", False, "nothing fired"),
         ({}, "it was not run", False, "it was not run"),
     ],
 )
-def test_a_defect_is_caught_by_a_check_that_must_and_names_the_cause(
+def test_defect_is_caught_by_an_expected_check_that_names_the_cause(
     fired: dict[str, str], problem: str, *, caught: bool, note: str
 ) -> None:
-    verdict = Verdict.of(Seen(defect=defect(), problem=problem, fired=fired))
+    verdict = DefectVerdict.of(DefectRun(defect=defect(), problem=problem, fired=fired))
     assert verdict.caught is caught
     assert note in verdict.note
     assert bool(verdict.note) is not caught
@@ -80,14 +85,14 @@ def test_a_defect_is_caught_by_a_check_that_must_and_names_the_cause(
 # Releases
 
 
-def differing(checks: dict[str, str], **told: object) -> list[tuple[str, bool]]:
-    release = Release.model_validate({"subject": "s==1", "accelerate": "1", "expected": (), **told})
+def differing(checks: dict[str, str], **more: object) -> list[tuple[str, bool]]:
+    release = Release.model_validate({"subject": "s==1", "accelerate": "1", "expected": (), **more})
     table = Releases.model_validate({"cell": "c", "every": (), "releases": (release,)})
     run = CellRun(
         release=release,
         seconds=0,
         image="",
-        told={},
+        cell_values={},
         checks={check: (outcome, "") for check, outcome in checks.items()},
     )
     return [(one.check, one.is_false_alarm) for one in differences(run, table)]
@@ -97,7 +102,7 @@ def expected(check: str, outcome: str) -> dict[str, str]:
     return {"check": check, "outcome": outcome, "because": "so it is"}
 
 
-def test_a_check_that_is_not_named_has_to_pass() -> None:
+def test_unlisted_check_must_pass() -> None:
     assert differing({"a": "passed", "b": "failed", "c": "skipped", "d": "missing"}) == [
         ("b", True),
         ("c", True),
@@ -105,12 +110,12 @@ def test_a_check_that_is_not_named_has_to_pass() -> None:
     ]
 
 
-def test_a_check_that_passes_where_it_has_to_fail_is_a_difference() -> None:
-    told = [expected("a*", "failed"), expected("a2", "passed or skipped")]
-    assert differing({"a1": "passed", "a2": "skipped"}, expected=told) == [("a1", False)]
+def test_unexpected_pass_is_a_difference() -> None:
+    entries = [expected("a*", "failed"), expected("a2", "passed or skipped")]
+    assert differing({"a1": "passed", "a2": "skipped"}, expected=entries) == [("a1", False)]
 
 
-def test_an_entry_that_names_no_check_is_a_difference() -> None:
+def test_entry_without_a_check_is_a_difference() -> None:
     assert differing({"a": "passed"}, expected=[expected("b", "passed")]) == [("b", True)]
 
 
@@ -133,7 +138,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "overlay"
 
 
-def test_a_patched_file_leaves_the_installed_one_alone(package: Path) -> None:
+def test_patch_does_not_change_the_installed_file(package: Path) -> None:
     overlay.apply(package, {"file": "checkup_toy/deep/module.py", "append": "D = 4"})
     overlay.apply(package, {"file": "checkup_toy/__init__.py", "replace": "A = 1", "by": "A = 9"})
     made = package / "checkup_toy"
@@ -146,7 +151,7 @@ def test_a_patched_file_leaves_the_installed_one_alone(package: Path) -> None:
     assert (site / "deep" / "module.py").read_text() == "C = 3\n"
 
 
-def test_metadata_is_patched_in_a_copy(package: Path) -> None:
+def test_patched_metadata_is_a_copy(package: Path) -> None:
     patch = {
         "file": "checkup-toy.dist-info/METADATA",
         "replace": "^Version: .*$",
@@ -166,7 +171,7 @@ def test_metadata_is_patched_in_a_copy(package: Path) -> None:
         {"file": "checkup_nowhere/x.py", "append": ""},
     ],
 )
-def test_a_patch_that_does_not_apply_is_told(package: Path, patch: dict[str, str]) -> None:
+def test_patch_that_does_not_apply_is_reported(package: Path, patch: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"no such file|nothing matches|no package"):
         overlay.apply(package, patch)
 
@@ -174,7 +179,7 @@ def test_a_patch_that_does_not_apply_is_told(package: Path, patch: dict[str, str
 # Names
 
 
-def test_every_check_that_is_named_exists() -> None:
+def test_every_named_check_exists() -> None:
     folder = Path(__file__).resolve().parents[2] / "checks"
     names = {
         f"{file.name}::{function}"
@@ -186,6 +191,6 @@ def test_every_check_that_is_named_exists() -> None:
     table = releases()
     expected = [*table.every, *(one for release in table.releases for one in release.expected)]
     globs = [one.check for one in expected]
-    globs += [glob for defect in seeded() for glob in (*defect.caught_by, *defect.beside)]
+    globs += [glob for defect in seeded() for glob in (*defect.caught_by, *defect.related)]
     unknown = [glob for glob in globs if not any(matches(glob.partition("[")[0], n) for n in names)]
     assert not unknown

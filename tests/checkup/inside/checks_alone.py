@@ -1,4 +1,4 @@
-"""The harness without its attestation, which a run with a seeded defect has no use for.
+"""Run the harness without its attestation, which runs with a seeded defect do not need.
 
 Usage: python checks_alone.py CELL_JSON
 """
@@ -14,10 +14,10 @@ from supervise import Supervisor
 
 
 class ChecksAlone(Supervisor):
-    """Runs the checks of one cell, and doesn't ask a fresh interpreter what is installed."""
+    """Runs the checks of one cell, without an attestation."""
 
     def attest(self) -> None:
-        """Leave it out: it imports torch once more."""
+        """Skip the attestation, which would import torch."""
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""In a cell's container: one run of the checks for each seeded defect, by the harness itself.
+"""Run the checks once for each seeded defect, in the container of a cell.
 
-Usage: python drive.py; beside it lie jobs.json and the rest of this folder; the cell, the harness
-and the checks lie where the engine puts them. Each job leaves its result file, or why it has none.
+Usage: python drive.py, with jobs.json and the other modules of this folder next to it. Each job
+writes its result file, or a file with its error.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ SCRATCH = Path("/tmp/checkup")  # noqa: S108 - the container's own
 
 
 def drive(job: dict[str, Any]) -> None:
-    """Run one job in a folder of its own."""
+    """Run one job in its own folder."""
     folder = SCRATCH / job["name"]
     overlay = folder / "overlay"
     overlay.mkdir(parents=True)
     for patch in job["patches"]:
         apply(overlay, patch)
-    # The harness finds checks and results beside the cell.
+    # The harness finds checks and results next to the cell.
     shutil.copytree(PLACE / "checks", folder / "checks")
     (folder / "results").mkdir()
     cell = json.loads((PLACE / "cell.json").read_text(encoding="utf-8"))
@@ -47,15 +47,15 @@ def drive(job: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Run all jobs; one that fails takes no other along."""
+    """Run all jobs; a failed one does not affect the others."""
     jobs = json.loads((INSIDE / "jobs.json").read_text(encoding="utf-8"))
     for job in jobs:
         began = time.monotonic()
         try:
             drive(job)
         except (OSError, ValueError, subprocess.SubprocessError) as error:
-            told = f"{type(error).__name__}: {error}"
-            (PLACE / "results" / f"{job['name']}.error").write_text(told)
+            message = f"{type(error).__name__}: {error}"
+            (PLACE / "results" / f"{job['name']}.error").write_text(message)
         shutil.rmtree(SCRATCH / job["name"], ignore_errors=True)
         sys.stderr.write(f"checkup: {job['name']}: {time.monotonic() - began:.0f} s\n")
 

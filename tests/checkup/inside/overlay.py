@@ -1,7 +1,7 @@
-"""Patched packages in a folder that is to come first on the path; what is installed is not touched.
+"""Patched copies of installed packages in a folder that comes first on sys.path.
 
-A folder on the way to a patched file is made anew, with a link for each of its other entries; so
-the rest of a package stays what was installed, bytecode included, and an overlay costs nothing.
+Each folder that contains a patched file is created again, with links to its other entries. So the
+rest of the package is the installed one, including its bytecode, and an overlay is cheap.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ METADATA = ".dist-info"
 
 
 def apply(folder: Path, patch: dict[str, Any]) -> None:
-    """Lay one patched file into the folder.
+    """Write one patched file to the folder.
 
     Raises:
-        ValueError: there is no such file, or nothing in it to be replaced.
+        ValueError: the file does not exist, or contains no match.
     """
     top, _, rest = patch["file"].partition("/")
     if top.endswith(METADATA):
@@ -46,7 +46,7 @@ def _patched(text: str, patch: dict[str, Any]) -> str:
 
 
 def _metadata(folder: Path, name: str) -> Path:
-    """Copy a distribution's metadata, once."""
+    """Copy the metadata of a distribution once."""
     original = Path(str(importlib.metadata.distribution(name).locate_file("")))
     [info] = [
         path
@@ -59,7 +59,7 @@ def _metadata(folder: Path, name: str) -> Path:
 
 
 def _farm(folder: Path, package: str, rest: Path) -> Path:
-    """Make the folders on the way to a file real, and return the file's place."""
+    """Create the folders above a file, and return its path."""
     spec = PathFinder.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         msg = f"no package {package} is installed"

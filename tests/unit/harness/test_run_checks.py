@@ -49,6 +49,23 @@ def test_suite_imports_its_helpers(tmp_path: Path, files: Mapping[str, str]) -> 
     }, run.log
 
 
+@pytest.mark.parametrize("module", ["network", "protocol", "selection"])
+def test_suite_may_have_modules_named_like_those_of_the_harness(
+    tmp_path: Path, module: str
+) -> None:
+    files = {
+        f"tests/{module}.py": "ANSWER = 42\n",
+        "tests/test_it.py": f"""
+            import {module}
+
+            def test_it():
+                assert {module}.ANSWER == 42
+        """,
+    }
+    run = supervise(tmp_path, files, builtin=False, package="tests")
+    assert run.outcomes == {"test_it.py::test_it": "passed"}, run.log
+
+
 def test_suite_shadows_an_installed_package_of_its_name(tmp_path: Path) -> None:
     environment = install(tmp_path / "site", {"tests": "WRONG = 1"})
     run = supervise(

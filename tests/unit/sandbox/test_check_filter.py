@@ -55,18 +55,18 @@ def pytest_understands(text: str) -> bool:
 @example("a;b")
 @example("a if b else c")
 @example("\x00")
-def test_what_pytest_understands_is_understood_and_nothing_else(text: str) -> None:
+def test_filter_accepts_what_pytest_accepts(text: str) -> None:
     assume(not is_by_id(text))
     assert is_understood(text) == pytest_understands(text)
 
 
-def test_what_is_not_understood_is_told_with_what_to_write() -> None:
-    with pytest.raises(UsageError, match=r"^Invalid value for --check: 'a b'\. Write an") as told:
+def test_invalid_filter_is_reported_with_an_example() -> None:
+    with pytest.raises(UsageError, match=r"^Invalid value for --check: 'a b'\. Write an") as caught:
         validate_filter("a b")
-    assert told.value.exit_code is ExitCode.USAGE
+    assert caught.value.exit_code is ExitCode.USAGE
 
 
-def test_neither_depth_nor_length_is_too_much() -> None:
+def test_deep_and_long_filters_are_accepted_or_refused() -> None:
     assert is_understood("a" * 100_000)
     assert not is_understood("a" * 100_000 + "=")
     assert not is_understood("(" * 100_000)
@@ -100,7 +100,7 @@ IDS = (
         ("nothing", []),
     ],
 )
-def test_one_language_selects_checks(select: str, found: list[int]) -> None:
+def test_filter_selects_checks(select: str, found: list[int]) -> None:
     assert selected(select, IDS) == tuple(IDS[index] for index in found)
 
 
@@ -109,7 +109,7 @@ NAMES = st.text("ab:[]*?_. -", max_size=12)
 
 @QUICK
 @given(NAMES, NAMES)
-def test_the_container_selects_as_the_host_does(select: str, check: str) -> None:
+def test_container_selects_like_the_host(select: str, check: str) -> None:
     assert harness["is_by_id"](select) == is_by_id(select)
     assert harness["names"](select, check) == names(select, check)
 
@@ -124,18 +124,18 @@ FILES = {
     "select",
     ["test_a.py::test_one", "test_a.py::test_one[x]", "*::test_in", "test_a.py::TestC", "words"],
 )
-def test_what_may_match_is_not_refused(select: str) -> None:
+def test_filter_that_may_match_is_accepted(select: str) -> None:
     validate_match(select, FILES)
 
 
-def test_an_id_that_no_check_has_is_refused_with_what_was_meant() -> None:
+def test_unknown_id_is_refused_with_a_suggestion() -> None:
     with pytest.raises(UsageError, match=r'did you mean "test_a\.py::test_one"') as caught:
         validate_match("test_a.py::test_onee", FILES)
     assert caught.value.exit_code is ExitCode.USAGE
 
 
 @pytest.mark.parametrize("text", [b"from x import *\n", b"exec('')\nfor a in b: pass\n", b"def ("])
-def test_where_more_checks_may_be_than_are_seen_nothing_is_refused(text: bytes) -> None:
+def test_nothing_is_refused_if_there_may_be_hidden_checks(text: bytes) -> None:
     validate_match("test_a.py::test_other", {**FILES, "test_b.py": text})
 
 
@@ -165,7 +165,7 @@ HELPER = "def test_imported(): ...\nclass TestBase:\n    def test_base(self): ..
 
 
 @pytest.mark.parametrize("suite", SUITES)
-def test_no_id_that_pytest_collects_is_refused(tmp_path: Path, suite: str) -> None:
+def test_no_collected_id_is_refused(tmp_path: Path, suite: str) -> None:
     files = {"test_it.py": SUITES[suite], "helper.py": HELPER}
     for name, text in files.items():
         (tmp_path / name).write_text(text)
@@ -185,6 +185,6 @@ def test_only_checks_are_suggested() -> None:
     assert "conftest" not in str(caught.value)
 
 
-def test_a_conftest_may_collect_what_is_not_seen() -> None:
+def test_nothing_is_refused_if_conftest_has_hooks() -> None:
     conftest = b"def pytest_collect_file(parent, file_path): ...\n"
     validate_match("test_y.yaml::one", {"conftest.py": conftest, "test_y.yaml": b"one: 1\n"})

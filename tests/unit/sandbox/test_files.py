@@ -47,7 +47,7 @@ def checks(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_container_gets_its_cell_the_harness_and_the_checks(checks: Path) -> None:
+def test_container_gets_its_cell_harness_and_checks(checks: Path) -> None:
     cell = {"cell": "py3.12-numpy2-cpu", "nonce": "00", "lock": {"numpy": "2.5.5"}}
     archive = pack(cell, read_sources(checks))
     assert json.loads(content(archive, "cell.json")) == cell
@@ -72,9 +72,7 @@ def test_a_container_gets_its_cell_the_harness_and_the_checks(checks: Path) -> N
         *((name, "") for name in ("transformers", "my-tests", "tests.old", "suite")),
     ],
 )
-def test_checks_have_the_name_of_their_folder_where_that_is_usual(
-    tmp_path: Path, name: str, package: str
-) -> None:
+def test_usual_folder_name_is_the_package(tmp_path: Path, name: str, package: str) -> None:
     folder = tmp_path / name
     folder.mkdir()
     (folder / "test_a.py").write_text("")
@@ -84,11 +82,11 @@ def test_checks_have_the_name_of_their_folder_where_that_is_usual(
     assert place in members(pack({}, sources))
 
 
-def test_the_builtin_checks_have_no_package() -> None:
+def test_builtin_checks_have_no_package() -> None:
     assert read_sources(data_folder("checks")).package == ""
 
 
-def test_a_container_can_write_its_results_and_nothing_else(checks: Path) -> None:
+def test_container_can_write_only_its_results(checks: Path) -> None:
     for name, member in members(pack({}, read_sources(checks))).items():
         if name == "results":
             assert (member.uid, member.gid, member.mode) == (65532, 65532, 0o755)
@@ -99,11 +97,11 @@ def test_a_container_can_write_its_results_and_nothing_else(checks: Path) -> Non
             assert member.isdir() or member.isreg()
 
 
-def test_one_cell_is_packed_the_same_each_time(checks: Path) -> None:
+def test_archive_is_reproducible(checks: Path) -> None:
     assert pack({"a": 1}, read_sources(checks)) == pack({"a": 1}, read_sources(checks))
 
 
-def test_what_is_changed_after_the_reading_changes_nothing(checks: Path) -> None:
+def test_changes_after_reading_have_no_effect(checks: Path) -> None:
     sources = read_sources(checks)
     before = pack({}, sources)
     (checks / "test_a.py").write_text("# changed\n")
@@ -135,9 +133,7 @@ def test_builtin_checks_come_with_their_helpers() -> None:
     assert {"test_import.py", "support/__init__.py", "support/probe_inside.py"} <= set(files)
 
 
-def test_a_check_that_can_not_be_read_is_told(
-    checks: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreadable_check_is_reported(checks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: Path) -> bytes:
         raise PermissionError(13, "Permission denied")
 
@@ -183,16 +179,16 @@ FOLDER = a_file("results", b"", type=tarfile.DIRTYPE)
         tar(FOLDER, a_file("/etc/passwd"), a_file()),
     ],
 )
-def test_the_result_file_is_taken_out(archive: bytes) -> None:
+def test_result_file_is_extracted(archive: bytes) -> None:
     assert unpack_results(archive, LIMIT) == LINES
 
 
-def test_an_empty_result_file_is_one() -> None:
+def test_empty_result_file_is_extracted() -> None:
     assert unpack_results(tar(a_file(data=b"")), LIMIT) == b""
 
 
 @pytest.mark.parametrize(("size", "taken"), [(LIMIT, True), (LIMIT + 1, False)])
-def test_a_result_file_may_be_just_so_large(size: int, *, taken: bool) -> None:
+def test_result_file_has_a_maximum_size(size: int, *, taken: bool) -> None:
     data = b"x" * size
     assert unpack_results(tar(FOLDER, a_file(data=data)), LIMIT) == (data if taken else None)
 
@@ -222,7 +218,7 @@ NOT_TAKEN = {
 
 
 @pytest.mark.parametrize("archive", NOT_TAKEN.values(), ids=NOT_TAKEN)
-def test_what_is_no_single_plain_file_of_that_name_is_none(archive: bytes | None) -> None:
+def test_anything_but_a_single_regular_file_is_ignored(archive: bytes | None) -> None:
     assert unpack_results(archive, LIMIT) is None
 
 
@@ -232,9 +228,7 @@ def damaged(position: int, byte: int) -> Callable[[bytes], bytes]:
 
 @QUICK
 @given(st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size=8), st.integers(0))
-def test_whatever_the_archive_nothing_is_raised(
-    changes: list[tuple[int, int]], length: int
-) -> None:
+def test_no_archive_raises_an_exception(changes: list[tuple[int, int]], length: int) -> None:
     raw = WHOLE
     for position, byte in changes:
         raw = damaged(position, byte)(raw)
@@ -256,7 +250,7 @@ def test_links_are_followed(checks: Path, tmp_path: Path) -> None:
     assert content(pack({}, read_sources(checks)), "checks/checks/test_linked.py") == b"# far\n"
 
 
-def test_what_is_linked_decides_the_digest(checks: Path, tmp_path: Path) -> None:
+def test_digest_covers_linked_files(checks: Path, tmp_path: Path) -> None:
     (tmp_path / "suite").mkdir()
     (checks / "suite").symlink_to("../suite")
     before = read_sources(checks).digest
@@ -264,13 +258,13 @@ def test_what_is_linked_decides_the_digest(checks: Path, tmp_path: Path) -> None
     assert read_sources(checks).digest != before
 
 
-def test_a_link_to_a_folder_above_it_is_refused_by_name(checks: Path) -> None:
+def test_link_to_a_parent_folder_is_refused(checks: Path) -> None:
     (checks / "deep/loop").symlink_to("..")
     with pytest.raises(UsageError, match=r"leads to a folder above it .*loop"):
         read_sources(checks)
 
 
-def test_two_links_that_lead_to_each_other_are_refused(checks: Path) -> None:
+def test_circular_links_are_refused(checks: Path) -> None:
     for one, other in (("a", "b"), ("b", "a")):
         (checks / one).mkdir()
         (checks / one / "link").symlink_to(f"../{other}")
@@ -278,26 +272,26 @@ def test_two_links_that_lead_to_each_other_are_refused(checks: Path) -> None:
         read_sources(checks)
 
 
-def test_a_folder_that_is_linked_twice_is_there_twice(checks: Path) -> None:
+def test_folder_linked_twice_is_copied_twice(checks: Path) -> None:
     for name in ("one", "two"):
         (checks / name).symlink_to("deep")
     found = members(pack({}, read_sources(checks)))
     assert {"checks/checks/one/test_b.py", "checks/checks/two/test_b.py"} <= set(found)
 
 
-def test_a_link_that_leads_nowhere_is_refused_by_name(checks: Path) -> None:
+def test_dangling_link_is_refused(checks: Path) -> None:
     (checks / "test_gone.py").symlink_to("nothing.py")
     with pytest.raises(UsageError, match=r"leads nowhere .*test_gone\.py"):
         read_sources(checks)
 
 
-def test_a_name_that_is_no_text_is_refused_by_name(checks: Path) -> None:
+def test_name_that_is_not_utf8_is_refused(checks: Path) -> None:
     (checks / os.fsdecode(b"test_\xff.py")).touch()
     with pytest.raises(UsageError, match=r"name is not UTF-8 .*test_\\xff\.py"):
         read_sources(checks)
 
 
-def test_what_is_no_file_is_refused_by_name(checks: Path) -> None:
+def test_special_file_is_refused(checks: Path) -> None:
     os.mkfifo(checks / "pipe")
     with pytest.raises(UsageError, match=r"neither a file nor a folder .*pipe"):
         read_sources(checks)

@@ -142,7 +142,8 @@ class CheckPlugin:
                 msg = f"metric {name} is {number}"
                 raise ValueError(msg)
             if name == "seconds" or len(name) > NAME_CHARACTERS or len(metrics) >= METRICS:
-                msg = f"metric {name[:NAME_CHARACTERS]}: a name that is taken or too long, or full"
+                limits = f"{METRICS} metrics, {NAME_CHARACTERS} characters, not named seconds"
+                msg = f"metric {name[:NAME_CHARACTERS]}: not recorded; the limits are {limits}"
                 raise ValueError(msg)
             metrics[name] = number
 

@@ -89,9 +89,9 @@ class Begin(Line):
 
 
 def _reported(outcome: CheckOutcome) -> CheckOutcome:
-    """Refuse an outcome that only the host assigns."""
+    """Return an outcome; raise ValueError if only the host assigns it."""
     if outcome not in REPORTABLE:
-        msg = f"{outcome} is not for a container to report"
+        msg = f"a container cannot report {outcome}"
         raise ValueError(msg)
     return outcome
 
@@ -210,7 +210,7 @@ class ResultFile:
         if first is None or line.id in self.reruns:
             _refuse("a check was rerun that never ended or has already been rerun")
         if first.outcome not in FAILING:
-            _refuse("a check that did not fail is run again")
+            _refuse("a check was rerun that did not fail")
         self.reruns[line.id] = line
 
     def _close(self, line: Footer) -> None:

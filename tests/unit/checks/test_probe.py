@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "checks"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "checks"))
 
 from support import channel, decoys, probe
 from support.observation import Ended

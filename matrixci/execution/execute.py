@@ -19,7 +19,7 @@ from matrixci.execution.run_context import RunContext
 from matrixci.execution.settings import Settings, resolver_for
 from matrixci.execution.used_images import UsedImages
 from matrixci.execution.work_dir_use import WorkDirUse, in_use
-from matrixci.locks.providers import KeptLocks
+from matrixci.locks.providers import StoredLocks
 from matrixci.locks.resolver import Resolver
 from matrixci.locks.unknown_requirements import reject_unknown
 from matrixci.matrix.selection import SelectedCells
@@ -102,7 +102,7 @@ async def resume(resumption: Resumption, listener: Listener) -> JudgedRun:
         folder.write_run(resumption.run)
         store_checks(folder.path, resumption.settings.sources)
         folder.point_latest()
-        locks = KeptLocks(
+        locks = StoredLocks(
             resumption.locks, resolver_for(resumption.settings, engine.facts.architecture)
         )
         context = RunContext(

@@ -17,8 +17,8 @@ from matrixci.images.base_images import BaseImages
 from matrixci.images.build_services import BuildServices
 from matrixci.images.cell_images import CellImages
 from matrixci.locks.lock import Lock
-from matrixci.locks.own_wheels import kept_wheels, wheels_in
-from matrixci.locks.subject import kept_wheel
+from matrixci.locks.own_wheels import stored_wheels, wheels_in
+from matrixci.locks.subject import subject_wheel
 from matrixci.model import CellOutcome, CellResult, LockRecord, Run, Setup
 from matrixci.outcomes import cell_outcome
 from matrixci.runs.folder import StoredRun
@@ -289,8 +289,8 @@ def _wheels(run: Run, lock: Lock, work_dir: Path) -> dict[str, Path]:
         NotReproducibleError: one is missing, or has changed.
     """
     try:
-        subject = kept_wheel(run.subject, work_dir)
-        own = kept_wheels(wheels_in(lock, run.own_wheels), work_dir)
+        subject = subject_wheel(run.subject, work_dir)
+        own = stored_wheels(wheels_in(lock, run.own_wheels), work_dir)
     except SubjectError as error:
         msg = f"The image is missing, and so is the wheel that it was built from: {error}"
         raise NotReproducibleError(msg) from error

@@ -8,8 +8,8 @@ from typing import Final
 from matrixci.errors import RunFilesError, SubjectError, UsageError
 from matrixci.execution.settings import ExecutionOptions, Settings
 from matrixci.locks.lock import Lock
-from matrixci.locks.own_wheels import KeptWheel, kept_wheels
-from matrixci.locks.subject import ResolvedSubject, kept_wheel
+from matrixci.locks.own_wheels import StoredWheel, stored_wheels
+from matrixci.locks.subject import ResolvedSubject, subject_wheel
 from matrixci.matrix.definition import Matrix
 from matrixci.matrix.digest import matrix_digest
 from matrixci.model import Cell, Run
@@ -112,18 +112,18 @@ def prepare_resumption(
     )
 
 
-def _wheels(run: Run, work_dir: Path) -> tuple[Path | None, tuple[KeptWheel, ...], list[str]]:
+def _wheels(run: Run, work_dir: Path) -> tuple[Path | None, tuple[StoredWheel, ...], list[str]]:
     """Return the subject's wheel, the other built wheels, and problems with them."""
     wheel: Path | None = None
-    own_wheels: tuple[KeptWheel, ...] = ()
+    own_wheels: tuple[StoredWheel, ...] = ()
     problems = []
     try:
-        wheel = kept_wheel(run.subject, work_dir)
+        wheel = subject_wheel(run.subject, work_dir)
     except SubjectError as error:
         gone = str(error).partition("\n")[0]
         problems.append(f"the subject's wheel is missing or has changed: {gone}")
     try:
-        own_wheels = kept_wheels(run.own_wheels, work_dir)
+        own_wheels = stored_wheels(run.own_wheels, work_dir)
     except SubjectError as error:
         problems.append(str(error).partition("\n")[0])
     return wheel, own_wheels, problems

@@ -9,7 +9,7 @@ from pathlib import Path
 from matrixci.errors import RunFilesError
 from matrixci.execution.run_setup import resolver_of, setup_of
 from matrixci.images.build_cache import BuildCache
-from matrixci.locks.own_wheels import KeptWheel
+from matrixci.locks.own_wheels import StoredWheel
 from matrixci.locks.resolver import Resolver
 from matrixci.locks.subject import ResolvedSubject
 from matrixci.matrix.definition import Matrix
@@ -50,7 +50,7 @@ class Settings:
     as_of: date | None = None
     checks_chosen: bool = True
     """Whether the matrix or the command names the checks; if not, they are the built-in ones."""
-    own_wheels: tuple[KeptWheel, ...] = ()
+    own_wheels: tuple[StoredWheel, ...] = ()
     """Wheels built for requirements with a URL, except the subject's."""
     options: ExecutionOptions = field(default_factory=ExecutionOptions)
 

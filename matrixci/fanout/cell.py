@@ -13,8 +13,8 @@ from matrixci.execution.run_context import RunContext
 from matrixci.execution.settings import ExecutionOptions, Settings
 from matrixci.fanout.locks import PlannedLocks
 from matrixci.fanout.plan import Plan
-from matrixci.locks.own_wheels import kept_wheels
-from matrixci.locks.subject import ResolvedSubject, kept_wheel
+from matrixci.locks.own_wheels import stored_wheels
+from matrixci.locks.subject import ResolvedSubject, subject_wheel
 from matrixci.model import Cell, CellOutcome, Reason, Run, now
 from matrixci.runs.folder import RunFolder
 from matrixci.runs.stored_checks import store_checks
@@ -100,11 +100,11 @@ def cell_settings(
         UsageError: the checks are not those of the plan, or a wheel is missing.
     """
     try:
-        wheel = kept_wheel(plan.run.subject, work_dir, plan_folder)
+        wheel = subject_wheel(plan.run.subject, work_dir, plan_folder)
     except SubjectError as error:
         msg = f"The subject of the plan is missing: {error}"
         raise UsageError(msg) from error
-    own_wheels = kept_wheels(plan.run.own_wheels, work_dir, plan_folder)
+    own_wheels = stored_wheels(plan.run.own_wheels, work_dir, plan_folder)
     setup = plan.run.setup
     settings = Settings(
         matrix=plan.matrix,

@@ -15,7 +15,7 @@ from pydantic import Field, field_serializer, model_validator
 
 from matrixci.errors import ResolverError, RunFilesError, UsageError
 from matrixci.locks.lock import Lock, Unsatisfiable, parse_lock
-from matrixci.locks.own_wheels import KeptWheel, place_of, with_wheels_of
+from matrixci.locks.own_wheels import StoredWheel, wheel_path, with_wheels_of
 from matrixci.matrix.definition import Matrix
 from matrixci.model import SCHEMA_VERSION, Cell, Frozen, Run
 from matrixci.runs.documents import read_json_document
@@ -171,7 +171,7 @@ def write_wheel(wheel: Path | None, plan: Path) -> None:
         raise RunFilesError(msg) from error
 
 
-def write_own_wheels(wheels: Iterable[KeptWheel], plan: Path) -> None:
+def write_own_wheels(wheels: Iterable[StoredWheel], plan: Path) -> None:
     """Copy wheels of requirements with a URL into the folder of the plan, where a cell looks.
 
     Raises:
@@ -179,7 +179,7 @@ def write_own_wheels(wheels: Iterable[KeptWheel], plan: Path) -> None:
     """
     try:
         for each in wheels:
-            place = plan.parent / place_of(each.wheel)
+            place = plan.parent / wheel_path(each.wheel)
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(each.path, place)
     except OSError as error:

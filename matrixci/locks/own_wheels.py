@@ -1,6 +1,6 @@
-"""Own wheels, which matrixci itself built or fetched: their locks and their storage.
+"""Own wheels, built or downloaded by matrixci: the locks that install them and their storage.
 
-The subject may be an own wheel, and each requirement with a URL (`name @ git+https://...`) is one.
+The subject can be an own wheel. Each requirement with a URL (`name @ git+https://...`) is one.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,7 +23,7 @@ WHEELS: Final = "wheels"
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeptWheel:
+class StoredWheel:
     """An own wheel and its file."""
 
     wheel: OwnWheel
@@ -134,7 +134,9 @@ def wheels_in(lock: Lock, wheels: Iterable[OwnWheel]) -> tuple[OwnWheel, ...]:
     return tuple(wheel for wheel in wheels if f"sha256:{wheel.digest}" in hashes)
 
 
-def kept_wheels(wheels: Iterable[OwnWheel], work_dir: Path, *more: Path) -> tuple[KeptWheel, ...]:
+def stored_wheels(
+    wheels: Iterable[OwnWheel], work_dir: Path, *more: Path
+) -> tuple[StoredWheel, ...]:
     """Return the own wheels of a run with their files.
 
     Args:
@@ -147,15 +149,15 @@ def kept_wheels(wheels: Iterable[OwnWheel], work_dir: Path, *more: Path) -> tupl
     """
     found = []
     for wheel in wheels:
-        places = [folder / place_of(wheel) for folder in (*more, work_dir)]
+        places = [folder / wheel_path(wheel) for folder in (*more, work_dir)]
         path = find_wheel(
             f"the wheel of {wheel.spec} is missing: {wheel.wheel}", wheel.digest, places
         )
-        found.append(KeptWheel(wheel=wheel, path=path))
+        found.append(StoredWheel(wheel=wheel, path=path))
     return tuple(found)
 
 
-def place_of(wheel: OwnWheel) -> Path:
+def wheel_path(wheel: OwnWheel) -> Path:
     """Return the path of a wheel within the work directory, or next to a plan.
 
     The digest is part of it because wheels of two commits may have the same name.

@@ -42,7 +42,7 @@ class LockProvider(Protocol):
         """Cancel all running resolutions."""
 
 
-class KeptLocks:
+class StoredLocks:
     """Provide the stored locks of an earlier run, and ask another provider for the rest."""
 
     def __init__(self, kept: Mapping[str, Lock], others: LockProvider) -> None:

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from matrixci.errors import SubjectError
-from matrixci.locks.own_wheels import KeptWheel
+from matrixci.locks.own_wheels import StoredWheel
 from matrixci.locks.wheel_build import (
     BuiltWheel,
     WheelSource,
@@ -53,7 +53,7 @@ def _shown(cell: Cell) -> Cell:
     return cell.model_copy(update={"requires": tuple(map(redact, cell.requires))})
 
 
-async def make_wheels(cells: Sequence[Cell], folder: Path, say: Say) -> tuple[KeptWheel, ...]:
+async def make_wheels(cells: Sequence[Cell], folder: Path, say: Say) -> tuple[StoredWheel, ...]:
     """Build or download a wheel for each requirement with a URL.
 
     Args:
@@ -138,7 +138,7 @@ def _local_path(requirement: _UrlRequirement) -> Path | None:
     return path
 
 
-def _kept(requirement: _UrlRequirement, built: BuiltWheel) -> KeptWheel:
+def _kept(requirement: _UrlRequirement, built: BuiltWheel) -> StoredWheel:
     name = canonicalize_name(requirement.parsed.name)
     _reject_unfit(requirement, name, built.path.name)
     extras = f"[{','.join(sorted(requirement.parsed.extras))}]" if requirement.parsed.extras else ""
@@ -153,7 +153,7 @@ def _kept(requirement: _UrlRequirement, built: BuiltWheel) -> KeptWheel:
         digest=built.digest,
         commit=built.commit,
     )
-    return KeptWheel(wheel=wheel, path=built.path)
+    return StoredWheel(wheel=wheel, path=built.path)
 
 
 def _origin(url: str, commit: str | None) -> str:

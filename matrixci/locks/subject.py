@@ -64,7 +64,7 @@ async def resolve_subject(spec: str, folder: Path) -> ResolvedSubject:
             assert_never(never)
 
 
-def kept_wheel(subject: Subject, work_dir: Path, *more: Path) -> Path | None:
+def subject_wheel(subject: Subject, work_dir: Path, *more: Path) -> Path | None:
     """Return the wheel of a run's subject, or None if the subject is not an own wheel.
 
     Args:

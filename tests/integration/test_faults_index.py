@@ -59,7 +59,7 @@ def test_an_index_that_fails_during_a_build_is_an_index_error(
     assert ran.outcomes == {"open": PASSED, "closed": INDEX}
     assert ran.exit_code == 3
     message = ran.cells["closed"].message
-    assert "lost in the middle of a build" in message
+    assert "The package index failed during a build" in message
     assert index.password not in message
 
 

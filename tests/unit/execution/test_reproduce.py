@@ -43,7 +43,7 @@ from matrixci.images.buildx import BuildError
 from matrixci.images.cell_images import BuiltImage, CellImages
 from matrixci.images.image_settings import ImageRequest, ImageSettings
 from matrixci.locks.lock import Lock, Pin
-from matrixci.locks.own_wheels import place_of
+from matrixci.locks.own_wheels import wheel_path
 from matrixci.model import (
     Cell,
     CellLimits,
@@ -525,7 +525,7 @@ def test_the_wheels_of_requirements_are_found(
     tmp_path: Path, builds: Builds, *, gone: bool
 ) -> None:
     own = an_own_wheel("pytest", digest=hashlib.sha256(b"wheel").hexdigest())
-    kept = tmp_path / "home" / place_of(own)
+    kept = tmp_path / "home" / wheel_path(own)
     kept.parent.mkdir(parents=True)
     kept.write_bytes(b"other" if gone else b"wheel")
     of_another_cell = an_own_wheel("pytest", spec="pytest @ file:///p.whl")

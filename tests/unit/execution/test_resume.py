@@ -37,7 +37,7 @@ from matrixci.execution.run_context import RunContext
 from matrixci.execution.run_setup import setup_of
 from matrixci.execution.settings import ExecutionOptions
 from matrixci.locks.lock import Lock, parse_lock
-from matrixci.locks.own_wheels import KeptWheel, place_of
+from matrixci.locks.own_wheels import StoredWheel, wheel_path
 from matrixci.locks.providers import LockProvider
 from matrixci.matrix.definition import Matrix
 from matrixci.matrix.digest import matrix_digest
@@ -256,7 +256,7 @@ def test_the_subjects_wheel_must_be_the_same(place: Place, *, gone: bool) -> Non
 def test_the_wheels_of_requirements_must_be_the_same(place: Place, *, gone: bool) -> None:
     wheel = write_wheel(place.folder, "tool-2.0")
     own = an_own_wheel(digest=digest_of_file(wheel))
-    kept = place.work_dir / place_of(own)
+    kept = place.work_dir / wheel_path(own)
     kept.parent.mkdir(parents=True)
     wheel.rename(kept)
     place.write(CellOutcome.PASSED, None, own_wheels=[own])
@@ -269,7 +269,7 @@ def test_the_wheels_of_requirements_must_be_the_same(place: Place, *, gone: bool
             resumption(place, stored, matrix)
     else:
         what = resumption(place, stored, matrix)
-        assert what.settings.own_wheels == (KeptWheel(wheel=own, path=kept),)
+        assert what.settings.own_wheels == (StoredWheel(wheel=own, path=kept),)
         assert what.settings.wheels == {own.digest: kept}
 
 

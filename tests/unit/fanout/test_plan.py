@@ -26,7 +26,7 @@ from matrixci.fanout.plan import (
 from matrixci.fanout.plan import write_wheel as lay_wheel
 from matrixci.github.job_outputs import append, outputs
 from matrixci.locks.lock import Lock, Unsatisfiable
-from matrixci.locks.own_wheels import KeptWheel, with_own_wheels
+from matrixci.locks.own_wheels import StoredWheel, with_own_wheels
 from matrixci.matrix.digest import matrix_digest
 from matrixci.matrix.loader import load_matrix
 from matrixci.model import Subject
@@ -215,7 +215,7 @@ def test_wheels_of_one_name_lie_beside_the_plan(tmp_path: Path, checks: Path) ->
         (tmp_path / folder).mkdir()
         wheel = write_wheel(tmp_path / folder, "tool-2.0", [folder])
         own = an_own_wheel(spec=folder, digest=digest_of_file(wheel))
-        kept.append(KeptWheel(wheel=own, path=wheel))
+        kept.append(StoredWheel(wheel=own, path=wheel))
     setup = setup_of(MATRIX, read_sources(checks), None)
     plan = a_plan(own_wheels=[each.wheel for each in kept], setup=setup)
     there = tmp_path / "plan"

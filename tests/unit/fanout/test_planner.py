@@ -14,7 +14,7 @@ from tiny_index import serving
 from matrixci.errors import ExitCode
 from matrixci.fanout.plan import Plan, read_plan
 from matrixci.locks.lock import Lock, Unsatisfiable
-from matrixci.locks.own_wheels import place_of
+from matrixci.locks.own_wheels import wheel_path
 
 PLAN = ".matrixci/plan/plan.json"
 MATRIX = """\
@@ -290,7 +290,9 @@ def test_a_requirement_from_a_repository_is_locked_at_its_commit(
     (own,) = first.run.own_wheels
     assert (own.name, own.spec, own.commit) == ("tool", spec, commit)
     assert own.origin == f"git+{project.as_uri()}@{commit}"
-    assert digest_of_file((tmp_path / PLAN).parent / place_of(own)) == own.digest  # beside the plan
+    assert (
+        digest_of_file((tmp_path / PLAN).parent / wheel_path(own)) == own.digest
+    )  # next to the plan
     lock = first.answer("py3.13-cpu")
     assert isinstance(lock, Lock)
     (pin,) = (pin for pin in lock.pins if pin.name == "tool")

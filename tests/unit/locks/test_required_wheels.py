@@ -11,7 +11,7 @@ from source_project import a_project, commit_all
 from tiny_index import serving
 
 from matrixci.errors import ExitCode, SubjectError
-from matrixci.locks.own_wheels import KeptWheel
+from matrixci.locks.own_wheels import StoredWheel
 from matrixci.locks.required_wheels import make_wheels, without_credentials
 from matrixci.locks.wheel_fit import wheel_fits
 from matrixci.matrix.selection import SelectedCells
@@ -19,7 +19,7 @@ from matrixci.matrix.selection import SelectedCells
 
 def make(
     folder: Path, *requires: str, pythons: tuple[str, ...] = ("3.12",)
-) -> tuple[KeptWheel, ...]:
+) -> tuple[StoredWheel, ...]:
     cells = [a_cell(python, requires=requires) for python in pythons]
     return asyncio.run(make_wheels(cells, folder, lambda _: None))
 

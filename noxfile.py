@@ -134,6 +134,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
+    session.run("codespell")
     session.run("lint-imports")
     session.run("deptry", ".")
     session.run("shellcheck", *map(str, sorted(Path("docker").glob("*.sh"))), ".ci/run")

@@ -1,3 +1,4 @@
+import ast
 import re
 import subprocess
 import sys
@@ -41,3 +42,16 @@ def test_unit_tests_have_a_session_for_each_supported_python(sessions: dict[str,
     on_a_python = {name for name in sessions if name.startswith("unit-")}
     assert on_a_python == {"unit-3.11", "unit-3.12", "unit-3.13", "unit-3.14"}
     assert {"unit", "integration", "tests"} <= sessions.keys()
+
+
+def test_every_folder_with_tests_is_run() -> None:
+    constants = {
+        target.id: ast.literal_eval(node.value)
+        for node in ast.parse((REPOSITORY / "noxfile.py").read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name) and target.id.endswith("_TESTS")
+    }
+    listed = {path for paths in constants.values() for path in paths}
+    tests = (path.relative_to(REPOSITORY) for path in REPOSITORY.glob("tests/*/**/test_*.py"))
+    assert listed == {f"tests/{path.parts[1]}" for path in tests}

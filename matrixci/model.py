@@ -37,11 +37,11 @@ class Frozen(BaseModel):
 
 
 Share = Callable[[dict[str, str]], dict[str, str]]
-"""Returns the mapping that stands for all equal ones; given as the context of a validation."""
+"""Function that returns one shared mapping for all equal ones; passed as validation context."""
 
 
 def _shared(mapping: dict[str, str], info: ValidationInfo) -> dict[str, str]:
-    """Return the one mapping that many cells have: thousands of them come to gigabytes."""
+    """Return the shared copy of a mapping, because thousands of equal ones need gigabytes."""
     share: Share | None = info.context
     return mapping if share is None else share(mapping)
 
@@ -55,7 +55,7 @@ Versions = Annotated[dict[str, str], AfterValidator(_shared)]
 
 
 class CheckOutcome(StrEnum):
-    """What a check came to; the words of the reports."""
+    """Outcome of a check, as named in the reports."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -69,7 +69,7 @@ class CheckOutcome(StrEnum):
 
 
 class CellOutcome(StrEnum):
-    """What a cell came to; the words of the reports."""
+    """Outcome of a cell, as named in the reports."""
 
     PASSED = "passed"
     PARTIAL = "partial"
@@ -82,7 +82,7 @@ class CellOutcome(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a cell came to its outcome, where the outcome alone doesn't tell."""
+    """Reason for the outcome of a cell, if the outcome alone does not explain it."""
 
     CHECKS = "checks"
     OOM = "oom"
@@ -111,7 +111,7 @@ class Need(StrEnum):
 
 
 class Severity(StrEnum):
-    """Whether a failing check stands against its cell."""
+    """Whether a failing check makes its cell fail."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -152,7 +152,7 @@ class Cell(Frozen):
     id: str
     axes: dict[str, str] = Field(description="axis name to value name, in the matrix's order")
     python: str = Field(description="X.Y")
-    requires: tuple[str, ...] = Field(description="requirements beside the subject's, PEP 508")
+    requires: tuple[str, ...] = Field(description="requirements besides the subject, PEP 508")
     environment: dict[str, str] = Field(description="set in the cell's container")
     torch_backend: str | None = Field(description="as uv's --torch-backend; None: default index")
     base: str | None = Field(description="base image of the interpreter; None: the matrix's")
@@ -177,7 +177,7 @@ class Subject(Frozen):
 
 
 class OwnWheel(Frozen):
-    """A wheel that was built or fetched for a requirement with a URL, beside the subject's."""
+    """A wheel built or fetched for a requirement with a URL, other than the subject."""
 
     name: str = Field(description="normalised distribution name")
     spec: str = Field(description="the requirement as the cells have it, credentials taken out")
@@ -195,7 +195,7 @@ class OwnWheel(Frozen):
 
 
 class LockRecord(Frozen):
-    """The exact requirements of a cell; the file beside the run holds them with hashes."""
+    """The exact requirements of a cell; the lock file of the run has them with hashes."""
 
     digest: str = Field(description="SHA-256 of backend and requirement lines, in hex")
     file: str = Field(description="path within the run's folder")
@@ -205,7 +205,7 @@ class LockRecord(Frozen):
 
 
 class BaseOrigin(StrEnum):
-    """How a base image came to be."""
+    """Origin of a base image."""
 
     REGISTRY = "registry"
     ASSEMBLED = "assembled"
@@ -219,7 +219,7 @@ class ImageRecord(Frozen):
     base: str = Field(description="name of the interpreter's base image")
     base_digest: str
     base_origin: BaseOrigin
-    reused: bool = Field(description="it stood before this run")
+    reused: bool = Field(description="whether it existed before this run")
     pulled: str | None = Field(
         default=None, description="the name under which a registry had it; None: not from there"
     )
@@ -233,7 +233,7 @@ class Attestation(Frozen):
     machine: str
     distributions: Versions = Field(description="normalised name to version")
     modules: dict[str, str | None] = Field(
-        description="module to its __version__ as imported, None where the import failed"
+        description="module to its __version__ as imported, None if the import failed"
     )
     torch_cuda: str | None = Field(description="CUDA version that torch was built for")
     gpus: int = Field(description="devices that torch can use")
@@ -241,7 +241,7 @@ class Attestation(Frozen):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
-    """What one check came to in one cell, before and after judgement."""
+    """Result of one check in one cell, before and after the verdict."""
 
     # No BaseModel: a run may have hundreds of thousands of these, and a tenth of the memory does.
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -253,7 +253,7 @@ class CheckResult:
     need: Annotated[Need | None, Field(description="what a skipped check lacked")] = None
     reference: str | None = None
     severity: Annotated[
-        Severity, Field(description="a failing check of severity warning is told, no more")
+        Severity, Field(description="a failing check of severity warning is only reported")
     ] = Severity.ERROR
     message: Annotated[str, Field(description="the evidence in one paragraph")] = ""
     detail: Annotated[str, Field(description="traceback and captured output, bounded")] = ""
@@ -266,14 +266,14 @@ class CheckResult:
 
     @property
     def seconds(self) -> float | None:
-        """How long the check took, None where that isn't known."""
+        """Duration of the check, or None if unknown."""
         if self.began is None or self.ended is None:
             return None
         return max(0.0, (self.ended - self.began).total_seconds())
 
 
 class CellResult(Frozen):
-    """What one cell came to: one JSON file, written as the cell ends."""
+    """Result of one cell: a JSON file, written when the cell ends."""
 
     schema_version: int = Field(default=SCHEMA_VERSION, strict=True)
     run: str
@@ -318,7 +318,7 @@ class KnownIssue(Frozen):
 
 
 class Enforcement(StrEnum):
-    """Whether a gate that isn't met stands against the release."""
+    """Whether a failed gate blocks the release."""
 
     ADVISORY = "advisory"
     REQUIRED = "required"
@@ -354,7 +354,7 @@ class EngineFacts(Frozen):
     cpus: int
     memory: int = Field(description="bytes")
     storage: str
-    gpu: str | None = Field(description="how a GPU is attached, None where there is none")
+    gpu: str | None = Field(description="how a GPU is attached, None without a GPU")
     unenforced: tuple[str, ...] = Field(
         default=(), description="limits of a container that the engine cannot enforce"
     )
@@ -387,9 +387,9 @@ class Setup(Frozen):
     limits: CellLimits
     environment: dict[str, str] = Field(description="set in every container, under the cell's own")
     system: str = Field(description="base image of the operating system")
-    python: str = Field(description="base image of the interpreter; {python} stands for X.Y")
+    python: str = Field(description="base image of the interpreter; {python} is replaced by X.Y")
     precompile: tuple[str, ...] = Field(description="statements run once while an image is built")
-    base_origin: BaseOrigin | None = Field(description="how bases had to come to be; None: either")
+    base_origin: BaseOrigin | None = Field(description="required origin of base images; None: any")
     checks: str | None = Field(description="folder of checks, as the command named it")
     checks_digest: str = Field(description="SHA-256 of the checks and of what runs them, in hex")
 
@@ -409,10 +409,11 @@ class Run(Frozen):
     )
     subject: Subject
     companions: tuple[str, ...] = Field(
-        default=(), description="normalised names of what the matrix requires beside the subject"
+        default=(),
+        description="normalised names of the matrix requirements besides the subject",
     )
     own_wheels: tuple[OwnWheel, ...] = Field(
-        default=(), description="wheels made for requirements with a URL, beside the subject's"
+        default=(), description="wheels made for requirements with a URL, other than the subject"
     )
     as_of: date | None
     matrix_digest: str

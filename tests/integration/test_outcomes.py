@@ -137,7 +137,7 @@ def test_container_whose_supervisor_is_killed_fails(toy: Toy) -> None:
     assert ran.outcomes == {"kills": failed(Reason.EXIT_STATUS)}
     assert ran.exit_code == 1
     cell = ran.cells["kills"]
-    assert "exit status 137, during test_toy.py::test_doing" in cell.message
+    assert "exited with status 137, during test_toy.py::test_doing" in cell.message
     assert checks_of(cell) == {**around("missing"), "test_after": "missing"}
 
 

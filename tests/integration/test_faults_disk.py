@@ -62,7 +62,7 @@ def test_disk_that_fills_up_during_a_build_is_an_engine_error(
     assert ran.outcomes == {"full": ENGINE}
     assert ran.exit_code == 3
     message = ran.cells["full"].message
-    assert "disk of the container engine is full" in message
+    assert "The container engine's disk is full" in message
     assert "matrixci clean --all" in message
 
 

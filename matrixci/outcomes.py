@@ -34,7 +34,7 @@ class CheckTraits:
 
 
 def check_traits(outcome: CheckOutcome) -> CheckTraits:
-    """Return what is true of an outcome of a check."""
+    """Return the traits of an outcome of a check."""
     match outcome:
         case CheckOutcome.PASSED:
             return CheckTraits(passing=True, reportable=True)
@@ -72,7 +72,7 @@ class CellTraits:
 
 
 def cell_traits(outcome: CellOutcome) -> CellTraits:
-    """Return what is true of an outcome of a cell."""
+    """Return the traits of an outcome of a cell."""
     match outcome:
         case CellOutcome.PASSED | CellOutcome.PARTIAL:
             return CellTraits(green=True, from_checks=True)

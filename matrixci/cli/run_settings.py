@@ -19,7 +19,7 @@ from matrixci.locks.subject import resolve_subject
 from matrixci.locks.uv_settings import ignored_settings
 from matrixci.matrix.loader import load_matrix
 from matrixci.matrix.selection import SelectedCells, Selection, select_cells
-from matrixci.runs.folder import forget_run
+from matrixci.runs.folder import remove_run
 from matrixci.sandbox.check_filter import validate_filter, validate_match
 from matrixci.util.text import in_line, listed
 from matrixci.verdict.judge import selected_nothing
@@ -109,6 +109,6 @@ def refuse_empty_selection(judged: JudgedRun, folder: Path) -> None:
         UsageError: no check matched.
     """
     if selected_nothing(judged):
-        forget_run(folder)
+        remove_run(folder)
         msg = f"No check matches --check {judged.run.check_filter}; the run is not kept."
         raise UsageError(msg)

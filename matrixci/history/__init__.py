@@ -1,1 +1,1 @@
-"""Judged runs in; series and trends over past runs out."""
+"""In: judged runs. Out: series and trends over past runs, stored in one SQLite file."""

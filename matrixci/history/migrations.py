@@ -1,16 +1,16 @@
-"""The tables of the history, and how a file of an older version becomes one of this.
+"""The tables of the history, and the migration of older files.
 
-Each step brings a file from one version to the next; a new file goes through all of them, so none
-of them can rot. `PRAGMA user_version` says how many a file has had.
+Each step migrates a file from one version to the next. A new file goes through all steps, so every
+step is exercised. `PRAGMA user_version` is the number of steps that a file has had.
 """
 
 import sqlite3
 from typing import Final
 
-APPLICATION_ID: Final = 0x6D434948  # "mCIH": tells a history from another program's database
+APPLICATION_ID: Final = 0x6D434948  # "mCIH": marks a file as a history
 
-# Identifiers that repeat in every run stand in tables of names; the facts hold their numbers. That
-# these exist is not enforced (foreign_keys is off): it would double the time that adding takes.
+# Names that repeat in every run are stored once; the results refer to them by key. Foreign keys are
+# not enforced (foreign_keys is off), because that would double the time to add a run.
 _FIRST: Final = """
 CREATE TABLE runs (
     key INTEGER PRIMARY KEY,
@@ -67,8 +67,9 @@ CREATE TABLE figures (
 CREATE TABLE check_outcomes (key INTEGER PRIMARY KEY, word TEXT NOT NULL UNIQUE);
 """
 
-# A run as of a day belongs where that day is, not where it was made; and a run of some checks
-# must be told from one of all. The filters of version 1 aren't known: its runs count as whole.
+# A run as of a day is sorted by that day, not by the day on which it was made. A run with a check
+# filter must be distinguishable from a complete run; version 1 did not store the filter, so its
+# runs count as complete.
 _SECOND: Final = """
 ALTER TABLE runs ADD COLUMN moment TEXT NOT NULL DEFAULT '';
 ALTER TABLE runs ADD COLUMN check_filter TEXT;
@@ -78,7 +79,7 @@ UPDATE runs SET moment = CASE
 CREATE INDEX runs_in_order ON runs (moment, began, id);
 """
 
-# Check outcomes "known" and "fixed" and the word "figure" were renamed.
+# The check outcomes "known" and "fixed", the reason "needs" and the word "figure" were renamed.
 _THIRD: Final = """
 ALTER TABLE figures RENAME TO metrics;
 ALTER TABLE figure_names RENAME TO metric_names;
@@ -92,7 +93,7 @@ VERSION: Final = len(STEPS)
 
 
 def version_of(connection: sqlite3.Connection) -> int:
-    """Return the version of a file's tables; 0: it has none."""
+    """Return the version of the tables in a file, or 0 if it has none."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
@@ -104,18 +105,18 @@ def is_foreign(connection: sqlite3.Connection) -> bool:
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring a file's tables to this version, all of it or nothing.
+    """Migrate the tables of a file to the present version, completely or not at all.
 
-    The connection is in autocommit mode; several processes may do this at once.
+    Several processes may call this at once. The connection must be in autocommit mode.
 
     Raises:
-        sqlite3.Error: the file can't be read or written.
+        sqlite3.Error: the file cannot be read or written.
     """
     if version_of(connection) >= VERSION:
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        # Another process may have done it while this one waited for the lock.
+        # Read the version again: another process may have migrated while this one waited.
         for number in range(version_of(connection), VERSION):
             for statement in _statements(STEPS[number]):
                 connection.execute(statement)
@@ -128,5 +129,5 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 
 def _statements(script: str) -> list[str]:
-    # sqlite3.executescript would commit the transaction that all steps share.
+    # executescript() would commit the transaction that all steps share.
     return [statement for statement in script.split(";\n") if statement.strip()]

@@ -1,4 +1,4 @@
-"""Since when what stands against a run is red, as the history knows it."""
+"""The day since which each blocker of a run has been red, according to the history."""
 
 from collections.abc import Iterator
 from datetime import UTC
@@ -20,14 +20,14 @@ _NOT_GREEN: Final = CONCLUSIVE - GREEN
 
 
 def reds(history: History, judged: JudgedRun) -> dict[str, Red]:
-    """Return since when the blockers of a run are red, by their text.
+    """Return the red period of each blocker of a run, by the blocker's text.
 
     Args:
-        history: the history; it may have the run itself, and later ones, which don't count.
+        history: the history. The run itself and later runs are ignored.
         judged: the run.
 
     Raises:
-        HistoryError: the file can't be read.
+        HistoryError: the file cannot be read.
     """
     earlier = _Earlier(history, judged)
     found = {}
@@ -40,7 +40,7 @@ def reds(history: History, judged: JudgedRun) -> dict[str, Red]:
 
 
 class _Earlier:
-    """What earlier runs say about the cells of a run."""
+    """The outcomes of the cells of a run in earlier runs."""
 
     def __init__(self, history: History, judged: JudgedRun) -> None:
         run = judged.run
@@ -54,7 +54,7 @@ class _Earlier:
         self._outcomes = {cell.cell.id: cell.outcome for cell in judged.cells}
 
     def of(self, blocker: Blocker) -> Iterator[Red]:
-        """Yield since when a blocker's cells are red, each that is known to the history."""
+        """Yield the red period of each cell of a blocker that the history knows."""
         for cell in blocker.cells[:_MOST_CELLS]:
             if cell not in self._keys:
                 continue

@@ -1,4 +1,4 @@
-"""What a judged run comes to in the history: rows of plain values, and a digest of them all."""
+"""Conversion of a judged run to the rows that the history stores, and their digest."""
 
 import hashlib
 import json
@@ -13,12 +13,12 @@ from matrixci.verdict.judged import JudgedRun
 from matrixci.verdict.versions import versions_of
 
 SECONDS: Final = "seconds"
-"""The metric that every check has; it is kept beside the outcome, in whole milliseconds."""
+"""The metric that every check has. It is stored in whole milliseconds, next to the outcome."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunRow:
-    """A run as the history keeps it."""
+    """A run, as stored in the history."""
 
     id: str
     began: str
@@ -33,7 +33,7 @@ class RunRow:
 
 @dataclass(frozen=True, kw_only=True)
 class CellResultRow:
-    """A cell's result as the history keeps it."""
+    """The result of a cell, as stored in the history."""
 
     id: str
     definition: str
@@ -45,13 +45,13 @@ class CellResultRow:
 
     @cached_property
     def lock_content(self) -> str:
-        """A digest of the lock and its versions: equal ones are kept once."""
+        """Digest of the lock and its versions; locks with the same digest are stored once."""
         text = json.dumps([self.lock, sorted(self.versions.items())])
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 def run_row(judged: JudgedRun) -> RunRow:
-    """Return a run's own row."""
+    """Return the row of a run."""
     run = judged.run
     return RunRow(
         id=run.id,
@@ -67,7 +67,7 @@ def run_row(judged: JudgedRun) -> RunRow:
 
 
 def cell_rows(judged: JudgedRun) -> Iterator[CellResultRow]:
-    """Return the rows of a run's cells, once each."""
+    """Yield one row for each cell of a run."""
     for cell in {each.cell.id: each for each in judged.cells}.values():
         lock = cell.result.lock if cell.result else None
         yield CellResultRow(
@@ -82,25 +82,25 @@ def cell_rows(judged: JudgedRun) -> Iterator[CellResultRow]:
 
 
 def definition_of(cell: Cell) -> str:
-    """Return a digest of what makes a cell what it is.
+    """Return a digest of the definition of a cell.
 
-    A cell of the same id with other requirements is another cell, of another matrix or of this one
-    after a change: what it comes to continues no earlier series. What surrounds the cells (known
-    issues, limits, gates, other values of an axis) may change freely.
+    A cell with the same id but other requirements is another cell, from another matrix or from a
+    later version of this one, so its results start a new series. Everything outside the cell (known
+    issues, limits, gates, other values of an axis) may change without an effect on the series.
     """
     facts = cell.model_dump(mode="json", exclude={"id"})
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def moment(began: datetime, as_of: date | None) -> datetime:
-    """Return which state of the index a run tells of: the day it is as of, or when it began."""
+    """Return the time of the package index that a run used: its `--as-of` day, or its start."""
     if as_of is None:
         return began
     return min(began, datetime.combine(as_of, time.max, UTC))
 
 
 def digest_of(run: RunRow, cells: Iterable[CellResultRow]) -> str:
-    """Return a digest of all that the history keeps of a run."""
+    """Return a digest of everything that the history stores of a run."""
     digest = hashlib.sha256(repr(run).encode())
     for cell in cells:
         facts = (cell.id, cell.definition, cell.outcome, cell.reason, cell.lock_content)
@@ -110,5 +110,5 @@ def digest_of(run: RunRow, cells: Iterable[CellResultRow]) -> str:
 
 
 def _text(instant: datetime) -> str:
-    """Return an instant in UTC, in a form that sorts by time."""
+    """Return a time in UTC, as text that sorts by time."""
     return instant.astimezone(UTC).isoformat(timespec="microseconds")

@@ -1,4 +1,4 @@
-"""Names of runs: ids and their beginnings, folders, and words such as `latest~1`, `last-green`."""
+"""Lookup of runs by id, prefix, folder, or a name such as `latest~1` or `last-green`."""
 
 import re
 from collections.abc import Iterator
@@ -18,21 +18,21 @@ _LATEST: Final = "latest"
 _PREVIOUS: Final = "previous"
 _BACK: Final = re.compile(rf"{_LATEST}~(\d{{1,6}})")
 _LISTED: Final = 5
-_MOST_LOOKED_AT: Final = 30
-"""Earlier runs that are read for a baseline that nobody named."""
+_MOST_READ: Final = 30
+"""Maximum number of earlier runs to read when looking for the default baseline."""
 
 
 def named_run(work_dir: Path, name: str | None) -> Path:
     """Return the folder of a run.
 
     Args:
-        work_dir: the folder that holds the runs.
-        name: id or its beginning, folder, `latest`, `latest~N` (N runs before the latest),
-            `previous` (`latest~1`), or `last-green` (the newest run of the latest run's subject and
-            axes that is READY); None means `latest`.
+        work_dir: the folder that contains the runs.
+        name: an id or its beginning, a folder, `latest`, `latest~N` (N runs before the latest),
+            `previous` (the same as `latest~1`), or `last-green` (the newest READY run with the
+            subject and axes of the latest run). None means `latest`.
 
     Raises:
-        UsageError: there is no such run, or a prefix fits several.
+        UsageError: there is no such run, or a prefix matches several.
     """
     if name is None or _is_folder(work_dir, name):
         return find_run(work_dir, name)
@@ -44,17 +44,17 @@ def named_run(work_dir: Path, name: str | None) -> Path:
 
 
 def named_baseline(work_dir: Path, name: str, of: Path) -> Path:
-    """Return the folder of the run with which another one is compared.
+    """Return the folder of the baseline for a run.
 
-    `previous` and `last-green` mean runs that are earlier than the other one.
+    Here, `previous` and `last-green` mean runs before the given run.
 
     Args:
-        work_dir: the folder that holds the runs.
+        work_dir: the folder that contains the runs.
         name: as for `named_run`.
-        of: the folder of the run that is compared with it.
+        of: the folder of the run to compare with the baseline.
 
     Raises:
-        UsageError: there is no such run, or a prefix fits several.
+        UsageError: there is no such run, or a prefix matches several.
     """
     if name == LAST_GREEN and not _is_folder(work_dir, name):
         return _last_green(work_dir, of, itself=False)
@@ -64,13 +64,13 @@ def named_baseline(work_dir: Path, name: str, of: Path) -> Path:
 
 
 def default_baseline(work_dir: Path, of: Path) -> Path | None:
-    """Return the last green run before another one, None where there is none or it is elsewhere."""
+    """Return the last green run before a run, or None if there is none in the same folder."""
     if of.resolve().parent != (work_dir / RUNS).resolve():
         return None
     try:
-        return next(_green_before(work_dir, of, itself=False, most=_MOST_LOOKED_AT), None)
+        return next(_green_before(work_dir, of, itself=False, most=_MOST_READ), None)
     except RunFilesError:
-        return None  # whoever reads the run itself tells why
+        return None  # reported when the run itself is read
 
 
 def all_runs(work_dir: Path) -> list[Path]:
@@ -80,7 +80,7 @@ def all_runs(work_dir: Path) -> list[Path]:
 
 
 def _count(name: str) -> int | None:
-    """Return how many runs before the latest a name means, None where it is no such name."""
+    """Return N for a name such as `latest~N`, or None for other names."""
     if name == _PREVIOUS:
         return 1
     found = _BACK.fullmatch(name)
@@ -93,7 +93,7 @@ def _back(work_dir: Path, of: Path, count: int, name: str) -> Path:
     if count == 0:
         return of
     if count > len(earlier):
-        msg = f"No run {name!r}: {len(earlier)} runs are older than {of.name}.{_listed(known)}"
+        msg = f"No run {name!r}: there are {len(earlier)} runs before {of.name}.{_listed(known)}"
         raise UsageError(msg)
     return earlier[-count]
 
@@ -110,10 +110,16 @@ def _last_green(work_dir: Path, of: Path, *, itself: bool) -> Path:
 def _green_before(
     work_dir: Path, of: Path, *, itself: bool, most: int | None = None
 ) -> Iterator[Path]:
-    """Yield the READY runs like a run, up to it, newest first, among the last so many.
+    """Yield the READY runs with the same subject and matrix, newest first.
+
+    Args:
+        work_dir: the folder that contains the runs.
+        of: the folder of the run. Only earlier runs are considered.
+        itself: whether to include the run itself.
+        most: maximum number of runs to read; None: all.
 
     Raises:
-        RunFilesError: the run itself can't be read.
+        RunFilesError: the run itself cannot be read.
     """
     try:
         like = read_json_document(of / "run.json", Run)
@@ -129,16 +135,16 @@ def _green_before(
 
 
 def _reads_as_green(path: Path, like: Run) -> bool:
-    """Return whether a run like another one is READY; one that cannot be read proves nothing."""
+    """Return whether a comparable run is READY; False if it cannot be read."""
     try:
-        alike = _is_alike(read_json_document(path / "run.json", Run), like)
-        return alike and _is_green(judge_folder(path))
+        comparable = _is_alike(read_json_document(path / "run.json", Run), like)
+        return comparable and _is_green(judge_folder(path))
     except (RunFilesError, OSError, ValueError):
         return False
 
 
 def _is_alike(run: Run, other: Run) -> bool:
-    """Return whether two runs are of one subject and one matrix, of which one has all the other."""
+    """Return whether a run has the subject, axes and filter of another, and all its cells."""
     chosen = {cell.id for cell in run.cells}
     wanted = {cell.id for cell in other.cells} & (chosen | {*run.unselected})
     return (
@@ -154,7 +160,7 @@ def _is_green(judged: JudgedRun) -> bool:
 
 
 def _is_folder(work_dir: Path, name: str) -> bool:
-    """Return whether a run's folder has this name, which goes before what the word means."""
+    """Return whether a run folder has this name. Folders take precedence over special names."""
     return (Path(name) / "run.json").is_file() or (work_dir / RUNS / name / "run.json").is_file()
 
 

@@ -1,7 +1,7 @@
-"""What the history knows: series of cells and of checks, and what changed between two locks.
+"""Queries on the history: series of cells and checks, and changes between two locks.
 
-A series is what one cell came to from run to run: a cell of one subject, of one id and with one
-definition. A run in which the cell wasn't selected has no part in it.
+A series holds the outcomes of one cell over many runs. A cell is identified by its subject, its id
+and its definition. Runs in which the cell was not selected are not part of the series.
 """
 
 import sqlite3
@@ -21,22 +21,22 @@ from matrixci.verdict.judged import PackageChange
 
 @dataclass(frozen=True, kw_only=True)
 class CellPoint:
-    """What a cell came to in one run."""
+    """The outcome of a cell in one run."""
 
     run: str
     moment: str
     version: str | None
-    """of the subject, in most cells of the run"""
+    """Version of the subject in the lock of the cell."""
     outcome: CellOutcome
     reason: str | None
     whole: bool
-    """All checks were asked for, not some by a filter."""
+    """Whether all checks ran, not only those that match a filter."""
     lock: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class CellSeries:
-    """What one cell came to, oldest first."""
+    """The outcomes of one cell, oldest first."""
 
     key: int
     subject: str
@@ -46,7 +46,7 @@ class CellSeries:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckPoint:
-    """What a check came to in one run of a cell."""
+    """The outcome of a check in one run of a cell."""
 
     run: str
     moment: str
@@ -57,7 +57,7 @@ class CheckPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckSeries:
-    """What one check came to in one cell, oldest first."""
+    """The outcomes of one check in one cell, oldest first."""
 
     subject: str
     cell: str
@@ -65,7 +65,7 @@ class CheckSeries:
     points: tuple[CheckPoint, ...]
 
     def metrics(self) -> dict[str, tuple[float, ...]]:
-        """Return the metrics' values, oldest first; runs without one are left out."""
+        """Return the values of each metric, oldest first. Runs without a value are skipped."""
         names = dict.fromkeys(name for point in self.points for name in point.metrics)
         return {
             name: tuple(p.metrics[name] for p in self.points if name in p.metrics) for name in names
@@ -79,11 +79,11 @@ def cell_series(
 
     Args:
         history: the history.
-        subject: only those of this subject.
-        cell: only the cell of this id, or those that it matches as a glob.
+        subject: only cells of this subject.
+        cell: only cells whose id equals this text or matches it as a glob.
 
     Raises:
-        HistoryError: the file can't be read.
+        HistoryError: the file cannot be read.
     """
     query = f"""
         SELECT cells.key AS key, cells.subject, cells.id, runs.id, runs.moment,
@@ -94,7 +94,7 @@ def cell_series(
             JOIN runs ON runs.key = cell_results.run
         WHERE {_CHOSEN}
         ORDER BY cells.subject, cells.id, cells.key, runs.moment, runs.began, runs.id
-    """  # noqa: S608 - our own words
+    """  # noqa: S608 - constant text
     with readable_errors(history.path):
         rows = history.connection.execute(query, {"subject": subject, "cell": cell}).fetchall()
     return tuple(
@@ -115,17 +115,17 @@ def check_series(
 
     Args:
         history: the history.
-        check: what selects checks: an id, a glob over ids, or words as pytest's -k has them.
-        subject: only those of this subject.
+        check: an id, a glob over ids, or an expression as for pytest's -k.
+        subject: only cells of this subject.
         cell: only in the cell of this id, or those that it matches as a glob.
 
     Raises:
-        HistoryError: the file can't be read.
+        HistoryError: the file cannot be read.
     """
     with readable_errors(history.path):
         ids = [row[0] for row in history.connection.execute("SELECT id FROM checks ORDER BY id")]
         found = frozenset(selected(check, ids))
-        # As a function and not as JSON: an id may hold any character, NUL among them.
+        # A function instead of JSON, because an id may contain any character, even NUL.
         history.connection.create_function("is_chosen", 1, lambda each: each in found)
         chosen = {"subject": subject, "cell": cell}
         points = list(_check_points(history.connection, chosen))
@@ -144,10 +144,10 @@ def check_series(
 def package_changes(
     history: History, before: int | None, after: int | None
 ) -> tuple[PackageChange, ...]:
-    """Return the packages of which two locks have different versions, by name.
+    """Return the packages that have different versions in two locks, sorted by name.
 
     Raises:
-        HistoryError: the file can't be read.
+        HistoryError: the file cannot be read.
     """
     query = "SELECT name, version FROM packages WHERE lock = ?"
     with readable_errors(history.path):
@@ -160,7 +160,7 @@ def package_changes(
     )
 
 
-# An id that holds brackets, as a parametrised check's does, is itself before it is a glob.
+# An id with brackets is compared as it is before it is used as a glob.
 _CHOSEN: Final = """
     (:subject IS NULL OR cells.subject = :subject)
     AND (:cell IS NULL OR cells.id = :cell OR cells.id GLOB :cell)
@@ -204,7 +204,7 @@ def _check_points(
         WHERE {_CHOSEN} AND is_chosen(checks.id)
         ORDER BY cells.subject, cells.id, cells.key, checks.id,
             runs.moment, runs.began, runs.id
-    """  # noqa: S608 - our own words
+    """  # noqa: S608 - constant text
     metrics = """
         SELECT metric_names.name, value
         FROM metrics JOIN metric_names ON metric_names.key = metrics.name

@@ -1,4 +1,4 @@
-"""What is put into the history, and what is taken out of it again."""
+"""The history of runs: adding, listing and removing runs."""
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from matrixci.history.database import (
-    PATIENCE_SECONDS,
+    LOCK_TIMEOUT,
     open_for_reading,
     open_for_writing,
     readable_errors,
@@ -22,17 +22,17 @@ from matrixci.verdict.judged import JudgedRun
 
 
 class Added(StrEnum):
-    """What adding a run came to."""
+    """The effect of adding a run."""
 
     NEW = "added"
-    UNCHANGED = "was there"
+    UNCHANGED = "unchanged"
     UPDATED = "updated"
-    """It was there, and is judged otherwise now."""
+    """The run was there already, with another judgement."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeptRun:
-    """A run that the history has."""
+    """A run in the history."""
 
     id: str
     began: str
@@ -46,33 +46,31 @@ class KeptRun:
 
 
 class History:
-    """An open history; a context that closes it."""
+    """An open history. Use it as a context manager to close it."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.connection = connection
         self.path = path
 
     @classmethod
-    def writing(
-        cls, path: Path, say: Callable[[str], None], patience: float = PATIENCE_SECONDS
-    ) -> Self:
-        """Open a history to add to; one is made where there is none.
+    def writing(cls, path: Path, say: Callable[[str], None], timeout: float = LOCK_TIMEOUT) -> Self:
+        """Open a history for writing, and create it if needed.
 
         Raises:
-            HistoryError: it can't be made or written, stays locked, or is of a newer version.
-            UsageError: it is another program's database.
+            HistoryError: the file cannot be created or written, stays locked, or is newer.
+            UsageError: the file is another program's database.
         """
-        return cls(open_for_writing(path, say, patience), path)
+        return cls(open_for_writing(path, say, timeout), path)
 
     @classmethod
-    def reading(cls, path: Path, patience: float = PATIENCE_SECONDS) -> Self:
-        """Open a history to ask.
+    def reading(cls, path: Path, timeout: float = LOCK_TIMEOUT) -> Self:
+        """Open an existing history for reading.
 
         Raises:
-            UsageError: there is none, or it is another program's database.
-            HistoryError: it can't be read.
+            UsageError: there is no such file, or it is another program's database.
+            HistoryError: the file cannot be read.
         """
-        return cls(open_for_reading(path, patience), path)
+        return cls(open_for_reading(path, timeout), path)
 
     def __enter__(self) -> Self:
         return self
@@ -86,10 +84,10 @@ class History:
         self.connection.close()
 
     def add(self, judged: JudgedRun) -> Added:
-        """Take a run in, all of it or nothing; one that is there already is brought up to date.
+        """Add a run, completely or not at all. A run that is there already is updated.
 
         Raises:
-            HistoryError: the file can't be written, or stays locked.
+            HistoryError: the file cannot be written, or stays locked.
         """
         run, cells = run_row(judged), list(cell_rows(judged))
         digest = digest_of(run, cells)
@@ -101,14 +99,14 @@ class History:
                 self._remove([kept[0]])
             _insert(self.connection, run, cells, digest)
             if kept is not None:
-                self._forget_unused()
+                self._remove_unused()
         return Added.UPDATED if kept is not None else Added.NEW
 
     def runs(self) -> tuple[KeptRun, ...]:
         """Return all runs, oldest first.
 
         Raises:
-            HistoryError: the file can't be read.
+            HistoryError: the file cannot be read.
         """
         query = """
             SELECT id, began, subject, version, "commit", verdict, as_of, check_filter,
@@ -121,19 +119,19 @@ class History:
         return tuple(KeptRun(**dict(zip((*names, "cells"), row, strict=True))) for row in rows)
 
     def prune(self, *, keep: int | None = None, before: date | None = None) -> tuple[str, ...]:
-        """Remove old runs, and give their room back; return their ids.
+        """Remove old runs and shrink the file; return the ids of the removed runs.
 
         Args:
-            keep: how many runs of each subject stay, the newest.
-            before: runs that began before this day (UTC) go.
+            keep: number of newest runs of each subject to keep; None: all.
+            before: remove runs that began before this day (UTC).
 
         Raises:
-            HistoryError: the file can't be written, or stays locked.
+            HistoryError: the file cannot be written, or stays locked.
         """
         with self._writing():
             old = dict(self._old(keep, before))
             self._remove(list(old))
-            self._forget_unused()
+            self._remove_unused()
         with readable_errors(self.path):
             self.connection.execute("VACUUM")
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -153,12 +151,12 @@ class History:
 
     def _remove(self, runs: Sequence[int]) -> None:
         for table in ("metrics", "check_results", "cell_results"):
-            statement = f"DELETE FROM {table} WHERE run = ?"  # noqa: S608 - our own words
+            statement = f"DELETE FROM {table} WHERE run = ?"  # noqa: S608 - constant text
             self.connection.executemany(statement, [(run,) for run in runs])
         self.connection.executemany("DELETE FROM runs WHERE key = ?", [(run,) for run in runs])
 
-    def _forget_unused(self) -> None:
-        """Remove what no run speaks of any more."""
+    def _remove_unused(self) -> None:
+        """Remove rows that no run refers to."""
         for name, used in (
             ("packages", "lock IN (SELECT lock FROM cell_results WHERE lock IS NOT NULL)"),
             ("locks", "key IN (SELECT lock FROM cell_results WHERE lock IS NOT NULL)"),
@@ -174,7 +172,7 @@ class History:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Return a context in which all is written, or nothing."""
+        """Return a context manager for a transaction."""
         with readable_errors(self.path):
             self.connection.execute("BEGIN IMMEDIATE")
             try:
@@ -206,7 +204,7 @@ def _insert(
     results = [result for cell in cells for result in cell.checks]
     checks = _keys(connection, "checks", "id", (result.id for result in results))
     outcomes = _keys(connection, "check_outcomes", "word", (str(r.outcome) for r in results))
-    # In the order of their key, so that each row goes to the end of the table.
+    # Sorted by key, so that each row is appended to the end of the table.
     places = sorted(((cell_keys[c.id], c.checks) for c in cells), key=itemgetter(0))
     connection.executemany(
         'INSERT INTO check_results (run, cell, "check", outcome, milliseconds) '
@@ -239,13 +237,13 @@ def _milliseconds(metrics: dict[str, float]) -> int | None:
 def _keys(
     connection: sqlite3.Connection, table: str, column: str, names: Iterable[str]
 ) -> dict[str, int]:
-    """Return the numbers of names, given where they have none yet."""
+    """Return the keys of names, inserting new names."""
     wanted = dict.fromkeys(names)
     connection.executemany(
-        f"INSERT OR IGNORE INTO {table} ({column}) VALUES (?)",  # noqa: S608 - our own words
+        f"INSERT OR IGNORE INTO {table} ({column}) VALUES (?)",  # noqa: S608 - constant text
         ((name,) for name in wanted),
     )
-    query = f"SELECT {column}, key FROM {table}"  # noqa: S608 - our own words
+    query = f"SELECT {column}, key FROM {table}"  # noqa: S608 - constant text
     return {name: key for name, key in connection.execute(query) if name in wanted}
 
 
@@ -263,7 +261,7 @@ def _cell_keys(
 
 
 def _lock_keys(connection: sqlite3.Connection, cells: Sequence[CellResultRow]) -> dict[str, int]:
-    """Return the numbers of locks by their content; of a new one the packages are kept."""
+    """Return the keys of locks by their content, inserting new locks and their packages."""
     keys: dict[str, int] = {}
     for content, cell in {c.lock_content: c for c in cells if c.lock is not None}.items():
         kept = connection.execute("SELECT key FROM locks WHERE content = ?", (content,)).fetchone()

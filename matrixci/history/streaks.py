@@ -1,11 +1,11 @@
-"""What a series says: since when a cell is as it is, and how often a check changed its mind.
+"""Streaks of a cell and flips of a check, computed from a series.
 
-Pure functions over points. Three rules decide what a run says of a cell:
+Three rules decide the state of a cell in a run:
 
-- `error`, `cancelled` and `missing` are the infrastructure's: they say nothing of the cell, so
-  they neither end a streak nor make it longer.
-- A run of some checks only, by a filter, can show that a cell is red, and not that it is green.
-- `unsatisfiable` is neither red nor green: there is nothing that could be either.
+- Outcomes that are not conclusive (error, cancelled, missing) give no state. They neither end a
+  streak nor make it longer.
+- A run with a check filter can show that a cell is red, but not that it is green.
+- An unsatisfiable cell is neither red nor green.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ from matrixci.outcomes import CONCLUSIVE, EXECUTED, GREEN, PASSING, RED
 
 
 class State(StrEnum):
-    """What a run says of a cell."""
+    """The state of a cell in a run."""
 
     GREEN = "green"
     RED = "red"
@@ -28,33 +28,33 @@ class State(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Streak:
-    """A cell's present state, and how long it lasts."""
+    """The present state of a cell, and how long it has lasted."""
 
     state: State
     since: CellPoint
     """The first run of the streak."""
     latest: CellPoint
     runs: int
-    """How many runs say so, one after the other."""
+    """Number of consecutive runs with this state."""
     last_green: CellPoint | None
-    """The last green run before the streak; None where there is none, or it is green itself."""
+    """The last green run before the streak; None if there is none or the streak is green."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flips:
-    """How often a check went from good to bad or back, from one run of a cell to the next."""
+    """Number of times that a check changed between passing and failing."""
 
     runs: int
-    """How many runs said either."""
+    """Number of runs in which it passed or failed."""
     flips: int
     of_same_lock: int
-    """Those between two runs with one lock: nothing that is installed explains them."""
+    """Flips between two runs with the same lock, which no installed package explains."""
     flaky: int
-    """Runs in which it failed, and passed when it was run again alone."""
+    """Number of runs in which it failed, and passed when it was run again alone."""
 
 
 def state_of(point: CellPoint) -> State | None:
-    """Return what a run says of a cell, None where it says nothing."""
+    """Return the state of a cell in a run, or None if the run has no evidence."""
     if point.outcome in GREEN:
         return State.GREEN if point.whole else None
     if point.outcome in RED:
@@ -63,89 +63,89 @@ def state_of(point: CellPoint) -> State | None:
 
 
 def streak(points: Sequence[CellPoint]) -> Streak | None:
-    """Return the present streak of a cell; None where no run says anything of it.
+    """Return the present streak of a cell, or None if no run has a state.
 
     Args:
-        points: the cell's series, oldest first.
+        points: the series of the cell, oldest first.
     """
-    told = [(state, point) for point in points if (state := state_of(point)) is not None]
-    if not told:
+    known = [(state, point) for point in points if (state := state_of(point)) is not None]
+    if not known:
         return None
-    state, latest = told[-1]
-    before = len(told)
-    while before > 0 and told[before - 1][0] is state:
+    state, latest = known[-1]
+    before = len(known)
+    while before > 0 and known[before - 1][0] is state:
         before -= 1
     green = None
     if state is not State.GREEN:
-        green = next((p for s, p in reversed(told[:before]) if s is State.GREEN), None)
+        green = next((p for s, p in reversed(known[:before]) if s is State.GREEN), None)
     return Streak(
         state=state,
-        since=told[before][1],
+        since=known[before][1],
         latest=latest,
-        runs=len(told) - before,
+        runs=len(known) - before,
         last_green=green,
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Red:
-    """Since when something is red that is red now, as far as the history goes back."""
+    """The period since which a cell or check has been red, as far as the history goes back."""
 
     since: str | None
-    """Day of the first red run; None: the present run is the first."""
+    """Day of the first red run, ISO 8601; None: the present run is the first."""
     last_green: str | None
-    """Day of the last green run before it; None: the history has none."""
+    """Day of the last green run before it, ISO 8601; None: the history has none."""
 
 
 def red_before(points: Sequence[tuple[bool | None, str]]) -> Red | None:
-    """Return since when something is red; None if no earlier run says anything of it.
+    """Return the red period before the present run, or None if no earlier run has evidence.
 
     Args:
-        points: whether it was good in each earlier run (None: the run says neither), and the day of
-            that run; oldest first.
+        points: for each earlier run, oldest first: whether it was good (None: no evidence) and the
+            day of the run.
     """
-    told = [(good, day) for good, day in points if good is not None]
-    first = len(told)
-    while first > 0 and not told[first - 1][0]:
+    known = [(good, day) for good, day in points if good is not None]
+    first = len(known)
+    while first > 0 and not known[first - 1][0]:
         first -= 1
-    if not told:
+    if not known:
         return None
     return Red(
-        since=told[first][1] if first < len(told) else None,
-        last_green=told[first - 1][1] if first > 0 else None,
+        since=known[first][1] if first < len(known) else None,
+        last_green=known[first - 1][1] if first > 0 else None,
     )
 
 
 def longest(each: Iterable[Red]) -> Red | None:
-    """Return the one that is red for the longest; None of none."""
+    """Return the longest red period, or None if there is none."""
     return min(each, key=lambda red: (red.since is None, red.since or ""), default=None)
 
 
 def is_good(outcome: CheckOutcome) -> bool | None:
-    """Return whether a check did what it should, whatever was known; None: it says neither."""
+    """Return whether a check passed, regardless of known issues; None if it did not run."""
     return outcome in PASSING if outcome in EXECUTED else None
 
 
 def flips(points: Iterable[CheckPoint]) -> Flips:
-    """Return how often a check flipped in one cell.
+    """Return the flips of a check in one cell.
 
     Args:
-        points: the check's series in that cell, oldest first.
+        points: the series of the check in that cell, oldest first.
     """
-    told = [(good, p) for p in points if (good := is_good(p.outcome)) is not None]
+    known = [(good, p) for p in points if (good := is_good(p.outcome)) is not None]
     changes = [
-        (before, after) for (was, before), (is_now, after) in pairwise(told) if was is not is_now
+        (before, after) for (was, before), (is_now, after) in pairwise(known) if was is not is_now
     ]
     return Flips(
-        runs=len(told),
+        runs=len(known),
         flips=len(changes),
         of_same_lock=sum(before.lock == after.lock for before, after in changes),
-        flaky=sum(point.outcome is CheckOutcome.FLAKY for _, point in told),
+        flaky=sum(point.outcome is CheckOutcome.FLAKY for _, point in known),
     )
 
 
 def total(each: Iterable[Flips]) -> Flips:
-    """Return the flips of several cells together."""
+    """Return the sum of the flips of several cells."""
     every = list(each)
     return Flips(
         runs=sum(one.runs for one in every),

@@ -1,4 +1,4 @@
-"""The trends that reports draw, of the cells of one run."""
+"""The trends of the cells of one run, for reports."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,23 +12,23 @@ from matrixci.history.trend import Trend, trend_key
 from matrixci.model import Run
 
 TREND_RUNS: Final = 20
-"""How many of a subject's last runs a trend is made of."""
+"""Maximum number of runs in a trend."""
 
 
 def trends(
     history: History, run: Run, *, runs: int = TREND_RUNS, steady: bool = True
 ) -> dict[str, Trend]:
-    """Return how the cells of a run and their checks went up to it, by `trend_key`.
+    """Return the trends of the cells of a run and of their checks, by `trend_key`.
 
     Args:
         history: the history.
-        run: its subject and its cells; what came after it isn't looked at.
-        runs: how many of the last runs are looked at.
-        steady: also checks that always came to the same and have no metrics; of a large matrix they
-            are by far the most, and there is nothing to draw of them.
+        run: the run. Later runs are ignored.
+        runs: maximum number of runs in a trend.
+        steady: whether to include checks whose outcome never changed and that have no metrics. In a
+            large matrix these are most of the checks, and there is nothing to draw for them.
 
     Raises:
-        HistoryError: the file can't be read.
+        HistoryError: the file cannot be read.
     """
     connection = history.connection
     with readable_errors(history.path):
@@ -43,7 +43,7 @@ def trends(
 
 
 def _last_runs(connection: sqlite3.Connection, run: Run, count: int) -> list[int]:
-    """Return the numbers of a subject's last runs up to this one, oldest first."""
+    """Return the keys of the last runs of the subject up to this one, oldest first."""
     until = moment(run.began, run.as_of).isoformat(timespec="microseconds")
     query = """
         SELECT key FROM runs WHERE subject = ? AND moment <= ?
@@ -54,7 +54,7 @@ def _last_runs(connection: sqlite3.Connection, run: Run, count: int) -> list[int
 
 
 def _labels(connection: sqlite3.Connection, runs: Sequence[int]) -> dict[int, str]:
-    """Return what names each run to a reader, in the order of the runs."""
+    """Return a label for each run, in the order of the runs."""
     query = "SELECT id, began, as_of, subject, version FROM runs WHERE key = ?"
     labels = {}
     for key in runs:
@@ -65,7 +65,7 @@ def _labels(connection: sqlite3.Connection, runs: Sequence[int]) -> dict[int, st
 
 
 def cells_of(connection: sqlite3.Connection, run: Run) -> dict[int, str]:
-    """Return the numbers of a run's cells, with their ids."""
+    """Return the ids of the cells of a run by their keys."""
     wanted = {(cell.id, definition_of(cell)) for cell in run.cells}
     query = "SELECT key, id, definition FROM cells WHERE subject = ?"
     rows = connection.execute(query, (run.subject.name,))
@@ -110,12 +110,12 @@ def _check_trends(
                 metrics.setdefault(names[name], []).append(value)
     plain: dict[
         tuple[tuple[int, int], ...], Trend
-    ] = {}  # most are alike, so they share what they are
+    ] = {}  # most checks have the same outcomes, so they share one object
     for (cell, check), found in outcomes.items():
-        alike = tuple(found)
-        trend = plain.get(alike)
+        outcomes_and_runs = tuple(found)
+        trend = plain.get(outcomes_and_runs)
         if trend is None:
-            trend = plain[alike] = Trend(
+            trend = plain[outcomes_and_runs] = Trend(
                 outcomes=tuple(words[number] for number, _ in found),
                 runs=tuple(labels[run] for _, run in found),
             )

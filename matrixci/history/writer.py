@@ -1,4 +1,4 @@
-"""Add finished runs to the history without being asked; no fault of the history fails a run."""
+"""Automatic addition of finished runs to the history. Errors become warnings."""
 
 import logging
 import sqlite3
@@ -11,26 +11,26 @@ from matrixci.history.store import History
 from matrixci.util.text import in_line
 from matrixci.verdict.judged import JudgedRun
 
-_PATIENCE_SECONDS: Final = 5.0
+_LOCK_TIMEOUT: Final = 5.0
 
 _log = logging.getLogger(__name__)
 
 
 def record(judged: JudgedRun, path: Path, say: Callable[[str], None]) -> bool:
-    """Add a run to the history, if it is finished and has results; return whether it is there.
+    """Add a run to the history if it is finished and has results; return whether it was added.
 
-    A history that is damaged is set aside; one that is locked, cannot be written, or was written by
-    a newer version, is left alone with a warning.
+    A damaged history is renamed. If it is locked, not writable or of a newer version, there is only
+    a warning.
 
     Args:
-        judged: the run, judged without a baseline, as `history add` judges it.
-        path: the history's file.
+        judged: the run, judged without a baseline, as by `history add`.
+        path: the history file.
         say: receives each warning, in one line.
     """
     if judged.run.check_filter or not is_finished(judged):
         return False
     try:
-        with History.writing(path, say, _PATIENCE_SECONDS) as opened:
+        with History.writing(path, say, _LOCK_TIMEOUT) as opened:
             opened.add(judged)
     except (MatrixciError, sqlite3.Error, OSError) as error:
         _log.debug("the history was not written", exc_info=True)
@@ -40,7 +40,7 @@ def record(judged: JudgedRun, path: Path, say: Callable[[str], None]) -> bool:
 
 
 def is_finished(judged: JudgedRun) -> bool:
-    """Return whether a run came to its end and has a result of some cell."""
+    """Return whether a run ended regularly and has at least one result."""
     results = [cell.result is not None for cell in judged.cells]
     ended = not judged.run.interrupted and (judged.run.ended is not None or all(results))
     return ended and any(results)

@@ -1,1 +1,1 @@
-"""The files of a run: written as it goes on, read back on any machine."""
+"""In: results of cells, locks and checks. Out: the files of a run, written and read back."""

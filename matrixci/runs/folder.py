@@ -1,4 +1,4 @@
-"""A run's folder: written atomically as the run goes on, read on any machine."""
+"""The folder of a run: written atomically during the run, and readable on any machine."""
 
 import fcntl
 import logging
@@ -14,7 +14,13 @@ from typing import Final
 
 from matrixci.errors import RunFilesError, UsageError
 from matrixci.model import CellResult, Run
-from matrixci.runs.documents import Shared, announce, read_json_document, without_collection
+from matrixci.runs.documents import (
+    EarlierVersionError,
+    Shared,
+    prefetch,
+    read_json_document,
+    without_collection,
+)
 from matrixci.util.files import keep_out_of_git, write_whole
 from matrixci.util.invocation import called
 
@@ -27,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class StoredRun:
-    """What a run's folder holds: the run, the cells that can be read, and what is wrong."""
+    """The contents of a run folder: the run, its readable results, and problems."""
 
     run: Run
     results: dict[str, CellResult]
@@ -36,7 +42,7 @@ class StoredRun:
 
 
 class RunFolder:
-    """Where one run writes its files; each file is whole or not there."""
+    """The folder of one run. Each file is written completely or not at all."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -47,10 +53,10 @@ class RunFolder:
 
     @classmethod
     def create(cls, work_dir: Path, run_id: str) -> "RunFolder":
-        """Make the folder of a new run below `work_dir`.
+        """Create the folder of a new run below `work_dir`.
 
         Raises:
-            RunFilesError: it can't be written.
+            RunFilesError: the folder cannot be created.
         """
         folder = cls(work_dir / RUNS / run_id)
         try:
@@ -58,96 +64,98 @@ class RunFolder:
                 path.mkdir(parents=True)
             keep_out_of_git(work_dir)
         except OSError as error:
-            msg = f"The run's folder can't be made: {error}"
+            msg = f"Cannot create the run folder: {error}"
             raise RunFilesError(msg) from error
         return folder
 
     @classmethod
     def emptied(cls, path: Path) -> "RunFolder":
-        """Make a folder for a run of its own; what a run has left in it before is removed.
+        """Create an empty run folder at `path`, replacing an earlier run there.
 
         Raises:
-            UsageError: something else lies there.
-            RunFilesError: it can't be written.
+            UsageError: the folder contains something other than a run.
+            RunFilesError: the folder cannot be created.
         """
         folder = cls(path)
         try:
             if path.exists() and any(path.iterdir()):
                 if not (path / "run.json").is_file():
-                    msg = f"{path} is not empty, and no run lies there; name another --output."
+                    msg = (
+                        f"{path} is not empty and does not contain a run. Choose another --output."
+                    )
                     raise UsageError(msg)
                 shutil.rmtree(path)
             for part in (folder.logs, folder.locks, folder.cells):
                 part.mkdir(parents=True)
         except OSError as error:
-            msg = f"The folder {path} cannot be made: {error}"
+            msg = f"Cannot create the folder {path}: {error}"
             raise RunFilesError(msg) from error
         return folder
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Let no other process write here meanwhile; the hold ends with this process.
+        """Lock the folder against other processes. The lock ends with this process.
 
         Raises:
-            UsageError: another one does.
-            RunFilesError: the folder can't be written.
+            UsageError: another process holds the lock.
+            RunFilesError: the folder cannot be written.
         """
         try:
             file = (self.path / _HELD).open("w", encoding="utf-8")
         except OSError as error:
-            msg = f"The run's folder can't be written: {error}"
+            msg = f"Cannot write to the run folder: {error}"
             raise RunFilesError(msg) from error
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                msg = f"The run {self.path.name} is still under way, in another process."
+                msg = f"The run {self.path.name} is still in progress, in another process."
                 raise UsageError(msg) from error
-            except OSError as error:  # a file system without locks
-                _log.debug("not held: %s", error)
+            except OSError as error:  # the file system does not support locks
+                _log.debug("not locked: %s", error)
             yield
 
     def write_run(self, run: Run) -> None:
         """Write run.json.
 
         Raises:
-            RunFilesError: it can't be written.
+            RunFilesError: the file cannot be written.
         """
         self._write(self.path / "run.json", run.model_dump_json(indent=1))
 
     def write_cell(self, result: CellResult) -> None:
-        """Write a cell's result.
+        """Write the result of a cell.
 
         Raises:
-            RunFilesError: it can't be written.
+            RunFilesError: the file cannot be written.
         """
         self._write(self.cells / f"{result.cell.id}.json", result.model_dump_json(indent=1))
 
     def write_lock(self, cell_id: str, text: str) -> str:
-        """Write a cell's constraints file; return its path within the run's folder.
+        """Write the constraints file of a cell; return its path relative to the run folder.
 
         Raises:
-            RunFilesError: it can't be written.
+            RunFilesError: the file cannot be written.
         """
         path = self.locks / f"{cell_id}.txt"
         self._write(path, text)
         return str(path.relative_to(self.path))
 
     def write_sbom(self, cell_id: str, text: str) -> str:
-        """Write the bill of materials of a cell's image; return its path within the run's folder.
+        """Write the SBOM of a cell's image; return its path relative to the run folder.
 
         Raises:
-            RunFilesError: it can't be written.
+            RunFilesError: the file cannot be written.
         """
         path = self.sboms / f"{cell_id}.cdx.json"
         self._write(path, text)
         return str(path.relative_to(self.path))
 
     def point_latest(self) -> None:
-        """Let the name `latest` beside the runs stand for this one.
+        """Make the link `latest` next to the runs point to this run.
 
         Raises:
-            RunFilesError: it can't be made.
+            RunFilesError: the link cannot be created.
         """
         link = self.path.parent / _LATEST
         partial = link.with_name(f".{_LATEST}-{os.getpid()}")
@@ -156,7 +164,7 @@ class RunFolder:
             partial.symlink_to(self.path.name)
             partial.replace(link)
         except OSError as error:
-            msg = f"{link} cannot be made: {error}"
+            msg = f"Cannot create {link}: {error}"
             raise RunFilesError(msg) from error
 
     def _write(self, path: Path, text: str) -> None:
@@ -164,15 +172,15 @@ class RunFolder:
 
 
 def new_run_id(began: datetime) -> str:
-    """Return an id that sorts by time and differs between runs of one second."""
+    """Return an id that sorts by time and is unique even within one second."""
     return f"{began:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
-def forget_run(folder: Path) -> None:
-    """Remove a run, and let the name `latest` stand for the newest that is left.
+def remove_run(folder: Path) -> None:
+    """Remove a run and make `latest` point to the newest of the others.
 
     Raises:
-        RunFilesError: it can't be removed.
+        RunFilesError: the run cannot be removed.
     """
     runs = folder.parent
     try:
@@ -182,17 +190,21 @@ def forget_run(folder: Path) -> None:
         if not left:
             (runs / _LATEST).unlink(missing_ok=True)
     except OSError as error:
-        msg = f"{folder} can't be removed: {error}"
+        msg = f"Cannot remove {folder}: {error}"
         raise RunFilesError(msg) from error
     if left:
         RunFolder(left[-1]).point_latest()
 
 
 def find_run(work_dir: Path, name: str | None) -> Path:
-    """Return a run's folder by path, id, the beginning of an id, or (None) the latest.
+    """Return the folder of a run.
+
+    Args:
+        work_dir: the folder that contains the runs.
+        name: a path, an id, or the beginning of an id; None: the latest run.
 
     Raises:
-        UsageError: there is none, or several.
+        UsageError: no run matches, or several do.
     """
     runs = work_dir / RUNS
     if name is None:
@@ -208,18 +220,20 @@ def find_run(work_dir: Path, name: str | None) -> Path:
     if len(matching) == 1:
         return runs / matching[0]
     if not known:
-        first = "No run yet" if name == _LATEST else f"There is no run {name!r}, nor any other"
-        msg = f"{first} (looked in {runs}).\nMake one: {called('matrix')}"
+        first = "No runs yet" if name == _LATEST else f"No run {name!r}, and no other runs"
+        msg = f"{first} in {runs}.\nStart one: {called('matrix')}"
         raise UsageError(msg)
-    msg = f"No single run is meant by {name!r}; there are: {', '.join(known[-5:])}"
+    found = f"{len(matching)} runs match" if matching else "No run matches"
+    msg = f"{found} {name!r}. Latest runs: {', '.join((matching or known)[-5:])}"
     raise UsageError(msg)
 
 
 def read_run(folder: Path) -> StoredRun:
-    """Read a run and the results of its cells; what can't be read is named, never left out.
+    """Read a run and the results of its cells. Unreadable results are listed as problems.
 
     Raises:
-        RunFilesError: run.json itself is missing or not readable.
+        RunFilesError: run.json is missing or invalid, or an earlier development version of
+            matrixci wrote the files.
     """
     with without_collection():
         return _read_run(folder)
@@ -236,39 +250,42 @@ def _read_run(folder: Path) -> StoredRun:
     problems = []
     share = Shared()
     paths = [folder / "cells" / f"{cell.id}.json" for cell in run.cells]
-    announce(paths[:_AHEAD])
+    prefetch(paths[:_AHEAD])
     for index, (cell, path) in enumerate(zip(run.cells, paths, strict=True)):
         if index % _AHEAD == 0:
-            announce(paths[index + _AHEAD : index + 2 * _AHEAD])
+            prefetch(paths[index + _AHEAD : index + 2 * _AHEAD])
         try:
             result = read_json_document(path, CellResult, share)
         except FileNotFoundError:
-            continue  # it never reported: the judgement says so
+            continue  # the judgement reports cells without a result
+        except EarlierVersionError as error:
+            msg = f"{path}: {error}"
+            raise RunFilesError(msg) from error
         except (OSError, ValueError) as error:
             problems.append(f"{path.name}: {error}")
             continue
         if (result.run, result.cell.id) != (run.id, cell.id):
-            problems.append(f"{path.name}: is of cell {result.cell.id} in run {result.run}")
+            problems.append(f"{path.name}: belongs to cell {result.cell.id} of run {result.run}")
         elif result.cell != cell:
-            problems.append(f"{path.name}: is of a cell that the run has not planned like this")
+            problems.append(f"{path.name}: its cell differs from the cell that the run planned")
         else:
             results[cell.id] = result
     return StoredRun(run=run, results=results, problems=tuple(problems), folder=folder)
 
 
 def _refuse_other_axes(run: Run) -> None:
-    """Refuse a run whose cells would have no place in its table.
+    """Refuse a run whose cells do not fit its axes.
 
     Raises:
-        ValueError: it is one.
+        ValueError: a cell has other axes, or there are none.
     """
     values = {axis: frozenset(names) for axis, names in run.axes.items()}
     for cell in run.cells:
         if cell.axes.keys() != values.keys() or any(
             value not in values[axis] for axis, value in cell.axes.items()
         ):
-            msg = f"its cell {cell.id} has other axes than the run"
+            msg = f"cell {cell.id} has other axes than the run"
             raise ValueError(msg)
     if not values:
-        msg = "it has no axes"
+        msg = "the run has no axes"
         raise ValueError(msg)

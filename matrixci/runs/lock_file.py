@@ -1,4 +1,4 @@
-"""A cell's lock as the run's folder keeps it: read back, and held against its digest."""
+"""Reading of the lock of a cell from a run folder, verified by its digest."""
 
 from pathlib import Path
 
@@ -10,30 +10,30 @@ from matrixci.util.invocation import called
 
 
 def read_lock(folder: Path, record: LockRecord, run: Run) -> Lock:
-    """Return the lock that a run's folder keeps for a cell.
+    """Return the lock of a cell, as stored in the run folder.
 
     Args:
-        folder: the run's folder.
-        record: what the cell's result says of the lock.
-        run: the run; where it has wheels of our own, the lock installs those.
+        folder: the run folder.
+        record: the record of the lock in the result of the cell.
+        run: the run. If matrixci built wheels for it, the lock installs those.
 
     Raises:
-        RunFilesError: the file is missing, or isn't the lock that the result speaks of.
+        RunFilesError: the file is missing, or its digest differs from the record.
     """
     path = folder / record.file
     if not path.resolve().is_relative_to(folder.resolve()):
-        msg = f"The lock {record.file} is not within the run's folder {folder}."
+        msg = f"The lock {record.file} is outside the run folder {folder}."
         raise RunFilesError(msg)
     try:
         pins = parse_lock(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ResolverError) as error:
-        msg = f"The lock {path} can't be read: {error}"
+        msg = f"Cannot read the lock {path}: {error}"
         raise RunFilesError(msg) from error
     lock = Lock(pins=pins, torch_backend=record.torch_backend, fallback=record.fallback)
     if lock.digest != record.digest:
         msg = (
-            f"The lock {path} is not the one that the cell's result speaks of: it was changed.\n"
-            f"Run the cell anew: {called('matrix')}"
+            f"The lock {path} was changed: its digest differs from the result of the cell.\n"
+            f"Run the cell again: {called('matrix')}"
         )
         raise RunFilesError(msg)
     return with_wheels_of(lock, run)

@@ -1,4 +1,4 @@
-"""Results that still hold: kept by a digest of everything that could change them."""
+"""Cache of green results, by a digest of everything that could change them."""
 
 import shutil
 from pathlib import Path
@@ -12,13 +12,13 @@ _LOG: Final = "container.log"
 
 
 class ResultStore:
-    """Green results of earlier runs, with their logs, one folder a key."""
+    """Green results of earlier runs with their logs, one folder per key."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def find(self, key: str, log: Path) -> CellResult | None:
-        """Return the result kept under a key, and copy its log; what can't be read isn't kept."""
+        """Return the result for a key and copy its log, or return None if it is not readable."""
         kept = self._folder / key
         try:
             result = CellResult.model_validate_json((kept / _RESULT).read_bytes())
@@ -30,10 +30,10 @@ class ResultStore:
         return result
 
     def keep(self, result: CellResult, log: Path) -> None:
-        """Keep a green result under its key, with its log.
+        """Store a green result under its key, with its log.
 
         Raises:
-            RunFilesError: it can't be written.
+            RunFilesError: the files cannot be written.
         """
         kept = self._folder / str(result.reuse_key)
         write_whole(kept / _LOG, log.read_text(encoding="utf-8", errors="replace"))

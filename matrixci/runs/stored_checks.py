@@ -1,4 +1,4 @@
-"""The checks of a run as its folder keeps them: what was edited later changes no reproduction."""
+"""Copy of the checks in the run folder, so that later edits do not change a reproduction."""
 
 import gzip
 import io
@@ -17,23 +17,23 @@ _MAX_BYTES: Final = 2**30  # an archive may come from another machine
 
 
 def checks_file(digest: str) -> str:
-    """Return the path of the archive of checks within a run's folder.
+    """Return the path of the archive of checks, relative to the run folder.
 
     Args:
-        digest: of the checks and the harness, as the run's setup records it.
+        digest: digest of the checks and the harness, as recorded in the setup of the run.
     """
     return f"checks/{digest}.tar.gz"
 
 
 def store_checks(folder: Path, sources: Sources) -> None:
-    """Write the checks into a run's folder, unless they are there already.
+    """Write the checks into a run folder, unless they are there already.
 
     Args:
-        folder: the run's folder.
-        sources: the checks and the harness; the same files give the same archive.
+        folder: the run folder.
+        sources: the checks and the harness. Equal files give an identical archive.
 
     Raises:
-        RunFilesError: the archive can't be written.
+        RunFilesError: the archive cannot be written.
     """
     path = folder / checks_file(sources.digest)
     if path.exists():
@@ -48,17 +48,17 @@ def store_checks(folder: Path, sources: Sources) -> None:
 
 
 def read_checks(folder: Path, setup: Setup) -> Sources | None:
-    """Return the checks that a run's folder keeps, with the present harness.
+    """Return the checks stored in a run folder, with the present harness.
 
     Args:
-        folder: the run's folder.
-        setup: what the run recorded of its checks.
+        folder: the run folder.
+        setup: the setup of the run, with the digest of its checks.
 
     Returns:
-        None: the folder keeps none, as that of an older matrixci.
+        The checks, or None if the run stored none, as older versions of matrixci did.
 
     Raises:
-        RunFilesError: the archive can't be read.
+        RunFilesError: the archive cannot be read.
     """
     path = folder / checks_file(setup.checks_digest)
     if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
@@ -66,17 +66,17 @@ def read_checks(folder: Path, setup: Setup) -> Sources | None:
     try:
         files = _files(path)
     except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError) as error:
-        msg = f"The checks of the run in {path} can't be read: {error}"
+        msg = f"Cannot read the checks of the run in {path}: {error}"
         raise RunFilesError(msg) from error
     where = data_folder("checks") if setup.checks is None else Path(setup.checks)
     return with_harness(where, files)
 
 
 def _files(path: Path) -> dict[str, bytes]:
-    """Return the files of an archive, none of which is written to the disk.
+    """Return the files of an archive, without writing them to disk.
 
     Raises:
-        ValueError: it holds what no folder of checks has.
+        ValueError: the archive is too large, or contains more than plain files.
     """
     with gzip.open(path) as packed:
         content = packed.read(_MAX_BYTES + 1)

@@ -54,7 +54,7 @@ def test_runs_are_taken_in_and_listed(command: Command, runs: list[str], tmp_pat
     assert done.out.splitlines() == [
         f"{runs[0]}: added",
         f"{runs[1]}: added",
-        f"{runs[2]}: was there",
+        f"{runs[2]}: unchanged",
     ]
     assert (tmp_path / ".matrixci/history.sqlite").is_file()
     listed = command("list").out.splitlines()
@@ -116,7 +116,7 @@ def test_the_file_is_a_setting(command: Command, runs: list[str], tmp_path: Path
         (["list"], ExitCode.USAGE, "matrixci history add"),
         (["show"], ExitCode.USAGE, "There is no history"),
         (["prune", "--keep", "1"], ExitCode.USAGE, "There is no history"),
-        (["add", "nothing"], ExitCode.USAGE, "There is no run 'nothing', nor any other"),
+        (["add", "nothing"], ExitCode.USAGE, "No run 'nothing', and no other runs in"),
     ],
 )
 def test_what_is_not_there_is_told(
@@ -146,7 +146,7 @@ def test_a_damaged_history_is_set_aside_by_what_adds_alone(
         assert "is damaged" in done.err
     done = command("add", *runs)
     assert done.code == ExitCode.READY
-    assert "It is set aside as" in done.err
+    assert "It was renamed to" in done.err
     assert done.out.splitlines() == [f"{run}: added" for run in runs]
     listed = command("list")
     assert listed.code == ExitCode.READY

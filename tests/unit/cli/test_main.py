@@ -769,8 +769,8 @@ def test_a_run_is_shown_by_what_names_it(command: Command, tmp_path: Path, how: 
 def test_a_run_that_is_not_there_is_told(command: Command, name: list[str]) -> None:
     done = command("show", *name)
     assert done.code == ExitCode.USAGE
-    told = "No run yet" if not name else f"There is no run {name[0]!r}, nor any other"
-    assert done.err == [f"{told} (looked in .matrixci/runs).", "Make one: matrixci matrix"]
+    told = "No runs yet" if not name else f"No run {name[0]!r}, and no other runs"
+    assert done.err == [f"{told} in .matrixci/runs.", "Start one: matrixci matrix"]
 
 
 def test_a_run_that_can_not_be_read_is_told(command: Command, tmp_path: Path) -> None:
@@ -825,7 +825,7 @@ def test_the_module_is_the_command_line_too(tmp_path: Path) -> None:
         argv, cwd=tmp_path, env={**os.environ, "COLUMNS": "200"}, capture_output=True, check=False
     )
     assert done.returncode == ExitCode.USAGE
-    assert done.stderr.decode().startswith("No run yet (looked in ")
+    assert done.stderr.decode().startswith("No runs yet in ")
 
 
 RUNS = Path(__file__).parents[1] / "reports/runs"

@@ -315,7 +315,7 @@ def test_a_run_that_was_killed_after_its_last_cell_is_ended(place: Place, comman
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--resume", "nothing"], "No single run is meant by 'nothing'"),
+        (["--resume", "nothing"], "No run matches 'nothing'"),
         (["--resume", RUN, "--cell", "*"], "does not allow --cell"),
         (["--resume", RUN, "--tier", "nightly"], "does not allow --tier"),
         (["--resume", "--python", "3.12"], "does not allow --python"),
@@ -341,7 +341,7 @@ def test_a_run_that_another_process_writes_is_left_alone(place: Place, command: 
         done = command("--resume", "--checks", str(place.checks))
 
     assert done.code == ExitCode.USAGE
-    assert done.err == f"The run {RUN} is still under way, in another process.\n"
+    assert done.err == f"The run {RUN} is still in progress, in another process.\n"
 
 
 # From the command to the folder; the engine is made up
@@ -513,5 +513,5 @@ def test_a_lock_that_is_not_the_cells_own_is_resolved_anew(
 
     assert resolved == [cell.id for cell in TWO]
     (told,) = said
-    assert told.startswith("resolving a cell again, because its lock cannot be read: The lock ")
+    assert told.startswith("resolving a cell again, because its lock cannot be read: ")
     assert f"{TWO[0].id}.txt" in told

@@ -57,7 +57,7 @@ def test_a_baseline_is_earlier_than_its_run(work_dir: Path, name: str, of: int, 
 
 @pytest.mark.parametrize("name", ["latest~4", "latest~999999"])
 def test_a_name_beyond_the_first_run_is_an_error_that_lists_runs(work_dir: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="3 runs are older than") as caught:
+    with pytest.raises(UsageError, match="there are 3 runs before") as caught:
         named_run(work_dir, name)
     assert all(run in str(caught.value) for run in IDS[:4])
 
@@ -113,9 +113,9 @@ def test_readiness_compares_with_the_last_green_run(
     done = run_command(monkeypatch, capsys, work_dir.parent, "readiness", "--format", "json")
     assert f"baseline: {IDS[1]}, the last green run" in done.err
     assert done.code == ExitCode.FAILURES
-    for given, told in (("none", ""), ("latest~1", ""), (IDS[0], "")):
+    for given, message in (("none", ""), ("latest~1", ""), (IDS[0], "")):
         words = ("readiness", "--format", "json", "--baseline", given)
-        assert run_command(monkeypatch, capsys, work_dir.parent, *words).err == told
+        assert run_command(monkeypatch, capsys, work_dir.parent, *words).err == message
 
 
 def test_fail_on_regression_ignores_failures_of_the_baseline(
@@ -155,7 +155,7 @@ def test_all_runs_are_added_to_the_history(
     (work_dir / "runs" / IDS[0] / "run.json").write_text("{")
     done = run_command(monkeypatch, capsys, work_dir.parent, "history", "add", "--all")
     assert f"{IDS[0]}: skipped" in done.out
-    assert done.out.count("was there") == 3
+    assert done.out.count("unchanged") == 3
     assert (
         run_command(monkeypatch, capsys, work_dir.parent, "history", "add", "--all", "x").code == 2
     )

@@ -75,7 +75,7 @@ def test_an_unusable_history_is_a_warning(tmp_path: Path) -> None:
     said: list[str] = []
     path = tmp_path / "history.sqlite"
     other = sqlite3.connect(path)
-    other.execute("CREATE TABLE theirs (a)")
+    other.execute("CREATE TABLE other (a)")
     other.close()
     run = judged(tmp_path)
     assert not record(run, path, said.append)

@@ -44,8 +44,8 @@ def test_each_damaged_file_is_a_blocker(folder: Path) -> None:
     assert exit_code(judged) is not ExitCode.READY
     reasons = "\n".join(judged.reasons)
     assert f"{TRUNCATED}.json: Unterminated string" in reasons
-    assert f"{VERSION}.json: has schema version 99, and 1 is understood" in reasons
-    assert f"{FOREIGN}.json: is of cell {FOREIGN} in run {stored_runs.BEFORE.name}" in reasons
+    assert f"{VERSION}.json: has schema version 99; this matrixci reads version 1" in reasons
+    assert f"{FOREIGN}.json: belongs to cell {FOREIGN} of run {stored_runs.BEFORE.name}" in reasons
     assert f"{EMPTY}.json: " in reasons
     assert "5 of 12 cells: missing" in reasons
 
@@ -89,7 +89,7 @@ def test_run_with_cells_outside_of_its_axes_is_reported(
 ) -> None:
     run = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps({**run, "axes": axes}))
-    with pytest.raises(RunFilesError, match=r"run\.json: its cell .* has other axes"):
+    with pytest.raises(RunFilesError, match=r"run\.json: cell .* has other axes"):
         stored_runs.judged(folder)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from matrixci.errors import ExitCode, RunFilesError, UsageError
 from matrixci.model import CellOutcome, CheckOutcome, Reason, Step, StepName
-from matrixci.runs.folder import RunFolder, find_run, forget_run, new_run_id, read_run
+from matrixci.runs.folder import RunFolder, find_run, new_run_id, read_run, remove_run
 from matrixci.util.files import write_whole
 from matrixci.util.invocation import called
 
@@ -132,7 +132,7 @@ def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path, where: str)
     blocked = work_dir / where
     blocked.parent.mkdir(parents=True, exist_ok=True)
     blocked.write_text("", encoding="utf-8")
-    with pytest.raises(RunFilesError, match=r"^The run's folder can't be made: ") as caught:
+    with pytest.raises(RunFilesError, match=r"^Cannot create the run folder: ") as caught:
         RunFolder.create(work_dir, RUN)
     assert caught.value.exit_code is ExitCode.INFRASTRUCTURE
 
@@ -159,7 +159,7 @@ def test_a_failed_write_is_an_error(tmp_path: Path, write: Callable[[RunFolder],
         path.rmdir()
     folder.path.parent.rmdir()
     folder.path.parent.write_text("in the way", encoding="utf-8")
-    with pytest.raises(RunFilesError, match="cannot be"):
+    with pytest.raises(RunFilesError, match=r"cannot be|Cannot "):
         write(folder)
 
 
@@ -176,7 +176,7 @@ def test_a_folder_named_latest_is_an_error(stored: RunFolder) -> None:
     link = stored.path.parent / "latest"
     link.unlink()
     link.mkdir()
-    with pytest.raises(RunFilesError, match="latest cannot be made"):
+    with pytest.raises(RunFilesError, match=r"^Cannot create .*latest: "):
         stored.point_latest()
 
 
@@ -239,12 +239,13 @@ def test_a_run_is_found_by_its_path(
 def test_an_ambiguous_or_unknown_name_is_an_error_that_lists_runs(
     work_dir: Path, name: str
 ) -> None:
+    runs = ["20261120T100000Z-aaaaaa", "20261121T100000Z-bbbbbb", "20261121T110000Z-cccccc"]
+    matching = [run for run in runs if run.startswith(name)]
+    found = f"{len(matching)} runs match" if matching else "No run matches"
+    listed = ", ".join(matching or runs)
     with pytest.raises(UsageError) as caught:
         find_run(work_dir, name)
-    assert str(caught.value) == (
-        f"No single run is meant by {name!r}; there are: 20261120T100000Z-aaaaaa, "
-        "20261121T100000Z-bbbbbb, 20261121T110000Z-cccccc"
-    )
+    assert str(caught.value) == (f"{found} {name!r}. Latest runs: {listed}")
     assert caught.value.exit_code is ExitCode.USAGE
 
 
@@ -252,19 +253,19 @@ def test_an_ambiguous_or_unknown_name_is_an_error_that_lists_runs(
 def test_no_run_at_all_is_an_error(tmp_path: Path, name: str | None) -> None:
     with pytest.raises(UsageError) as caught:
         find_run(tmp_path, name)
-    first = "No run yet" if name is None else f"There is no run {name!r}, nor any other"
+    first = "No runs yet" if name is None else f"No run {name!r}, and no other runs"
     made_by = called("matrix")
-    assert str(caught.value) == f"{first} (looked in {tmp_path}/runs).\nMake one: {made_by}"
+    assert str(caught.value) == f"{first} in {tmp_path}/runs.\nStart one: {made_by}"
 
 
 def test_only_the_last_few_runs_are_listed(work_dir: Path) -> None:
     for number in range(10):
         RunFolder(work_dir / f"runs/3{number}").write_run(a_run())
-    with pytest.raises(UsageError, match=r"there are: 35, 36, 37, 38, 39$"):
+    with pytest.raises(UsageError, match=r"Latest runs: 35, 36, 37, 38, 39$"):
         find_run(work_dir, "x")
 
 
-# Reading: what can't be read is named, and never left out
+# Unreadable files are reported
 
 
 def overwritten(text: str) -> Callable[[Path], object]:
@@ -291,12 +292,12 @@ def made_a_folder(path: Path) -> None:
 DAMAGES: list[tuple[Callable[[Path], object], str]] = [
     (cut, ""),
     (overwritten(""), "Expecting value"),
-    (overwritten("[]"), "has schema version None, and 1 is understood"),
-    (overwritten("null"), "has schema version None, and 1 is understood"),
+    (overwritten("[]"), "has schema version None; this matrixci reads version 1"),
+    (overwritten("null"), "has schema version None; this matrixci reads version 1"),
     (overwritten("[" * 100_000), "is nested too deeply"),
-    (overwritten("{}"), "has schema version None, and 1 is understood"),
-    (changed(schema_version=2), "has schema version 2, and 1 is understood"),
-    (changed(schema_version="1"), "has schema version '1', and 1 is understood"),
+    (overwritten("{}"), "has schema version None; this matrixci reads version 1"),
+    (changed(schema_version=2), "has schema version 2; this matrixci reads version 1"),
+    (changed(schema_version="1"), "has schema version '1'; this matrixci reads version 1"),
     (changed(more=1), "more: Extra inputs are not permitted"),
     (lambda path: path.write_bytes(b"\xff\xfe"), "can't decode byte"),
     (made_a_folder, "Is a directory"),
@@ -316,29 +317,98 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize(("damage", "told"), DAMAGES, ids=NAMES)
+@pytest.mark.parametrize(("damage", "message"), DAMAGES, ids=NAMES)
 def test_an_unreadable_result_is_a_problem(
-    stored: RunFolder, damage: Callable[[Path], object], told: str
+    stored: RunFolder, damage: Callable[[Path], object], message: str
 ) -> None:
     damage(stored.cells / f"{TWO[0].id}.json")
     found = read_run(stored.path)
     assert list(found.results) == [TWO[1].id]
     (problem,) = found.problems
     assert problem.startswith(f"{TWO[0].id}.json: ")
-    assert told in problem
+    assert message in problem
     assert len(problem.splitlines()) == 1
 
 
-@pytest.mark.parametrize(("damage", "told"), DAMAGES, ids=NAMES)
+@pytest.mark.parametrize(("damage", "message"), DAMAGES, ids=NAMES)
 def test_an_unreadable_run_is_an_error(
-    stored: RunFolder, damage: Callable[[Path], object], told: str
+    stored: RunFolder, damage: Callable[[Path], object], message: str
 ) -> None:
     damage(stored.path / "run.json")
     with pytest.raises(RunFilesError) as caught:
         read_run(stored.path)
     assert str(caught.value).startswith(f"{stored.path}/run.json: ")
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def renamed(*places: str | int, old: str, new: str) -> Callable[[Path], object]:
+    """Return a function that gives a key its earlier name."""
+
+    def rename(path: Path) -> None:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        place = document
+        for name in places:
+            place = place[name]
+        place[old] = place.pop(new)
+        path.write_text(json.dumps(document), encoding="utf-8")
+
+    return rename
+
+
+def with_limits(path: Path) -> None:
+    document = json.loads(path.read_text(encoding="utf-8"))
+    setup = {"limits": {"check": 60, "memory": 1}, "environment": {}}
+    path.write_text(json.dumps({**document, "setup": setup}), encoding="utf-8")
+
+
+EARLIER_RUNS: list[tuple[Callable[[Path], object], str]] = [
+    (renamed("gates", old="ends", new="bounds"), "ends"),
+    (renamed("cells", 0, old="entries", new="imports"), "entries"),
+    (with_limits, "check"),
+]
+EARLIER_RESULTS: list[tuple[Callable[[Path], object], str]] = [
+    (renamed("cell", old="entries", new="imports"), "entries"),
+    (renamed("checks", 0, old="figures", new="metrics"), "figures"),
+    (changed(checks=[{"id": "a", "claim": "", "outcome": "known"}]), "known"),
+    (changed(checks=[{"id": "a", "claim": "", "outcome": "fixed"}]), "fixed"),
+    (changed(outcome="partial", reason="needs"), "needs"),
+]
+
+
+@pytest.mark.parametrize(("change", "name"), EARLIER_RUNS)
+def test_a_run_of_an_earlier_development_version_is_refused(
+    stored: RunFolder, change: Callable[[Path], object], name: str
+) -> None:
+    change(stored.path / "run.json")
+    with pytest.raises(RunFilesError) as caught:
+        read_run(stored.path)
+    assert str(caught.value) == (
+        f"{stored.path}/run.json: was written by an earlier development version of matrixci "
+        f"(it uses {name!r}); run the matrix again: {called('matrix')}"
+    )
+
+
+@pytest.mark.parametrize(("change", "name"), EARLIER_RESULTS)
+def test_a_result_of_an_earlier_development_version_is_refused(
+    stored: RunFolder, change: Callable[[Path], object], name: str
+) -> None:
+    path = stored.cells / f"{TWO[1].id}.json"
+    change(path)
+    with pytest.raises(RunFilesError, match="earlier development version") as caught:
+        read_run(stored.path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert f"(it uses {name!r})" in str(caught.value)
+
+
+def test_an_earlier_name_in_another_place_is_an_ordinary_problem(stored: RunFolder) -> None:
+    changed(check=1)(stored.cells / f"{TWO[0].id}.json")
+    changed(message=["known"])(stored.cells / f"{TWO[1].id}.json")
+    problems = read_run(stored.path).problems
+    assert [problem.partition(": ")[2] for problem in problems] == [
+        "check: Extra inputs are not permitted",
+        "message: Input should be a valid string",
+    ]
 
 
 def test_a_folder_without_a_run_is_an_error(tmp_path: Path) -> None:
@@ -357,25 +427,25 @@ def test_a_file_that_is_too_large_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("result", "told"),
+    ("result", "message"),
     [
-        (a_result(TWO[0], run="other"), f"is of cell {TWO[0].id} in run other"),
-        (a_result(TWO[1]), f"is of cell {TWO[1].id} in run {RUN}"),
-        (a_result(a_cell("3.9")), f"is of cell py3.9-numpy2-cpu in run {RUN}"),
+        (a_result(TWO[0], run="other"), f"belongs to cell {TWO[0].id} of run other"),
+        (a_result(TWO[1]), f"belongs to cell {TWO[1].id} of run {RUN}"),
+        (a_result(a_cell("3.9")), f"belongs to cell py3.9-numpy2-cpu of run {RUN}"),
         (
             a_result(TWO[0].model_copy(update={"axes": {"python": "3.12"}})),
-            "is of a cell that the run has not planned like this",
+            "its cell differs from the cell that the run planned",
         ),
     ],
 )
 def test_a_result_of_another_run_or_cell_is_a_problem(
-    stored: RunFolder, result: object, told: str
+    stored: RunFolder, result: object, message: str
 ) -> None:
     path = stored.cells / f"{TWO[0].id}.json"
     path.write_text(result.model_dump_json(), encoding="utf-8")  # type: ignore[attr-defined]
     found = read_run(stored.path)
     assert list(found.results) == [TWO[1].id]
-    assert found.problems == (f"{path.name}: {told}",)
+    assert found.problems == (f"{path.name}: {message}",)
 
 
 def test_a_cell_without_a_result_is_not_a_problem(stored: RunFolder) -> None:
@@ -436,9 +506,9 @@ def test_latest_moves_to_the_previous_run_if_a_run_is_removed(tmp_path: Path) ->
         folder.point_latest()
     latest = tmp_path / "runs/latest"
 
-    forget_run(made[1].path)
+    remove_run(made[1].path)
     assert not made[1].path.exists()
     assert latest.resolve().name == names[0]
 
-    forget_run(made[0].path)
+    remove_run(made[0].path)
     assert not latest.is_symlink()

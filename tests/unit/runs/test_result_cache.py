@@ -67,7 +67,7 @@ def test_other_contents_have_another_digest(tmp_path: Path, other: Mapping[str, 
 
 
 def test_files_created_by_tools_are_ignored(tmp_path: Path) -> None:
-    # The path up to the folder may have any name: a checkout may lie in a hidden one.
+    # The parent folders may have any name, for example in a hidden checkout.
     folder = write(tmp_path / ".hidden/__pycache__/checks", FILES)
     before = digest(folder)
     left = ["__pycache__/a.pyc", "deep/__pycache__/c.pyc", ".cache", "deep/.c.swp", ".pytest/x/y"]

@@ -55,7 +55,7 @@ def _is_final(stored: StoredRun, cell: Cell) -> bool:
 def prepare_resumption(
     stored: StoredRun, matrix: Matrix, checks: Path, work_dir: Path, options: ExecutionOptions
 ) -> Resumption:
-    """Return what is needed to resume a run with the same inputs.
+    """Return a run ready to resume with the same inputs.
 
     Args:
         stored: the run.

@@ -89,7 +89,7 @@ def find(issues: Sequence[OpenIssue], judged: JudgedRun, about: str) -> OpenIssu
 
 
 def decide(judged: JudgedRun, issue: OpenIssue | None, about: str, link: str) -> Action:
-    """Return what to do after a run.
+    """Return the action to take after a run.
 
     A run that is READY closes the issue. A regression against the baseline, or any failure if there
     is no baseline, opens or updates it. A run that is NOT READY for another reason, such as a lost

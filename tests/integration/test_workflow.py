@@ -208,13 +208,13 @@ def test_three_scheduled_runs(project: Project, second_engine: OwnEngine) -> Non
     assert first.jobs == dict.fromkeys(
         ["Plan", *map(cell_id, ("plain", "other", "gpu")), "Report", "Issue", "Pages"], "success"
     )
-    assert "No scheduled run has succeeded" in first.step("Report", "Fetch the baseline").output
-    assert "READY" in first.step("Report", "Show").summary
+    assert "No scheduled run has succeeded yet" in first.step("Report", "Fetch the baseline").output
+    assert "READY" in first.step("Report", "Show the report").summary
     assert project.github.issues == []
     assert (first.artifacts.folder / "github-pages" / "index.html").is_file()
     page = first.artifacts.folder / "report.html" / "report.html"
     assert "<html" in page.read_text()
-    assert "A new one is started" in first.step("Report", "Fetch the history").output
+    assert "Starting a new one" in first.step("Report", "Fetch the history").output
     check_history(first)
 
     # The second run: a check fails in one cell.
@@ -223,7 +223,7 @@ def test_three_scheduled_runs(project: Project, second_engine: OwnEngine) -> Non
     assert second.jobs[cell_id("other")] == "failure"
     assert (second.jobs["Report"], second.jobs["Issue"]) == ("failure", "success")
     assert "Pages" not in second.jobs
-    shown = second.step("Report", "Show")
+    shown = second.step("Report", "Show the report")
     assert shown.output.startswith("::notice title=NOT READY::")
     assert "test_toy.py::test_answers" in shown.summary
     merged = second.artifacts.folder / "run"
@@ -260,7 +260,7 @@ def test_three_scheduled_runs(project: Project, second_engine: OwnEngine) -> Non
     kept.write_bytes(b"no database")
     third = project.scheduled_run(good, machines(second_engine))
     assert third.run(), third.failures()
-    assert "is damaged" in third.step("Report", "Judge").output
+    assert "is damaged" in third.step("Report", "Write the report").output
     check_history(third)
     (issue,) = project.github.issues
     assert not issue["open"]
@@ -301,7 +301,7 @@ def test_cell_of_a_lost_machine_is_missing(project: Project, second_engine: OwnE
         cell_id("lost"): True,
     }
     assert any(cell_id("lost") in reason for reason in judged.reasons)
-    shown = workflow_run.step("Report", "Show")
+    shown = workflow_run.step("Report", "Show the report")
     assert shown.summary.startswith("# NOT READY")
     assert cell_id("lost") in shown.summary
     assert project.github.issues == []  # a lost machine says nothing about the subject
@@ -318,7 +318,7 @@ def test_thousand_cells_are_sharded_and_reported(project: Project) -> None:
     assert workflow_run.counts == [256, 256, 256, 232]
     # No cell ran. All are reported as missing, within the size limit of a job summary.
     assert workflow_run.jobs == {"Plan": "success", "Report": "failure", "Issue": "success"}
-    summary = workflow_run.step("Report", "Show").summary
+    summary = workflow_run.step("Report", "Show the report").summary
     assert "1000 missing" in summary
     sizes = {
         name: len(value.encode("utf-16-le")) for name, value in workflow_run.outputs["plan"].items()

@@ -1,4 +1,4 @@
-"""What the scripts of the workflows make of their inputs, whatever stands in these."""
+"""The scripts of the workflows, with any inputs."""
 
 import json
 import os
@@ -19,7 +19,7 @@ EMPTY = dict.fromkeys(
 
 
 def run_script(script: str, environment: Mapping[str, str], folder: Path) -> str:
-    """Run a step's script as GitHub's runner does; return what it printed."""
+    """Run a step's script as GitHub's runner does, and return its output."""
     argv = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
     done = subprocess.run(
         argv, env=environment, cwd=folder, check=False, capture_output=True, text=True
@@ -28,8 +28,10 @@ def run_script(script: str, environment: Mapping[str, str], folder: Path) -> str
     return done.stdout
 
 
-def asked(tmp_path: Path, file: str, job: str, step: str, inputs: Mapping[str, str]) -> list[str]:
-    """Run a step's script with these inputs; return what nox is asked for."""
+def arguments_of(
+    tmp_path: Path, file: str, job: str, step: str, inputs: Mapping[str, str]
+) -> list[str]:
+    """Run a step's script with these inputs, and return the arguments of nox."""
     steps = load((ROOT / ".github" / "workflows" / file).read_text())["jobs"][job]["steps"]
     (script,) = (one["run"] for one in steps if one["name"] == step)
     nox, answer = tmp_path / "bin" / "nox", tmp_path / "asked.json"
@@ -72,10 +74,10 @@ def asked(tmp_path: Path, file: str, job: str, step: str, inputs: Mapping[str, s
         ({"SELECTION": "$(id) --tier=x /*"}, ["--cell=$(id)", "--cell=--tier=x", "--cell=/*"]),
     ],
 )  # fmt: skip
-def test_the_plan_is_asked_for_with(
+def test_plan_step_passes_its_inputs(
     tmp_path: Path, inputs: dict[str, str], words: list[str]
 ) -> None:
-    found = asked(tmp_path, "matrix.yml", "plan", "Resolve all cells", inputs)
+    found = arguments_of(tmp_path, "matrix.yml", "plan", "Resolve all cells", inputs)
     assert found == ["-s", "plan", "--", "--output", f"{tmp_path}/plan/plan.json", *words]
 
 
@@ -90,9 +92,11 @@ def test_the_plan_is_asked_for_with(
         ),
     ],
 )
-def test_a_cell_is_asked_for_with(tmp_path: Path, inputs: dict[str, str], words: list[str]) -> None:
+def test_cell_step_passes_its_inputs(
+    tmp_path: Path, inputs: dict[str, str], words: list[str]
+) -> None:
     given = {"CELL": "py3.12-cpu", **inputs}
-    found = asked(tmp_path, "cells.yml", "cell", "Run the cell", given)
+    found = arguments_of(tmp_path, "cells.yml", "cell", "Run the cell", given)
     plan = ["--plan", f"{tmp_path}/plan/plan.json", "--output", f"{tmp_path}/result"]
     assert found == ["-s", "cell", "--", "py3.12-cpu", *plan, "--no-keep-wheels", *words]
 
@@ -121,9 +125,9 @@ def fetch_history(tmp_path: Path, listed: str, artifacts: Mapping[str, bytes | N
     return run_script(script, environment, tmp_path)
 
 
-def test_the_history_is_that_of_the_newest_run_that_has_one(tmp_path: Path) -> None:
-    told = fetch_history(tmp_path, "printf '9\\n8\\n7\\n'", {"8": b"of 8", "7": b"of 7"})
-    assert "history of run 8" in told
+def test_history_of_the_newest_run_is_used(tmp_path: Path) -> None:
+    output = fetch_history(tmp_path, "printf '9\\n8\\n7\\n'", {"8": b"of 8", "7": b"of 7"})
+    assert "history of run 8" in output
     assert (tmp_path / "home" / "history.sqlite").read_bytes() == b"of 8"
 
 
@@ -136,11 +140,11 @@ def test_the_history_is_that_of_the_newest_run_that_has_one(tmp_path: Path) -> N
         ("exit 1", {}),  # GitHub refuses, or does not answer
     ],
 )
-def test_without_an_earlier_history_nothing_fails(
+def test_missing_history_is_not_an_error(
     tmp_path: Path, listed: str, artifacts: dict[str, bytes | None]
 ) -> None:
-    told = fetch_history(tmp_path, listed, artifacts)
-    assert told == (
-        "::notice title=no history::No earlier scheduled run has one. A new one is started.\n"
+    output = fetch_history(tmp_path, listed, artifacts)
+    assert output == (
+        "::notice title=no history::No earlier scheduled run has a history. Starting a new one.\n"
     )
     assert not (tmp_path / "home").exists()

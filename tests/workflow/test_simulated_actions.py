@@ -38,12 +38,12 @@ CONTEXTS: dict[str, Any] = {
         ("fromJSON(inputs.tier || '20')", 20),
     ],
 )
-def test_an_expression_comes_to_its_value(source: str, value: object) -> None:
+def test_expression_is_evaluated(source: str, value: object) -> None:
     assert evaluate(source, CONTEXTS) == value
 
 
 @pytest.mark.parametrize("source", ["secrets.A", "a[0]", "inputs.*.a", "hashFiles('x')", "1 +", ""])
-def test_what_is_not_known_fails(source: str) -> None:
+def test_unknown_name_is_an_error(source: str) -> None:
     with pytest.raises(ExpressionError):
         evaluate(source, CONTEXTS)
 
@@ -82,7 +82,7 @@ def artifacts(tmp_path: Path) -> Artifacts:
     return Artifacts(tmp_path / "artifacts")
 
 
-def test_artifacts_are_kept_and_handed_out(artifacts: Artifacts, tmp_path: Path) -> None:
+def test_artifacts_are_uploaded_and_downloaded(artifacts: Artifacts, tmp_path: Path) -> None:
     artifacts.upload({"name": "cell-a", "path": "made"}, tmp_path)
     artifacts.download({"pattern": "cell-*", "path": "one"}, {}, tmp_path)
     assert [path.name for path in (tmp_path / "one").iterdir()] == ["file"]

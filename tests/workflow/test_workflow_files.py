@@ -56,7 +56,7 @@ def test_there_are_workflows() -> None:
 
 
 @pytest.mark.parametrize(("where", "step"), list(steps()))
-def test_nothing_is_written_into_a_script(where: str, step: dict[str, Any]) -> None:
+def test_no_expression_is_expanded_in_a_script(where: str, step: dict[str, Any]) -> None:
     """What comes from outside reaches a shell through the environment alone."""
     assert inside(step.get("run", "")) == [], where
     assert not re.search(r"\$\{\{", step.get("run", "")), where
@@ -96,7 +96,7 @@ def test_permissions_are_given_job_by_job(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "key", "job"), list(jobs()))
-def test_a_job_has_an_end(name: str, key: str, job: dict[str, Any]) -> None:
+def test_every_job_has_a_timeout(name: str, key: str, job: dict[str, Any]) -> None:
     if "steps" in job:
         assert 0 < job["timeout-minutes"] < 360, (name, key)
     if "strategy" in job:
@@ -104,7 +104,7 @@ def test_a_job_has_an_end(name: str, key: str, job: dict[str, Any]) -> None:
         assert "max-parallel" in job["strategy"], (name, key)
 
 
-def test_images_are_pushed_only_where_it_is_asked_for() -> None:
+def test_images_are_pushed_only_on_request() -> None:
     writing = [
         (name, key, job)
         for name, key, job in jobs()

@@ -47,7 +47,7 @@ def runs(tmp_path: Path) -> list[str]:
     return ids
 
 
-def test_runs_are_taken_in_and_listed(command: Command, runs: list[str], tmp_path: Path) -> None:
+def test_runs_are_added_and_listed(command: Command, runs: list[str], tmp_path: Path) -> None:
     assert command("add").out == f"{runs[2]}: added\n"
     done = command("add", *runs)
     assert done.code == ExitCode.READY
@@ -65,7 +65,7 @@ def test_runs_are_taken_in_and_listed(command: Command, runs: list[str], tmp_pat
     assert len(command("list", "--subject", "other").out.splitlines()) == 1
 
 
-def test_since_when_a_cell_is_red_is_shown_with_what_changed(
+def test_history_shows_since_when_a_cell_is_red_and_what_changed(
     command: Command, runs: list[str]
 ) -> None:
     command("add", *runs)
@@ -85,7 +85,7 @@ def test_since_when_a_cell_is_red_is_shown_with_what_changed(
     assert command("show", "py3.*").out.splitlines()[:1] == story[:1]
 
 
-def test_how_a_check_went_is_shown(command: Command, runs: list[str]) -> None:
+def test_history_of_a_check_is_shown(command: Command, runs: list[str]) -> None:
     command("add", *runs)
     (line,) = command("show", "--check", "*test_one").out.splitlines()[1:]
     assert line.split()[:9] == [CHECK, CELL, "✗", "failed", "3", "1", "0", "0", "✓✗✗"]
@@ -103,7 +103,7 @@ def test_old_runs_are_pruned(command: Command, runs: list[str]) -> None:
         assert "Give either --keep N or --before DATE." in done.err
 
 
-def test_the_file_is_a_setting(command: Command, runs: list[str], tmp_path: Path) -> None:
+def test_history_file_can_be_chosen(command: Command, runs: list[str], tmp_path: Path) -> None:
     command("add", runs[0], "--history", "elsewhere/h.sqlite")
     assert (tmp_path / "elsewhere/h.sqlite").is_file()
     assert runs[0] in command("list", "--history", "elsewhere/h.sqlite").out
@@ -111,7 +111,7 @@ def test_the_file_is_a_setting(command: Command, runs: list[str], tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "message"),
     [
         (["list"], ExitCode.USAGE, "matrixci history add"),
         (["show"], ExitCode.USAGE, "There is no history"),
@@ -119,15 +119,17 @@ def test_the_file_is_a_setting(command: Command, runs: list[str], tmp_path: Path
         (["add", "nothing"], ExitCode.USAGE, "No run 'nothing', and no other runs in"),
     ],
 )
-def test_what_is_not_there_is_told(
-    command: Command, arguments: list[str], code: ExitCode, told: str
+def test_missing_run_or_history_is_reported(
+    command: Command, arguments: list[str], code: ExitCode, message: str
 ) -> None:
     done = command(*arguments)
     assert (done.code, done.out) == (code, "")
-    assert told in done.err
+    assert message in done.err
 
 
-def test_what_the_history_does_not_have_is_told(command: Command, runs: list[str]) -> None:
+def test_unknown_cell_or_check_of_the_history_is_reported(
+    command: Command, runs: list[str]
+) -> None:
     command("add", *runs)
     done = command("show", "py9")
     assert done.code == ExitCode.USAGE
@@ -135,7 +137,7 @@ def test_what_the_history_does_not_have_is_told(command: Command, runs: list[str
     assert command("show", "--check", "nothing").code == ExitCode.USAGE
 
 
-def test_a_damaged_history_is_set_aside_by_what_adds_alone(
+def test_damaged_history_is_set_aside_only_when_adding(
     command: Command, runs: list[str], tmp_path: Path
 ) -> None:
     file = tmp_path / ".matrixci/history.sqlite"

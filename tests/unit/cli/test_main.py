@@ -125,7 +125,7 @@ EVERY = [
 ]
 
 
-# Choosing cells
+# Selection of cells
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_cells_are_chosen_by_axis_and_by_id(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ("--pyton 3.12", 'Unknown option --pyton. Did you mean "--python"?'),
         ("--devices=cpu", 'Unknown option --devices=cpu. Did you mean "--device"?'),
@@ -176,16 +176,16 @@ def test_cells_are_chosen_by_axis_and_by_id(
         ("--numpy 3.x --device gpu", 'Unknown value "3.x" of the axis numpy. '),
     ],
 )
-def test_a_mistake_in_the_choice_is_told_with_what_there_is(
-    command: Command, planned: list[str], arguments: str, told: str
+def test_mistake_in_the_selection_is_reported_with_available_values(
+    command: Command, planned: list[str], arguments: str, message: str
 ) -> None:
     done = command("matrix", "--plan", *arguments.split())
     assert done.code == ExitCode.USAGE
-    assert done.err[0].startswith(told)
+    assert done.err[0].startswith(message)
     assert (done.out, planned) == ([], [])
 
 
-def test_every_mistake_in_the_choice_is_told_at_once(command: Command) -> None:
+def test_all_mistakes_in_the_selection_are_reported_together(command: Command) -> None:
     done = command("matrix", "--numpy", "3.x", "--device", "gpu", "--cell", "x")
     assert len(done.err) == 3
 
@@ -194,26 +194,24 @@ def test_every_mistake_in_the_choice_is_told_at_once(command: Command) -> None:
     "arguments",
     ["--jobs 0", "--jobs many", "--as-of yesterday", "--base elsewhere", "--as-of", "--matrix"],
 )
-def test_a_value_that_is_none_is_told(command: Command, arguments: str) -> None:
+def test_invalid_option_value_is_reported(command: Command, arguments: str) -> None:
     done = command("matrix", *arguments.split())
     assert done.code == ExitCode.USAGE
     assert any(arguments.split(maxsplit=1)[0] in line for line in done.err)
 
 
 @pytest.mark.parametrize(
-    ("day", "told"),
+    ("day", "message"),
     [
         ("9999-12-30", "is in the future"),
         ("2005-01-01", "is too early"),
     ],
 )
 @pytest.mark.parametrize("name", ["matrix", "plan"])
-def test_a_day_of_which_no_index_can_tell_is_refused(
-    command: Command, name: str, day: str, told: str
-) -> None:
+def test_impossible_day_is_refused(command: Command, name: str, day: str, message: str) -> None:
     done = command(name, "--as-of", day)
     assert done.code == ExitCode.USAGE
-    assert f"--as-of {day} {told}" in done.err[0]
+    assert f"--as-of {day} {message}" in done.err[0]
 
 
 @pytest.mark.parametrize(
@@ -224,7 +222,7 @@ def test_a_day_of_which_no_index_can_tell_is_refused(
         ("plan --teir x", "--tier"),
     ],
 )
-def test_an_option_can_be_meant_by_a_mistyped_one(command: Command, line: str, meant: str) -> None:
+def test_similar_option_is_suggested(command: Command, line: str, meant: str) -> None:
     done = command(*line.split())
     assert done.code == ExitCode.USAGE
     assert meant in done.err[0].partition("Did you mean")[2]
@@ -232,7 +230,7 @@ def test_an_option_can_be_meant_by_a_mistyped_one(command: Command, line: str, m
 
 @pytest.mark.parametrize("name", ["matrix", "plan", "show", "reproduce", "clean", "history list"])
 @pytest.mark.parametrize("option", [("--home", "kept"), ("--home=kept",)])
-def test_an_option_by_its_former_name_is_an_error_that_names_the_new_one(
+def test_renamed_option_is_reported_with_its_new_name(
     command: Command, name: str, option: Sequence[str]
 ) -> None:
     done = command(*name.split(), *option)
@@ -240,17 +238,17 @@ def test_an_option_by_its_former_name_is_an_error_that_names_the_new_one(
     assert done.err == [f'Unknown option {option[0]}. Did you mean "--work-dir"?']
 
 
-def test_no_axis_can_have_the_name_of_an_option(command: Command) -> None:
+def test_option_names_are_reserved(command: Command) -> None:
     text = "\n".join(line for name in ("matrix", "plan") for line in command(name, "--help").out)
     options = set(re.findall(r"--([a-z-]+)", text)) - {"python", "device", "numpy"}
     assert options == RESERVED
 
 
-# What is wrong before anything is run
+# Errors before a run
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("axes: {python: {3.10: }}", "3.10"),
         ("{", "matrix.yaml:"),
@@ -259,18 +257,18 @@ def test_no_axis_can_have_the_name_of_an_option(command: Command) -> None:
         ("\x00", "matrix.yaml"),
     ],
 )
-def test_a_bad_matrix_file_is_told_with_its_place(
-    command: Command, tmp_path: Path, text: str, told: str
+def test_mistake_in_the_matrix_file_is_reported_with_its_place(
+    command: Command, tmp_path: Path, text: str, message: str
 ) -> None:
     (tmp_path / "matrix.yaml").write_text(text, encoding="utf-8")
     done = command("matrix")
     assert done.code == ExitCode.USAGE
     assert all(line.startswith("matrix.yaml") for line in done.err)
-    assert any(told in line for line in done.err)
+    assert any(message in line for line in done.err)
     assert done.out == []
 
 
-def test_a_matrix_file_that_is_not_there_is_told(command: Command, tmp_path: Path) -> None:
+def test_missing_matrix_file_is_reported_with_an_example(command: Command, tmp_path: Path) -> None:
     done = command("matrix", "--matrix", "other.yaml")
     assert done.code == ExitCode.USAGE
     assert done.err[0].startswith("other.yaml: file not found; name another one with --matrix")
@@ -279,7 +277,7 @@ def test_a_matrix_file_that_is_not_there_is_told(command: Command, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ("--subject ./absent", "The subject ./absent does not exist (looked for "),
         ("--subject a==", "invalid requirement: "),
@@ -297,16 +295,16 @@ def test_a_matrix_file_that_is_not_there_is_told(command: Command, tmp_path: Pat
         ),
     ],
 )
-def test_a_mistake_in_the_command_is_told(
-    command: Command, tmp_path: Path, arguments: str, told: str
+def test_mistake_in_the_command_is_reported(
+    command: Command, tmp_path: Path, arguments: str, message: str
 ) -> None:
     (tmp_path / "empty").mkdir()
     done = command("matrix", *arguments.split())
     assert done.code == ExitCode.USAGE
-    assert done.err[0].startswith(told)
+    assert done.err[0].startswith(message)
 
 
-def test_without_an_engine_it_is_told_in_two_lines(command: Command, tmp_path: Path) -> None:
+def test_missing_engine_is_reported_in_two_lines(command: Command, tmp_path: Path) -> None:
     done = command("matrix")
     assert done.code == ExitCode.INFRASTRUCTURE
     assert done.err == [
@@ -317,12 +315,12 @@ def test_without_an_engine_it_is_told_in_two_lines(command: Command, tmp_path: P
     assert not (tmp_path / ".matrixci/runs").exists()  # no run that never was
 
 
-def test_cleaning_without_an_engine_is_told(command: Command) -> None:
+def test_cleaning_without_an_engine_is_an_error(command: Command) -> None:
     assert command("clean").code == ExitCode.INFRASTRUCTURE
 
 
 @pytest.mark.parametrize("age", ["soon", "7y", "-1d", ""])
-def test_an_age_that_is_none_is_refused(command: Command, age: str) -> None:
+def test_invalid_age_is_refused(command: Command, age: str) -> None:
     done = command("clean", f"--older-than={age}")
     assert done.code == ExitCode.USAGE
     assert "is not an age" in " ".join(done.err)
@@ -335,7 +333,7 @@ def test_an_age_is_a_number_of_days_or_has_a_unit(text: str, hours: int) -> None
     assert parse_age(text) == timedelta(hours=hours)
 
 
-def test_for_an_engine_elsewhere_none_is_installed_here(
+def test_no_engine_is_installed_if_a_remote_one_is_configured(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "engine.sh").write_text('echo "$@" >asked\n', encoding="utf-8")
@@ -348,7 +346,7 @@ def test_for_an_engine_elsewhere_none_is_installed_here(
     assert not (tmp_path / "asked").exists()
 
 
-def test_an_engine_that_can_not_be_installed_is_told(
+def test_failed_installation_of_an_engine_is_reported(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "engine.sh").write_text('echo "$@" >asked; exit 1\n', encoding="utf-8")
@@ -362,7 +360,7 @@ def test_an_engine_that_can_not_be_installed_is_told(
     assert (tmp_path / "asked").read_text(encoding="utf-8") == "install\n"
 
 
-def test_the_version_is_told(command: Command) -> None:
+def test_version_is_printed(command: Command) -> None:
     assert command("--version").out == [f"matrixci {version('matrixci')}"]
 
 
@@ -378,9 +376,7 @@ def test_a_flag_is_shown_without_a_value(command: Command, words: list[str]) -> 
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["matrix", "--help"], ["show", "--help"]])
-def test_help_is_had_without_a_matrix(
-    command: Command, tmp_path: Path, arguments: list[str]
-) -> None:
+def test_help_needs_no_matrix(command: Command, tmp_path: Path, arguments: list[str]) -> None:
     (tmp_path / "matrix.yaml").unlink()
     assert any("Usage: " in line for line in command(*arguments).out)
 
@@ -404,15 +400,15 @@ def test_a_plan_shows_each_cell_with_its_lock(command: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    ("named", "told"),
+    ("named", "message"),
     [
         ("nowhere", "The folder of checks nowhere does not exist."),
         ("matrix.yaml", "matrix.yaml is a file, not a folder. "),
         ("empty", "No checks found in empty: "),
     ],
 )
-def test_a_folder_of_checks_in_the_matrix_is_refused_with_its_line(
-    command: Command, tmp_path: Path, named: str, told: str
+def test_invalid_folder_of_checks_in_the_matrix_is_reported_with_its_line(
+    command: Command, tmp_path: Path, named: str, message: str
 ) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "matrix.yaml").write_text(f"{MATRIX}checks: {named}\n", encoding="utf-8")
@@ -421,23 +417,23 @@ def test_a_folder_of_checks_in_the_matrix_is_refused_with_its_line(
     done = command("matrix", "--plan")
 
     assert done.code == ExitCode.USAGE
-    assert any(each.startswith(f"matrix.yaml:{line}:9: checks: {told}") for each in done.err)
+    assert any(each.startswith(f"matrix.yaml:{line}:9: checks: {message}") for each in done.err)
 
 
 @pytest.mark.parametrize(
-    ("base", "told"),
+    ("base", "message"),
     [
         ([], "so the base image must come from a registry"),
         (["--base", "assembled"], "so the base image cannot be assembled"),
         (["--base", "registry"], None),
     ],
 )
-def test_a_plan_names_the_cells_whose_interpreter_is_not_here(
+def test_plan_lists_cells_whose_interpreter_is_missing(
     command: Command,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     base: list[str],
-    told: str | None,
+    message: str | None,
 ) -> None:
     (wheels := tmp_path / "wheels").mkdir()
     for release in ("toy-1.0", "torch-2.0", "numpy-1.0", "numpy-2.0", "pytest-8.4.0"):
@@ -453,8 +449,8 @@ def test_a_plan_names_the_cells_whose_interpreter_is_not_here(
 
     assert done.code == ExitCode.READY
     lines = [line for line in done.err if "CPython 3.13" in line]
-    assert len(lines) == (told is not None)
-    assert all(told and line.endswith(told) and "py3.12" not in line for line in lines)
+    assert len(lines) == (message is not None)
+    assert all(message and line.endswith(message) and "py3.12" not in line for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -467,7 +463,7 @@ def test_a_plan_names_the_cells_whose_interpreter_is_not_here(
         ("", ["--checks", "other"], "other"),
     ],
 )
-def test_which_checks_run_is_said_by_the_matrix_or_the_command(
+def test_matrix_or_command_selects_the_checks(
     command: Command, monkeypatch: pytest.MonkeyPatch, key: str, words: list[str], where: str | None
 ) -> None:
     asked: list[Settings] = []
@@ -490,7 +486,7 @@ def test_which_checks_run_is_said_by_the_matrix_or_the_command(
 
 
 @pytest.mark.parametrize("plan", [["--plan"], []])
-def test_a_home_that_can_not_be_written_is_told_in_a_line(
+def test_unwritable_work_dir_is_reported_in_one_line(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan: list[str]
 ) -> None:
     async def nothing(*_: object, **__: object) -> Completed:
@@ -536,9 +532,7 @@ def limitless(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("limitless")
-def test_an_engine_that_drops_limits_is_refused_where_they_are_required(
-    command: Command, tmp_path: Path
-) -> None:
+def test_engine_without_required_limits_is_refused(command: Command, tmp_path: Path) -> None:
     done = command("matrix", "--require-limits")
 
     assert done.code == ExitCode.INFRASTRUCTURE
@@ -596,7 +590,7 @@ def test_an_index_that_does_not_answer_is_infrastructure(
 
 
 def stored(work_dir: Path, *results: CellOutcome, interrupted: bool = False) -> Path:
-    """Write a run of cells that came to these outcomes."""
+    """Write a run of cells with these outcomes."""
     of = cells(("3.10", "3.11", "3.12", "3.13"))[: len(results)]
     folder = RunFolder.create(work_dir, RUN)
     folder.write_run(a_run(of, interrupted=interrupted))
@@ -609,7 +603,7 @@ def stored(work_dir: Path, *results: CellOutcome, interrupted: bool = False) -> 
     return folder.path
 
 
-def test_what_the_command_asks_for_is_what_is_run(
+def test_options_become_the_settings_of_the_run(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[Settings, list[str], Sequence[str]]] = []
@@ -642,9 +636,7 @@ def test_what_the_command_asks_for_is_what_is_run(
     )
 
 
-def test_a_run_records_the_tier_that_was_asked_for(
-    command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_records_the_requested_tier(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     recorded: list[Run] = []
 
     async def execute(
@@ -663,7 +655,7 @@ def test_a_run_records_the_tier_that_was_asked_for(
 
 
 @pytest.mark.parametrize("where", ["the matrix", "the subject", "the run"])
-def test_an_interrupt_is_told_by_the_exit_code(
+def test_interrupt_has_its_own_exit_code(
     command: Command, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     def interrupt(*_: object, **__: object) -> None:
@@ -677,7 +669,7 @@ def test_an_interrupt_is_told_by_the_exit_code(
     assert command("matrix").code == ExitCode.INTERRUPTED
 
 
-def test_how_an_interrupted_run_goes_on_is_told(
+def test_interrupted_run_prints_the_command_to_resume(
     command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     path = stored(tmp_path / ".matrixci", CellOutcome.PASSED, interrupted=True)
@@ -692,9 +684,7 @@ def test_how_an_interrupted_run_goes_on_is_told(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_real_process_and_its_children_in_order(
-    tmp_path: Path, number: signal.Signals
-) -> None:
+def test_signal_stops_the_process_and_its_children(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "matrix.yaml").write_text(MATRIX, encoding="utf-8")
     uv = tmp_path / "uv"
     uv.write_text(f"#!/bin/sh\necho $$ >>{tmp_path}/pids\nexec sleep 60\n", encoding="utf-8")
@@ -757,7 +747,7 @@ def test_showing_an_interrupted_run_exits_as_it_did(command: Command, tmp_path: 
 
 
 @pytest.mark.parametrize("how", ["latest", "id", "beginning", "path"])
-def test_a_run_is_shown_by_what_names_it(command: Command, tmp_path: Path, how: str) -> None:
+def test_run_can_be_named_in_several_ways(command: Command, tmp_path: Path, how: str) -> None:
     path = stored(tmp_path / "home", CellOutcome.PASSED)
     names = {"latest": [], "id": [RUN], "beginning": [RUN[:8]], "path": [str(path)]}
     done = command("show", "--work-dir", "home", *names[how])
@@ -766,14 +756,14 @@ def test_a_run_is_shown_by_what_names_it(command: Command, tmp_path: Path, how: 
 
 
 @pytest.mark.parametrize("name", [[], ["2026"], ["/no/such/folder"], ["*"]])
-def test_a_run_that_is_not_there_is_told(command: Command, name: list[str]) -> None:
+def test_unknown_run_is_reported(command: Command, name: list[str]) -> None:
     done = command("show", *name)
     assert done.code == ExitCode.USAGE
-    told = "No runs yet" if not name else f"No run {name[0]!r}, and no other runs"
-    assert done.err == [f"{told} in .matrixci/runs.", "Start one: matrixci matrix"]
+    message = "No runs yet" if not name else f"No run {name[0]!r}, and no other runs"
+    assert done.err == [f"{message} in .matrixci/runs.", "Start one: matrixci matrix"]
 
 
-def test_a_run_that_can_not_be_read_is_told(command: Command, tmp_path: Path) -> None:
+def test_unreadable_run_is_reported(command: Command, tmp_path: Path) -> None:
     path = stored(tmp_path / ".matrixci", CellOutcome.PASSED)
     (path / "run.json").write_text("{", encoding="utf-8")
     done = command("show")
@@ -781,13 +771,13 @@ def test_a_run_that_can_not_be_read_is_told(command: Command, tmp_path: Path) ->
     assert "run.json: " in done.err[0]
 
 
-def test_a_run_whose_results_are_gone_is_not_ready(command: Command, tmp_path: Path) -> None:
+def test_run_without_results_is_not_ready(command: Command, tmp_path: Path) -> None:
     path = stored(tmp_path / ".matrixci", CellOutcome.PASSED)
     next(path.glob("cells/*")).unlink()
     assert command("show").code == ExitCode.INFRASTRUCTURE
 
 
-def test_a_table_is_shown_as_a_picture_as_well(command: Command, tmp_path: Path) -> None:
+def test_table_can_be_written_as_svg(command: Command, tmp_path: Path) -> None:
     stored(tmp_path / ".matrixci", CellOutcome.PASSED, CellOutcome.FAILED)
     done = command("show", "--svg", "deep/table.svg")
     picture = (tmp_path / "deep/table.svg").read_text(encoding="utf-8")
@@ -799,7 +789,7 @@ def test_a_table_is_shown_as_a_picture_as_well(command: Command, tmp_path: Path)
     assert "@font-face" not in picture
 
 
-def test_a_picture_that_can_not_be_written_is_told(command: Command, tmp_path: Path) -> None:
+def test_unwritable_svg_is_reported(command: Command, tmp_path: Path) -> None:
     stored(tmp_path / ".matrixci", CellOutcome.PASSED)
     (tmp_path / "in-the-way").touch()
     done = command("show", "--svg", "in-the-way/table.svg")
@@ -807,7 +797,7 @@ def test_a_picture_that_can_not_be_written_is_told(command: Command, tmp_path: P
     assert "table.svg cannot be written: " in done.err[-1]
 
 
-def test_a_command_to_reproduce_is_not_folded_where_there_is_no_terminal(
+def test_reproduce_command_is_not_folded_without_a_terminal(
     command: Command, tmp_path: Path
 ) -> None:
     stored(tmp_path / ".matrixci", CellOutcome.FAILED)
@@ -858,9 +848,7 @@ def test_readiness_of_a_green_run_is_ready(command: Command, tmp_path: Path) -> 
     assert any("most cells have transformers 5.23.0" in line for line in other.out[:3])
 
 
-def test_another_question_leaves_the_runs_own_report_alone(
-    command: Command, tmp_path: Path
-) -> None:
+def test_report_with_other_options_has_its_own_folder(command: Command, tmp_path: Path) -> None:
     runs = tmp_path / ".matrixci/runs"
     for run in (BEFORE, AFTER):
         shutil.copytree(run, runs / run.name)
@@ -891,7 +879,7 @@ def test_another_question_leaves_the_runs_own_report_alone(
 
 
 @pytest.mark.parametrize("name", ["readiness", "compare"])
-def test_a_format_that_there_is_not_is_told(command: Command, name: str) -> None:
+def test_unknown_format_is_reported(command: Command, name: str) -> None:
     done = command(
         name, str(BEFORE), *([str(AFTER)] if name == "compare" else []), "--format", "markdwn"
     )

@@ -61,7 +61,7 @@ def test_without_a_terminal_each_event_is_a_line() -> None:
 
 
 @pytest.mark.parametrize("step", StepName)
-def test_every_step_has_its_words(step: StepName) -> None:
+def test_every_step_has_a_label(step: StepName) -> None:
     screen = Screen(terminal=False)
     screen.progress.entered(CELL, step)
     (line,) = screen.lines
@@ -69,7 +69,7 @@ def test_every_step_has_its_words(step: StepName) -> None:
 
 
 @pytest.mark.parametrize("outcome", CellOutcome)
-def test_every_outcome_is_told_with_the_first_line_of_why(outcome: CellOutcome) -> None:
+def test_every_outcome_is_shown_with_the_first_line_of_its_reason(outcome: CellOutcome) -> None:
     screen = Screen(terminal=False)
     screen.progress.ended(a_result(CELL, outcome, message="why it is so\nand more"))
     screen.progress.ended(a_result(CELL, outcome))
@@ -81,7 +81,7 @@ def test_every_outcome_is_told_with_the_first_line_of_why(outcome: CellOutcome) 
     ]
 
 
-def test_what_is_reused_is_told_with_where_it_is_from() -> None:
+def test_reused_result_is_shown_with_its_run() -> None:
     screen = Screen(terminal=False)
     screen.progress.ended(a_result(CELL, reused_from=RUN))
     assert screen.lines == [f"py3.12-numpy2-cpu: ✓ passed (reused from {RUN})"]
@@ -93,7 +93,7 @@ def test_a_long_line_is_not_folded() -> None:
     assert screen.lines == ["x" * 200]
 
 
-def test_a_terminal_shows_each_cell_once_as_it_stands() -> None:
+def test_terminal_shows_the_state_of_each_cell_once() -> None:
     screen = Screen(terminal=True)
     one, two, three = cells(("3.11", "3.12", "3.13"))
     screen.progress.planned((one, two, three))
@@ -110,7 +110,7 @@ def test_a_terminal_shows_each_cell_once_as_it_stands() -> None:
     ]
 
 
-def test_what_the_checks_say_is_told_with_one_colon() -> None:
+def test_message_of_the_checks_follows_one_colon() -> None:
     screen = Screen(terminal=False)
     screen.progress.ended(a_result(CELL, message="1 warning: test_stack.py::test_it"))
     checks = [a_check(outcome=CheckOutcome.FAILED)]
@@ -125,7 +125,7 @@ def test_what_the_checks_say_is_told_with_one_colon() -> None:
 
 
 def many_cells(screen: Screen) -> tuple[Cell, ...]:
-    """Show 32 cells: six have ended, and two in the middle are under way."""
+    """Show 32 cells: six have ended, and two in the middle are running."""
     every = tuple(a_cell(id=f"cell{number:02}") for number in range(32))
     screen.progress.planned(every)
     for cell in every[:6]:
@@ -138,7 +138,7 @@ def many_cells(screen: Screen) -> tuple[Cell, ...]:
 
 
 @pytest.mark.parametrize("stages", [0, 3])
-def test_where_there_is_no_room_for_all_cells_those_under_way_are_shown_first(stages: int) -> None:
+def test_running_cells_are_shown_first_if_not_all_fit(stages: int) -> None:
     screen = Screen(terminal=True, height=12)
     many_cells(screen)
     with ExitStack() as stack:
@@ -148,14 +148,14 @@ def test_where_there_is_no_room_for_all_cells_those_under_way_are_shown_first(st
     assert len(shown) == 12
     rows = [" ".join(row.split()) for row in shown[1 + stages :]]
     assert rows[:3] == ["cell20 running checks 0 s", "cell30 running checks 0 s", "cell00 ✗ failed"]
-    told = {
+    message = {
         0: "… and 22 more 22 waiting",
         3: "… and 25 more 1 passed, 24 waiting",
     }
-    assert rows[-1] == told[stages]
+    assert rows[-1] == message[stages]
 
 
-def test_all_cells_are_shown_where_there_is_room_or_all_have_ended() -> None:
+def test_all_cells_are_shown_if_they_fit_or_have_ended() -> None:
     screen = Screen(terminal=True, height=33)
     every = many_cells(screen)
     assert [row.split()[0] for row in screen.shown()[1:]] == [cell.id for cell in every]
@@ -213,7 +213,7 @@ def test_a_stage_that_ended_is_a_line_with_its_time() -> None:
     assert screen.file.getvalue().startswith("  0:34 ")
 
 
-def test_a_stage_that_failed_is_not_said_to_be_made() -> None:
+def test_failed_stage_is_not_shown_as_done() -> None:
     screen = Screen(terminal=False)
 
     def fail() -> None:
@@ -227,7 +227,7 @@ def test_a_stage_that_failed_is_not_said_to_be_made() -> None:
     assert screen.lines == []
 
 
-def test_what_is_under_way_is_a_line() -> None:
+def test_running_work_is_one_line() -> None:
     screen = Screen(terminal=False)
     one, two, three = cells(("3.11", "3.12", "3.13"))
     screen.progress.entered(one, StepName.BUILD)
@@ -252,7 +252,7 @@ def test_lines_come_at_intervals_while_progress_is_shown(monkeypatch: pytest.Mon
         assert came.wait(60)
 
 
-def test_a_terminal_shows_what_is_made() -> None:
+def test_terminal_shows_stages() -> None:
     screen = Screen(terminal=True)
     screen.progress.planned(cells(("3.12",)))
     with screen.progress.stage("layer of torch (ab)"):

@@ -1,4 +1,4 @@
-"""How a cell comes to its result; what the engine does is made up."""
+"""The pipeline of a run, without an engine."""
 
 import asyncio
 import errno
@@ -41,7 +41,7 @@ GIB = 2**30
 
 
 class NoEngine(Engine):
-    """An engine of which nothing but its facts is asked."""
+    """An engine of which only the facts are used."""
 
     def __init__(self, cpus: int = 2, memory: int = 24 * GIB) -> None:
         self.facts = an_engine(cpus=cpus, memory=memory)
@@ -104,9 +104,7 @@ def take(
 
 
 @pytest.mark.parametrize("error", [ResolverError, BaseImageError, EngineError])
-def test_a_cell_that_the_infrastructure_failed_is_tried_again(
-    tmp_path: Path, error: type[Exception]
-) -> None:
+def test_failure_of_the_infrastructure_is_retried(tmp_path: Path, error: type[Exception]) -> None:
     result, heard = take(tmp_path, error("it is away\nfor good"), error("still"))
 
     assert (result.outcome, result.attempts) == (CellOutcome.PARTIAL, 3)
@@ -126,7 +124,9 @@ def test_a_cell_that_the_infrastructure_failed_is_tried_again(
         (EngineError, Reason.ENGINE),
     ],
 )
-def test_what_persists_is_an_error(tmp_path: Path, error: type[Exception], reason: Reason) -> None:
+def test_persistent_failure_is_an_error(
+    tmp_path: Path, error: type[Exception], reason: Reason
+) -> None:
     result, heard = take(tmp_path, *(error("away") for _ in range(2)), retries=1)
 
     assert (result.outcome, result.reason, result.attempts) == (CellOutcome.ERROR, reason, 2)
@@ -142,7 +142,7 @@ def test_what_persists_is_an_error(tmp_path: Path, error: type[Exception], reaso
         (LimitsError("no"), CellOutcome.ERROR),
     ],
 )
-def test_nothing_else_is_tried_again(
+def test_other_failures_are_not_retried(
     tmp_path: Path, error: Exception, outcome: CellOutcome
 ) -> None:
     result, heard = take(tmp_path, error)
@@ -153,16 +153,14 @@ def test_nothing_else_is_tried_again(
 @pytest.mark.parametrize(
     "error", [RunFilesError("the lock can't be kept"), OSError(errno.ENOSPC, "No space left")]
 )
-def test_a_file_that_can_not_be_written_is_no_fault_of_the_subject(
-    tmp_path: Path, error: Exception
-) -> None:
+def test_unwritable_file_is_an_internal_error(tmp_path: Path, error: Exception) -> None:
     result, _ = take(tmp_path, error)
 
     assert (result.outcome, result.reason) == (CellOutcome.ERROR, Reason.INTERNAL)
     assert result.message == f"A file of the run cannot be written: {error}"
 
 
-def test_a_clock_that_was_set_back_makes_nothing_negative() -> None:
+def test_durations_are_never_negative() -> None:
     draft = CellRecorder(run="run", cell=a_cell(), listener=RecordingListener())
     later = datetime(2026, 11, 21, 10, tzinfo=UTC)
     draft.add(StepName.CHECKS, later, later - timedelta(hours=1))
@@ -184,7 +182,7 @@ def test_a_clock_that_was_set_back_makes_nothing_negative() -> None:
         (4, 64 * GIB, {"cpus": 0.5}, 8),
     ],
 )
-def test_no_more_cells_run_than_the_engine_carries(
+def test_default_jobs_fit_the_cpus_and_memory(
     cpus: int, memory: int, limits: dict[str, float], jobs: int
 ) -> None:
     engine = NoEngine(cpus, memory)

@@ -148,18 +148,18 @@ def prepared(
 # What is prepared, from the run's files alone
 
 
-def test_a_cell_is_prepared_as_it_was(tmp_path: Path) -> None:
+def test_cell_is_prepared_as_in_the_run(tmp_path: Path) -> None:
     what = prepared(store(tmp_path, failed()))
     assert (what.lock, what.only, what.remark) == (LOCK, None, None)
-    told = what.sandbox.cell_json(CELL, what.record)
-    assert {key: told[key] for key in ("run", "cell", "select", "only", "lock")} == {
+    message = what.sandbox.cell_json(CELL, what.record)
+    assert {key: message[key] for key in ("run", "cell", "select", "only", "lock")} == {
         "run": NAME,
         "cell": CELL.id,
         "select": "not slow",
         "only": None,
         "lock": LOCK.versions,
     }
-    spec = what.sandbox.container(CELL, told, "image", None)
+    spec = what.sandbox.container(CELL, message, "image", None)
     assert spec.environment == {"HOME": "/tmp/home", "OF_THE_CELL": "1"}  # noqa: S108
     assert [spec.memory, spec.tmp_size, spec.log_size, spec.result_size] == [
         2**28,
@@ -179,7 +179,7 @@ def test_a_cell_is_prepared_as_it_was(tmp_path: Path) -> None:
         )
         file = archive.extractfile("cell.json")
         assert file is not None
-        assert json.load(file) == told
+        assert json.load(file) == message
 
 
 @pytest.mark.parametrize(
@@ -200,13 +200,13 @@ def test_a_check_is_named_by_its_id_or_by_a_glob(
     assert what.sandbox.cell_json(CELL, what.record)["only"] == list(only)
 
 
-def test_a_cell_that_left_nothing_has_the_checks_of_the_others(tmp_path: Path) -> None:
+def test_cell_without_results_has_the_checks_of_other_cells(tmp_path: Path) -> None:
     lost = failed(a_cell("3.13"), checks=(), reason=Reason.OOM)
     folder = store(tmp_path, lost, failed())
     assert prepared(folder, CHECKS[0], lost.cell.id).only == CHECKS[:1]
 
 
-def test_where_no_check_is_known_an_id_is_taken_at_its_word(tmp_path: Path) -> None:
+def test_any_id_is_accepted_if_no_check_is_known(tmp_path: Path) -> None:
     folder = store(tmp_path, failed(checks=(), reason=Reason.OOM))
     assert prepared(folder, "test_a.py::test_one").only == ("test_a.py::test_one",)
     with pytest.raises(UsageError, match="has no check test_one"):
@@ -214,7 +214,7 @@ def test_where_no_check_is_known_an_id_is_taken_at_its_word(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("cell", "check", "told"),
+    ("cell", "check", "message"),
     [
         ("py3.21-numpy2-cpu", None, f'no cell py3.21-numpy2-cpu. Did you mean "{CELL.id}"'),
         (
@@ -224,10 +224,12 @@ def test_where_no_check_is_known_an_id_is_taken_at_its_word(tmp_path: Path) -> N
         ),
     ],
 )
-def test_what_is_not_there_is_told(tmp_path: Path, cell: str, check: str | None, told: str) -> None:
+def test_unknown_cell_or_check_is_reported(
+    tmp_path: Path, cell: str, check: str | None, message: str
+) -> None:
     with pytest.raises(UsageError) as caught:
         prepared(store(tmp_path, failed()), check, cell)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +245,7 @@ def test_what_is_not_there_is_told(tmp_path: Path, cell: str, check: str | None,
         ),
     ],
 )
-def test_a_cell_without_a_lock_can_only_be_run_anew(
+def test_cell_without_a_lock_cannot_be_reproduced(
     tmp_path: Path, result: CellResult, why: str
 ) -> None:
     folder = store(tmp_path, result)
@@ -253,18 +255,18 @@ def test_a_cell_without_a_lock_can_only_be_run_anew(
         assert f"matrixci matrix --cell {cell} --subject transformers" in str(caught.value)
 
 
-def test_a_run_that_does_not_say_its_setup_can_only_be_run_anew(tmp_path: Path) -> None:
+def test_run_without_setup_cannot_be_reproduced(tmp_path: Path) -> None:
     with pytest.raises(NotReproducibleError, match="made by an older matrixci"):
         prepared(store(tmp_path, failed(), setup=None))
 
 
-def test_checks_that_were_changed_are_told(tmp_path: Path, checks: Path) -> None:
+def test_changed_checks_are_reported(tmp_path: Path, checks: Path) -> None:
     folder = store(tmp_path, failed())
     (checks / "test_a.py").write_text("def test_one(): assert False\n", encoding="utf-8")
     assert prepared(folder).remark == "the checks have changed since the run"
 
 
-def test_the_stored_checks_run_whatever_became_of_the_folder(tmp_path: Path, checks: Path) -> None:
+def test_stored_checks_run_even_if_the_folder_has_changed(tmp_path: Path, checks: Path) -> None:
     folder = store(tmp_path, failed())
     before = read_sources(checks)
     store_checks(folder, before)
@@ -291,9 +293,7 @@ def test_other_checks_are_named(tmp_path: Path, checks: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../test_a.py", "/test_a.py", "damaged"])
-def test_an_archive_that_is_no_folder_of_checks_is_refused(
-    tmp_path: Path, checks: Path, name: str
-) -> None:
+def test_invalid_archive_of_checks_is_refused(tmp_path: Path, checks: Path, name: str) -> None:
     folder = store(tmp_path, failed())
     path = folder / checks_file(read_sources(checks).digest)
     path.parent.mkdir()
@@ -336,7 +336,7 @@ class FakeEngine:
 
     images: Names = field(default_factory=Names)
     ends: Mapping[str, CheckOutcome] = field(default_factory=dict)
-    """What the checks come to."""
+    """Outcomes of the checks."""
     ran: list[ContainerSpec] = field(default_factory=list)
     way: GpuAccess | None = None
     facts: EngineFacts = FACTS
@@ -375,7 +375,7 @@ class FakeEngine:
 
 
 def left_behind(spec: ContainerSpec, ends: Mapping[str, CheckOutcome]) -> bytes:
-    """Return what a container leaves in which the checks came to these."""
+    """Return the files of a container whose checks had these outcomes."""
     with tarfile.open(fileobj=io.BytesIO(spec.files)) as given:
         file = given.extractfile("cell.json")
         assert file is not None
@@ -453,7 +453,7 @@ def test_the_image_of_the_run_is_used_by_its_digest(tmp_path: Path, builds: Buil
 
 
 @pytest.mark.parametrize("standing", [set(), {an_image().tag}])
-def test_an_image_that_is_gone_is_built_from_the_stored_lock(
+def test_missing_image_is_rebuilt_from_the_stored_lock(
     tmp_path: Path, builds: Builds, standing: set[str]
 ) -> None:
     what = prepared(store(tmp_path, failed()))
@@ -477,7 +477,7 @@ def test_an_image_that_is_gone_is_built_from_the_stored_lock(
     )
 
 
-def test_an_image_that_is_made_otherwise_is_told(tmp_path: Path, builds: Builds) -> None:
+def test_different_rebuilt_image_is_reported(tmp_path: Path, builds: Builds) -> None:
     builds.tag = "matrixci/cell:other"
     what = prepared(store(tmp_path, failed()))
     tag, said = image(what, FakeEngine(), tmp_path)
@@ -557,7 +557,7 @@ def test_a_cell_is_run_again(tmp_path: Path) -> None:
     assert (spec.image, spec.keep, spec.interactive, spec.gpu) == ("sha256:00", False, False, None)
 
 
-def test_what_is_no_evidence_is_no_pass(tmp_path: Path) -> None:
+def test_container_without_results_is_not_a_pass(tmp_path: Path) -> None:
     what = prepared(store(tmp_path, failed()))
     result, _ = asyncio.run(
         run_again(as_engine(FakeEngine()), what, "i", tmp_path / "log", lambda _: None)
@@ -574,7 +574,7 @@ def test_limits_can_be_required(tmp_path: Path) -> None:
     assert [spec.require_limits for spec in engine.ran] == [True, True]
 
 
-def test_a_gpu_is_asked_for_where_the_cell_has_one(tmp_path: Path) -> None:
+def test_gpu_is_requested_for_a_cell_with_a_gpu(tmp_path: Path) -> None:
     cuda = a_cell(device="cuda", requires=())
     what = prepared(store(tmp_path, failed(cuda)), None, cuda.id)
     engine = FakeEngine(way=GpuAccess.CDI)
@@ -640,7 +640,7 @@ def test_the_command_shows_all_and_exits_by_the_outcome(
     assert str(folder.relative_to(tmp_path)) in done.err
 
 
-def test_a_whole_cell_is_held_against_what_it_was(
+def test_result_of_a_whole_cell_is_compared_with_the_run(
     command: Command, engine: FakeEngine, tmp_path: Path
 ) -> None:
     store(tmp_path, failed())
@@ -649,7 +649,7 @@ def test_a_whole_cell_is_held_against_what_it_was(
     assert done.out.splitlines()[-1] == f"✓ {CELL.id}: passed; in the run: failed"
 
 
-def test_a_known_issue_is_one_here_too(
+def test_known_issues_apply_to_reproductions(
     command: Command, engine: FakeEngine, tmp_path: Path
 ) -> None:
     issue = {"check": CHECKS[0], "reference": "a/b#1", "reason": "later", "expires": "2099-01-01"}
@@ -661,7 +661,7 @@ def test_a_known_issue_is_one_here_too(
 
 
 @pytest.mark.parametrize("option", [(), ("--require-limits",)])
-def test_limits_that_the_engine_drops_are_told_or_refused(
+def test_unenforced_limits_are_reported_or_refused(
     command: Command, engine: FakeEngine, tmp_path: Path, option: tuple[str, ...]
 ) -> None:
     store(tmp_path, failed())
@@ -673,7 +673,7 @@ def test_limits_that_the_engine_drops_are_told_or_refused(
     assert done.code == (ExitCode.INFRASTRUCTURE if option else ExitCode.READY)
 
 
-def test_a_build_that_fails_is_told(
+def test_failed_build_is_reported(
     command: Command, engine: FakeEngine, builds: Builds, tmp_path: Path
 ) -> None:
     store(tmp_path, failed())
@@ -686,9 +686,7 @@ def test_a_build_that_fails_is_told(
     assert "rebuilding it from the stored lock" in done.err
 
 
-def test_a_container_is_kept_where_it_is_asked_for(
-    command: Command, engine: FakeEngine, tmp_path: Path
-) -> None:
+def test_container_is_kept_on_request(command: Command, engine: FakeEngine, tmp_path: Path) -> None:
     store(tmp_path, failed())
     engine.ends = {CHECKS[0]: CheckOutcome.PASSED}
     done = command(CELL.id, CHECKS[0], "--keep")
@@ -707,7 +705,7 @@ def test_the_shells_status_is_the_commands(
     assert "`check` runs its checks" in done.err
 
 
-def test_another_folder_of_checks_is_said_to_be_one(
+def test_other_folder_of_checks_is_reported(
     command: Command, engine: FakeEngine, tmp_path: Path
 ) -> None:
     store(tmp_path, failed())
@@ -733,13 +731,13 @@ def test_the_command_that_reproduces_is_short() -> None:
 
 
 @pytest.mark.parametrize("given", [("--work-dir", "else where"), ("--work-dir=else where",)])
-def test_runs_that_lie_elsewhere_are_found(given: tuple[str, ...]) -> None:
+def test_reproduce_command_names_another_work_dir(given: tuple[str, ...]) -> None:
     run = a_run(command=("matrix", *given))
     assert reproduce_command(run, "c")[-2:] == ("--work-dir", "else where")
     assert anew_command(run, "c")[-2:] == ("--work-dir", "else where")
 
 
-def test_the_command_that_runs_anew_repeats_what_makes_the_cell() -> None:
+def test_rerun_command_repeats_the_options_of_the_run() -> None:
     words = ("matrix", "--matrix", "m.yaml", "--jobs", "4", "--checks=mine", "--base", "registry")
     run = a_run(command=words, as_of="2026-08-01")
     assert anew_command(run, "c")[4:] == (

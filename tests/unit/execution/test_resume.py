@@ -1,4 +1,4 @@
-"""A run that ended too early goes on: what is left of it, and what is refused."""
+"""Resuming a run: its unfinished cells, and what is refused."""
 
 import asyncio
 import json
@@ -95,15 +95,15 @@ class Place:
         return load_matrix(self.matrix)
 
     def write(self, *outcomes: CellOutcome | None, **fields: object) -> RunFolder:
-        """Write the run; a cell that came to nothing has no file."""
+        """Write the run; a cell without an outcome has no file."""
         matrix = self.load()
         setup = setup_of(matrix, read_sources(self.checks), None).model_copy(
             update={"checks": "checks"}
         )
         digest = matrix_digest(matrix)
-        told = {"setup": setup, "matrix_digest": digest, "command": ("matrix", "--jobs", "1")}
+        message = {"setup": setup, "matrix_digest": digest, "command": ("matrix", "--jobs", "1")}
         folder = RunFolder.create(self.work_dir, RUN)
-        folder.write_run(a_run(TWO, **{**told, **fields}))
+        folder.write_run(a_run(TWO, **{**message, **fields}))
         for cell, outcome in zip(TWO, outcomes, strict=True):
             if outcome is not None:
                 folder.write_cell(a_result(cell, outcome))
@@ -136,7 +136,9 @@ def resumption(
 
 
 @pytest.mark.parametrize("outcome", [None, *CellOutcome])
-def test_what_has_no_final_result_is_left(place: Place, outcome: CellOutcome | None) -> None:
+def test_cells_without_a_final_result_are_unfinished(
+    place: Place, outcome: CellOutcome | None
+) -> None:
     place.write(CellOutcome.PASSED, outcome)
 
     left = unfinished(read_run(place.run))
@@ -145,14 +147,14 @@ def test_what_has_no_final_result_is_left(place: Place, outcome: CellOutcome | N
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[" * 100_000, '{"schema_version": 1}'])
-def test_a_damaged_result_is_none(place: Place, damage: str) -> None:
+def test_damaged_result_is_not_final(place: Place, damage: str) -> None:
     place.write(CellOutcome.PASSED, CellOutcome.PASSED)
     (place.run / "cells" / f"{TWO[0].id}.json").write_text(damage)
 
     assert unfinished(read_run(place.run)) == (TWO[0],)
 
 
-def test_a_run_goes_on_as_it_began(place: Place) -> None:
+def test_run_is_resumed_with_its_settings(place: Place) -> None:
     place.write(
         CellOutcome.PASSED,
         CellOutcome.CANCELLED,
@@ -173,7 +175,7 @@ def test_a_run_goes_on_as_it_began(place: Place) -> None:
 
 @pytest.mark.parametrize("before", [False, True])
 @pytest.mark.parametrize("asked", [False, True])
-def test_limits_that_were_required_still_are(place: Place, *, before: bool, asked: bool) -> None:
+def test_required_limits_stay_required(place: Place, *, before: bool, asked: bool) -> None:
     place.write(CellOutcome.PASSED, None, require_limits=before)
     what = resumption(place, options=ExecutionOptions(require_limits=asked))
     assert what.settings.options.require_limits is (before or asked)
@@ -194,24 +196,24 @@ def add_a_check(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (change_the_matrix, "the matrix has changed"),
         (change_a_check, "the checks in .*, or matrixci's harness, have changed"),
         (add_a_check, "the checks in .*, or matrixci's harness, have changed"),
     ],
 )
-def test_a_run_that_stands_on_something_else_is_refused(
-    place: Place, change: Callable[[Place], None], told: str
+def test_run_with_changed_inputs_is_refused(
+    place: Place, change: Callable[[Place], None], message: str
 ) -> None:
     place.write(CellOutcome.PASSED, None)
     change(place)
 
-    with pytest.raises(UsageError, match=f"(?s)Cannot resume run .*{told}.*matrixci matrix"):
+    with pytest.raises(UsageError, match=f"(?s)Cannot resume run .*{message}.*matrixci matrix"):
         resumption(place)
 
 
-def test_all_that_differs_is_told_at_once(place: Place) -> None:
+def test_all_changed_inputs_are_reported_together(place: Place) -> None:
     place.write(CellOutcome.PASSED, None)
     change_the_matrix(place)
     change_a_check(place)
@@ -223,7 +225,7 @@ def test_all_that_differs_is_told_at_once(place: Place) -> None:
     assert "harness, have changed" in str(caught.value)
 
 
-def test_a_run_that_did_not_record_what_it_stands_on_is_refused(place: Place) -> None:
+def test_run_without_recorded_inputs_is_refused(place: Place) -> None:
     place.write(CellOutcome.PASSED, None, setup=None)
 
     with pytest.raises(UsageError, match=r"matrixci 0\.1\.0, which did not record"):
@@ -303,7 +305,7 @@ def test_a_finished_run_says_so_and_exits_by_its_verdict(
     assert "READY" in done.out
 
 
-def test_a_run_that_was_killed_after_its_last_cell_is_ended(place: Place, command: Command) -> None:
+def test_run_killed_after_its_last_cell_is_marked_as_ended(place: Place, command: Command) -> None:
     place.write(CellOutcome.PASSED, CellOutcome.PASSED, interrupted=True, ended=None)
 
     assert command("--resume").code == ExitCode.READY
@@ -313,7 +315,7 @@ def test_a_run_that_was_killed_after_its_last_cell_is_ended(place: Place, comman
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--resume", "nothing"], "No run matches 'nothing'"),
         (["--resume", RUN, "--cell", "*"], "does not allow --cell"),
@@ -323,18 +325,18 @@ def test_a_run_that_was_killed_after_its_last_cell_is_ended(place: Place, comman
         (["--resume", "--as-of", "2026-01-31", "--fresh"], "does not allow --as-of, --fresh"),
     ],
 )
-def test_a_mistake_in_the_command_is_told(
-    place: Place, command: Command, words: list[str], told: str
+def test_mistake_in_the_command_is_reported(
+    place: Place, command: Command, words: list[str], message: str
 ) -> None:
     place.write(CellOutcome.PASSED, None)
 
     done = command(*words)
 
     assert done.code == ExitCode.USAGE
-    assert told in done.err
+    assert message in done.err
 
 
-def test_a_run_that_another_process_writes_is_left_alone(place: Place, command: Command) -> None:
+def test_run_of_another_process_is_refused(place: Place, command: Command) -> None:
     folder = place.write(CellOutcome.PASSED, None)
 
     with folder.held():
@@ -392,7 +394,7 @@ def passing(context: RunContext, locks: LockProvider) -> Pipeline:
     return pipeline_of(context, locks, run_cell)
 
 
-def test_only_what_was_left_is_run_and_lands_in_the_same_folder(
+def test_only_unfinished_cells_run_in_the_same_folder(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def connect() -> Engine:
@@ -462,10 +464,10 @@ def locking(context: RunContext, locks: LockProvider) -> Pipeline:
     return pipeline_of(context, locks, run_cell)
 
 
-def go_on_with_a_locked_cell(
+def resume_with_a_locked_cell(
     place: Place, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> tuple[list[str], list[str]]:
-    """Go on with a run whose first cell has a lock; return who was resolved, and what was said."""
+    """Resume a run whose first cell has a lock; return the resolved cells and the remarks."""
 
     async def connect() -> Engine:
         await asyncio.sleep(0)
@@ -489,10 +491,8 @@ def go_on_with_a_locked_cell(
     return asked.cells, heard.remarks
 
 
-def test_a_cell_that_was_locked_is_installed_from_the_same_lock(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    resolved, said = go_on_with_a_locked_cell(place, monkeypatch, LOCK.annotated)
+def test_locked_cell_keeps_its_lock(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolved, said = resume_with_a_locked_cell(place, monkeypatch, LOCK.annotated)
 
     assert (resolved, said) == ([TWO[1].id], [])
     stored = read_run(place.run)
@@ -506,12 +506,12 @@ def test_a_cell_that_was_locked_is_installed_from_the_same_lock(
 
 
 @pytest.mark.parametrize("text", ["", LOCK.annotated.replace("25.1.0", "25.2.0"), "no lock"])
-def test_a_lock_that_is_not_the_cells_own_is_resolved_anew(
+def test_damaged_lock_is_resolved_again(
     place: Place, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
-    resolved, said = go_on_with_a_locked_cell(place, monkeypatch, text)
+    resolved, said = resume_with_a_locked_cell(place, monkeypatch, text)
 
     assert resolved == [cell.id for cell in TWO]
-    (told,) = said
-    assert told.startswith("resolving a cell again, because its lock cannot be read: ")
-    assert f"{TWO[0].id}.txt" in told
+    (message,) = said
+    assert message.startswith("resolving a cell again, because its lock cannot be read: ")
+    assert f"{TWO[0].id}.txt" in message

@@ -14,7 +14,7 @@ with in_use(Path(sys.argv[1])):
 """
 
 
-def test_a_folder_is_ours_alone_until_another_process_works_in_it(tmp_path: Path) -> None:
+def test_work_dir_is_exclusive_until_another_process_uses_it(tmp_path: Path) -> None:
     with in_use(tmp_path) as use, use.alone() as alone:
         assert alone
     argv = [sys.executable, "-c", HOLDS, str(tmp_path)]
@@ -36,7 +36,7 @@ def test_two_uses_exclude_each_other(tmp_path: Path) -> None:
             assert not alone  # the first one still holds its lock
 
 
-def test_where_there_is_no_folder_nothing_is_locked_or_made(tmp_path: Path) -> None:
+def test_missing_work_dir_is_neither_locked_nor_created(tmp_path: Path) -> None:
     with in_use(tmp_path / "absent") as use, use.alone() as alone:
         assert alone
     assert list(tmp_path.iterdir()) == []

@@ -105,7 +105,7 @@ def test_the_stored_checks_of_a_cell_are_kept(tmp_path: Path) -> None:
     assert read_checks(merged.folder, plan.run.setup) == sources
 
 
-def test_a_cell_that_never_came_back_is_missing(back: Path, tmp_path: Path) -> None:
+def test_cell_without_a_result_is_missing(back: Path, tmp_path: Path) -> None:
     shutil.rmtree(back / f"cell-{FOUR[1].id}")
     run = judged(PLAN, [back], tmp_path / "home")
     assert outcomes(run) == ["passed", "missing", "passed", "unsatisfiable"]
@@ -113,19 +113,19 @@ def test_a_cell_that_never_came_back_is_missing(back: Path, tmp_path: Path) -> N
     assert any(FOUR[1].id in reason for reason in run.reasons)
 
 
-def test_nothing_came_back(tmp_path: Path) -> None:
+def test_run_without_any_results(tmp_path: Path) -> None:
     (tmp_path / "artifacts").mkdir()
     run = judged(PLAN, [tmp_path / "artifacts"], tmp_path / "home")
     assert outcomes(run) == ["missing"] * 3 + ["unsatisfiable"]
     assert run.verdict is Verdict.NOT_READY
 
 
-def test_only_a_run_file_came_back(back: Path, tmp_path: Path) -> None:
+def test_run_file_without_results(back: Path, tmp_path: Path) -> None:
     (back / f"cell-{FOUR[0].id}" / "cells" / f"{FOUR[0].id}.json").unlink()
     assert outcomes(judged(PLAN, [back], tmp_path / "home"))[0] == "missing"
 
 
-def test_the_same_again_or_a_late_one_changes_nothing_else(back: Path, tmp_path: Path) -> None:
+def test_repeated_or_late_result_changes_nothing_else(back: Path, tmp_path: Path) -> None:
     late = tmp_path / "late"
     shutil.move(back / f"cell-{FOUR[2].id}", late)
     first = judged(PLAN, [back], tmp_path / "home")
@@ -180,14 +180,14 @@ def test_two_final_results_that_differ_are_refused(back: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize("outcome", [CellOutcome.ERROR, CellOutcome.CANCELLED])
 @pytest.mark.parametrize("where", ["a-before", "z-after"])
-def test_a_final_result_goes_before_one_that_is_not(
+def test_final_result_is_preferred(
     back: Path, tmp_path: Path, outcome: CellOutcome, where: str
 ) -> None:
     came_back(back / where, FOUR[0], outcome)
     assert outcomes(judged(PLAN, [back], tmp_path / "home"))[0] == "passed"
 
 
-def test_what_the_infrastructure_failed_is_told(back: Path, tmp_path: Path) -> None:
+def test_failures_of_the_infrastructure_are_reported(back: Path, tmp_path: Path) -> None:
     came_back(
         back / f"cell-{FOUR[0].id}",
         FOUR[0],
@@ -213,14 +213,14 @@ def test_a_damaged_result_is_named(back: Path, tmp_path: Path, content: bytes) -
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"{}"])
-def test_a_damaged_run_is_told(back: Path, tmp_path: Path, content: bytes) -> None:
+def test_damaged_run_is_reported(back: Path, tmp_path: Path, content: bytes) -> None:
     (back / f"cell-{FOUR[0].id}" / "run.json").write_bytes(content)
     merged = merge(PLAN, [back], tmp_path / "home")
     assert [FOUR[0].id in remark for remark in merged.remarks] == [True]
     assert outcomes(judge_folder(merged.folder))[0] == "missing"
 
 
-def test_a_cell_that_is_another_one_than_planned_is_named(back: Path, tmp_path: Path) -> None:
+def test_unplanned_cell_is_reported(back: Path, tmp_path: Path) -> None:
     changed = FOUR[0].model_copy(update={"requires": ("torch", "numpy>=1")})
     came_back(back / f"cell-{FOUR[0].id}", changed)
     run = judged(PLAN, [back], tmp_path / "home")
@@ -229,7 +229,7 @@ def test_a_cell_that_is_another_one_than_planned_is_named(back: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("name", ["/etc/hostname", "../../secret", "cells/../../../secret"])
-def test_no_file_from_outside_a_result_is_taken(back: Path, tmp_path: Path, name: str) -> None:
+def test_files_outside_a_result_are_not_copied(back: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "secret").write_text("secret")
     (back / "secret").write_text("secret")
     path = back / f"cell-{FOUR[0].id}" / "cells" / f"{FOUR[0].id}.json"
@@ -250,7 +250,7 @@ def test_a_link_out_of_a_result_is_not_followed(back: Path, tmp_path: Path) -> N
     assert not (folder / "logs" / log.name).exists()
 
 
-def test_cells_of_several_engines_are_told(back: Path, tmp_path: Path) -> None:
+def test_several_engines_are_reported(back: Path, tmp_path: Path) -> None:
     other = ENGINE.model_copy(update={"cpus": 64, "gpu": "driver"})
     came_back(back / f"cell-{FOUR[1].id}", FOUR[1], engine=other)
     run = judged(PLAN, [back], tmp_path / "home").run
@@ -269,7 +269,7 @@ def test_an_interrupted_cell_is_an_interrupted_run(back: Path, tmp_path: Path) -
     assert run.cells[1].outcome is CellOutcome.MISSING  # of another machine
 
 
-def test_a_plan_is_found_or_asked_for(back: Path, tmp_path: Path) -> None:
+def test_plan_is_found_or_must_be_named(back: Path, tmp_path: Path) -> None:
     write_plan(PLAN, back / "again" / "plan.json")  # the same, twice
     assert find_plan([back], NO_PLAN).digest == PLAN.digest
     write_plan(a_plan(as_of="2026-01-01"), back / "other" / "plan.json")
@@ -281,7 +281,7 @@ def test_a_plan_is_found_or_asked_for(back: Path, tmp_path: Path) -> None:
         find_plan([tmp_path / "nowhere"], NO_PLAN)
 
 
-def test_the_plan_made_here_serves_where_the_folders_have_none(back: Path, tmp_path: Path) -> None:
+def test_local_plan_is_used_if_the_folders_have_none(back: Path, tmp_path: Path) -> None:
     here = tmp_path / "home" / "plan.json"
     write_plan(a_plan(as_of="2026-01-01"), here)
     alone = back / f"cell-{FOUR[0].id}"
@@ -290,7 +290,7 @@ def test_the_plan_made_here_serves_where_the_folders_have_none(back: Path, tmp_p
     assert find_plan([alone], here).digest == PLAN.digest
 
 
-def test_a_part_of_the_matrix_is_as_ready_as_it_is_on_one_machine(
+def test_part_of_the_matrix_has_the_same_verdict_as_on_one_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     part = a_plan(FOUR[:1], unselected=(FOUR[1].id,), unselected_axes={FOUR[1].id: FOUR[1].axes})

@@ -1,4 +1,4 @@
-"""A plan: what a machine is told that runs a cell of it, and what GitHub's jobs are handed."""
+"""A plan: what a machine is message that runs a cell of it, and what GitHub's jobs are handed."""
 
 import asyncio
 import json
@@ -77,7 +77,7 @@ def test_a_lock_of_the_subjects_own_wheel_installs_the_wheel() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "message"),
     [
         (lambda plan: plan["cells"].pop(FOUR[0].id), "do not match"),
         (lambda plan: plan["locks"].clear(), "the lock of a cell is missing"),
@@ -86,9 +86,9 @@ def test_a_lock_of_the_subjects_own_wheel_installs_the_wheel() -> None:
         (lambda plan: plan["matrix"].pop("axes"), "axes"),
         (lambda plan: plan["unsatisfiable"].update({FOUR[0].id: REFUSED}), "do not match"),
     ],
-    ids=["a cell less", "no locks", "version", "more", "no axes", "told twice"],
+    ids=["a cell less", "no locks", "version", "more", "no axes", "listed twice"],
 )  # fmt: skip
-def test_a_damaged_plan_is_a_mistake(tmp_path: Path, spoil: object, told: str) -> None:
+def test_a_damaged_plan_is_a_mistake(tmp_path: Path, spoil: object, message: str) -> None:
     data = json.loads(a_plan().model_dump_json())
     assert callable(spoil)
     spoil(data)
@@ -96,17 +96,17 @@ def test_a_damaged_plan_is_a_mistake(tmp_path: Path, spoil: object, told: str) -
     path.write_text(json.dumps(data), encoding="utf-8")
     with pytest.raises(UsageError, match=re.escape(str(path))) as caught:
         read_plan(path)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, "\xff"])
-def test_what_is_no_plan_is_a_mistake(tmp_path: Path, text: str) -> None:
+def test_file_that_is_not_a_plan_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "plan.json").write_text(text, encoding="latin-1")
     with pytest.raises(UsageError, match="cannot be read"):
         read_plan(tmp_path / "plan.json")
 
 
-def test_a_missing_plan_is_told_with_how_to_make_one(tmp_path: Path) -> None:
+def test_missing_plan_is_reported_with_the_command_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="matrixci plan --output"):
         read_plan(tmp_path / "plan.json")
 
@@ -121,19 +121,19 @@ def test_a_lock_that_was_changed_is_refused() -> None:
         changed.answer(FOUR[0].id)
 
 
-def test_a_lock_that_is_none_is_refused() -> None:
+def test_invalid_lock_is_refused() -> None:
     plan = a_plan()
     broken = PlannedLock(text="numpy>=2\n", torch_backend=None)
     with pytest.raises(UsageError, match="Cannot parse this line of a lock"):
         plan.model_copy(update={"locks": {LOCK.digest: broken}}).answer(FOUR[0].id)
 
 
-def test_a_cell_that_is_not_planned_is_told_with_what_is_meant() -> None:
+def test_unplanned_cell_is_reported_with_a_suggestion() -> None:
     with pytest.raises(UsageError, match="Did you mean"):
         a_plan().cell("py3.12-numpy2-cp")
 
 
-def test_the_planned_locks_ask_nobody() -> None:
+def test_planned_locks_use_no_index() -> None:
     plan = a_plan()
     locks = PlannedLocks.of(plan, FOUR[0])
     answer = asyncio.run(locks.resolve(FOUR[0], plan.run.subject))
@@ -242,7 +242,7 @@ def test_a_lock_names_the_origin_of_a_wheel_and_installs_it() -> None:
     assert answer.pins[1].install_line("/w").startswith(f"toy @ file:///w/{own.wheel} ")
 
 
-def test_a_wheel_that_lies_beside_the_plan_stays(tmp_path: Path) -> None:
+def test_wheel_next_to_the_plan_is_kept(tmp_path: Path) -> None:
     wheel = write_wheel(tmp_path, "toy-1.0")
     before = wheel.read_bytes()
     lay_wheel(wheel, tmp_path / "plan.json")
@@ -285,7 +285,7 @@ def test_several_labels_are_a_list() -> None:
     assert json.loads(found["shards"])[0]["cells"][0]["runner"] == ["self-hosted", "gpu"]
 
 
-def test_more_than_a_job_hands_on_is_a_mistake() -> None:
+def test_too_large_job_outputs_are_refused() -> None:
     with pytest.raises(UsageError, match="Select fewer"):
         outputs(many(12_000))  # under the limit, were they not counted in UTF-16
 
@@ -293,8 +293,8 @@ def test_more_than_a_job_hands_on_is_a_mistake() -> None:
 @given(size=st.integers(1, 50), count=st.integers(1, 40))
 def test_shards_hold_every_cell_once(size: int, count: int) -> None:
     shards = json.loads(outputs(many(count), size)["shards"])
-    told = [cell["cell"] for shard in shards for cell in shard["cells"]]
-    assert told == [f"c{number}" for number in range(count)]
+    message = [cell["cell"] for shard in shards for cell in shard["cells"]]
+    assert message == [f"c{number}" for number in range(count)]
     assert all(0 < len(shard["cells"]) <= size for shard in shards)
 
 

@@ -86,7 +86,7 @@ def test_every_cell_is_locked_once(plan: PlanCommand, tmp_path: Path) -> None:
     assert f"wrote the plan of run {made.run.id} to {PLAN}" in done.out
 
 
-def test_what_has_no_solution_is_planned_as_such(plan: PlanCommand, tmp_path: Path) -> None:
+def test_unsatisfiable_cell_is_planned_as_unsatisfiable(plan: PlanCommand, tmp_path: Path) -> None:
     done = plan("--subject", "toy>=2", "--output", "here.json")
     assert done.code == ExitCode.READY
     made = read_plan(tmp_path / "here.json")
@@ -104,7 +104,9 @@ def test_a_selection_is_planned(plan: PlanCommand, tmp_path: Path) -> None:
     assert made.run.command == ("matrix", "--python", "3.12", "--cell", "*-cpu")
 
 
-def test_a_subject_of_our_own_goes_along(plan: PlanCommand, tmp_path: Path, wheels: Path) -> None:
+def test_built_wheel_of_the_subject_is_part_of_the_plan(
+    plan: PlanCommand, tmp_path: Path, wheels: Path
+) -> None:
     (tmp_path / "own").mkdir()
     wheel = write_wheel(tmp_path / "own", "toy-3.0")
     output = tmp_path / "elsewhere" / "plan.json"
@@ -127,7 +129,7 @@ def test_a_password_in_the_subjects_url_is_in_no_plan(
 
 
 @pytest.mark.parametrize("label", ["", "gpu-runner", "self-hosted, gpu"])
-def test_a_gpu_runner_is_the_one_that_the_variable_names(
+def test_gpu_runner_is_named_by_a_variable(
     plan: PlanCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, label: str
 ) -> None:
     monkeypatch.setenv("MATRIXCI_GPU_RUNNER", label)
@@ -141,7 +143,7 @@ def test_a_gpu_runner_is_the_one_that_the_variable_names(
     assert planned(tmp_path).cells["py3.13-cpu"].runner == ("ubuntu-24.04",)
 
 
-def test_a_workflow_is_handed_what_its_jobs_need(
+def test_job_outputs_are_written_for_the_workflow(
     plan: PlanCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
@@ -165,7 +167,7 @@ def test_an_index_that_does_not_answer_is_infrastructure(
 
 
 @pytest.mark.parametrize(
-    ("requirement", "told"),
+    ("requirement", "message"),
     [
         ("tooy", 'does not have tooy (the subject). Did you mean "toy"?'),
         ("Never_Heard.of", "does not have Never_Heard.of (the subject)"),
@@ -173,8 +175,8 @@ def test_an_index_that_does_not_answer_is_infrastructure(
         ("toy==1.5", "does not have toy==1.5 (the subject)"),
     ],
 )
-def test_a_subject_that_no_release_is_meant_by_is_a_mistake(
-    plan: PlanCommand, tmp_path: Path, requirement: str, told: str
+def test_subject_without_a_release_is_a_mistake(
+    plan: PlanCommand, tmp_path: Path, requirement: str, message: str
 ) -> None:
     assert plan().code == ExitCode.READY
     (tmp_path / PLAN).unlink()
@@ -182,7 +184,7 @@ def test_a_subject_that_no_release_is_meant_by_is_a_mistake(
     done = plan("--subject", requirement)
 
     assert done.code == ExitCode.USAGE
-    assert told in done.err
+    assert message in done.err
     assert not (tmp_path / PLAN).exists()
 
 
@@ -197,7 +199,9 @@ def test_every_misspelt_requirement_is_named(plan: PlanCommand, tmp_path: Path) 
     assert "does not have pytest>=99: only pytest==8.4.0 is available" in done.err
 
 
-def test_a_folder_of_the_subjects_name_is_offered(plan: PlanCommand, tmp_path: Path) -> None:
+def test_folder_with_the_name_of_the_subject_is_suggested(
+    plan: PlanCommand, tmp_path: Path
+) -> None:
     (tmp_path / "mine").mkdir()
 
     done = plan("--subject", "mine")
@@ -234,7 +238,7 @@ def test_a_value_of_an_axis_with_an_unknown_name_is_a_mistake(
     assert "does not have tooy (a requirement of matrix.yaml)" in done.err
 
 
-def test_what_only_one_python_lacks_is_unsatisfiable_there(
+def test_requirement_missing_for_one_python_is_unsatisfiable_there(
     plan: PlanCommand, tmp_path: Path
 ) -> None:
     done = plan("--subject", "toy>=2", "--python", "3.12")
@@ -246,7 +250,7 @@ def test_what_only_one_python_lacks_is_unsatisfiable_there(
 @pytest.mark.parametrize(
     "words", [["toy==1.5", "--as-of", "2024-01-01"], ["toy==2.0+cpu"]], ids=["day", "local"]
 )
-def test_a_version_that_may_be_elsewhere_or_come_later_is_left_to_its_cells(
+def test_version_of_another_index_or_day_is_left_to_its_cells(
     plan: PlanCommand, tmp_path: Path, words: list[str]
 ) -> None:
     done = plan("--subject", *words)
@@ -255,7 +259,7 @@ def test_a_version_that_may_be_elsewhere_or_come_later_is_left_to_its_cells(
     assert len(planned(tmp_path).unsatisfiable) == 4
 
 
-def test_an_index_without_any_harness_is_told_as_such(
+def test_index_without_the_harness_is_reported(
     plan: PlanCommand, tmp_path: Path, wheels: Path
 ) -> None:
     (wheels / "pytest-8.4.0-py3-none-any.whl").unlink()
@@ -349,7 +353,7 @@ def test_cells_may_have_wheels_of_one_name_by_their_markers(
     assert sources == [old.partition(" @ ")[2], new.partition(" @ ")[2]]
 
 
-def test_a_wheel_that_a_cell_can_not_have_is_told(plan: PlanCommand, tmp_path: Path) -> None:
+def test_wheel_that_a_cell_cannot_install_is_reported(plan: PlanCommand, tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     wheel = write_wheel(tmp_path / "own", "tool-2.0", tag="cp313-cp313-manylinux_2_17_x86_64")
     other = write_wheel(tmp_path / "own", "tool-3.0")
@@ -366,7 +370,7 @@ def test_a_wheel_that_a_cell_can_not_have_is_told(plan: PlanCommand, tmp_path: P
     assert refusal.reason == "tool is required from more than one URL"
 
 
-def test_a_requirement_that_can_not_be_made_is_a_mistake(plan: PlanCommand, tmp_path: Path) -> None:
+def test_requirement_that_cannot_be_built_is_a_mistake(plan: PlanCommand, tmp_path: Path) -> None:
     spec = f"tool @ git+file://{tmp_path}/absent"
     with_requirements(tmp_path, spec)
     done = plan()

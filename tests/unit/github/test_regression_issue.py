@@ -1,4 +1,4 @@
-"""When an issue is opened, brought up to date and closed, and what stands in it."""
+"""The issue about regressions: when it is opened, updated and closed, and its text."""
 
 import json
 import os
@@ -59,7 +59,7 @@ def issue(body: str, number: int = 3) -> OpenIssue:
     return OpenIssue(number=number, body=body)
 
 
-def test_nothing_is_done_where_all_is_well() -> None:
+def test_green_run_needs_no_action() -> None:
     assert GOOD.verdict is Verdict.READY
     assert decide(GOOD, None, "", LINK) is None
 
@@ -74,7 +74,7 @@ def test_a_regression_opens_an_issue() -> None:
     assert SECOND not in action.body
 
 
-def test_what_failed_in_the_baseline_opens_none() -> None:
+def test_failure_in_the_baseline_opens_no_issue() -> None:
     bad = judged(checked(FIRST))
     assert decide(judged(checked(FIRST), bad), None, "", LINK) is None
 
@@ -85,7 +85,7 @@ def test_without_a_baseline_every_failure_counts() -> None:
     assert FIRST in action.body
 
 
-def test_a_lost_machine_says_nothing() -> None:
+def test_lost_machine_leaves_the_issue_unchanged() -> None:
     lost = judged([a_result(ONE, CellOutcome.ERROR, reason=Reason.ENGINE), checked()[1]], GOOD)
     assert lost.verdict is Verdict.NOT_READY
     assert decide(lost, None, "", LINK) is None
@@ -95,14 +95,14 @@ def test_a_lost_machine_says_nothing() -> None:
     assert decide(missing, None, "", LINK) is None
 
 
-def test_the_same_again_brings_it_up_to_date_without_a_comment() -> None:
+def test_same_regression_updates_the_issue_without_a_comment() -> None:
     run = judged(checked(FIRST), GOOD)
     first = opened(run)
     again = decide(run, issue(first.body), "", LINK)
     assert again == Update(number=3, title=first.title, body=first.body, comment=None)
 
 
-def test_what_is_new_is_told_in_a_comment() -> None:
+def test_new_regression_is_a_comment() -> None:
     first = opened(judged(checked(FIRST), GOOD))
     action = decide(judged(checked(FIRST, SECOND), GOOD), issue(first.body), "", LINK)
     assert isinstance(action, Update)
@@ -115,7 +115,7 @@ def test_what_is_new_is_told_in_a_comment() -> None:
     assert again.comment is None
 
 
-def test_recovery_closes_it() -> None:
+def test_recovery_closes_the_issue() -> None:
     body = opened(judged(checked(FIRST), GOOD)).body
     action = decide(GOOD, issue(body, 9), "", LINK)
     assert isinstance(action, Close)
@@ -136,7 +136,7 @@ def test_the_issue_is_found_by_its_first_line() -> None:
     )
 
 
-def test_nothing_in_it_is_anything_but_text() -> None:
+def test_text_of_checks_is_escaped() -> None:
     evil = the_run(200).model_copy(update={"verdict": Verdict.NOT_READY})
     action = decide(evil, None, "", LINK)
     assert isinstance(action, Open)
@@ -158,7 +158,7 @@ def test_nothing_in_it_is_anything_but_text() -> None:
     assert find([issue(body)], run, "") == issue(body)
 
 
-def test_more_than_an_issue_holds_is_counted() -> None:
+def test_regressions_beyond_the_size_limit_are_counted() -> None:
     names = [f"test_a.py::test_{'x' * 200}_{number}" for number in range(3000)]
     checks = [a_check(name, CheckOutcome.FAILED, message=name) for name in names]
     failed = a_result(ONE, CellOutcome.FAILED, checks, reason=Reason.CHECKS)
@@ -169,7 +169,7 @@ def test_more_than_an_issue_holds_is_counted() -> None:
 
 @pytest.fixture
 def gh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[list[str]]]:
-    """Return what puts a gh on the path that says this, and returns what it was asked."""
+    """Return a function that puts a fake gh on the path and returns its calls."""
     program, log, said = tmp_path / "bin/gh", tmp_path / "asked.jsonl", tmp_path / "said"
     program.parent.mkdir()
     program.write_text(
@@ -193,14 +193,14 @@ def gh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[li
     return use
 
 
-def test_gh_is_asked_for_ours(gh: Callable[..., list[list[str]]]) -> None:
+def test_only_labelled_issues_are_read(gh: Callable[..., list[list[str]]]) -> None:
     gh(stdout=json.dumps([{"number": 4, "body": "text"}]))
     assert open_issues() == [OpenIssue(number=4, body="text")]
     (asked,) = gh()
     assert asked[:4] == ["issue", "list", "--label", "matrixci"]
 
 
-def test_gh_is_told_what_to_do(gh: Callable[..., list[list[str]]]) -> None:
+def test_actions_are_carried_out_with_gh(gh: Callable[..., list[list[str]]]) -> None:
     gh(stdout="https://example.org/o/r/issues/5")
     hostile = "--web $(id) `id`\n::error::x"
     assert carry_out(None) == "nothing to open, update or close"
@@ -221,7 +221,7 @@ def test_gh_is_told_what_to_do(gh: Callable[..., list[list[str]]]) -> None:
     ]
 
 
-def test_what_gh_fails_at_is_told(gh: Callable[..., list[list[str]]]) -> None:
+def test_failure_of_gh_is_reported(gh: Callable[..., list[list[str]]]) -> None:
     gh(stderr="HTTP 403: https://user:secret@example.org", code=1)
     with pytest.raises(GitHubError, match=r"gh issue list failed: HTTP 403") as caught:
         open_issues()
@@ -233,13 +233,13 @@ def test_what_gh_fails_at_is_told(gh: Callable[..., list[list[str]]]) -> None:
         open_issues()
 
 
-def test_without_gh_it_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_gh_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(GitHubError, match="Cannot run gh"):
         open_issues()
 
 
-def test_the_command_reads_the_report_that_a_run_left(
+def test_command_reads_the_report_of_a_run(
     gh: Callable[..., list[list[str]]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

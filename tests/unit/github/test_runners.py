@@ -32,6 +32,6 @@ def test_a_cell_has_a_runner(gpu_runner: str | None, expected: list[tuple[str, .
     assert found[: len(expected)] == expected
 
 
-def test_without_any_named_it_is_the_default() -> None:
+def test_default_runner_is_used_if_none_is_named() -> None:
     matrix = Matrix.model_validate({"subject": "a", "axes": {"python": {"3.12": None}}})
     assert [runner_of(matrix, cell, "a10") for cell in expand(matrix)] == [("ubuntu-24.04",)]

@@ -81,7 +81,7 @@ def test_each_command_of_a_report_is_one_that_the_command_line_takes(by: Caller)
 
 
 @pytest.mark.parametrize(("by", "line"), CALLS)
-def test_a_command_is_printed_as_it_was_called(
+def test_command_is_printed_as_it_was_called(
     by: Caller, line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, by)
@@ -113,7 +113,7 @@ def test_no_other_module_names_the_program_that_called() -> None:
     assert found == []
 
 
-def test_a_whole_run_is_made_again_from_the_index_of_its_day() -> None:
+def test_command_for_a_whole_run_names_its_day() -> None:
     run = a_run(command=("matrix", "--checks", "mine"))
     day = f"{run.began:%Y-%m-%d}"
     assert run_command(run) == ("matrixci", "matrix", "--checks", "mine", "--as-of", day)

@@ -35,7 +35,7 @@ def is_alive(process: int) -> bool:
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="no Linux")
-def test_a_child_is_swept_once_its_parent_was_killed(parent: subprocess.Popen[str]) -> None:
+def test_child_of_a_killed_parent_is_cleaned_up(parent: subprocess.Popen[str]) -> None:
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
 
@@ -52,7 +52,7 @@ def test_a_child_is_swept_once_its_parent_was_killed(parent: subprocess.Popen[st
     assert not is_alive(child)
 
 
-def test_whose_child_a_process_is() -> None:
+def test_owner_of_a_process_is_recognised() -> None:
     (setting,) = (value for name, value in owned({}).items() if name == "MATRIXCI_OWNER")
     assert setting == owner.this_process()
     dead = setting.replace(f"/{os.getpid()}/", "/999999999/")

@@ -13,7 +13,7 @@ def run(test: Coroutine[Any, Any, None]) -> None:
 
 
 class Work:
-    """Counts how often it was begun and ended, and ends when it is told to."""
+    """Counts how often it was begun and ended, and ends when it is message to."""
 
     def __init__(self) -> None:
         self.begun = 0
@@ -38,7 +38,7 @@ async def turns(count: int = 5) -> None:
         await asyncio.sleep(0)
 
 
-def test_work_is_done_once_for_all_who_ask() -> None:
+def test_work_runs_once_for_all_callers() -> None:
     async def test() -> None:
         once, work = OnceMap[int](), Work()
         work.go.set()
@@ -49,7 +49,7 @@ def test_work_is_done_once_for_all_who_ask() -> None:
     run(test())
 
 
-def test_other_work_is_done_beside_it() -> None:
+def test_other_keys_run_at_the_same_time() -> None:
     async def test() -> None:
         once, first, second = OnceMap[int](), Work(), Work()
         asking = [asyncio.create_task(once("a", first)), asyncio.create_task(once(("b",), second))]
@@ -62,7 +62,7 @@ def test_other_work_is_done_beside_it() -> None:
     run(test())
 
 
-def test_what_it_raised_is_raised_to_all() -> None:
+def test_exception_is_raised_for_all_callers() -> None:
     async def test() -> None:
         once = OnceMap[int]()
         begun = 0
@@ -83,7 +83,7 @@ def test_what_it_raised_is_raised_to_all() -> None:
     run(test())
 
 
-def test_what_failed_for_a_while_is_done_anew_for_those_who_ask_later() -> None:
+def test_temporary_failure_is_retried_for_later_callers() -> None:
     async def test() -> None:
         once = OnceMap[int](retry_on=(OSError,))
         begun = 0
@@ -104,7 +104,7 @@ def test_what_failed_for_a_while_is_done_anew_for_those_who_ask_later() -> None:
     run(test())
 
 
-def test_work_goes_on_where_one_who_asked_is_cancelled() -> None:
+def test_work_continues_if_a_caller_is_cancelled() -> None:
     async def test() -> None:
         once, work = OnceMap[int](), Work()
         first, second = (asyncio.create_task(once("a", work)) for _ in range(2))
@@ -119,7 +119,7 @@ def test_work_goes_on_where_one_who_asked_is_cancelled() -> None:
     run(test())
 
 
-def test_closing_breaks_off_what_is_left_and_waits_for_it() -> None:
+def test_close_cancels_running_work_and_waits_for_it() -> None:
     async def test() -> None:
         once, work, done = OnceMap[int](), Work(), Work()
         done.go.set()
@@ -151,7 +151,7 @@ def test_closing_after_a_failure_raises_nothing() -> None:
     run(test())
 
 
-def test_what_does_not_stand_any_more_is_done_anew_once_for_all_who_ask() -> None:
+def test_invalid_result_is_recomputed_once_for_all_callers() -> None:
     async def test() -> None:
         once = OnceMap[list[int]]()
         begun = 0
@@ -174,7 +174,7 @@ def test_what_does_not_stand_any_more_is_done_anew_once_for_all_who_ask() -> Non
     run(test())
 
 
-def test_what_never_stands_is_done_twice_for_each_who_asks() -> None:
+def test_result_that_is_never_valid_is_computed_twice_per_caller() -> None:
     async def test() -> None:
         once, work = OnceMap[int](), Work()
         work.go.set()

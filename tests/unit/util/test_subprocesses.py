@@ -61,11 +61,11 @@ def test_a_child_gets_the_whole_environment_and_the_folder(tmp_path: Path) -> No
     assert not any(line.startswith(("HOME=", "PATH=/root")) for line in variables)
 
 
-def test_what_is_no_text_is_shown_as_far_as_it_is() -> None:
+def test_output_that_is_not_text_is_decoded_leniently() -> None:
     assert run(["printf", r"a\377b"]).stdout == "a\N{REPLACEMENT CHARACTER}b"
 
 
-def test_a_command_that_is_not_there_is_told() -> None:
+def test_missing_command_is_reported() -> None:
     with pytest.raises(FileNotFoundError):
         run(["/no/such/command"])
 
@@ -89,7 +89,7 @@ def test_outputs_hold_no_credentials() -> None:
 
 
 def is_gone(pid: int) -> bool:
-    """Tell whether a process has ended; one that nobody waits for counts as ended."""
+    """Return whether a process has ended; one that nobody waits for counts as ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except (FileNotFoundError, ProcessLookupError):
@@ -125,7 +125,7 @@ SIZES = dict(zip(FAMILIES, (1, 1, 3, 2, 2), strict=True))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_whoever_is_cancelled_leaves_no_process_behind(
+def test_cancellation_leaves_no_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str
 ) -> None:
     monkeypatch.setattr("matrixci.util.subprocesses._GRACE_SECONDS", 0.15)
@@ -158,7 +158,7 @@ def test_a_child_within_its_time_is_left_alone() -> None:
     assert run(sh("sleep 0.05; echo done"), time_limit=30).stdout == "done\n"
 
 
-def test_a_child_is_asked_before_it_is_killed(tmp_path: Path) -> None:
+def test_child_is_terminated_before_it_is_killed(tmp_path: Path) -> None:
     script = f"trap 'echo cleaned >up; exit' TERM; echo $$ >>pids; {POLITE}"
 
     async def cancel() -> None:
@@ -188,7 +188,7 @@ def test_cancelled_a_second_time_it_still_kills(
         with pytest.raises(asyncio.CancelledError):
             await task
         async with asyncio.timeout(20):
-            while not is_gone(pid):  # noqa: ASYNC110 (nothing tells of its end)
+            while not is_gone(pid):  # noqa: ASYNC110 (nothing reports its end)
                 await asyncio.sleep(0.02)
         return pid
 
@@ -219,7 +219,7 @@ def test_the_terminals_interrupt_does_not_reach_a_child() -> None:
         ("http://a:b@c\nhttp://d:e@f", "http://***@c\nhttp://***@f"),
     ],
 )
-def test_credentials_are_taken_out_of_urls(text: str, shown: str) -> None:
+def test_credentials_are_removed_from_urls(text: str, shown: str) -> None:
     assert redact(text) == shown
 
 
@@ -238,7 +238,7 @@ def test_credentials_are_taken_out_of_urls(text: str, shown: str) -> None:
         ("https://a.example/x?sig=1;se=2", "https://a.example/x?sig=***;se=2"),
     ],
 )
-def test_tokens_are_taken_out_of_urls(text: str, shown: str) -> None:
+def test_tokens_are_removed_from_urls(text: str, shown: str) -> None:
     assert redact(text) == shown
     assert redact(shown) == shown
 
@@ -247,7 +247,7 @@ def test_tokens_are_taken_out_of_urls(text: str, shown: str) -> None:
     "text",
     ["token=abc", "https://a.example/token/x?page=2", "def f(token=None):", "a?b&c", "x?keyword=1"],
 )
-def test_what_is_no_token_in_a_url_stays_as_it_is(text: str) -> None:
+def test_other_parts_of_a_url_are_unchanged(text: str) -> None:
     assert redact(text) == text
 
 
@@ -271,7 +271,7 @@ def test_a_file_is_redacted_and_its_other_bytes_stay(tmp_path: Path) -> None:
         "numpy @ file:///srv/a@b.whl",
     ],
 )
-def test_what_holds_no_credentials_stays_as_it_is(text: str) -> None:
+def test_text_without_credentials_is_unchanged(text: str) -> None:
     assert redact(text) == text
 
 

@@ -24,7 +24,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_folder_is_there_and_gone(temporary: Path) -> None:
+def test_folder_is_removed_afterwards(temporary: Path) -> None:
     with temporary_folder("build") as folder:
         assert folder.parent == temporary
         assert list(folder.iterdir()) == []
@@ -32,9 +32,7 @@ def test_a_folder_is_there_and_gone(temporary: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
-def test_what_a_killed_process_left_is_swept_and_nothing_else(
-    temporary: Path, left_by: str
-) -> None:
+def test_only_folders_of_killed_processes_are_removed(temporary: Path, left_by: str) -> None:
     ours = owner.this_process().replace("/", "+")
     left = temporary / f"matrixci-build@{left_by}@abc_1"
     left.mkdir()
@@ -56,7 +54,7 @@ def test_what_a_killed_process_left_is_swept_and_nothing_else(
     assert sorted(path.name for path in temporary.iterdir()) == sorted(others)
 
 
-def test_one_in_which_something_is_mounted_is_left_alone(
+def test_folder_with_a_mount_is_kept(
     temporary: Path,
     left_by: str,
     monkeypatch: pytest.MonkeyPatch,

@@ -1,6 +1,6 @@
 """Preparation to resume a run: its unfinished cells, and whether its inputs are unchanged."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -84,14 +84,7 @@ def prepare_resumption(
             require_limits=options.require_limits or run.require_limits,
         ),
     )
-    differences += _differences(run, settings)
-    if differences:
-        listed = "".join(f"\n  {each}" for each in differences)
-        msg = (
-            f"Cannot resume run {run.id}: its inputs have changed.{listed}\n"
-            f"Restore them, or start a new run: {called('matrix')}"
-        )
-        raise UsageError(msg)
+    _refuse(run, [*differences, *_differences(run, settings)])
     cells = unfinished(stored)
     locks, problems = _locks(stored, cells)
     return Resumption(
@@ -110,6 +103,16 @@ def prepare_resumption(
             ),
         ),
     )
+
+
+def _refuse(run: Run, differences: Sequence[str]) -> None:
+    if differences:
+        listed = "".join(f"\n  {each}" for each in differences)
+        msg = (
+            f"Cannot resume run {run.id}: its inputs have changed.{listed}\n"
+            f"Restore them, or start a new run: {called('matrix')}"
+        )
+        raise UsageError(msg)
 
 
 def _wheels(run: Run, work_dir: Path) -> tuple[Path | None, tuple[StoredWheel, ...], list[str]]:

@@ -225,7 +225,7 @@ def test_unplanned_cell_is_reported(back: Path, tmp_path: Path) -> None:
     came_back(back / f"cell-{FOUR[0].id}", changed)
     run = judged(PLAN, [back], tmp_path / "home")
     assert outcomes(run)[0] == "missing"
-    assert any("not planned like this" in reason for reason in run.reasons)
+    assert any("differs from the cell that the run planned" in reason for reason in run.reasons)
 
 
 @pytest.mark.parametrize("name", ["/etc/hostname", "../../secret", "cells/../../../secret"])

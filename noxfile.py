@@ -180,7 +180,7 @@ def tests(session: nox.Session) -> None:
     if arguments:
         session.run("pytest", *arguments)
         return
-    session.run("pytest", *PARALLEL, "--cov", *UNIT_TESTS)
+    session.run("pytest", *PARALLEL, "--cov=matrixci", *UNIT_TESTS)
     session.run("pytest", *OTHER_TESTS)
 
 

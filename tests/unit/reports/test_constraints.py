@@ -250,7 +250,7 @@ def test_modified_lock_is_refused(tmp_path: Path) -> None:
     judged, folder = store(tmp_path)
     (path,) = (folder / "locks").iterdir()
     path.write_text(path.read_text(encoding="utf-8").replace("toy==1.0", "toy==1.1"))
-    with pytest.raises(RunFilesError, match="it was changed"):
+    with pytest.raises(RunFilesError, match="was changed: its digest differs"):
         constraints(judged, folder, CELL.id)
     path.unlink()
     with pytest.raises(RunFilesError, match="can't be read"):
@@ -261,7 +261,7 @@ def test_lock_outside_of_the_run_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "outside.txt").write_text(LOCK.text, encoding="utf-8")
     (tmp_path / "run").mkdir()
     outside = a_lock(LOCK.versions, digest=LOCK.digest, file="../outside.txt")
-    with pytest.raises(RunFilesError, match="not within the run's folder"):
+    with pytest.raises(RunFilesError, match="is outside the run folder"):
         read_lock(tmp_path / "run", outside, a_run())
 
 

@@ -253,7 +253,7 @@ def test_modified_lock_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunFilesError, match="was changed: its digest differs"):
         constraints(judged, folder, CELL.id)
     path.unlink()
-    with pytest.raises(RunFilesError, match="can't be read"):
+    with pytest.raises(RunFilesError, match="Cannot read the lock"):
         constraints(judged, folder, CELL.id)
 
 

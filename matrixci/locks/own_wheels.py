@@ -73,16 +73,7 @@ class OwnWheelResolver(Resolver):
     async def probe(
         self, requires: Sequence[str], cell: Cell, *, universal: bool = False
     ) -> Lock | Unsatisfiable | None:
-        """Resolve other requirements in the environment of a cell.
-
-        Args:
-            requires: the requirements.
-            cell: supplies the Python version and the torch backend.
-            universal: resolve for any platform, without dependencies.
-
-        Returns:
-            The answer, or None if the resolver could not answer.
-        """
+        """Resolve other requirements, with the wheels in place of those that have a URL."""
         return await super().probe(self._replaced(requires), cell, universal=universal)
 
     def _replaced(self, requires: Iterable[str]) -> tuple[str, ...]:

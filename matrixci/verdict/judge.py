@@ -66,12 +66,7 @@ def judge(
         options: how the run is judged.
     """
     issues = KnownIssues(run.known_issues, today)
-    cells = tuple(
-        _judge_cell(cell, results[cell.id], issues, run)
-        if cell.id in results
-        else _absent(cell, run)
-        for cell in run.cells
-    )
+    cells = _judge_cells(run, results, issues)
     draft = JudgedRun(run=run, cells=cells, verdict=Verdict.NOT_READY, reasons=(), remarks=())
     if options.baseline is not None:
         draft = draft.model_copy(update={"comparison": compare(options.baseline, draft)})
@@ -99,6 +94,17 @@ def judge(
         "unverified": (*unverified_of(draft), *_unverified_issues(draft, issues)),
     }
     return draft.model_copy(update=conclusions)
+
+
+def _judge_cells(
+    run: Run, results: Mapping[str, CellResult], issues: KnownIssues
+) -> tuple[JudgedCell, ...]:
+    return tuple(
+        _judge_cell(cell, results[cell.id], issues, run)
+        if cell.id in results
+        else _absent(cell, run)
+        for cell in run.cells
+    )
 
 
 def _other_blockers(judged: JudgedRun, issues: KnownIssues) -> Iterator[Blocker]:

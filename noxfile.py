@@ -215,6 +215,14 @@ def checkup(session: nox.Session) -> None:
 
 
 @contributor_session
+def mutants(session: nox.Session) -> None:
+    """Contributors: change the code of the verdict, and list the changes that no test notices."""
+    _install(session, "mutants")
+    session.run("mutmut", "run", *session.posargs)
+    session.run("mutmut", "results")
+
+
+@contributor_session
 def fuzz(session: nox.Session) -> None:
     """Contributors: feed damaged input to everything that reads files."""
     _install(session)

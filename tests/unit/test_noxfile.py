@@ -15,9 +15,12 @@ REPOSITORY = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def sessions() -> dict[str, str]:
     """Return the names of the sessions and their descriptions, in the order of `nox -l`."""
-    argv = [sys.executable, "-m", "nox", "--list-sessions"]
-    done = subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    return dict(re.findall(r"^[*-] (\S+) \[\w+\] -> (.*)$", done.stdout, re.MULTILINE))
+    return dict(re.findall(r"^[*-] (\S+) \[\w+\] -> (.*)$", list_sessions(), re.MULTILINE))
+
+
+def list_sessions(*options: str) -> str:
+    argv = [sys.executable, "-m", "nox", "--list-sessions", *options]
+    return subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
 
 
 def test_sessions_for_users_are_listed_before_those_for_contributors(
@@ -29,6 +32,12 @@ def test_sessions_for_users_are_listed_before_those_for_contributors(
     assert list(sessions)[: len(users)] == users
     contributors = [name for name, text in sessions.items() if text.startswith("Contributors: ")]
     assert list(sessions) == [*users, *contributors]
+
+
+def test_tags_are_those_of_the_descriptions(sessions: dict[str, str]) -> None:
+    # A star marks the sessions that the options select.
+    tagged = re.findall(r"^\* (\S+)", list_sessions("--tags", "contributor"), re.MULTILINE)
+    assert tagged == [name for name, text in sessions.items() if text.startswith("Contributors: ")]
 
 
 def test_description_is_one_sentence_without_arguments(sessions: dict[str, str]) -> None:

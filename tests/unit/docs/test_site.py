@@ -19,16 +19,8 @@ LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)(?:#[^)]*)?\)")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of the site, built strictly: each broken link or anchor is an error."""
     folder = tmp_path_factory.mktemp("site")
-    argv = [
-        sys.executable,
-        "-m",
-        "mkdocs",
-        "build",
-        "--strict",
-        "--quiet",
-        "--site-dir",
-        str(folder),
-    ]
+    # Not --quiet: it hides the warnings from --strict, which then fails on none of them.
+    argv = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     built = subprocess.run(
         argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False

@@ -183,7 +183,19 @@ def test_each_mistake_is_reported_with_its_position(text: str, lines: list[str])
 
 @pytest.mark.parametrize(
     ("section", "old", "new"),
-    [(section, *keys) for section in RENAMED_KEYS for keys in RENAMED_KEYS[section].items()],
+    [
+        ("", "entries", "imports"),
+        ("gates", "ends", "bounds"),
+        ("limits", "again", "reruns"),
+        ("limits", "build", "build-timeout"),
+        ("limits", "cell", "cell-timeout"),
+        ("limits", "check", "check-timeout"),
+        ("limits", "free-disk", "min-free-disk"),
+        ("limits", "log", "log-size"),
+        ("limits", "result", "result-size"),
+        ("limits", "scratch", "tmp-size"),
+        ("limits", "silence", "no-output-timeout"),
+    ],
 )
 def test_a_renamed_key_is_reported_with_its_new_name(section: str, old: str, new: str) -> None:
     text = f"{section}: {{{old}: 1}}\n" if section else f"{old}: []\n"

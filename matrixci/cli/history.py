@@ -129,7 +129,11 @@ def prune(
     ] = None,
     before: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="Remove runs that began before this day (UTC)."),
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            metavar="YYYY-MM-DD",
+            help="Remove runs that began before this day (UTC).",
+        ),
     ] = None,
     work_dir: WorkDirOption = WORK_DIR,
     history: HistoryOption = None,

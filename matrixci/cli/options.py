@@ -35,7 +35,11 @@ ChecksOption = Annotated[
 ]
 AsOfOption = Annotated[
     datetime | None,
-    typer.Option(formats=["%Y-%m-%d"], help="Use only releases published up to this day."),
+    typer.Option(
+        formats=["%Y-%m-%d"],
+        metavar="YYYY-MM-DD",
+        help="Use only releases published up to this day.",
+    ),
 ]
 BaseOption = Annotated[BaseOrigin | None, typer.Option(help="Where base images must come from.")]
 InstallEngineOption = Annotated[

@@ -129,6 +129,26 @@ def test_declared_versions_are_accepted(
     assert evidence.problem is None
 
 
+@pytest.mark.parametrize(
+    ("marker", "applies"),
+    [
+        ('platform_machine == "riscv64"', True),
+        ('platform_machine != "riscv64"', False),
+        ('python_full_version == "3.12.99"', True),
+        ('python_version == "3.12"', True),
+        ('python_version < "3.12"', False),
+        ('sys_platform == "linux" and os_name == "posix"', True),
+        ('platform_system == "Windows"', False),
+        ('implementation_name == "pypy"', False),
+    ],
+)
+def test_markers_are_evaluated_for_the_container(marker: str, *, applies: bool) -> None:
+    attested = changed(ATTESTATION, machine="riscv64", python="3.12.99")(records())
+    cell = {"requires": (f"absent ; {marker}",)}
+    problem = examined(attested, expected(cell=cell)).problem
+    assert ("absent is not installed" in problem.message if problem else False) == applies
+
+
 def test_missing_attestation_is_no_evidence() -> None:
     evidence = examined(without(ATTESTATION)(records()))
 

@@ -136,6 +136,19 @@ def test_foreign_result_is_ignored(field: str, value: str, ended: Exit) -> None:
     assert evidence.attestation is None
 
 
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"nonce": "ffff"}, "The result belongs to another container of this cell."),
+        ({"run": "run-0"}, "The result belongs to cell py3.12-numpy2-cpu of run run-0."),
+        ({"run": "run-0", "cell": "other"}, "The result belongs to cell other of run run-0."),
+    ],
+)
+def test_foreign_result_is_described(fields: dict[str, str], says: str) -> None:
+    evidence = examined(changed(HEADER, **fields)(records()))
+    assert evidence.problem == (Reason.FOREIGN_RESULT, says)
+
+
 def test_foreign_check_is_not_named() -> None:
     lines = changed(HEADER, nonce="ffff")(records())[: BEGIN_B + 1]
 

@@ -146,6 +146,12 @@ def test_unselected_cells_neither_appear_nor_disappear() -> None:
         (OTHER.id, Change.APPEARED),
         (CELL.id, Change.DISAPPEARED),
     ]
+    appeared, disappeared = compare(one, two).cells
+    assert (appeared.before, appeared.after) == (None, P)
+    assert [(check.before, check.after) for check in appeared.checks] == [(None, p)]
+    assert (disappeared.before, disappeared.after) == (P, None)
+    assert [(check.before, check.after) for check in disappeared.checks] == [(p, None)]
+    assert {check.check for cell in (appeared, disappeared) for check in cell.checks} == {ID}
     left_out = judged(a_result(OTHER), unselected=(CELL.id,))
     assert [cell.change for cell in compare(one, left_out).cells] == [Change.APPEARED]
     assert compare(one, left_out).not_compared == (CELL.id,)

@@ -54,6 +54,15 @@ def gate(run: JudgedRun, name: str) -> Gate:
     return found
 
 
+def test_required_cells_are_named_by_their_values() -> None:
+    rule = {"python": ("3.12", "3.13"), "device": ("cpu",)}
+    run = judged(
+        *map(a_result, FOUR), gates={"require": (rule,)}, unselected=("py3.12-numpy1-cpu",)
+    )
+    required = gate(run, "require")
+    assert required.asks == "each cell with python 3.12 or 3.13 and device cpu is green"
+
+
 def test_default_gates_and_their_evidence() -> None:
     run = judged(*map(a_result, [*FOUR, BOTH[1]]))
     assert {one.name: one.outcome for one in run.gates} == {
